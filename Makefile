@@ -1,0 +1,47 @@
+# The commands that every checkout has. CONTRIBUTING.md says more about each.
+
+GO ?= go
+BIN := bin/centrifugo
+# Kept for the development server; `make run ARGS="-p 9000"` adds flags.
+ARGS ?=
+GOLANGCI := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
+
+.PHONY: run build test unit e2e check lint vuln bench docs clean
+
+run: build ## builds and starts a development server with a page to try it
+	./$(BIN) --dev $(ARGS)
+
+build:
+	$(GO) build -o $(BIN) ./cmd/centrifugo
+
+test: unit e2e ## all tests: unit, race, fuzz seeds, model, examples, and real SDKs
+	@echo "test: unit, race, fuzz-seed, model and example tests (go test -race), SDK and browser tests (e2e) have passed"
+
+unit: ## tests in Go, under the race detector; they include fuzz seeds, the model test and the house rules
+	$(GO) vet ./...
+	$(GO) test -race ./...
+	cd examples && $(GO) vet ./... && $(GO) test -race ./...
+
+e2e: build ## real SDKs in Node.js and Chromium against the real binary; installs what it needs
+	./e2e/setup.sh
+	cd e2e && CENTRIFUGO_BIN=$(CURDIR)/$(BIN) npm test
+
+check: lint vuln unit ## what a change must pass before it is proposed
+
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || (gofmt -l $$(git ls-files '*.go'); echo "gofmt: the files above are not formatted"; exit 1)
+	$(GO) vet ./...
+	$(GO) run $(GOLANGCI) run ./...
+
+vuln: ## needs the vulnerability database; without a way to it this is said and not held against the change
+	@$(GO) run $(GOVULNCHECK) ./... || { code=$$?; [ $$code -eq 3 ] && exit 3; echo "vuln: govulncheck could not run here (exit $$code)"; }
+
+bench: build ## the measurements; writes bench/RESULTS.md
+	$(GO) run ./bench/cmd/measure -binary ./$(BIN) -out bench/RESULTS.md
+
+docs: ## regenerates what is generated
+	$(GO) run ./cmd/centrifugo configdoc -m > docs/config.md
+
+clean:
+	rm -rf bin
