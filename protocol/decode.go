@@ -1,0 +1,323 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ErrMalformed says that a message is not what the protocol allows. The errors
+// below wrap it: all of them close a connection as a bad request.
+var ErrMalformed = errors.New("malformed message")
+
+// Limits that a message exceeded.
+var (
+	ErrCommandSize = fmt.Errorf("%w: command too large", ErrMalformed)
+	ErrDepth       = fmt.Errorf("%w: nested too deep", ErrMalformed)
+	ErrElements    = fmt.Errorf("%w: too many elements", ErrMalformed)
+	ErrCommands    = fmt.Errorf("%w: too many commands", ErrMalformed)
+)
+
+// Limits bounds what is decoded from one transport message. A field that is
+// zero or negative means its default.
+type Limits struct {
+	CommandSize int // bytes of one command; default 65536
+	Depth       int // of nested messages, objects and arrays; default 512, at most MaxJSONDepth
+	Elements    int // list elements and map entries in one command, payloads not counted; default 16384
+	Commands    int // in one transport message; default 65536
+}
+
+// The defaults of Limits.
+const (
+	DefaultCommandSize = 65536
+	DefaultDepth       = MaxJSONDepth / 2
+	DefaultElements    = 16384
+	DefaultCommands    = 65536
+)
+
+func (l Limits) commandSize() int { return orDefault(l.CommandSize, DefaultCommandSize) }
+func (l Limits) depth() int       { return min(orDefault(l.Depth, DefaultDepth), MaxJSONDepth) }
+func (l Limits) elements() int    { return orDefault(l.Elements, DefaultElements) }
+func (l Limits) commands() int    { return orDefault(l.Commands, DefaultCommands) }
+
+func orDefault(v, def int) int {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// A Decoder yields the commands of one transport message. It is a value and
+// allocates nothing itself. It is not safe for concurrent use.
+type Decoder struct {
+	rest   []byte
+	limits Limits
+	format Format
+	draft  bool
+	count  int
+	err    error
+}
+
+// NewDecoder returns a decoder of message, which must hold whole commands:
+// lines of JSON, of which the last may end with a newline, or Protobuf with
+// length prefixes.
+func NewDecoder(f Format, message []byte, l Limits) Decoder {
+	d := Decoder{rest: message, limits: l, format: f}
+	if len(message) == 0 {
+		d.err = ErrMalformed
+	}
+	return d
+}
+
+// UseDraftMethods selects the method numbers of the V1 draft of February 2018
+// in place of those that were released.
+func (d *Decoder) UseDraftMethods() { d.draft = true }
+
+// Next overwrites c with the next command. It returns io.EOF behind the last
+// one, and an error that wraps [ErrMalformed] when what follows is none; after
+// an error it returns the same error again.
+//
+// Payloads (Raw) are parts of the transport message, everything else is a
+// copy: a caller that reuses its read buffer copies the payloads it keeps.
+//
+// In V1 a method that does not exist sets UnknownMethod. Rules about ids are
+// enforced in V1 only, where they belong to the envelope.
+func (d *Decoder) Next(c *Command) error {
+	*c = Command{}
+	if d.err != nil {
+		return d.err
+	}
+	if d.err = d.next(c); d.err != nil {
+		*c = Command{}
+	}
+	return d.err
+}
+
+func (d *Decoder) next(c *Command) error {
+	if len(d.rest) == 0 {
+		return io.EOF
+	}
+	if d.count >= d.limits.commands() {
+		return ErrCommands
+	}
+	d.count++
+	message, rest, err := Split(d.format, d.rest)
+	if err != nil {
+		return err
+	}
+	if len(message) > d.limits.commandSize() {
+		return ErrCommandSize
+	}
+	d.rest = rest
+	if d.format.Protobuf() {
+		r := newProtoReader(message, d.limits)
+		if d.format.V1() {
+			r.v1 = true
+			r.commandV1(c, d.draft)
+		} else {
+			r.command(c)
+		}
+		return r.err
+	}
+	r := newJSONReader(message, d.limits)
+	if d.format.V1() {
+		r.v1 = true
+		r.commandV1(c, d.draft)
+	} else {
+		r.command(c)
+	}
+	return r.err
+}
+
+// Split takes the first message from a batch: a line of JSON without its
+// newline, or a Protobuf message without its length prefix. Both parts are
+// slices of batch. The error is [ErrMalformed]: the batch is empty, or shorter
+// than its length prefix says.
+func Split(f Format, batch []byte) (message, rest []byte, err error) {
+	if len(batch) == 0 {
+		return nil, nil, ErrMalformed
+	}
+	if !f.Protobuf() {
+		if end := bytes.IndexByte(batch, '\n'); end >= 0 {
+			return batch[:end:end], batch[end+1:], nil
+		}
+		return batch, nil, nil
+	}
+	size, n := varintOf(batch)
+	if n < 0 || size > uint64(len(batch)-n) {
+		return nil, nil, ErrMalformed
+	}
+	end := n + int(size)
+	return batch[n:end:end], batch[end:], nil
+}
+
+// IsPong reports whether message, a whole transport message, is one empty V2
+// command, a pong, in the forms that clients send. It costs next to nothing.
+// Other spellings ("{ }") are false here; a Decoder understands them.
+func IsPong(f Format, message []byte) bool {
+	if f.V1() || len(message) == 0 || len(message) > len("null\n") {
+		return false
+	}
+	if f.Protobuf() {
+		return len(message) == 1 && message[0] == 0
+	}
+	switch string(message) {
+	case "{}", "{}\n", "null", "null\n":
+		return true
+	}
+	return false
+}
+
+// DetectVersion tells from the first command of a connection which generation
+// of the protocol its client speaks (client-protocol 2.7): a request of V2
+// makes it V2; params, a method, or nothing but an id make it V1. The error
+// wraps [ErrMalformed]; it is to be answered in V2.
+func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
+	f := Format(0)
+	if protobuf {
+		f = FormatProtobuf
+	}
+	message, _, err = Split(f, message)
+	if err != nil {
+		return false, err
+	}
+	var seen envelope
+	if protobuf {
+		r := newProtoReader(message, Limits{})
+		r.envelope(&seen)
+		err = r.err
+	} else {
+		r := newJSONReader(message, Limits{})
+		r.envelope(&seen)
+		err = r.err
+	}
+	if err != nil {
+		return false, err
+	}
+	return !seen.v2 && (seen.v1 || seen.id && !seen.other), nil
+}
+
+// An envelope says which members a command has.
+type envelope struct {
+	id, v1, v2, other bool
+}
+
+// DecodeConnectRequest decodes a bare request, as clients of unidirectional
+// transports send it. Only the encoding of f counts. JSON null is an empty
+// request; anything but white space behind the value is an error. The error
+// wraps [ErrMalformed]. Payloads are parts of b.
+func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
+	if f.Protobuf() {
+		r := newProtoReader(b, Limits{})
+		m := r.connectRequest()
+		if r.err != nil {
+			return nil, r.err
+		}
+		return m, nil
+	}
+	r := newJSONReader(b, Limits{})
+	m := r.connectRequest()
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	return orNew(m), nil
+}
+
+// DecodeEmulationRequest decodes the body of an emulation request
+// (client-protocol 3.5). Over JSON the data is a string that holds the
+// commands, over Protobuf it is part of b. The error wraps [ErrMalformed].
+func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) {
+	if protobuf {
+		r := newProtoReader(b, Limits{})
+		m := r.emulationRequest()
+		if r.err != nil {
+			return nil, r.err
+		}
+		return m, nil
+	}
+	r := newJSONReader(b, Limits{})
+	m := r.emulationRequest()
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	return orNew(m), nil
+}
+
+// trusted are the limits for messages from our own side. Depth is what guards
+// the stack.
+var trusted = Limits{CommandSize: 1 << 62, Depth: MaxJSONDepth, Elements: 1 << 62, Commands: 1 << 62}
+
+// DecodePublication decodes what [AppendPublication] wrote. Payloads are parts
+// of b. The error wraps [ErrMalformed].
+func DecodePublication(b []byte) (*Publication, error) {
+	r := newProtoReader(b, trusted)
+	p := r.publication()
+	if r.err != nil {
+		return nil, fmt.Errorf("decoding publication: %w", r.err)
+	}
+	return p, nil
+}
+
+// DecodeClientInfo decodes what [AppendClientInfo] wrote. Payloads are parts
+// of b. The error wraps [ErrMalformed].
+func DecodeClientInfo(b []byte) (*ClientInfo, error) {
+	r := newProtoReader(b, trusted)
+	info := r.clientInfo()
+	if r.err != nil {
+		return nil, fmt.Errorf("decoding client info: %w", r.err)
+	}
+	return info, nil
+}
+
+// DecodeReply decodes one message without framing, for clients of V2 and of
+// unidirectional transports; see [ReplyDecoder] for V1.
+func DecodeReply(f Format, message []byte) (*Reply, error) {
+	return ReplyDecoder{Format: f}.Decode(message)
+}
+
+// A ReplyDecoder decodes replies, for clients.
+type ReplyDecoder struct {
+	Format Format
+	// Kind returns what the command with this id asked for. Replies of V1 do
+	// not say it; in V2 it is not used and may be nil.
+	Kind func(id uint32) FrameKind
+}
+
+// Decode decodes one message without framing. Payloads are parts of message.
+// The error wraps [ErrMalformed], or is [ErrNoForm] when a V1 result answers a
+// command that Kind does not know.
+func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
+	reply := new(Reply)
+	var err error
+	if d.Format.Protobuf() {
+		r := newProtoReader(message, trusted)
+		r.v1 = d.Format.V1()
+		r.anyReply(reply, d)
+		err = r.err
+	} else {
+		r := newJSONReader(message, trusted)
+		r.v1 = d.Format.V1()
+		r.anyReply(reply, d)
+		err = r.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reply, nil
+}
+
+// kindOfResult returns what the result of a V1 reply is.
+func (d ReplyDecoder) kindOfResult(r *Reply) FrameKind {
+	if d.Kind == nil || r.ID == 0 {
+		return FrameUnknown
+	}
+	return d.Kind(r.ID)
+}
+
+// setPing completes the answer to a V1 ping, which has no result.
+func (r *Reply) setPing(kind FrameKind) {
+	if kind == FramePing && r.Error == nil {
+		r.Ping = new(PingResult)
+	}
+}

@@ -1,0 +1,421 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// decodeAll returns the commands of a transport message and the error that
+// ended it, io.EOF when all was well.
+func decodeAll(f Format, message []byte, l Limits, draft bool) (list []Command, err error) {
+	d := NewDecoder(f, message, l)
+	if draft {
+		d.UseDraftMethods()
+	}
+	for {
+		var c Command
+		if err := d.Next(&c); err != nil {
+			return list, err
+		}
+		list = append(list, c)
+	}
+}
+
+func TestDecoderJSON(t *testing.T) {
+	connect := Command{ID: 1, Connect: &ConnectRequest{}}
+	bad := []Command(nil)
+	subs := func(m map[string]*SubscribeRequest) []Command { return []Command{{Connect: &ConnectRequest{Subs: m}}} }
+	tests := []struct {
+		name, message string
+		want          []Command
+		err           error
+	}{
+		{"one", `{"id":1,"connect":{}}`, []Command{connect}, io.EOF},
+		{"trailing newline", `{"id":1,"connect":{}}` + "\n", []Command{connect}, io.EOF},
+		{"carriage return", `{"id":1,"connect":{}}` + "\r\n{}\r\n", []Command{connect, {}}, io.EOF},
+		{"null is the empty command", `null`, []Command{{}}, io.EOF},
+		{"empty message", ``, bad, ErrMalformed},
+		{"only a newline", "\n", bad, ErrMalformed},
+		{"two newlines at the end", "{}\n\n", []Command{{}}, ErrMalformed},
+		{"blank line between", "{}\n\n{}", []Command{{}}, ErrMalformed},
+		{"line of spaces", "{}\n  \n{}", []Command{{}}, ErrMalformed},
+		{"commands before an error", `{"id":1,"connect":{}}` + "\n{", []Command{connect}, ErrMalformed},
+		{"two values on a line", `{"id":1,"connect":{}}{"id":2,"connect":{}}`, []Command{connect}, io.EOF},
+		{"garbage behind a value", `{"id":1,"connect":{}} garbage`, []Command{connect}, io.EOF},
+		{"raw newline in a command", "{\"id\":1,\n\"connect\":{}}", bad, ErrMalformed},
+		{"white space", "\t{ \"id\" : 1 , \"connect\" : { } } ", []Command{connect}, io.EOF},
+		{"unknown keys", `{"x":[{"a":[1,{}]},null,"\u00e9"],"id":1,"y":-1.5e+3,"connect":{"z":{}}}`, []Command{connect}, io.EOF},
+		{"escaped key", `{"\u0069d":1,"c\u006fnnect":{}}`, []Command{connect}, io.EOF},
+		{"duplicate keys", `{"id":5,"id":1,"connect":{"token":"a"},"connect":{}}`, []Command{connect}, io.EOF},
+		{"null request", `{"id":1,"connect":null}`, []Command{{ID: 1}}, io.EOF},
+		{"null resets", `{"id":1,"connect":{},"connect":null}`, []Command{{ID: 1}}, io.EOF},
+		{"null scalars", `{"id":null,"subscribe":{"channel":null,"recover":null,"offset":null,"flag":null,"tf":null}}`,
+			[]Command{{Subscribe: &SubscribeRequest{}}}, io.EOF},
+		{"null payload", `{"send":{"data":null}}`, []Command{{Send: &SendRequest{Data: Raw("null")}}}, io.EOF},
+		{"null entry is an empty message", `{"connect":{"subs":{"a":null}}}`,
+			subs(map[string]*SubscribeRequest{"a": {}}), io.EOF},
+		{"null list", `{"connect":{"subs":null,"headers":null}}`, []Command{{Connect: &ConnectRequest{}}}, io.EOF},
+		{"null in a list", `{"subscribe":{"tf":{"vals":[null,"a"],"nodes":[null]}}}`,
+			[]Command{{Subscribe: &SubscribeRequest{Tf: &FilterNode{Vals: []string{"", "a"}, Nodes: []*FilterNode{{}}}}}}, io.EOF},
+		{"payload byte for byte", `{"send":{"data": {"a" : [ 1,"\u00e9<" ] } }}`,
+			[]Command{{Send: &SendRequest{Data: Raw(`{"a" : [ 1,"\u00e9<" ] }`)}}}, io.EOF},
+		{"payload kinds", `{"rpc":{"data":"text"}}` + "\n" + `{"rpc":{"data":-0.5e-7}}` + "\n" + `{"rpc":{"data":false}}`,
+			[]Command{{RPC: &RPCRequest{Data: Raw(`"text"`)}}, {RPC: &RPCRequest{Data: Raw(`-0.5e-7`)}}, {RPC: &RPCRequest{Data: Raw(`false`)}}}, io.EOF},
+		{"largest numbers", `{"id":4294967295,"subscribe":{"offset":18446744073709551615,"flag":-9223372036854775808,"limit":-2147483648}}`,
+			[]Command{{ID: 1<<32 - 1, Subscribe: &SubscribeRequest{Offset: 1<<64 - 1, Flag: -1 << 63, Limit: -1 << 31}}}, io.EOF},
+		{"surrogates and invalid UTF-8", `{"rpc":{"method":"\ud83d\ude00\ud800x` + "\xff" + `é"}}`,
+			[]Command{{RPC: &RPCRequest{Method: "😀\uFFFDx\uFFFDé"}}}, io.EOF},
+		{"all escapes", `{"rpc":{"method":"\"\\\/\b\f\n\r\t\u0000"}}`,
+			[]Command{{RPC: &RPCRequest{Method: "\"\\/\b\f\n\r\t\x00"}}}, io.EOF},
+		{"several requests", `{"id":1,"rpc":{},"publish":{}}`,
+			[]Command{{ID: 1, RPC: &RPCRequest{}, Publish: &PublishRequest{}}}, io.EOF},
+		{"no id is not our business", `{"connect":{}}`, []Command{{Connect: &ConnectRequest{}}}, io.EOF},
+		{"V1 command in V2", `{"id":5,"method":1,"params":{}}`, []Command{{ID: 5}}, io.EOF},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := decodeAll(0, []byte(test.message), Limits{}, false)
+			if !errors.Is(err, test.err) {
+				t.Errorf("error %v, want %v", err, test.err)
+			}
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %s\nwant %s", dump(got), dump(test.want))
+			}
+		})
+	}
+}
+
+// TestMalformedJSON: each line is one malformed command.
+func TestMalformedJSON(t *testing.T) {
+	lines := []string{
+		`[]`, `"x"`, `5`, `true`, `nul`, `nullx{`[:3], `{`, `{"`, `{"id"`, `{"id":`, `{"id":1`, `{"id":1,`, `{"id":1,}`, `{,}`, `{"id" 1}`,
+		`{id:1}`, `{'id':1}`, `{"id":1 "connect":{}}`, `{"id":"2"}`, `{"id":1.0}`, `{"id":1e3}`, `{"id":01}`, `{"id":-1}`, `{"id":-0}`,
+		`{"id":4294967296}`, `{"id":18446744073709551616}`, `{"id":true}`, `{"id":{}}`, `{"id":+1}`, `{"connect":[]}`, `{"connect":5}`,
+		`{"connect":"x"}`, `{"connect":{"token":5}}`, `{"connect":{"token":{}}}`, `{"connect":{"subs":[]}}`, `{"connect":{"subs":{"a":5}}}`,
+		`{"connect":{"headers":{"a":1}}}`, `{"connect":{"data":}}`, `{"connect":{"data":{"a":}}}`, `{"subscribe":{"recover":1}}`,
+		`{"subscribe":{"recover":"true"}}`, `{"subscribe":{"recover":tru}}`, `{"subscribe":{"offset":-1}}`, `{"subscribe":{"offset":1.5}}`,
+		`{"subscribe":{"flag":9223372036854775808}}`, `{"subscribe":{"flag":-9223372036854775809}}`, `{"subscribe":{"flag":-}}`,
+		`{"subscribe":{"flag":- 1}}`, `{"subscribe":{"flag":-null}}`, `{"subscribe":{"type":2147483648}}`, `{"subscribe":{"tf":{"vals":{}}}}`,
+		`{"subscribe":{"tf":{"vals":["a",]}}}`, `{"subscribe":{"tf":{"vals":[,"a"]}}}`, `{"subscribe":{"tf":{"vals":["a" "b"]}}}`,
+		`{"subscribe":{"tf":{"vals":["a"}}}`, `{"x":[1,]}`, `{"x":[1}`, `{"x":{"a":1,}}`, `{"x":{"a"}}`, `{"x":{1:2}}`, `{"x":.5}`, `{"x":5.}`,
+		`{"x":1e}`, `{"x":--1}`, `{"x":00}`, `{"x":NaN}`, `{"x":undefined}`, `{"x":tru}`, `{"x":"\x"}`, `{"x":"\u12g4"}`, `{"x":"\u12`, `{"x":"`,
+		"{\"x\":\"\x01\"}", "{\"x\":\"\t\"}", "{\"rpc\":{\"method\":\"\x1f\"}}", "{\"\x01\":1}", "{\"rpc\":{\"data\":\"\xff\"}}", "\xef\xbb\xbf{}", "{}"[:1],
+		"\x00", "{\x00}",
+	}
+	for _, line := range lines {
+		d := NewDecoder(0, []byte(line), Limits{})
+		var c Command
+		err := d.Next(&c)
+		if !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: error %v, command %s", line, err, dump(c))
+		}
+		if !reflect.DeepEqual(c, Command{}) {
+			t.Errorf("%s: a command beside the error", line)
+		}
+		if again := d.Next(&c); again != err {
+			t.Errorf("%s: error %v the second time", line, again)
+		}
+	}
+}
+
+func TestDecoderProtobuf(t *testing.T) {
+	tests := []struct {
+		name, message string
+		want          []Command
+		err           error
+	}{
+		{"empty", "", nil, ErrMalformed},
+		{"pongs", "\x00\x00", []Command{{}, {}}, io.EOF},
+		{"length beyond the end", "\x05\x08\x01", nil, ErrMalformed},
+		{"length cut", "\x80", nil, ErrMalformed},
+		{"length of 2^63", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01", nil, ErrMalformed},
+		{"length too long", strings.Repeat("\x80", 11) + "\x01", nil, ErrMalformed},
+		{"unknown fields", "\x11\x08\x01" + "\xa0\x06\x05" + "\xa5\x06abcd" + "\xaa\x06\x01x" + "\x22\x00", []Command{{ID: 1, Connect: &ConnectRequest{}}}, io.EOF},
+		{"unknown fixed64", "\x0c" + "\xa1\x06abcdefgh" + "\x08\x01", []Command{{ID: 1}}, io.EOF},
+		{"field 0", "\x02\x00\x01", nil, ErrMalformed},
+		{"group", "\x02\x0b\x0c", nil, ErrMalformed},
+		{"unknown group", "\x04\xa3\x06\xa4\x06", nil, ErrMalformed},
+		{"wire type 6", "\x01\x0e", nil, ErrMalformed},
+		{"id of wrong type", "\x02\x0a\x00", nil, ErrMalformed},
+		{"id too large", "\x06\x08\x80\x80\x80\x80\x10", nil, ErrMalformed},
+		{"connect of wrong type", "\x02\x20\x01", nil, ErrMalformed},
+		{"message cut", "\x03\x22\x05\x0a", nil, ErrMalformed},
+		{"fixed32 cut", "\x03\xa5\x06a", nil, ErrMalformed},
+		{"string not UTF-8", "\x05\x22\x03\x0a\x01\xff", nil, ErrMalformed},
+		{"payload not UTF-8", "\x05\x62\x03\x0a\x01\xff", []Command{{Send: &SendRequest{Data: Raw("\xff")}}}, io.EOF},
+		{"map entry without value", "\x07\x22\x05\x1a\x03\x0a\x01a",
+			[]Command{{Connect: &ConnectRequest{Subs: map[string]*SubscribeRequest{"a": {}}}}}, io.EOF},
+		{"map entry value first", "\x0b\x22\x09\x1a\x07\x12\x02\x18\x01\x0a\x01a",
+			[]Command{{Connect: &ConnectRequest{Subs: map[string]*SubscribeRequest{"a": {Recover: true}}}}}, io.EOF},
+		{"map entry of wrong type", "\x04\x22\x02\x18\x01", nil, ErrMalformed},
+		{"last message wins", "\x0a\x22\x03\x0a\x01a\x22\x03\x22\x01n", []Command{{Connect: &ConnectRequest{Name: "n"}}}, io.EOF},
+		{"negative int32", "\x0d\x2a\x0b\x78\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", []Command{{Subscribe: &SubscribeRequest{Type: -1}}}, io.EOF},
+		{"int32 too large", "\x08\x2a\x06\x78\x80\x80\x80\x80\x08", nil, ErrMalformed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := decodeAll(FormatProtobuf, []byte(test.message), Limits{}, false)
+			if !errors.Is(err, test.err) {
+				t.Errorf("error %v, want %v", err, test.err)
+			}
+			if !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got %s\nwant %s", dump(got), dump(test.want))
+			}
+		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	nested := func(open, close string, n int) string { return strings.Repeat(open, n) + strings.Repeat(close, n) }
+	tf := func(n int) string { // n filter nodes in each other
+		return `{"subscribe":{"tf":` + strings.Repeat(`{"nodes":[`, n-1) + `{}` + strings.Repeat(`]}`, n-1) + `}}`
+	}
+	deepProto := func(n int) string {
+		var b []byte
+		for range n {
+			b = append(append([]byte{0x32}, byte(len(b))), b...)
+		}
+		w := protoWriter{}
+		at := w.open(5)
+		inner := w.open(13)
+		w.b = append(w.b, b...)
+		w.close(inner)
+		w.close(at)
+		return string(AppendBatch(nil, FormatProtobuf, []*Frame{{Bytes: w.b}}))
+	}
+	tests := []struct {
+		name    string
+		f       Format
+		message string
+		l       Limits
+		want    error
+	}{
+		{"size", 0, `{"id":1}`, Limits{CommandSize: 8}, io.EOF},
+		{"too large", 0, `{"id":12}`, Limits{CommandSize: 8}, ErrCommandSize},
+		{"protobuf size", FormatProtobuf, "\x02\x08\x01", Limits{CommandSize: 2}, io.EOF},
+		{"protobuf too large", FormatProtobuf, "\x02\x08\x01", Limits{CommandSize: 1}, ErrCommandSize},
+		{"default size", 0, `{"send":{"data":"` + strings.Repeat("x", DefaultCommandSize-20) + `"}}`, Limits{}, io.EOF},
+		{"above default size", 0, `{"send":{"data":"` + strings.Repeat("x", DefaultCommandSize-19) + `"}}`, Limits{}, ErrCommandSize},
+		{"count", 0, "{}\n{}\n{}", Limits{Commands: 3}, io.EOF},
+		{"too many", 0, "{}\n{}\n{}", Limits{Commands: 2}, ErrCommands},
+		{"protobuf too many", FormatProtobuf, "\x00\x00\x00", Limits{Commands: 2}, ErrCommands},
+		{"depth of a payload", 0, `{"send":{"data":` + nested("[", "]", 3) + `}}`, Limits{Depth: 5}, io.EOF},
+		{"payload too deep", 0, `{"send":{"data":` + nested("[", "]", 4) + `}}`, Limits{Depth: 5}, ErrDepth},
+		{"default depth", 0, `{"x":` + nested(`{"a":[`, `]}`, (DefaultDepth-1)/2) + `}`, Limits{}, io.EOF},
+		{"above default depth", 0, `{"x":` + nested(`[`, `]`, DefaultDepth) + `}`, Limits{}, ErrDepth},
+		{"depth of messages", 0, tf(2), Limits{Depth: 5}, io.EOF},
+		{"messages too deep", 0, tf(3), Limits{Depth: 5}, ErrDepth},
+		{"protobuf depth", FormatProtobuf, deepProto(2), Limits{Depth: 5}, io.EOF},
+		{"protobuf too deep", FormatProtobuf, deepProto(3), Limits{Depth: 5}, ErrDepth},
+		{"elements", 0, `{"connect":{"subs":{"a":{},"b":{}},"headers":{"c":"d"}}}`, Limits{Elements: 3}, io.EOF},
+		{"too many elements", 0, `{"connect":{"subs":{"a":{},"b":{}},"headers":{"c":"d"}}}`, Limits{Elements: 2}, ErrElements},
+		{"too many in a list", 0, `{"sub_refresh":{"untrack":["a","b","c"]}}`, Limits{Elements: 2}, ErrElements},
+		{"elements of a payload are free", 0, `{"send":{"data":[1,2,3,4]}}`, Limits{Elements: 2}, io.EOF},
+		{"protobuf too many elements", FormatProtobuf, "\x0b\x7a\x09\x2a\x01a\x2a\x01b\x2a\x01c", Limits{Elements: 2}, ErrElements},
+		{"protobuf elements", FormatProtobuf, "\x0b\x7a\x09\x2a\x01a\x2a\x01b\x2a\x01c", Limits{Elements: 3}, io.EOF},
+		{"protobuf too many entries", FormatProtobuf, "\x06\x22\x04\x1a\x00\x32\x00", Limits{Elements: 1}, ErrElements},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := decodeAll(test.f, []byte(test.message), test.l, false)
+			if !errors.Is(err, test.want) {
+				t.Errorf("error %v, want %v", err, test.want)
+			}
+			if test.want != io.EOF && !errors.Is(err, ErrMalformed) {
+				t.Errorf("%v does not wrap ErrMalformed", err)
+			}
+		})
+	}
+}
+
+// TestOwnership: payloads are parts of the message, strings are not, and
+// appending to a payload must not write into the message.
+func TestOwnership(t *testing.T) {
+	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
+		message, err := AppendCommand(nil, f, &Command{ID: 1, Publish: &PublishRequest{Channel: "chat:index", Data: Raw(`{"a":1}`)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		message = AppendBatch(nil, f, []*Frame{{Bytes: message}})
+		before := bytes.Clone(message)
+		got, err := decodeAll(f, message, Limits{}, false)
+		if !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		_ = append(got[0].Publish.Data, "overwritten"...)
+		if !bytes.Equal(message, before) {
+			t.Errorf("%s: appending to a payload changed the message", formatName(f))
+		}
+		clear(message)
+		if got[0].Publish.Channel != "chat:index" {
+			t.Errorf("%s: a string is part of the message", formatName(f))
+		}
+	}
+}
+
+func TestDetectVersion(t *testing.T) {
+	tests := []struct {
+		protobuf bool
+		message  string
+		v1       bool
+		err      error
+	}{
+		{false, `{"id":1,"connect":{}}`, false, nil},
+		{false, `{"id":1,"connect":null}`, false, nil},
+		{false, `{"id":1,"connect":{},"params":{}}`, false, nil},
+		{false, `{"id":1,"params":{}}` + "\n" + `{"id":2,"connect":{}}`, true, nil},
+		{false, `{"params":{}}`, true, nil},
+		{false, `{"id":1,"method":0}`, true, nil},
+		{false, `{"id":1}`, true, nil},
+		{false, `{"id":1,"x":1}`, false, nil},
+		{false, `{}`, false, nil},
+		{false, `null`, false, nil},
+		{false, ``, false, ErrMalformed},
+		{false, "\n", false, ErrMalformed},
+		{false, `{"id":1`, false, ErrMalformed},
+		{false, `[]`, false, ErrMalformed},
+		{true, "\x04\x08\x01\x22\x00", false, nil},
+		{true, "\x02\x08\x01", true, nil},
+		{true, "\x04\x08\x01\x1a\x00", true, nil},
+		{true, "\x04\x08\x01\x10\x01", true, nil},
+		{true, "\x04\x08\x01\x2a\x00", false, nil},
+		{true, "\x00", false, nil},
+		{true, "\x05\x08\x01", false, ErrMalformed},
+		{true, "\x01\x08", false, ErrMalformed},
+		{true, "", false, ErrMalformed},
+	}
+	for _, test := range tests {
+		v1, err := DetectVersion(test.protobuf, []byte(test.message))
+		if v1 != test.v1 || !errors.Is(err, test.err) {
+			t.Errorf("%q: v1 %t, %v", test.message, v1, err)
+		}
+	}
+}
+
+// TestIsPong checks it against the decoder: what it says is a pong must be one.
+func TestIsPong(t *testing.T) {
+	pongs := map[Format][]string{0: {"{}", "{}\n", "null", "null\n"}, FormatProtobuf: {"\x00"}, FormatV1: {}, FormatProtobuf | FormatV1: {}}
+	for f, want := range pongs {
+		for _, message := range []string{"", "{}", "{}\n", "{}\n\n", "{}\n{}", "null", "null\n", "nul", "{ }", "\x00", "\x00\x00", "\x01", "\n", "{}x"} {
+			got := IsPong(f, []byte(message))
+			listed := false
+			for _, w := range want {
+				listed = listed || w == message
+			}
+			if got != listed {
+				t.Errorf("%s: IsPong(%q) = %t", formatName(f), message, got)
+			}
+			if commands, err := decodeAll(f, []byte(message), Limits{}, false); got && (!errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != FramePong) {
+				t.Errorf("%s: %q is a pong, but decodes to %s, %v", formatName(f), message, dump(commands), err)
+			}
+		}
+	}
+}
+
+func TestBodies(t *testing.T) {
+	tests := []struct {
+		protobuf bool
+		body     string
+		want     *EmulationRequest
+	}{
+		{false, " {\"session\":\"s\",\n\"node\":\"n\",\"data\":\"{}\\n{\\\"id\\\":1}\"}\n", &EmulationRequest{Session: "s", Node: "n", Data: Raw("{}\n{\"id\":1}")}},
+		{false, `{}`, &EmulationRequest{}},
+		{false, `{"data":{}}`, nil},
+		{false, `{"session":5}`, nil},
+		{false, `{} {}`, nil},
+		{false, ``, nil},
+		{true, "\x12\x01s\x0a\x01n\x1a\x02\xff\x00", &EmulationRequest{Session: "s", Node: "n", Data: Raw("\xff\x00")}},
+		{true, "\x12\x05s", nil},
+	}
+	for _, test := range tests {
+		got, err := DecodeEmulationRequest(test.protobuf, []byte(test.body))
+		if !reflect.DeepEqual(got, test.want) || (err == nil) != (test.want != nil) || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %s, %v", test.body, dump(got), err)
+		}
+	}
+	for body, ok := range map[string]bool{`{"token":"t"}`: true, "null": true, " {}\n": true, "": false, "{}x": false, "[]": false, `{"token":1}`: false} {
+		got, err := DecodeConnectRequest(0, []byte(body))
+		if ok != (err == nil) || ok != (got != nil) || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v, %v", body, got, err)
+		}
+	}
+	if got, err := DecodeConnectRequest(FormatProtobuf, nil); err != nil || !reflect.DeepEqual(got, &ConnectRequest{}) {
+		t.Errorf("empty Protobuf: %v, %v", got, err)
+	}
+}
+
+// TestCommandKind is the order of dispatch of client-protocol 1.2.
+func TestCommandKind(t *testing.T) {
+	order := []string{
+		"Connect", "Ping", "Subscribe", "Unsubscribe", "Publish", "Presence", "PresenceStats", "History", "RPC", "Send", "Refresh", "SubRefresh",
+	}
+	full := Command{}
+	for _, s := range commandSamples() {
+		v := reflect.ValueOf(s.message).Elem()
+		for _, name := range order {
+			if field := v.FieldByName(name); !field.IsNil() {
+				reflect.ValueOf(&full).Elem().FieldByName(name).Set(field)
+			}
+		}
+	}
+	for _, name := range order {
+		want := strings.ToLower(name)
+		if got := strings.ReplaceAll(full.Kind().String(), "_", ""); got != want && !(want == "ping" && full.Kind() == FramePing) {
+			t.Errorf("kind %s, want %s", got, want)
+		}
+		field := reflect.ValueOf(&full).Elem().FieldByName(name)
+		field.Set(reflect.Zero(field.Type()))
+	}
+	for want, c := range map[FrameKind]Command{FramePong: {}, FrameUnknown: {ID: 1}} {
+		if got := c.Kind(); got != want {
+			t.Errorf("kind %s, want %s", got, want)
+		}
+	}
+	if got := (&Command{UnknownMethod: true}).Kind(); got != FrameUnknown {
+		t.Errorf("kind of unknown method %s", got)
+	}
+}
+
+func TestReplyDecoderErrors(t *testing.T) {
+	tests := []struct {
+		f       Format
+		message string
+		want    error
+	}{
+		{0, `{"id":`, ErrMalformed}, {0, ``, ErrMalformed}, {0, `{"error":5}`, ErrMalformed}, {0, `{"push":{"pub":{"data":}}}`, ErrMalformed},
+		{FormatProtobuf, "\x08", ErrMalformed}, {FormatUni, `{"pub":5}`, ErrMalformed}, {FormatV1, `{"id":1,"result":{}}`, ErrNoForm},
+		{FormatV1, `{"result":5}`, ErrMalformed}, {FormatProtobuf | FormatV1, "\x08\x01\x1a\x00", ErrNoForm},
+	}
+	for _, test := range tests {
+		if reply, err := DecodeReply(test.f, []byte(test.message)); reply != nil || !errors.Is(err, test.want) {
+			t.Errorf("%s %q: %s, %v", formatName(test.f), test.message, dump(reply), err)
+		}
+	}
+	for i := range 3 {
+		frames := make([]*Frame, i)
+		for j := range frames {
+			frames[j] = &Frame{Bytes: fmt.Appendf(nil, `{"id":%s}`, strings.Repeat("9", j*200+1))}
+		}
+		for _, f := range []Format{0, FormatProtobuf} {
+			batch := AppendBatch(nil, f, frames)
+			if len(batch) != BatchSize(f, frames) {
+				t.Errorf("%s: %d bytes, BatchSize %d", formatName(f), len(batch), BatchSize(f, frames))
+			}
+			for _, frame := range frames {
+				message, rest, err := Split(f, batch)
+				if err != nil || !bytes.Equal(message, frame.Bytes) {
+					t.Errorf("%s: split %q, %v", formatName(f), message, err)
+				}
+				batch = rest
+			}
+			if len(batch) != 0 {
+				t.Errorf("%s: %q left", formatName(f), batch)
+			}
+		}
+	}
+}

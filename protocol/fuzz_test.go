@@ -1,0 +1,185 @@
+package protocol
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"reflect"
+	"testing"
+)
+
+// The property of all decoders: what they accept can be encoded, decodes to
+// the same again, and is then encoded to the same size.
+
+func FuzzDecoder(f *testing.F) {
+	for _, format := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
+		for _, s := range commandSamples() {
+			if message, err := AppendCommand(nil, format, s.message); err == nil {
+				f.Add(byte(format), AppendBatch(nil, format, []*Frame{{Bytes: message}}))
+			}
+		}
+	}
+	f.Add(byte(FormatV1), []byte(`{"id":1,"method":"subscribe","params":{"seq":1,"gen":2}}`))
+	f.Add(byte(0), []byte("{}\n{\"x\":[1,-2e3,\"\\ud800\"]}\nnull"))
+	f.Fuzz(func(t *testing.T, format byte, message []byte) {
+		fm := Format(format) & (FormatProtobuf | FormatV1)
+		d := NewDecoder(fm, message, Limits{})
+		for {
+			var c Command
+			err := d.Next(&c)
+			if err != nil {
+				if !errors.Is(err, io.EOF) && !errors.Is(err, ErrMalformed) {
+					t.Fatal(err)
+				}
+				break
+			}
+			if !c.UnknownMethod && (c.Kind() != FrameUnknown || !fm.V1()) {
+				roundTripCommand(t, fm, &c)
+			}
+		}
+		if _, err := DetectVersion(fm.Protobuf(), message); err != nil && !errors.Is(err, ErrMalformed) {
+			t.Fatal(err)
+		}
+		if IsPong(fm, message) {
+			commands, err := decodeAll(fm, message, Limits{}, false)
+			if !errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != FramePong {
+				t.Fatalf("%q is no pong", message)
+			}
+		}
+	})
+}
+
+func roundTripCommand(t *testing.T, f Format, c *Command) {
+	t.Helper()
+	message, err := AppendCommand(nil, f, c)
+	if err != nil {
+		t.Fatalf("%s: %v", dump(c), err)
+	}
+	first, err := decodeAll(f, AppendBatch(nil, f, []*Frame{{Bytes: message}}), Limits{CommandSize: 1 << 30}, false)
+	if !errors.Is(err, io.EOF) || len(first) != 1 {
+		t.Fatalf("%q: %v", message, err)
+	}
+	again, err := AppendCommand(nil, f, &first[0])
+	if err != nil || len(again) != len(message) {
+		t.Fatalf("encoded %q, then %q, %v", message, again, err)
+	}
+	second, _ := decodeAll(f, AppendBatch(nil, f, []*Frame{{Bytes: again}}), Limits{CommandSize: 1 << 30}, false)
+	if !reflect.DeepEqual(first, second) {
+		t.Fatalf("decoded %s, then %s", dump(first), dump(second))
+	}
+	if first[0].ID != c.ID || first[0].Kind() != c.Kind() {
+		t.Fatalf("%s became %s", dump(c), dump(first))
+	}
+}
+
+func FuzzReplyDecoder(f *testing.F) {
+	for _, format := range allFormats() {
+		for _, s := range replySamples() {
+			if message, err := AppendReply(nil, format, s.message); err == nil {
+				f.Add(byte(format), byte(s.message.Kind()), message)
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, format, kind byte, message []byte) {
+		fm := Format(format) % NumFormats
+		decoder := ReplyDecoder{Format: fm, Kind: func(uint32) FrameKind { return FrameKind(kind) }}
+		reply, err := decoder.Decode(message)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNoForm) {
+				t.Fatal(err)
+			}
+			return
+		}
+		encoded, err := AppendReply(nil, fm, reply)
+		if errors.Is(err, ErrNoForm) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", dump(reply), err)
+		}
+		if !fm.Protobuf() && !validJSON(encoded) {
+			t.Fatalf("not valid JSON: %q", encoded)
+		}
+		first, err := decoder.Decode(encoded)
+		if err != nil {
+			t.Fatalf("%q: %v", encoded, err)
+		}
+		again, err := AppendReply(nil, fm, first)
+		if err != nil || len(again) != len(encoded) {
+			t.Fatalf("encoded %q, then %q, %v", encoded, again, err)
+		}
+		second, err := decoder.Decode(again)
+		if err != nil || !reflect.DeepEqual(first, second) {
+			t.Fatalf("decoded %s, then %s, %v", dump(first), dump(second), err)
+		}
+	})
+}
+
+func FuzzBodies(f *testing.F) {
+	f.Add(true, []byte("\x12\x01s\x0a\x01n\x1a\x02\xff\x00"))
+	f.Add(false, []byte(`{"session":"s","node":"n","data":"{}\n{\"id\":1}"}`))
+	f.Add(false, []byte(`{"token":"t","data":{"a":[1]},"subs":{"c":{"recover":true}},"headers":{"a":"b"}}`))
+	f.Fuzz(func(t *testing.T, protobuf bool, body []byte) {
+		format := Format(0)
+		if protobuf {
+			format = FormatProtobuf
+		}
+		if m, err := DecodeEmulationRequest(protobuf, body); err == nil {
+			again, err := DecodeEmulationRequest(protobuf, AppendEmulationRequest(nil, protobuf, m))
+			if err != nil || again.Node != m.Node || again.Session != m.Session || string(again.Data) != string(m.Data) {
+				t.Fatalf("decoded %s, then %s, %v", dump(m), dump(again), err)
+			}
+		}
+		if m, err := DecodeConnectRequest(format, body); err == nil {
+			roundTripCommand(t, format, &Command{ID: 1, Connect: m})
+		}
+		if p, err := DecodePublication(body); err == nil {
+			first := EncodePublication(p)
+			again, err := DecodePublication(first)
+			if err != nil || len(EncodePublication(again)) != len(first) {
+				t.Fatalf("decoded %s, then %s, %v", dump(p), dump(again), err)
+			}
+		}
+		if info, err := DecodeClientInfo(body); err == nil {
+			first := EncodeClientInfo(info)
+			again, err := DecodeClientInfo(first)
+			if err != nil || string(EncodeClientInfo(again)) != string(first) {
+				t.Fatalf("decoded %s, then %s, %v", dump(info), dump(again), err)
+			}
+		}
+	})
+}
+
+func FuzzValidJSON(f *testing.F) {
+	for _, value := range jsonValues {
+		f.Add([]byte(value))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, want := ValidJSON(b), validJSON(b); got != want && len(b) <= MaxJSONDepth {
+			t.Fatalf("ValidJSON(%q) = %t", b, got)
+		}
+	})
+}
+
+func FuzzJSONString(f *testing.F) {
+	for _, text := range texts {
+		f.Add(text)
+	}
+	f.Fuzz(checkJSONString)
+}
+
+// FuzzDecodeJSONString has encoding/json as its measure.
+func FuzzDecodeJSONString(f *testing.F) {
+	for _, value := range jsonValues {
+		f.Add([]byte(value))
+	}
+	f.Add([]byte(`"\ud83d\ude00\ud800\ud800\udc00\u0041"`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var want *string
+		wantErr := json.Unmarshal(b, &want)
+		got, err := DecodeJSONString(b)
+		if (err == nil) != (wantErr == nil && want != nil) || err == nil && got != *want {
+			t.Fatalf("DecodeJSONString(%q) = %q, %v; encoding/json: %v", b, got, err, wantErr)
+		}
+	})
+}

@@ -1,0 +1,289 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unicode/utf8"
+)
+
+// MaxJSONDepth is how deep arrays and objects of one JSON value may nest.
+// Decoders allow half of it unless told otherwise, so whatever was accepted
+// can be embedded in a reply.
+const MaxJSONDepth = 1024
+
+// ValidJSON reports whether b is one JSON value of RFC 8259, with optional
+// white space around it, in valid UTF-8, nested at most [MaxJSONDepth] deep.
+// It accepts what encoding/json accepts, except deeper nesting and invalid
+// UTF-8: that would make a text frame which browsers refuse.
+func ValidJSON(b []byte) bool {
+	end, high := scanValue(b, 0, MaxJSONDepth)
+	if end < 0 || skipSpace(b, end) != len(b) {
+		return false
+	}
+	return !high || utf8.Valid(b)
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+func skipSpace(b []byte, i int) int {
+	for i < len(b) && b[i] <= ' ' && isSpace(b[i]) {
+		i++
+	}
+	return i
+}
+
+// What scanValue returns instead of an end.
+const (
+	scanMalformed = -1
+	scanTooDeep   = -2
+)
+
+// scanValue finds the end of the JSON value that starts at b[i] or behind
+// white space there; see above for what it returns otherwise. high reports bytes outside ASCII, whose UTF-8 has not
+// been checked; it may be set too often, never too seldom.
+//
+// It is a loop with one bit per open bracket instead of a recursion, so the
+// depth of the input costs no stack. Strings are scanned in place: with a call
+// for each it takes half as long again.
+func scanValue(b []byte, i, maxDepth int) (end int, high bool) {
+	var objects [MaxJSONDepth / 64]uint64 // bit n: the bracket at depth n is an object
+	depth := 0
+	object, key := false, false // inside an object; a key is due, not a value
+	maxDepth = min(maxDepth, MaxJSONDepth)
+next:
+	for {
+		if i < len(b) && b[i] <= ' ' {
+			i = skipSpace(b, i)
+		}
+		if i >= len(b) {
+			return scanMalformed, false
+		}
+		switch c := b[i]; {
+		case c == '"':
+			i++
+			for i+8 <= len(b) {
+				if stop := stringStops(binary.LittleEndian.Uint64(b[i:])); stop != 0 {
+					i += bits.TrailingZeros64(stop) >> 3
+					break
+				}
+				i += 8
+			}
+			if i < len(b) && b[i] == '"' {
+				i++
+			} else {
+				var flags stringFlags
+				if i, flags = scanStringBytes(b, i); i < 0 {
+					return scanMalformed, false
+				}
+				high = high || flags&stringHigh != 0
+			}
+			if !key {
+				break
+			}
+			if i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
+			if i >= len(b) || b[i] != ':' {
+				return scanMalformed, false
+			}
+			i++
+			key = false
+			continue
+		case key:
+			return scanMalformed, false
+		case c == '{' || c == '[':
+			if depth >= maxDepth {
+				return scanTooDeep, false
+			}
+			i = skipSpace(b, i+1)
+			if i < len(b) && b[i] == c+2 { // ']' is '['+2 and '}' is '{'+2
+				i++
+				break
+			}
+			object = c == '{'
+			key = object
+			objects[depth>>6] &^= 1 << (depth & 63)
+			if object {
+				objects[depth>>6] |= 1 << (depth & 63)
+			}
+			depth++
+			continue
+		case c == '-' || c-'0' <= 9:
+			if i = scanNumber(b, i); i < 0 {
+				return scanMalformed, false
+			}
+		default:
+			if i = scanLiteral(b, i); i < 0 {
+				return scanMalformed, false
+			}
+		}
+		// A value has ended: close brackets until another one is due.
+		for depth > 0 {
+			if i < len(b) && b[i] <= ' ' {
+				i = skipSpace(b, i)
+			}
+			if i >= len(b) {
+				return scanMalformed, false
+			}
+			switch c := b[i]; {
+			case c == ',':
+				i++
+				key = object
+				continue next
+			case c == '}' && object, c == ']' && !object:
+				i++
+				depth--
+				object = depth > 0 && objects[(depth-1)>>6]&(1<<((depth-1)&63)) != 0
+			default:
+				return scanMalformed, false
+			}
+		}
+		return i, high
+	}
+}
+
+type stringFlags uint8
+
+const (
+	stringEscapes stringFlags = 1 << iota // has a backslash
+	stringHigh                            // may have bytes outside ASCII
+)
+
+const (
+	everyByte = 0x0101010101010101
+	everyTop  = 0x8080808080808080
+)
+
+// stringStops sets the top bit of each byte of w that is a quote, a backslash,
+// a control character or outside ASCII. Only the lowest of them is exact.
+func stringStops(w uint64) uint64 {
+	// A quote (0x22) with bit 1 flipped is 0x20, so one subtraction finds it
+	// together with the control characters.
+	quote := (w ^ everyByte*0x02) - everyByte*0x21
+	slash := (w ^ everyByte*'\\') - everyByte
+	return (quote | slash | w) & everyTop
+}
+
+// scanString returns the index behind the closing quote of the string whose
+// first byte is b[i], or -1. It looks at eight bytes at a time.
+func scanString(b []byte, i int) (int, stringFlags) {
+	for i+8 <= len(b) {
+		if stop := stringStops(binary.LittleEndian.Uint64(b[i:])); stop != 0 {
+			i += bits.TrailingZeros64(stop) >> 3
+			if b[i] == '"' {
+				return i + 1, 0
+			}
+			break
+		}
+		i += 8
+	}
+	return scanStringBytes(b, i)
+}
+
+// scanStringBytes is scanString for what it meets seldom.
+func scanStringBytes(b []byte, i int) (int, stringFlags) {
+	var flags stringFlags
+	for i < len(b) {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1, flags
+		case c == '\\':
+			flags |= stringEscapes
+			if i = scanEscape(b, i+1); i < 0 {
+				return -1, 0
+			}
+		case c < ' ':
+			return -1, 0
+		default:
+			if c >= utf8.RuneSelf {
+				flags |= stringHigh
+			}
+			i++
+		}
+	}
+	return -1, 0
+}
+
+// scanEscape returns the index behind the escape whose letter is b[i], or -1.
+func scanEscape(b []byte, i int) int {
+	if i >= len(b) {
+		return -1
+	}
+	switch b[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i + 1
+	case 'u':
+		if i+5 <= len(b) && hexRune(b[i+1:i+5]) >= 0 {
+			return i + 5
+		}
+	}
+	return -1
+}
+
+// hexRune returns the value of four hexadecimal digits, or -1.
+func hexRune(b []byte) rune {
+	var r rune
+	for _, c := range b[:4] {
+		switch {
+		case c-'0' <= 9:
+			c -= '0'
+		case c-'a' <= 5:
+			c -= 'a' - 10
+		case c-'A' <= 5:
+			c -= 'A' - 10
+		default:
+			return -1
+		}
+		r = r<<4 | rune(c)
+	}
+	return r
+}
+
+// scanNumber returns the index behind the number that starts at b[i], or -1.
+func scanNumber(b []byte, i int) int {
+	if b[i] == '-' {
+		i++
+	}
+	start := i
+	if i = scanDigits(b, i); i < 0 || (b[start] == '0' && i-start > 1) {
+		return -1
+	}
+	if i < len(b) && b[i] == '.' {
+		if i = scanDigits(b, i+1); i < 0 {
+			return -1
+		}
+	}
+	if i < len(b) && b[i]|0x20 == 'e' {
+		i++
+		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
+		}
+		i = scanDigits(b, i)
+	}
+	return i
+}
+
+// scanDigits returns the index behind at least one digit, or -1.
+func scanDigits(b []byte, i int) int {
+	start := i
+	for i < len(b) && b[i]-'0' <= 9 {
+		i++
+	}
+	if i == start {
+		return -1
+	}
+	return i
+}
+
+// scanLiteral returns the index behind true, false or null, or -1.
+func scanLiteral(b []byte, i int) int {
+	for _, literal := range [...]string{"true", "false", "null"} {
+		if b[i] == literal[0] {
+			if len(b)-i >= len(literal) && string(b[i:i+len(literal)]) == literal {
+				return i + len(literal)
+			}
+			return -1
+		}
+	}
+	return -1
+}
