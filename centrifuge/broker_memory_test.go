@@ -1,0 +1,319 @@
+package centrifuge_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
+)
+
+func TestMemoryBroker(t *testing.T) {
+	centrifugetest.TestBroker(t, func(*testing.T) centrifuge.Broker {
+		return centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})
+	}, centrifugetest.InBubble())
+}
+
+func TestMemoryBrokerHistory(t *testing.T) {
+	centrifugetest.TestHistoryBroker(t, func(*testing.T) centrifuge.HistoryBroker {
+		return centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})
+	}, centrifugetest.InBubble())
+}
+
+func TestBus(t *testing.T) {
+	centrifugetest.TestController(t, func(*testing.T) func() centrifuge.Controller {
+		bus := centrifugetest.NewBus()
+		return func() centrifuge.Controller { return bus.Controller() }
+	})
+}
+
+// handlerFuncs is a handler written in place.
+type handlerFuncs struct {
+	publication func(channel string, pub *centrifuge.Publication)
+}
+
+func (h handlerFuncs) HandlePublication(channel string, pub *centrifuge.Publication, _ centrifuge.StreamPosition, _ []byte) {
+	if h.publication != nil {
+		h.publication(channel, pub)
+	}
+}
+func (handlerFuncs) HandleJoin(string, *centrifuge.ClientInfo)  {}
+func (handlerFuncs) HandleLeave(string, *centrifuge.ClientInfo) {}
+
+func startedBroker(tb testing.TB, config centrifuge.MemoryBrokerConfig, h centrifuge.BrokerHandler) *centrifuge.MemoryBroker {
+	tb.Helper()
+	b := centrifuge.NewMemoryBroker(config)
+	if err := b.Start(h); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := b.Close(context.Background()); err != nil {
+			tb.Error(err)
+		}
+	})
+	return b
+}
+
+func TestMemoryBrokerBeforeStartAndAfterClose(t *testing.T) {
+	b := centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"publish": func() error {
+			_, err := b.Publish(ctx, "ch", &centrifuge.Publication{}, centrifuge.PublishOptions{})
+			return err
+		},
+		"history": func() error {
+			_, err := b.History(ctx, "ch", centrifuge.HistoryOptions{})
+			return err
+		},
+		"subscribe":      func() error { return b.Subscribe(ctx, "ch") },
+		"unsubscribe":    func() error { return b.Unsubscribe(ctx, "ch") },
+		"remove history": func() error { return b.RemoveHistory(ctx, "ch") },
+		"join":           func() error { return b.PublishJoin(ctx, "ch", &centrifuge.ClientInfo{}) },
+		"leave":          func() error { return b.PublishLeave(ctx, "ch", &centrifuge.ClientInfo{}) },
+	}
+	for name, call := range calls {
+		if call() == nil {
+			t.Errorf("%s before start succeeded", name)
+		}
+	}
+	if err := b.Start(nil); err == nil {
+		t.Error("starting without a handler succeeded")
+	}
+	if err := b.Start(handlerFuncs{}); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := b.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, centrifuge.ErrShutdown) {
+			t.Errorf("%s after close: %v", name, err)
+		}
+	}
+}
+
+// TestMemoryBrokerSlowHandler holds up one channel and uses the others.
+func TestMemoryBrokerSlowHandler(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handlerFuncs{publication: func(channel string, _ *centrifuge.Publication) {
+		if channel == "slow" {
+			close(entered)
+			<-leave
+		}
+	}})
+	ctx := t.Context()
+	publish := func(channel string) {
+		opts := centrifuge.PublishOptions{HistorySize: 1, HistoryTTL: time.Minute}
+		if _, err := b.Publish(ctx, channel, &centrifuge.Publication{}, opts); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.Subscribe(ctx, "slow"); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { publish("slow") })
+	<-entered
+	for i := range 1000 { // in every shard
+		channel := fmt.Sprint("fast", i)
+		if err := b.Subscribe(ctx, channel); err != nil {
+			t.Fatal(err)
+		}
+		publish(channel)
+	}
+	impatient, cancel := context.WithCancel(ctx)
+	cancel()
+	if err := b.Close(impatient); !errors.Is(err, context.Canceled) {
+		t.Errorf("closing while the handler runs: %v", err)
+	}
+	close(leave)
+	wg.Wait()
+}
+
+func TestMemoryBrokerIdempotencyKeysAreBounded(t *testing.T) {
+	b := startedBroker(t, centrifuge.MemoryBrokerConfig{IdempotencyKeys: 3}, handlerFuncs{})
+	publish := func(key string) centrifuge.SuppressReason {
+		result, err := b.Publish(t.Context(), "ch", &centrifuge.Publication{}, centrifuge.PublishOptions{IdempotencyKey: key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Suppressed
+	}
+	for _, key := range []string{"1", "2", "3", "4"} {
+		if publish(key) != centrifuge.NotSuppressed {
+			t.Errorf("%s is suppressed", key)
+		}
+	}
+	for _, key := range []string{"4", "3", "2"} {
+		if publish(key) != centrifuge.SuppressedIdempotency {
+			t.Errorf("%s is forgotten", key)
+		}
+	}
+	if publish("1") != centrifuge.NotSuppressed {
+		t.Error("the oldest key was kept")
+	}
+}
+
+// TestMemoryBrokerGivesMemoryBack publishes into very many channels and sees the
+// memory return, first that of the publications, then the rest.
+func TestMemoryBrokerGivesMemoryBack(t *testing.T) {
+	channels := 1_000_000
+	if testing.Short() {
+		channels = 50_000
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handlerFuncs{})
+		empty := heapAlloc()
+		opts := centrifuge.PublishOptions{HistorySize: 10, HistoryTTL: time.Minute, HistoryMetaTTL: time.Hour}
+		for i := range channels {
+			opts.IdempotencyKey = ""
+			if i%10 == 0 {
+				opts.IdempotencyKey = strconv.Itoa(i)
+			}
+			pub := &centrifuge.Publication{Data: []byte(strings.Repeat("x", 100))}
+			if _, err := b.Publish(t.Context(), "channel"+strconv.Itoa(i), pub, opts); err != nil {
+				t.Fatal(err)
+			}
+		}
+		full := heapAlloc() - empty
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		metadata := heapAlloc() - empty
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		left := heapAlloc() - empty
+		each := int64(channels)
+		t.Logf("%d channels: %d bytes each with a publication, %d with metadata only, %d bytes left", channels, full/each, metadata/each, left)
+		if full < 300*each {
+			t.Errorf("%d bytes each: the measurement is wrong", full/each)
+		}
+		if metadata > full/2 {
+			t.Errorf("of %d bytes %d are left without publications", full, metadata)
+		}
+		if left > max(full/100, 1<<20) {
+			t.Errorf("of %d bytes %d are left", full, left)
+		}
+		runtime.KeepAlive(b)
+	})
+}
+
+func heapAlloc() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
+}
+
+// TestMemoryBrokerChurn makes channels come and go under everything at once.
+func TestMemoryBrokerChurn(t *testing.T) {
+	b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handlerFuncs{})
+	ctx := t.Context()
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				channel := strconv.Itoa((worker + i) % 5)
+				opts := centrifuge.PublishOptions{}
+				switch i % 4 {
+				case 0:
+					opts = centrifuge.PublishOptions{HistorySize: 2, HistoryTTL: time.Nanosecond, HistoryMetaTTL: time.Nanosecond}
+				case 1:
+					opts.IdempotencyKey, opts.IdempotencyTTL = strconv.Itoa(i), time.Nanosecond
+				}
+				_, errPublish := b.Publish(ctx, channel, &centrifuge.Publication{}, opts)
+				_, errHistory := b.History(ctx, channel, centrifuge.HistoryOptions{Limit: -1, MetaTTL: time.Nanosecond})
+				if err := errors.Join(errPublish, errHistory, b.Subscribe(ctx, channel), b.Unsubscribe(ctx, channel)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestMemoryBrokerPublishDoesNotAllocate(t *testing.T) {
+	b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handlerFuncs{})
+	ctx := t.Context()
+	if err := b.Subscribe(ctx, "subscribed"); err != nil {
+		t.Fatal(err)
+	}
+	pub := &centrifuge.Publication{}
+	for name, opts := range map[string]centrifuge.PublishOptions{
+		"subscribed":   {},
+		"unsubscribed": {},
+		"history":      {HistorySize: 10, HistoryTTL: time.Minute},
+	} {
+		publish := func() {
+			if _, err := b.Publish(ctx, name, pub, opts); err != nil {
+				t.Error(err)
+			}
+		}
+		for range 20 {
+			publish()
+		}
+		if n := testing.AllocsPerRun(100, publish); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkMemoryBroker(b *testing.B) {
+	broker := startedBroker(b, centrifuge.MemoryBrokerConfig{}, handlerFuncs{})
+	ctx := b.Context()
+	pub := &centrifuge.Publication{Data: []byte(`{"a":1}`)}
+	history := centrifuge.PublishOptions{HistorySize: 100, HistoryTTL: time.Minute}
+	if err := broker.Subscribe(ctx, "subscribed"); err != nil {
+		b.Fatal(err)
+	}
+	for range 200 {
+		if _, err := broker.Publish(ctx, "history", pub, history); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name string
+		call func() error
+	}{
+		{"publish", func() error {
+			_, err := broker.Publish(ctx, "subscribed", pub, centrifuge.PublishOptions{})
+			return err
+		}},
+		{"publish to nobody", func() error {
+			_, err := broker.Publish(ctx, "nobody", pub, centrifuge.PublishOptions{})
+			return err
+		}},
+		{"publish with history", func() error {
+			_, err := broker.Publish(ctx, "history", pub, history)
+			return err
+		}},
+		{"read 100", func() error {
+			_, err := broker.History(ctx, "history", centrifuge.HistoryOptions{Limit: 100})
+			return err
+		}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.call(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,261 @@
+package centrifugetest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"centrifugo/centrifuge"
+)
+
+// TestBroker is the conformance suite of centrifuge.Broker. NewBroker returns a
+// broker that is not started; the suite starts and closes it.
+func TestBroker(t *testing.T, newBroker func(t *testing.T) centrifuge.Broker, options ...Option) {
+	s := newSuite(options)
+	for _, c := range []struct {
+		name  string
+		test  func(t *testing.T, b *brokerCase)
+		needs []Feature
+	}{
+		{"delivers what is published", testDelivery, nil},
+		{"delivers only to subscribed channels", testOtherChannel, nil},
+		{"ends a subscription", testUnsubscribe, nil},
+		{"delivers joins and leaves in order", testJoinLeave, nil},
+		{"keeps the order of publications", testOrder, nil},
+		{"calls the handler one by one in a channel", testOneByOne, nil},
+		{"takes any channel name", testChannelNames, nil},
+		{"takes large payloads", testLargePayload, nil},
+		{"is silent after close", testSilentAfterClose, nil},
+		{"publishes once for an idempotency key", testIdempotencyWithoutHistory, []Feature{Idempotency}},
+	} {
+		s.run(t, c.name, func(t *testing.T) { c.test(t, startBroker(t, newBroker(t))) }, c.needs...)
+	}
+}
+
+// brokerCase is a started broker with its receiver and a channel of its own.
+type brokerCase struct {
+	centrifuge.Broker
+	channel string
+	*receiver
+}
+
+func startBroker(t *testing.T, broker centrifuge.Broker) *brokerCase {
+	t.Helper()
+	channel := uniqueChannel(t)
+	b := &brokerCase{Broker: broker, channel: channel, receiver: newReceiver(channel)}
+	if err := broker.Start(b.receiver); err != nil {
+		t.Fatalf("starting: %v", err)
+	}
+	closeAtEnd(t, broker)
+	return b
+}
+
+func (b *brokerCase) subscribe(t *testing.T, channel string) {
+	t.Helper()
+	if err := b.Subscribe(t.Context(), channel); err != nil {
+		t.Fatalf("subscribing to %q: %v", channel, err)
+	}
+}
+
+func (b *brokerCase) publish(t *testing.T, channel, data string, opts centrifuge.PublishOptions) centrifuge.PublishResult {
+	t.Helper()
+	result, err := b.Publish(t.Context(), channel, &centrifuge.Publication{Data: []byte(data)}, opts)
+	if err != nil {
+		t.Fatalf("publishing into %q: %v", channel, err)
+	}
+	return result
+}
+
+func testDelivery(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	info := &centrifuge.ClientInfo{User: "u", Client: "c", ConnInfo: []byte(`{"a":1}`), ChanInfo: []byte(`{"b":2}`)}
+	pub := &centrifuge.Publication{Data: []byte("{\"x\": 1}\x00\n"), Info: info, Tags: map[string]string{"k": "v", "": "e"}}
+	want := *pub
+	result, err := b.Publish(t.Context(), b.channel, pub, centrifuge.PublishOptions{Tags: pub.Tags, ClientInfo: info})
+	if err != nil || result != (centrifuge.PublishResult{}) {
+		t.Errorf("got %+v, %v", result, err)
+	}
+	e := b.next(t)
+	if e.channel != b.channel || !reflect.DeepEqual(e.pub, &want) {
+		t.Errorf("got %+v in %q, want %+v", e.pub, e.channel, &want)
+	}
+	if e.position != (centrifuge.StreamPosition{}) || e.prev != nil {
+		t.Errorf("position %+v and previous payload %q without history", e.position, e.prev)
+	}
+}
+
+func testOtherChannel(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	b.publish(t, b.channel+"other", `"not subscribed"`, centrifuge.PublishOptions{})
+	b.publish(t, b.channel, `"subscribed"`, centrifuge.PublishOptions{})
+	b.wantPublication(t, b.channel, `"subscribed"`)
+}
+
+func testUnsubscribe(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	b.publish(t, b.channel, "1", centrifuge.PublishOptions{})
+	b.wantPublication(t, b.channel, "1")
+	if err := b.Unsubscribe(t.Context(), b.channel); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Unsubscribe(t.Context(), b.channel); err != nil {
+		t.Errorf("unsubscribing twice: %v", err)
+	}
+	b.publish(t, b.channel, "2", centrifuge.PublishOptions{})
+	b.subscribe(t, b.channel)
+	b.publish(t, b.channel, "3", centrifuge.PublishOptions{})
+	b.wantPublication(t, b.channel, "3")
+}
+
+func testJoinLeave(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	info := &centrifuge.ClientInfo{User: "u", Client: "c", ConnInfo: []byte(`{"a":1}`)}
+	ctx := t.Context()
+	for _, err := range []error{
+		b.PublishJoin(ctx, b.channel+"other", info),
+		b.PublishLeave(ctx, b.channel+"other", info),
+		b.PublishJoin(ctx, b.channel, info),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.publish(t, b.channel, "1", centrifuge.PublishOptions{})
+	if err := b.PublishLeave(ctx, b.channel, info); err != nil {
+		t.Fatal(err)
+	}
+	if e := b.next(t); e.kind != "join" || e.channel != b.channel || !reflect.DeepEqual(e.info, info) {
+		t.Errorf("got %s of %+v, want a join", e.kind, e.info)
+	}
+	b.wantPublication(t, b.channel, "1")
+	if e := b.next(t); e.kind != "leave" || e.channel != b.channel || !reflect.DeepEqual(e.info, info) {
+		t.Errorf("got %s of %+v, want a leave", e.kind, e.info)
+	}
+}
+
+func testOrder(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	for i := range 500 {
+		b.publish(t, b.channel, fmt.Sprint(i), centrifuge.PublishOptions{})
+	}
+	for i := range 500 {
+		b.wantPublication(t, b.channel, fmt.Sprint(i))
+	}
+}
+
+func testOneByOne(t *testing.T, b *brokerCase) {
+	const publishers, each = 8, 100
+	b.subscribe(t, b.channel)
+	publishInParallel(t, b, publishers, each, centrifuge.PublishOptions{})
+	next := make(map[string]int)
+	for range publishers * each {
+		e := b.next(t)
+		publisher, number, _ := strings.Cut(string(e.pub.Data), ".")
+		if want := fmt.Sprint(next[publisher]); number != want {
+			t.Fatalf("publisher %s: got %s, want %s", publisher, number, want)
+		}
+		next[publisher]++
+	}
+	if b.overlap.Load() {
+		t.Error("two calls of the handler at once")
+	}
+}
+
+// publishInParallel publishes numbers of the form PUBLISHER.COUNT.
+func publishInParallel(t *testing.T, b *brokerCase, publishers, each int, opts centrifuge.PublishOptions) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for p := range publishers {
+		wg.Go(func() {
+			for i := range each {
+				pub := &centrifuge.Publication{Data: fmt.Appendf(nil, "%d.%d", p, i)}
+				if _, err := b.Publish(t.Context(), b.channel, pub, opts); err != nil {
+					t.Errorf("publishing: %v", err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func testChannelNames(t *testing.T, b *brokerCase) {
+	for _, suffix := range []string{
+		"", " ", "канал", "{a}", "*", "?[x]", "a.b", "#1,2", "$private", "\"quoted\"\n", "\x00\xff", strings.Repeat("long", 50),
+	} {
+		channel := b.channel + suffix
+		b.subscribe(t, channel)
+		b.publish(t, channel, "1", centrifuge.PublishOptions{})
+		b.wantPublication(t, channel, "1")
+	}
+}
+
+func testLargePayload(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	data := `"` + strings.Repeat("x", 1<<20) + `"`
+	b.publish(t, b.channel, data, centrifuge.PublishOptions{})
+	if e := b.next(t); string(e.pub.Data) != data {
+		t.Errorf("got %d bytes, want %d", len(e.pub.Data), len(data))
+	}
+}
+
+func testSilentAfterClose(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() { // publishes until the end, and must not hang
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_, _ = b.Publish(context.Background(), b.channel, &centrifuge.Publication{Data: []byte("1")}, centrifuge.PublishOptions{})
+			}
+			select {
+			case <-b.events: // nobody else reads
+			default:
+			}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := b.Close(ctx); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	close(stop)
+	<-stopped
+	for len(b.events) > 0 {
+		<-b.events
+	}
+	if _, err := b.Publish(context.Background(), b.channel, &centrifuge.Publication{Data: []byte("2")}, centrifuge.PublishOptions{}); err == nil {
+		t.Error("publishing after close succeeded")
+	}
+	if len(b.events) > 0 {
+		t.Error("the handler was called after close")
+	}
+}
+
+func testIdempotencyWithoutHistory(t *testing.T, b *brokerCase) {
+	b.subscribe(t, b.channel)
+	b.subscribe(t, b.channel+"other")
+	once := centrifuge.PublishOptions{IdempotencyKey: "key", IdempotencyTTL: time.Minute}
+	if got := b.publish(t, b.channel, "1", once); got.Suppressed != centrifuge.NotSuppressed {
+		t.Errorf("the first is suppressed: %+v", got)
+	}
+	if got := b.publish(t, b.channel, "2", once); got.Suppressed != centrifuge.SuppressedIdempotency {
+		t.Errorf("the second is not suppressed: %+v", got)
+	}
+	b.wantPublication(t, b.channel, "1")
+	b.publish(t, b.channel+"other", "3", once) // a key counts in its channel
+	b.wantPublication(t, b.channel+"other", "3")
+	once.IdempotencyKey = strings.Repeat("another", 100)
+	b.publish(t, b.channel, "4", once)
+	b.publish(t, b.channel, "5", once)
+	b.publish(t, b.channel, "6", centrifuge.PublishOptions{})
+	b.wantPublication(t, b.channel, "4")
+	b.wantPublication(t, b.channel, "6")
+}

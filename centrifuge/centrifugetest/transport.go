@@ -1,0 +1,171 @@
+package centrifugetest
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"centrifugo/centrifuge"
+	"centrifugo/protocol"
+)
+
+// Transport is a connection without a network: what the node writes can be
+// read from it, frame by frame. It is safe for concurrent use.
+type Transport struct {
+	// Static after Connect.
+	info   centrifuge.TransportInfo
+	client *centrifuge.Client
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	arrived sync.Cond
+	frames  [][]byte
+	stuck   bool // the socket is full
+	pending [][]byte
+	size    int // bytes in pending
+	closed  bool
+	why     centrifuge.Disconnect
+	pings   int
+}
+
+var _ centrifuge.Transport = (*Transport)(nil)
+
+// ErrStuck is what a write gets that is refused.
+var ErrStuck = errors.New("transport is closed")
+
+// NewTransport connects a transport to n.
+func NewTransport(ctx context.Context, t testing.TB, n *centrifuge.Node, info centrifuge.TransportInfo) *Transport {
+	t.Helper()
+	if info.Name == "" {
+		info.Name = "memory"
+	}
+	tr := &Transport{info: info}
+	tr.arrived.L = &tr.mu
+	client, err := n.Accept(ctx, tr)
+	if err != nil {
+		t.Fatalf("accepting a connection: %v", err)
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.client = client
+	return tr
+}
+
+// Client is the node's side of the connection.
+func (tr *Transport) Client() *centrifuge.Client {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.client
+}
+
+// Info implements centrifuge.Transport.
+func (tr *Transport) Info() centrifuge.TransportInfo { return tr.info }
+
+// WriteFrames implements centrifuge.Transport.
+func (tr *Transport) WriteFrames(batch []*protocol.Frame) (int, error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if tr.closed {
+		return 0, ErrStuck
+	}
+	for _, f := range batch {
+		tr.pending = append(tr.pending, f.Bytes)
+		tr.size += len(f.Bytes)
+	}
+	if tr.stuck {
+		return tr.size, nil
+	}
+	tr.deliverLocked()
+	return 0, nil
+}
+
+func (tr *Transport) deliverLocked() {
+	tr.frames = append(tr.frames, tr.pending...)
+	tr.pending, tr.size = nil, 0
+	tr.arrived.Broadcast()
+}
+
+// Ping implements centrifuge.Transport.
+func (tr *Transport) Ping() error {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.pings++
+	tr.arrived.Broadcast()
+	return nil
+}
+
+// Pings counts the pings of the transport's own.
+func (tr *Transport) Pings() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.pings
+}
+
+// Resume implements centrifuge.Transport.
+func (tr *Transport) Resume() {}
+
+// Close implements centrifuge.Transport.
+func (tr *Transport) Close(code uint32, reason string) {
+	tr.mu.Lock()
+	first := !tr.closed
+	if first {
+		tr.deliverLocked()
+		tr.closed, tr.why = true, centrifuge.Disconnect{Code: code, Reason: reason}
+	}
+	tr.arrived.Broadcast()
+	client := tr.client
+	tr.mu.Unlock()
+	if first && client != nil {
+		client.Gone(nil)
+	}
+}
+
+// Stick makes the socket full, or gives it room again.
+func (tr *Transport) Stick(stuck bool) {
+	tr.mu.Lock()
+	tr.stuck = stuck
+	if !stuck {
+		tr.deliverLocked()
+	}
+	tr.mu.Unlock()
+	if !stuck {
+		tr.Client().Writable()
+	}
+}
+
+// Cut ends the connection as a network does.
+func (tr *Transport) Cut() { tr.Close(0, "") }
+
+// Next waits for a frame; ok is false when the connection has ended and
+// everything was read.
+func (tr *Transport) Next() (frame []byte, ok bool) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for len(tr.frames) == 0 && !tr.closed {
+		tr.arrived.Wait()
+	}
+	if len(tr.frames) == 0 {
+		return nil, false
+	}
+	frame, tr.frames = tr.frames[0], tr.frames[1:]
+	return frame, true
+}
+
+// Pending is what has arrived and was not read.
+func (tr *Transport) Pending() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return len(tr.frames)
+}
+
+// Closed waits for the end of the connection and tells its code and reason;
+// the code is zero when nobody gave one.
+func (tr *Transport) Closed() centrifuge.Disconnect {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	for !tr.closed {
+		tr.arrived.Wait()
+	}
+	return tr.why
+}

@@ -1,0 +1,62 @@
+package centrifuge
+
+import (
+	"context"
+	"fmt"
+)
+
+// Publish sends data to the subscribers of channel, in the whole cluster.
+// Publications of one caller into one channel arrive in their order. The node
+// owns data from the call on.
+func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts PublishOptions) (PublishResult, error) {
+	if n.closing.Load() {
+		return PublishResult{}, ErrShutdown
+	}
+	n.stats.PublicationsSent.Add(1)
+	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: opts.Tags}
+	result, err := n.broker.Publish(ctx, channel, pub, opts)
+	if err != nil {
+		return result, fmt.Errorf("publishing: %w", err)
+	}
+	switch result.Suppressed {
+	case SuppressedIdempotency:
+		n.stats.SuppressedIdempotency.Add(1)
+	case SuppressedVersion:
+		n.stats.SuppressedVersion.Add(1)
+	case NotSuppressed:
+	}
+	return result, nil
+}
+
+// History reads the stream of channel. ErrNoHistory: the broker keeps none;
+// ErrorUnrecoverablePosition: opts.Since names another epoch; ErrorBadRequest:
+// opts.Reverse with Since at offset zero.
+func (n *Node) History(ctx context.Context, channel string, opts HistoryOptions) (HistoryResult, error) {
+	broker, ok := n.broker.(HistoryBroker)
+	if !ok {
+		return HistoryResult{}, ErrNoHistory
+	}
+	return broker.History(ctx, channel, opts)
+}
+
+// RemoveHistory drops the publications of a stream and keeps its position.
+func (n *Node) RemoveHistory(ctx context.Context, channel string) error {
+	broker, ok := n.broker.(HistoryBroker)
+	if !ok {
+		return ErrNoHistory
+	}
+	return broker.RemoveHistory(ctx, channel)
+}
+
+// Presence returns the connections subscribed to channel, by client id.
+func (n *Node) Presence(ctx context.Context, channel string) (map[string]*ClientInfo, error) {
+	return n.presence.Presence(ctx, channel)
+}
+
+// PresenceStats counts the connections subscribed to channel.
+func (n *Node) PresenceStats(ctx context.Context, channel string) (PresenceStats, error) {
+	return n.presence.PresenceStats(ctx, channel)
+}
+
+// NumSubscribers of a channel on this node.
+func (n *Node) NumSubscribers(channel string) int { return n.hub.NumSubscribers(channel) }

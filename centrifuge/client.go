@@ -1,0 +1,289 @@
+package centrifuge
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/centrifuge/internal/wheel"
+	"centrifugo/protocol"
+)
+
+// Client is one connection. Its methods are safe for concurrent use.
+//
+// It goes through the states new, connecting, connected and closed; after an
+// error reply to its connect command it is unusable, which leads to closed.
+// There is one way to close: the method close.
+type Client struct {
+	// Static after Accept.
+	node      *Node
+	transport Transport
+	info      TransportInfo
+	id        string
+	lane      uint16
+	outbox    fanout.Outbox
+	timer     wheel.Timer
+
+	mailbox mailbox
+
+	// Guarded by mu, which is a leaf: no other lock, call of a broker, handler
+	// or write happens under it.
+	mu      sync.Mutex
+	state   clientState
+	format  protocol.Format
+	decided bool // format is final, generation included
+	draft   bool // V1 with the method numbers of early 2018
+	// clientSideRefresh: the client brings a new token before exp.
+	clientSideRefresh bool
+	pinged            bool // a ping is out and not answered
+	ctx               context.Context
+	cancel            context.CancelFunc
+	user              string
+	session           string
+	connInfo          []byte
+	exp               int64 // Unix seconds, zero for never
+	subs              subscriptions
+	clock             clock
+	disconnect        Disconnect // why it is closed
+}
+
+type clientState uint8
+
+const (
+	clientNew clientState = iota
+	clientConnecting
+	clientConnected
+	clientUnusable
+	clientClosed
+)
+
+// ID is the connection's id, a UUID.
+func (c *Client) ID() string { return c.id }
+
+// UserID is empty for an anonymous connection, and before it has connected.
+func (c *Client) UserID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.user
+}
+
+// Info is what others see of the connection, beside its ids.
+func (c *Client) Info() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.connInfo
+}
+
+// Context has the values that middleware gave the connection's request. It is
+// cancelled when the connection ends.
+func (c *Client) Context() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ctx
+}
+
+// Transport tells how the connection travels.
+func (c *Client) Transport() TransportInfo { return c.info }
+
+// Node is where the connection lives.
+func (c *Client) Node() *Node { return c.node }
+
+// IsSubscribed reports whether a subscription of channel is live.
+func (c *Client) IsSubscribed(channel string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.subs.get(channel)
+	return s != nil && s.state == subLive
+}
+
+// Channels lists the live subscriptions.
+func (c *Client) Channels() []string {
+	return c.channels(func(*Subscription) bool { return true })
+}
+
+// ServerSideChannels lists the live subscriptions that the server made.
+func (c *Client) ServerSideChannels() []string {
+	return c.channels(func(s *Subscription) bool { return s.serverSide })
+}
+
+func (c *Client) channels(want func(*Subscription) bool) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, c.subs.len())
+	c.subs.each(func(s *Subscription) {
+		if s.state == subLive && want(s) {
+			names = append(names, s.channel)
+		}
+	})
+	return names
+}
+
+// Send sends data outside any channel.
+func (c *Client) Send(data []byte) error {
+	return c.push(&protocol.Push{Message: &protocol.Message{Data: data}})
+}
+
+// Disconnect closes the connection with d, after what is queued for it.
+func (c *Client) Disconnect(d Disconnect) { c.close(d, true) }
+
+// infoFor is how the client appears to the subscribers of a channel.
+func (c *Client) infoFor(s *Subscription) *ClientInfo {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	info := &ClientInfo{User: c.user, Client: c.id, ConnInfo: c.connInfo}
+	if s != nil {
+		info.ChanInfo = s.info
+	}
+	return info
+}
+
+// push encodes and sends at once.
+func (c *Client) push(p *protocol.Push) error { return c.reply(&protocol.Reply{Push: p}, true) }
+
+// reply encodes r and queues it; flush also sends it. A payload without form in
+// the connection's encoding closes the connection.
+func (c *Client) reply(r *protocol.Reply, flush bool) error {
+	frame, err := protocol.NewFrame(c.wireFormat(), r)
+	if err != nil {
+		c.close(DisconnectInappropriateProtocol, true)
+		return DisconnectInappropriateProtocol
+	}
+	c.put(frame, flush)
+	return nil
+}
+
+func (c *Client) put(frame *protocol.Frame, flush bool) {
+	switch c.outbox.Put(frame) {
+	case fanout.PutDirty:
+		if flush {
+			c.outbox.Flush()
+		}
+	case fanout.PutOverflow:
+		c.close(DisconnectSlow, false)
+	case fanout.PutQueued, fanout.PutClosed:
+	}
+}
+
+func (c *Client) wireFormat() protocol.Format {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.format
+}
+
+// WriteFrames makes the client the sink of its outbox: it watches the transport.
+func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.node.logger.log(LogError, "panic in transport", "client", c.id, "panic", p)
+			err = errPanic
+		}
+	}()
+	pending, err = c.transport.WriteFrames(batch)
+	for _, f := range batch {
+		c.node.stats.sent(f)
+	}
+	if pending > 0 {
+		c.stalled()
+	}
+	return pending, err
+}
+
+// Failed is told by the outbox that the transport did not take a write.
+func (c *Client) Failed(err error) {
+	c.node.logger.log(LogDebug, "write failed", "client", c.id, "error", err)
+	c.close(DisconnectWriteError, false)
+}
+
+// Writable is called by the transport when a full socket has room again.
+func (c *Client) Writable() { c.outbox.Unblock() }
+
+// Gone is called by the transport once, when the connection is no more.
+func (c *Client) Gone(err error) {
+	if err != nil {
+		c.node.logger.log(LogDebug, "connection ended", "client", c.id, "error", err)
+	}
+	c.close(DisconnectConnectionClosed, false)
+}
+
+// close is the one way to end a connection. With flush the client still gets
+// what is queued for it. It does not block; what may is left to a goroutine.
+func (c *Client) close(d Disconnect, flush bool) {
+	c.mu.Lock()
+	if c.state == clientClosed {
+		c.mu.Unlock()
+		return
+	}
+	was := c.state
+	c.state = clientClosed
+	c.disconnect = d
+	format := c.format
+	cancel := c.cancel
+	c.mu.Unlock()
+
+	c.node.wheel.Stop(&c.timer)
+	c.mailbox.close()
+	if c.info.DisconnectPush && d != DisconnectConnectionClosed {
+		push := &protocol.Disconnect{Code: d.Code, Reason: d.Reason, Reconnect: format.V1() && d.Reconnect()}
+		if frame, err := protocol.NewFrame(format, &protocol.Reply{Push: &protocol.Push{Disconnect: push}}); err == nil {
+			c.outbox.Put(frame) // Close flushes it
+		}
+	}
+	c.outbox.Close(flush, func() {
+		if d == DisconnectConnectionClosed {
+			c.transport.Close(0, "")
+			return
+		}
+		c.node.stats.closed(d.Code)
+		c.transport.Close(d.Code, d.closeReason(format.V1()))
+	})
+	cancel()
+	go c.cleanUp(was, d)
+}
+
+// cleanUp ends what the connection had, then forgets it.
+func (c *Client) cleanUp(was clientState, d Disconnect) {
+	defer c.node.recovered("ending a connection", c)
+	for _, s := range c.drainSubscriptions() {
+		c.end(s, UnsubscribeDisconnect)
+	}
+	if c.node.handlers.Disconnected != nil && was == clientConnected {
+		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
+	}
+	c.node.registry.remove(c)
+}
+
+// accept prepares a client for its transport.
+func newClient(ctx context.Context, n *Node, t Transport) *Client {
+	c := &Client{node: n, transport: t, info: t.Info(), id: newID()}
+	c.lane = n.hub.Lane(n.accepted.Add(1))
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.format, c.decided, c.draft = initialFormat(c.info)
+	maxFrames := int(c.info.MaxFrames)
+	if maxFrames == 0 {
+		maxFrames = defaultMaxFrames
+	}
+	c.outbox.Init(c, n.config.QueueSize, maxFrames, c.info.Blocking)
+	c.mailbox.client = c
+	c.timer.Owner = c
+	c.startClock(time.Now())
+	return c
+}
+
+// defaultMaxFrames are joined into one transport message at the most.
+const defaultMaxFrames = 64
+
+// initialFormat is what the transport tells; of a connection that leaves the
+// generation open errors are sent as V2 (client-protocol 2.7).
+func initialFormat(info TransportInfo) (f protocol.Format, decided, draft bool) {
+	if info.Protobuf {
+		f |= protocol.FormatProtobuf
+	}
+	switch {
+	case info.Unidirectional:
+		return f | protocol.FormatUni, true, false
+	case info.Generation == GenerationV1 || info.Generation == GenerationV1Draft:
+		return f | protocol.FormatV1, true, info.Generation == GenerationV1Draft
+	}
+	return f, info.Generation == GenerationV2, false
+}

@@ -1,0 +1,231 @@
+package centrifuge
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"centrifugo/centrifuge/internal/wheel"
+	"centrifugo/protocol"
+)
+
+// deadline names what a client may be waiting for.
+type deadline uint8
+
+const (
+	deadlineStale  deadline = iota // connect must have succeeded
+	deadlinePing                   // the next ping is sent
+	deadlinePong                   // the last ping must have been answered
+	deadlineTick                   // presence, positions and expiry of subscriptions are looked after
+	deadlineExpiry                 // the connection's credentials run out
+	deadlineStall                  // a full socket must have taken something
+	numDeadlines
+)
+
+// clock holds a client's deadlines in Unix nanoseconds, zero for none. The
+// client has one timer in the node's wheel, set to the nearest.
+type clock [numDeadlines]int64
+
+// due takes the deadlines that have come.
+func (k *clock) due(now time.Time) (due [numDeadlines]bool) {
+	for d, at := range k {
+		if at != 0 && at <= now.UnixNano() {
+			k[d], due[d] = 0, true
+		}
+	}
+	return due
+}
+
+// armLocked sets the timer to the nearest deadline. The wheel's lock is the only
+// one taken under Client.mu.
+func (c *Client) armLocked(now time.Time) {
+	var nearest int64
+	for _, at := range c.clock {
+		if at != 0 && (nearest == 0 || at < nearest) {
+			nearest = at
+		}
+	}
+	if nearest != 0 && c.state != clientClosed {
+		c.node.wheel.Set(&c.timer, time.Duration(nearest-now.UnixNano()))
+	}
+}
+
+func after(now time.Time, d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return now.Add(d).UnixNano()
+}
+
+// startClock runs until connect succeeds.
+func (c *Client) startClock(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock[deadlineStale] = after(now, c.node.config.StaleCloseDelay)
+	c.armLocked(now)
+}
+
+// connectedLocked replaces the stale deadline by those of a connected client.
+// The first ping comes at a random moment, so that those of many connections
+// that came together spread (client-protocol 1.7).
+func (c *Client) connectedLocked(now time.Time) {
+	c.clock[deadlineStale] = 0
+	if interval := c.node.config.PingInterval; interval > 0 {
+		c.clock[deadlinePing] = after(now, interval/2+rand.N(interval/2+1)) //nolint:gosec // it spreads load, it keeps no secret
+	}
+	c.clock[deadlineTick] = after(now, c.node.config.PresenceInterval)
+	c.clock[deadlineExpiry] = c.expiryLocked()
+	c.armLocked(now)
+}
+
+// expiryLocked leaves a client that refreshes by itself some time to do so.
+func (c *Client) expiryLocked() int64 {
+	if c.exp == 0 {
+		return 0
+	}
+	at := time.Unix(c.exp, 0)
+	if c.clientSideRefresh {
+		at = at.Add(c.node.config.ExpiredCloseDelay)
+	}
+	return at.UnixNano()
+}
+
+// stalled starts to watch a socket that is full, or goes on if it has taken
+// something since.
+func (c *Client) stalled() {
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock[deadlineStall] = after(now, c.node.config.WriteTimeout)
+	c.armLocked(now)
+}
+
+// Expired is called by the wheel; it must not block.
+func (c *Client) Expired(_ *wheel.Timer, now time.Time) {
+	c.mu.Lock()
+	due := c.clock.due(now)
+	if due[deadlinePing] {
+		c.clock[deadlinePing] = after(now, c.node.config.PingInterval)
+		if c.expectsPongLocked() && !c.pinged {
+			c.pinged = true
+			c.clock[deadlinePong] = after(now, c.node.config.PongTimeout)
+		}
+	}
+	if due[deadlineTick] {
+		c.clock[deadlineTick] = after(now, c.node.config.PresenceInterval)
+		due[deadlineTick] = c.needsTickLocked()
+	}
+	clientSideRefresh := c.clientSideRefresh
+	c.armLocked(now)
+	c.mu.Unlock()
+
+	switch {
+	case due[deadlineStall] && c.outbox.Stalled():
+		c.close(DisconnectWriteError, false)
+	case due[deadlineStale]:
+		c.Disconnect(DisconnectStale)
+	case due[deadlinePong]:
+		c.Disconnect(DisconnectNoPong)
+	case due[deadlineExpiry] && clientSideRefresh:
+		c.Disconnect(DisconnectExpired)
+	default:
+		if due[deadlineExpiry] {
+			go c.refreshByServer()
+		}
+		if due[deadlinePing] {
+			c.ping()
+		}
+		if due[deadlineTick] {
+			go c.tick(now)
+		}
+	}
+}
+
+// expectsPongLocked: unidirectional clients cannot answer.
+func (c *Client) expectsPongLocked() bool {
+	return c.node.config.PongTimeout > 0 && !c.format.Uni()
+}
+
+// nativePing: V1 has no pings of the server in its protocol (client-protocol 2.5).
+func (c *Client) nativePing(f protocol.Format) bool { return c.info.NativePing || f.V1() }
+
+func (c *Client) ping() {
+	format := c.wireFormat()
+	if c.nativePing(format) {
+		if err := c.transport.Ping(); err != nil {
+			c.Failed(err)
+		}
+		return
+	}
+	c.put(c.node.pings[format], true)
+}
+
+// Pong is called by the transport when its own ping was answered. Nobody has to
+// have asked (RFC 6455, 5.5.3).
+func (c *Client) Pong() { c.ponged() }
+
+// pong is the protocol's own: one that nobody asked for breaks the protocol.
+func (c *Client) pong() {
+	if !c.ponged() {
+		c.Disconnect(DisconnectBadRequest)
+	}
+}
+
+func (c *Client) ponged() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.pinged || c.state != clientConnected {
+		return false
+	}
+	c.pinged = false
+	sent := c.clock[deadlinePong] - int64(c.node.config.PongTimeout)
+	c.clock[deadlinePong] = 0 // the timer may go off for it, and finds nothing due
+	c.node.stats.PingPong.observe(time.Duration(time.Now().UnixNano() - sent))
+	return true
+}
+
+func (c *Client) needsTickLocked() bool {
+	if c.state != clientConnected {
+		return false
+	}
+	needs := c.node.handlers.Alive != nil
+	c.subs.each(func(s *Subscription) { needs = needs || s.needsTick() })
+	return needs
+}
+
+// tick looks after the subscriptions.
+func (c *Client) tick(now time.Time) {
+	defer c.node.recovered("looking after subscriptions", c)
+	ctx := c.Context()
+	c.mu.Lock()
+	subs := make([]*Subscription, 0, c.subs.len())
+	c.subs.each(func(s *Subscription) {
+		if s.state == subLive && s.needsTick() {
+			subs = append(subs, s)
+		}
+	})
+	c.mu.Unlock()
+	for _, s := range subs {
+		if ctx.Err() != nil {
+			return
+		}
+		c.tend(ctx, s, now)
+	}
+	if c.node.handlers.Alive != nil && ctx.Err() == nil {
+		c.node.handlers.Alive(ctx, AliveEvent{Client: c})
+	}
+}
+
+// tend renews one subscription's presence, and ends it when it has expired or
+// lost its position.
+func (c *Client) tend(ctx context.Context, s *Subscription, now time.Time) {
+	if c.expireSubscription(ctx, s, now) {
+		return
+	}
+	if s.presence {
+		if err := c.node.presence.AddPresence(ctx, s.channel, c.id, c.infoFor(s)); err != nil {
+			c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.channel, "error", err)
+		}
+	}
+	c.checkPosition(ctx, s, now)
+}

@@ -1,0 +1,244 @@
+package centrifuge
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// Receive is called by the transport with each message that came in, which is
+// valid only during the call. It does not block. False asks the transport to
+// stop reading until Transport.Resume is called.
+func (c *Client) Receive(message []byte) (more bool) {
+	if c.isPong(message) {
+		c.pong() // in place: the most frequent message of an idle connection
+		return true
+	}
+	return c.mailbox.post(message)
+}
+
+func (c *Client) isPong(message []byte) bool {
+	if len(message) > 4 {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == clientConnected && c.pinged && !c.format.V1() && protocol.IsPong(c.format, message)
+}
+
+// carryOut runs the commands of one message, in order, and sends their replies
+// together. False means that the connection takes no more.
+func (c *Client) carryOut(message []byte) (more bool) {
+	if !c.decide(message) {
+		return false
+	}
+	r := &round{client: c}
+	defer r.flush()
+	decoder := protocol.NewDecoder(c.wireFormat(), message, protocol.Limits{})
+	if c.draft {
+		decoder.UseDraftMethods()
+	}
+	for {
+		command := new(protocol.Command)
+		switch err := decoder.Next(command); {
+		case errors.Is(err, io.EOF):
+			return true
+		case err != nil:
+			c.node.logger.log(LogDebug, "malformed command", "client", c.id, "error", err)
+			c.Disconnect(DisconnectBadRequest)
+			return false
+		}
+		if !c.dispatch(r, command) {
+			return false
+		}
+	}
+}
+
+// decide fixes the generation of the protocol, before anything is answered.
+func (c *Client) decide(message []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.decided {
+		return c.state != clientClosed
+	}
+	if v1, err := protocol.DetectVersion(c.info.Protobuf, message); err == nil && v1 {
+		c.format |= protocol.FormatV1
+	}
+	c.decided = true
+	return c.state != clientClosed
+}
+
+// dispatch carries out one command. False means that nothing more is processed
+// of this connection.
+func (c *Client) dispatch(r *round, command *protocol.Command) (more bool) {
+	format := c.wireFormat()
+	if !format.V1() && command.ID == 0 && command.Send == nil {
+		c.pong()
+		return !c.isClosed()
+	}
+	kind := command.Kind()
+	switch state := c.currentState(); {
+	case state == clientClosed || state == clientUnusable:
+		return false
+	case (state == clientNew) != (kind == protocol.FrameConnect):
+		// A command before connect, or a second connect.
+		c.Disconnect(DisconnectBadRequest)
+		return false
+	}
+	c.node.stats.received(kind)
+	if c.node.config.Concurrency > 1 && kind != protocol.FrameConnect {
+		return c.dispatchConcurrently(command, kind)
+	}
+	return c.run(r, command, kind)
+}
+
+// run calls the command's handler and sends what came of it.
+func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKind) (more bool) {
+	start := time.Now()
+	disarm := r.impatient()
+	reply, err := c.handle(r, command, kind)
+	disarm()
+	c.node.stats.command(kind, time.Since(start))
+	if err != nil {
+		return c.refuse(command.ID, kind, err)
+	}
+	if reply == nil {
+		return !c.isClosed()
+	}
+	reply.ID = command.ID
+	if c.reply(reply, false) != nil {
+		return false
+	}
+	r.owe()
+	return true
+}
+
+// dispatchConcurrently is for connections whose commands may be answered out of
+// order. A connection has at most Config.Concurrency of them under way.
+func (c *Client) dispatchConcurrently(command *protocol.Command, kind protocol.FrameKind) bool {
+	slots := c.mailbox.slots
+	if slots == nil {
+		slots = make(chan struct{}, c.node.config.Concurrency)
+		c.mailbox.slots = slots
+	}
+	slots <- struct{}{}
+	go func() {
+		defer c.node.recovered("carrying out a command", c)
+		defer func() { <-slots }()
+		r := &round{client: c}
+		defer r.flush()
+		c.run(r, command, kind)
+	}()
+	return !c.isClosed()
+}
+
+// handle is the table of commands.
+func (c *Client) handle(r *round, command *protocol.Command, kind protocol.FrameKind) (*protocol.Reply, error) {
+	switch kind {
+	case protocol.FrameConnect:
+		return nil, c.handleConnect(r, command.ID, command.Connect)
+	case protocol.FrameSubscribe:
+		return nil, c.handleSubscribe(r, command.ID, command.Subscribe)
+	case protocol.FrameUnsubscribe:
+		return c.handleUnsubscribe(command.Unsubscribe)
+	case protocol.FramePublish:
+		return c.handlePublish(command.Publish)
+	case protocol.FramePresence:
+		return c.handlePresence(command.Presence)
+	case protocol.FramePresenceStats:
+		return c.handlePresenceStats(command.PresenceStats)
+	case protocol.FrameHistory:
+		return c.handleHistory(command.History)
+	case protocol.FrameRPC:
+		return c.handleRPC(command.RPC)
+	case protocol.FrameSend:
+		return nil, c.handleSend(command.Send)
+	case protocol.FrameRefresh:
+		return c.handleRefresh(command.Refresh)
+	case protocol.FrameSubRefresh:
+		return c.handleSubRefresh(command.SubRefresh)
+	case protocol.FramePing:
+		if c.wireFormat().V1() {
+			return &protocol.Reply{Ping: &protocol.PingResult{}}, nil
+		}
+	}
+	if command.UnknownMethod {
+		return nil, ErrorMethodNotFound
+	}
+	return nil, DisconnectBadRequest // an id and nothing else, or a V2 ping
+}
+
+// refuse answers an error with what it is: an error reply, a disconnect, or,
+// for any other, a log entry and the internal error.
+func (c *Client) refuse(id uint32, kind protocol.FrameKind, err error) (more bool) {
+	var disconnect Disconnect
+	if errors.As(err, &disconnect) {
+		c.Disconnect(disconnect)
+		return false
+	}
+	answer := c.node.answer(err, "client", c.id, "command", kind.String())
+	c.node.stats.replyError(kind, answer.Code)
+	if kind == protocol.FrameSend {
+		return true // never answered
+	}
+	if kind == protocol.FrameConnect {
+		c.setUnusable()
+		if c.info.Unidirectional {
+			c.Disconnect(unidirectional(answer))
+			return false
+		}
+	}
+	reply := &protocol.Reply{ID: id, Error: &protocol.Error{Code: answer.Code, Message: answer.Message, Temporary: answer.Temporary}}
+	if c.reply(reply, true) != nil {
+		return false
+	}
+	return kind != protocol.FrameConnect
+}
+
+// answer maps the errors of handlers and engines to those of the protocol. What
+// is not meant for the client is logged, here and nowhere else.
+func (n *Node) answer(err error, fields ...any) *Error {
+	var answer *Error
+	switch {
+	case errors.As(err, &answer):
+		return answer
+	case errors.Is(err, ErrNoHistory), errors.Is(err, ErrNoPresence):
+		return ErrorNotAvailable
+	}
+	n.logger.log(LogError, "command failed", append(fields, "error", err)...)
+	return ErrorInternal
+}
+
+// unidirectional is what an error reply to connect becomes where there are no
+// replies (client-protocol 4.8).
+func unidirectional(err *Error) Disconnect {
+	switch err.Code {
+	case ErrorTokenExpired.Code, ErrorExpired.Code:
+		return DisconnectExpired
+	case ErrorTooManyRequests.Code:
+		return DisconnectTooManyRequests
+	case ErrorPermissionDenied.Code:
+		return DisconnectPermissionDenied
+	}
+	return DisconnectServerError
+}
+
+func (c *Client) currentState() clientState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state
+}
+
+func (c *Client) isClosed() bool { return c.currentState() == clientClosed }
+
+// setUnusable makes the connection wait for its end: the client closes it, or
+// the stale deadline does.
+func (c *Client) setUnusable() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != clientClosed {
+		c.state = clientUnusable
+	}
+}

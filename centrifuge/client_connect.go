@@ -1,0 +1,177 @@
+package centrifuge
+
+import (
+	"context"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// maxTTL caps what is told to clients: a year (client-protocol 4.4).
+const maxTTL = 365 * 24 * 3600
+
+// handleConnect lets a connection in. Order of the checks: client-protocol 4.3.
+func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectRequest) error {
+	ctx, ok := c.beginConnect()
+	if !ok {
+		return DisconnectBadRequest
+	}
+	reply, err := c.askConnecting(ctx, request)
+	if err != nil {
+		return err
+	}
+	credentials := reply.Credentials
+	if credentials == nil {
+		credentials = credentialsFrom(ctx)
+	}
+	if credentials == nil {
+		return DisconnectBadRequest
+	}
+	if credentials.Exp > 0 && credentials.Exp <= time.Now().Unix() {
+		return ErrorExpired
+	}
+	if n := len(reply.Subscriptions); c.node.config.ChannelLimit > 0 && n > c.node.config.ChannelLimit {
+		return DisconnectChannelLimit
+	}
+	c.identify(credentials, reply)
+	if !c.node.registry.addUser(c, c.node.config.UserConnectionLimit) {
+		return DisconnectConnectionLimit
+	}
+	return c.completeConnect(r, id, request, reply)
+}
+
+func (c *Client) beginConnect() (context.Context, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != clientNew {
+		return nil, false
+	}
+	c.state = clientConnecting
+	return c.ctx, true
+}
+
+func (c *Client) askConnecting(ctx context.Context, request *protocol.ConnectRequest) (ConnectingReply, error) {
+	if c.node.handlers.Connecting == nil {
+		return ConnectingReply{}, nil
+	}
+	channels := make([]string, 0, len(request.Subs))
+	for channel := range request.Subs {
+		channels = append(channels, channel)
+	}
+	reply, err := c.node.handlers.Connecting(ctx, ConnectingEvent{
+		ClientID: c.id, Transport: c.info, Token: request.Token, Data: request.Data,
+		Name: request.Name, Version: request.Version, Headers: request.Headers, Channels: channels,
+	})
+	if err == nil && reply.Context != nil {
+		c.replaceContext(reply.Context)
+	}
+	return reply, err
+}
+
+// replaceContext takes the values of ctx; the connection's end still cancels it.
+func (c *Client) replaceContext(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	c.mu.Lock()
+	old := c.cancel
+	c.ctx, c.cancel = ctx, func() { cancel(); old() }
+	closed := c.state == clientClosed
+	c.mu.Unlock()
+	if closed {
+		cancel()
+	}
+}
+
+func (c *Client) identify(credentials *Credentials, reply ConnectingReply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.user, c.connInfo, c.exp = credentials.UserID, credentials.Info, credentials.Exp
+	c.clientSideRefresh = reply.ClientSideRefresh
+	if c.info.Unidirectional || c.info.Emulation {
+		c.session = newID()
+	}
+}
+
+// completeConnect makes the server-side subscriptions and answers. Their gates
+// hold until the reply is queued.
+func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectRequest, reply ConnectingReply) error {
+	started, err := c.startServerSide(request, reply)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range started {
+			s.abandon() // those that did not go live
+		}
+	}()
+	result := c.connectResult(reply, started)
+	if !c.becomeConnected(time.Now()) {
+		return nil // it left meanwhile
+	}
+	message := &protocol.Reply{ID: id, Connect: result}
+	if c.info.Unidirectional {
+		message = &protocol.Reply{Push: &protocol.Push{Connect: connectPush(result)}}
+	}
+	if c.reply(message, true) != nil {
+		return nil
+	}
+	r.owe()
+	for _, s := range started {
+		if err := s.goLive(nil); err != nil {
+			return err
+		}
+	}
+	if c.node.handlers.Connected != nil {
+		c.node.handlers.Connected(c.Context(), ConnectedEvent{Client: c})
+	}
+	return nil
+}
+
+func (c *Client) becomeConnected(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != clientConnecting {
+		return false
+	}
+	c.state = clientConnected
+	c.connectedLocked(now)
+	return true
+}
+
+func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscription) *protocol.ConnectResult {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	result := &protocol.ConnectResult{Client: c.id, Version: c.node.config.Version, Data: reply.Data}
+	if c.exp > 0 && c.clientSideRefresh {
+		result.Expires, result.TTL = true, ttl(c.exp)
+	}
+	if len(started) > 0 {
+		result.Subs = make(map[string]*protocol.SubscribeResult, len(started))
+		for _, s := range started {
+			result.Subs[s.channel] = s.result
+		}
+	}
+	if !c.nativePing(c.format) {
+		result.Ping = uint32(c.node.config.PingInterval / time.Second) //nolint:gosec // a configured number of seconds
+		result.Pong = result.Ping > 0 && c.expectsPongLocked()
+	}
+	result.Session = c.session
+	if c.info.Emulation {
+		result.Node = c.node.id
+	}
+	if c.node.config.IncludeServerTime && !c.format.V1() {
+		result.Time = time.Now().UnixMilli()
+	}
+	return result
+}
+
+func connectPush(r *protocol.ConnectResult) *protocol.Connect {
+	return &protocol.Connect{
+		Client: r.Client, Version: r.Version, Data: r.Data, Subs: r.Subs, Expires: r.Expires, TTL: r.TTL,
+		Ping: r.Ping, Pong: r.Pong, Session: r.Session, Time: r.Time,
+	}
+}
+
+// ttl is the seconds from now until exp, at least one: zero would mean never.
+func ttl(exp int64) uint32 {
+	return uint32(min(max(exp-time.Now().Unix(), 1), maxTTL)) //nolint:gosec // between 1 and a year
+}

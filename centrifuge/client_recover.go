@@ -1,0 +1,172 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+)
+
+// readStream finds the position at which the subscription starts, and what its
+// client missed. The gate holds meanwhile. Source: client-protocol 5.4.
+func (p *pendingSubscription) readStream(ctx context.Context) error {
+	n := p.client.node
+	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
+	if !p.recoverable || !p.wish.recover && !automatic {
+		position, err := n.History(ctx, p.channel, HistoryOptions{MetaTTL: p.metaTTL})
+		if err != nil {
+			return fmt.Errorf("reading position: %w", err)
+		}
+		p.top = position.StreamPosition
+		p.result.Epoch, p.result.Offset = p.top.Epoch, p.top.Offset
+		return nil
+	}
+	read := p.readMissed
+	if p.opts.RecoveryMode == RecoverCache {
+		read = p.readCached
+	}
+	missed, recovered, err := read(ctx)
+	if err != nil {
+		return fmt.Errorf("recovering: %w", err)
+	}
+	n.stats.recovered(recovered, len(missed))
+	if !recovered && p.wish.rejectUnrecoverable {
+		return ErrorUnrecoverablePosition
+	}
+	p.recovered(missed, recovered)
+	return nil
+}
+
+// recovered fills in the result. V1 clients are always told the top, and get
+// what there is even when something is missing.
+func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
+	r := p.result
+	v1 := p.Format.V1()
+	r.WasRecovering, r.Recovered, r.Epoch = true, recovered, p.top.Epoch
+	r.Offset = p.top.Offset
+	if recovered && !v1 {
+		r.Offset = p.wish.since.Offset
+	}
+	if recovered || v1 {
+		r.Publications = p.wanted(missed)
+	}
+	if p.Delta {
+		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {
+			p.HasBase(p.top.Offset)
+		}
+		r.Publications = fanout.ChainForm(p.Format, r.Publications)
+	}
+}
+
+// wanted leaves out what the subscriber's filter does.
+func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
+	if p.Filter == nil {
+		return pubs
+	}
+	kept := make([]*Publication, 0, len(pubs))
+	for _, pub := range pubs {
+		if p.Filter.Match(pub.Tags) {
+			kept = append(kept, pub)
+		}
+	}
+	return kept
+}
+
+// readMissed reads everything since the client's position. It is recovered if
+// nothing between there and the top is missing.
+func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publication, recovered bool, err error) {
+	limit := p.client.node.config.RecoveryMaxPublications
+	if limit == 0 {
+		limit = -1
+	}
+	since := p.wish.since
+	history, err := p.client.node.History(ctx, p.channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.metaTTL})
+	if errors.Is(err, ErrorUnrecoverablePosition) {
+		history, err = p.client.node.History(ctx, p.channel, HistoryOptions{MetaTTL: p.metaTTL})
+		p.top = history.StreamPosition
+		return nil, false, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	p.top, missed = history.StreamPosition, history.Publications
+	if since.Epoch != "" && since.Epoch != p.top.Epoch {
+		return missed, false, nil
+	}
+	if len(missed) == 0 {
+		return nil, p.top.Offset == since.Offset, nil
+	}
+	first, last := missed[0].Offset, missed[len(missed)-1].Offset
+	return missed, first == since.Offset+1 && last == p.top.Offset, nil
+}
+
+// readCached reads the newest publication, which is the state of the channel.
+func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publication, recovered bool, err error) {
+	history, err := p.client.node.History(ctx, p.channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.metaTTL})
+	if err != nil {
+		return nil, false, err
+	}
+	p.top = history.StreamPosition
+	atTop := p.wish.since.Offset == p.top.Offset && p.wish.since.Epoch == p.top.Epoch
+	switch pubs := history.Publications; {
+	case len(pubs) == 0:
+		return nil, atTop, nil
+	case atTop && p.top.Offset != 0:
+		return nil, true, nil
+	default:
+		return pubs, pubs[0].Offset == p.top.Offset, nil
+	}
+}
+
+// checkPosition compares a subscription's position with the stream's, in case
+// the broker lost a publication without anybody noticing (client-protocol 5.5).
+func (c *Client) checkPosition(ctx context.Context, s *Subscription, now time.Time) {
+	delay := c.node.config.PositionCheckDelay
+	offset, epoch, ok := s.Position()
+	if !ok || delay <= 0 {
+		return
+	}
+	if s.checkedAt.IsZero() || offset != s.checkedOffset {
+		s.checkedAt, s.checkedOffset = now, offset // something was delivered since
+		return
+	}
+	if now.Sub(s.checkedAt) < delay {
+		return
+	}
+	s.checkedAt = now
+	history, err := c.node.History(ctx, s.channel, HistoryOptions{MetaTTL: s.metaTTL})
+	if err != nil {
+		c.node.logger.log(LogDebug, "checking position", "client", c.id, "channel", s.channel, "error", err)
+		return // next time
+	}
+	if history.Offset == offset && (epoch == "" || history.Epoch == epoch) {
+		return
+	}
+	// A publication may be on its way: give it the time that a lane may be behind.
+	timer := time.NewTimer(onItsWay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		if s.Break(offset) {
+			c.insufficient(s)
+		}
+	}
+}
+
+// onItsWay is the time that a publication may take from the stream to a gate.
+const onItsWay = 500 * time.Millisecond
+
+// insufficient ends a subscription whose position is lost: the client recovers
+// it, by subscribing or, where only that helps, by connecting again.
+func (c *Client) insufficient(s *Subscription) {
+	defer c.node.recovered("ending a subscription", c)
+	c.node.stats.InsufficientState.Add(1)
+	if s.serverSide || s.Format.V1() {
+		c.Disconnect(DisconnectInsufficientState)
+		return
+	}
+	c.unsubscribePush(s, UnsubscribeInsufficient)
+}

@@ -1,0 +1,164 @@
+package centrifuge
+
+import (
+	"context"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// retryRefresh is when a refresh by the server that failed is tried again.
+const retryRefresh = time.Minute
+
+// handleRefresh is for clients that bring a new token themselves. Outcomes:
+// client-protocol 4.4.
+func (c *Client) handleRefresh(request *protocol.RefreshRequest) (*protocol.Reply, error) {
+	if request.Token == "" || !c.refreshesItself() {
+		return nil, DisconnectBadRequest
+	}
+	if c.node.handlers.Refresh == nil {
+		return nil, ErrorNotAvailable
+	}
+	reply, err := c.node.handlers.Refresh(c.Context(), RefreshEvent{Client: c, ClientSideRefresh: true, Token: request.Token})
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.Expired:
+		return nil, DisconnectExpired
+	case reply.ExpireAt > 0 && reply.ExpireAt <= time.Now().Unix():
+		return nil, ErrorExpired
+	}
+	c.setExpiry(reply.ExpireAt, reply.Info)
+	result := &protocol.RefreshResult{Client: c.id, Version: c.node.config.Version}
+	if reply.ExpireAt > 0 {
+		result.Expires, result.TTL = true, ttl(reply.ExpireAt)
+	}
+	return &protocol.Reply{Refresh: result}, nil
+}
+
+func (c *Client) refreshesItself() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.clientSideRefresh
+}
+
+func (c *Client) setExpiry(exp int64, info []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.exp = exp
+	if info != nil {
+		c.connInfo = info
+	}
+	c.clock[deadlineExpiry] = c.expiryLocked()
+	c.armLocked(time.Now())
+}
+
+// refreshByServer asks the application when the credentials have run out.
+func (c *Client) refreshByServer() {
+	defer c.node.recovered("refreshing a connection", c)
+	if c.node.handlers.Refresh == nil {
+		c.Disconnect(DisconnectExpired)
+		return
+	}
+	reply, err := c.node.handlers.Refresh(c.Context(), RefreshEvent{Client: c})
+	switch disconnect, isDisconnect := asDisconnect(err); {
+	case isDisconnect:
+		c.Disconnect(disconnect)
+	case err != nil:
+		c.node.logger.log(LogError, "refreshing a connection", "client", c.id, "error", err)
+		c.setExpiry(time.Now().Add(retryRefresh).Unix(), nil)
+	default:
+		c.applyRefresh(RefreshOptions(reply), false)
+	}
+}
+
+// applyRefresh gives the connection a new expiry; tell also pushes it.
+func (c *Client) applyRefresh(opts RefreshOptions, tell bool) {
+	if opts.Expired || opts.ExpireAt > 0 && opts.ExpireAt <= time.Now().Unix() {
+		c.Disconnect(DisconnectExpired)
+		return
+	}
+	c.setExpiry(opts.ExpireAt, opts.Info)
+	if !tell {
+		return
+	}
+	refresh := &protocol.Refresh{}
+	if opts.ExpireAt > 0 {
+		refresh.Expires, refresh.TTL = true, ttl(opts.ExpireAt)
+	}
+	_ = c.push(&protocol.Push{Refresh: refresh}) // it has no payload that could fail
+}
+
+// handleSubRefresh prolongs a subscription. Outcomes: client-protocol 5.7; a
+// token that has expired is an error here, not a success as upstream has it.
+func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protocol.Reply, error) {
+	if request.Channel == "" {
+		return nil, DisconnectBadRequest
+	}
+	s := c.subscription(request.Channel)
+	switch {
+	case s == nil:
+		return nil, ErrorPermissionDenied
+	case request.Type != 0:
+		return nil, ErrorNotAvailable // keys of a shared poll
+	case request.Token == "":
+		return nil, ErrorBadRequest
+	case !s.clientSideRefresh:
+		return nil, DisconnectBadRequest
+	case c.node.handlers.SubRefresh == nil:
+		return nil, ErrorNotAvailable
+	}
+	reply, err := c.node.handlers.SubRefresh(c.Context(), SubRefreshEvent{
+		Client: c, ClientSideRefresh: true, Channel: request.Channel, Token: request.Token,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if reply.Expired || reply.ExpireAt > 0 && reply.ExpireAt <= time.Now().Unix() {
+		return nil, ErrorExpired
+	}
+	c.setSubExpiry(s, reply)
+	result := &protocol.SubRefreshResult{}
+	if reply.ExpireAt > 0 {
+		result.Expires, result.TTL = true, ttl(reply.ExpireAt)
+	}
+	return &protocol.Reply{SubRefresh: result}, nil
+}
+
+func (c *Client) setSubExpiry(s *Subscription, reply SubRefreshReply) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.expireAt = reply.ExpireAt
+	if reply.Info != nil {
+		s.info = reply.Info
+	}
+}
+
+// expireSubscription ends s if it has run out, and reports whether it did.
+func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now time.Time) (ended bool) {
+	c.mu.Lock()
+	expireAt := s.expireAt
+	c.mu.Unlock()
+	if expireAt == 0 || now.Unix() < expireAt {
+		return false
+	}
+	if !s.clientSideRefresh && c.node.handlers.SubRefresh != nil {
+		reply, err := c.node.handlers.SubRefresh(ctx, SubRefreshEvent{Client: c, Channel: s.channel})
+		if err != nil {
+			c.node.logger.log(LogError, "refreshing a subscription", "client", c.id, "channel", s.channel, "error", err)
+			reply.ExpireAt = now.Add(retryRefresh).Unix()
+		}
+		if !reply.Expired {
+			c.setSubExpiry(s, reply)
+			return false
+		}
+	} else if now.Before(time.Unix(expireAt, 0).Add(c.node.config.ExpiredSubCloseDelay)) {
+		return false
+	}
+	if s.serverSide {
+		c.Disconnect(DisconnectSubExpired)
+	} else {
+		c.unsubscribePush(s, UnsubscribeExpired)
+	}
+	return true
+}

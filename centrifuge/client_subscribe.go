@@ -1,0 +1,356 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/centrifuge/internal/tagfilter"
+	"centrifugo/protocol"
+)
+
+// maxSettle is how long a command waits for another one on the same channel
+// (client-protocol 5.3).
+const maxSettle = 5 * time.Second
+
+const deltaFossil = "fossil"
+
+// errLeft ends a subscription that is being made when its connection has ended.
+var errLeft = errors.New("client has left")
+
+// wish is what a subscriber asks for, beside the channel.
+type wish struct {
+	recover bool
+	since   StreamPosition
+	delta   bool
+	filter  *FilterNode
+	// rejectUnrecoverable asks for an error where the position is lost.
+	rejectUnrecoverable bool
+	serverSide          bool
+	clientSideRefresh   bool
+}
+
+// pendingSubscription is a Subscription that is being made.
+type pendingSubscription struct {
+	*Subscription
+	opts   SubscribeOptions
+	wish   wish
+	result *protocol.SubscribeResult
+	// missed are publications that are sent behind the result, not in it.
+	missed    []*Publication
+	top       StreamPosition
+	joined    bool // hub and broker know it
+	announced bool // the channel was told
+	live      bool
+}
+
+// handleSubscribe makes a subscription for the client. Checks and their order:
+// client-protocol 5.1; the procedure: 5.3.
+func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.SubscribeRequest) error {
+	if err := c.checkSubscribe(request); err != nil {
+		return err
+	}
+	reserved, err := c.reserve(request.Channel, false)
+	if err != nil {
+		return err
+	}
+	p := &pendingSubscription{Subscription: reserved, wish: wishOf(request)}
+	defer p.abandon() // unless it went live
+	if c.node.handlers.Subscribe == nil {
+		return ErrorNotAvailable
+	}
+	reply, err := c.node.handlers.Subscribe(c.Context(), SubscribeEvent{
+		Client: c, Channel: request.Channel, Token: request.Token, Data: request.Data,
+		Positioned: request.Positioned, Recoverable: request.Recoverable, JoinLeave: request.JoinLeave,
+	})
+	if err != nil {
+		return err
+	}
+	p.opts = reply.Options
+	p.wish.clientSideRefresh = reply.ClientSideRefresh
+	if err := p.start(c.Context()); err != nil {
+		return err
+	}
+	frame, err := protocol.NewFrame(p.Format, &protocol.Reply{ID: id, Subscribe: p.result})
+	if err != nil {
+		return DisconnectInappropriateProtocol
+	}
+	if err := p.goLive(frame); err != nil {
+		return err
+	}
+	r.owe()
+	if c.node.handlers.Subscribed != nil {
+		c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
+	}
+	return nil
+}
+
+func (c *Client) checkSubscribe(request *protocol.SubscribeRequest) error {
+	if err := c.checkChannel(request.Channel); err != nil {
+		return err
+	}
+	if request.Delta != "" && request.Delta != deltaFossil {
+		return DisconnectBadRequest
+	}
+	return nil
+}
+
+func wishOf(request *protocol.SubscribeRequest) wish {
+	return wish{
+		recover: request.Recover, since: StreamPosition{Offset: request.Offset, Epoch: request.Epoch},
+		delta: request.Delta == deltaFossil, filter: request.Tf,
+		rejectUnrecoverable: request.Flag&protocol.SubscribeFlagRejectUnrecoverable != 0,
+	}
+}
+
+// reserve takes the channel's place on the connection, so that a second attempt
+// is refused. One that is just ending is waited for.
+func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error) {
+	deadline := time.Now().Add(maxSettle)
+	for {
+		c.mu.Lock()
+		old := c.subs.get(channel)
+		switch {
+		case c.state == clientClosed:
+			c.mu.Unlock()
+			return nil, errLeft
+		case old != nil && old.state == subEnding:
+			settled := old.settled
+			c.mu.Unlock()
+			if !waitUntil(settled, deadline) {
+				return nil, DisconnectServerError
+			}
+			continue
+		case old != nil:
+			c.mu.Unlock()
+			return nil, ErrorAlreadySubscribed
+		}
+		if limit := c.node.config.ChannelLimit; limit > 0 && c.subs.len() >= limit {
+			c.mu.Unlock()
+			return nil, ErrorLimitExceeded
+		}
+		s := &Subscription{client: c, channel: channel, serverSide: serverSide, settled: make(chan struct{})}
+		s.Out, s.Owner, s.Format, s.Lane = &c.outbox, s, c.format, c.lane
+		c.subs.add(s)
+		c.mu.Unlock()
+		return s, nil
+	}
+}
+
+func waitUntil(done <-chan struct{}, deadline time.Time) bool {
+	timer := time.NewTimer(time.Until(deadline))
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// start joins hub and broker, whose publications the gate holds from then on,
+// and reads what was missed.
+func (p *pendingSubscription) start(ctx context.Context) error {
+	n := p.client.node
+	if p.opts.ExpireAt > 0 && p.opts.ExpireAt <= time.Now().Unix() {
+		return ErrorExpired
+	}
+	if err := p.configure(); err != nil {
+		return err
+	}
+	if err := n.join(ctx, p.Subscription); err != nil {
+		return fmt.Errorf("subscribing to channel: %w", err)
+	}
+	p.joined = true
+	if p.presence {
+		if err := n.presence.AddPresence(ctx, p.channel, p.client.id, p.client.infoFor(p.Subscription)); err != nil {
+			return fmt.Errorf("adding presence: %w", err)
+		}
+	}
+	if p.positioned {
+		if err := p.readStream(ctx); err != nil {
+			return err
+		}
+	}
+	if p.opts.ExpireAt > 0 && p.clientSideRefresh && !p.serverSide {
+		p.result.Expires, p.result.TTL = true, ttl(p.opts.ExpireAt)
+	}
+	return nil
+}
+
+// configure turns what was asked for and what is allowed into what is.
+func (p *pendingSubscription) configure() error {
+	o := &p.opts
+	p.clientSideRefresh = p.wish.clientSideRefresh
+	p.presence, p.joinLeave = o.Presence, o.JoinLeave
+	p.positioned, p.recoverable = o.Positioning || o.Recovery, o.Recovery
+	p.PushJoinLeave, p.Delta = o.PushJoinLeave, o.AllowDelta && p.wish.delta
+	p.metaTTL = o.HistoryMetaTTL
+	p.result = &protocol.SubscribeResult{
+		Positioned: p.positioned, Recoverable: p.recoverable, Data: o.Data, Delta: p.Delta,
+	}
+	filters := make([]*FilterNode, 0, 2)
+	if p.wish.filter != nil {
+		if !o.AllowTagsFilter {
+			return ErrorBadRequest
+		}
+		filters = append(filters, p.wish.filter)
+	}
+	if o.ServerTagsFilter != nil {
+		filters = append(filters, o.ServerTagsFilter)
+	}
+	if len(filters) > 0 {
+		filter, err := tagfilter.Compile(&FilterNode{Op: "and", Nodes: filters})
+		if err != nil {
+			return ErrorBadRequest
+		}
+		p.Filter = filter
+	}
+	p.client.mu.Lock()
+	defer p.client.mu.Unlock()
+	p.expireAt, p.info = o.ExpireAt, o.Info
+	return nil
+}
+
+// goLive opens the gate behind the reply, tells the channel, and makes the
+// subscription known as live. The caller owes a flush of the outbox.
+func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
+	c := p.client
+	frames := make([]*protocol.Frame, 0, 1+len(p.missed))
+	if reply != nil {
+		frames = append(frames, reply)
+	}
+	for _, pub := range p.missed {
+		frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: p.channel, Pub: pub}})
+		if err != nil {
+			return DisconnectInappropriateProtocol
+		}
+		frames = append(frames, frame)
+	}
+	_, ok, loss := p.Open(p.positioned, p.top.Offset, p.top.Epoch, frames...)
+	switch {
+	case !ok || loss == fanout.LossGap:
+		return DisconnectInsufficientState
+	case loss == fanout.LossSlow:
+		return DisconnectSlow
+	case loss == fanout.LossEncoding:
+		return DisconnectInappropriateProtocol
+	}
+	if p.joinLeave {
+		c.outbox.Flush() // the broker may take its time
+		p.announced = true
+		if err := c.node.broker.PublishJoin(c.Context(), p.channel, c.infoFor(p.Subscription)); err != nil {
+			c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.channel, "error", err)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == clientClosed {
+		return errLeft
+	}
+	p.live, p.state = true, subLive
+	close(p.settled)
+	p.settled = nil
+	c.node.stats.SubscriptionsAccepted.Add(1)
+	return nil
+}
+
+// abandon undoes a subscription that did not go live.
+func (p *pendingSubscription) abandon() {
+	if p.live {
+		return
+	}
+	c := p.client
+	if p.joined {
+		c.node.leave(p.Subscription, p.announced)
+	}
+	c.forget(p.Subscription)
+}
+
+// forget takes s off the connection and wakes those who wait for its end.
+func (c *Client) forget(s *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs.remove(s)
+	close(s.settled)
+}
+
+// subscription returns the live subscription of channel, or nil.
+func (c *Client) subscription(channel string) *Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.subs.get(channel); s != nil && s.state == subLive {
+		return s
+	}
+	return nil
+}
+
+// startServerSide makes the subscriptions that come with a connect.
+func (c *Client) startServerSide(request *protocol.ConnectRequest, reply ConnectingReply) (started []*pendingSubscription, err error) {
+	defer func() {
+		if err != nil {
+			for _, p := range started {
+				p.abandon()
+			}
+		}
+	}()
+	for channel, opts := range reply.Subscriptions {
+		s, err := c.reserve(channel, true)
+		if err != nil {
+			return started, err
+		}
+		p := &pendingSubscription{Subscription: s, opts: opts}
+		if asked := request.Subs[channel]; asked != nil {
+			p.wish = wishOf(asked)
+			p.wish.filter = nil // the application did not see it
+		}
+		p.wish.serverSide = true
+		started = append(started, p)
+		if err := p.start(c.Context()); err != nil {
+			return started, err
+		}
+	}
+	return started, nil
+}
+
+// subscribeByServer makes a server-side subscription of a connected client.
+func (c *Client) subscribeByServer(ctx context.Context, channel string, opts SubscribeOptions) error {
+	s, err := c.reserve(channel, true)
+	if errors.Is(err, ErrorLimitExceeded) {
+		c.Disconnect(DisconnectChannelLimit)
+	}
+	if err != nil {
+		return err
+	}
+	p := &pendingSubscription{Subscription: s, opts: opts, wish: wish{serverSide: true}}
+	defer p.abandon()
+	if opts.RecoverSince != nil && opts.Recovery {
+		p.wish.recover, p.wish.since = true, *opts.RecoverSince
+	}
+	if err := p.start(ctx); err != nil {
+		return err
+	}
+	// The push has no room for publications: they follow it.
+	p.missed, p.result.Publications = p.result.Publications, nil
+	frame, err := protocol.NewFrame(s.Format, &protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
+		Recoverable: p.recoverable, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
+	}}})
+	if err != nil {
+		c.Disconnect(DisconnectInappropriateProtocol)
+		return DisconnectInappropriateProtocol
+	}
+	err = p.goLive(frame)
+	c.outbox.Flush()
+	if disconnect, ok := asDisconnect(err); ok {
+		c.Disconnect(disconnect)
+	}
+	return err
+}
+
+func asDisconnect(err error) (Disconnect, bool) {
+	var d Disconnect
+	ok := errors.As(err, &d)
+	return d, ok
+}

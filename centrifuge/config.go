@@ -1,0 +1,114 @@
+package centrifuge
+
+import (
+	"runtime"
+	"time"
+)
+
+// Config of a Node. The zero value is a node that works, with the defaults named.
+// Of a duration or a limit zero means the default and a negative value none.
+type Config struct {
+	// Name of the node, shown in Info. Default: its id.
+	Name string
+	// Version is shown to clients and in Info.
+	Version string
+
+	// Broker, default a MemoryBroker.
+	Broker Broker
+	// PresenceManager, default a MemoryPresence.
+	PresenceManager PresenceManager
+	// Controller connects nodes; nil for a node that is alone.
+	Controller Controller
+
+	// LogHandler receives the node's log entries of LogLevel and above; nil for none.
+	LogHandler LogHandler
+	LogLevel   LogLevel
+
+	// PingInterval between server pings, 25 s, and PongTimeout for the answer, 10 s.
+	PingInterval time.Duration
+	PongTimeout  time.Duration
+	// StaleCloseDelay closes a connection that does not connect, 15 s.
+	StaleCloseDelay time.Duration
+	// ExpiredCloseDelay and ExpiredSubCloseDelay leave time for a refresh, 25 s.
+	ExpiredCloseDelay    time.Duration
+	ExpiredSubCloseDelay time.Duration
+	// PresenceInterval between renewals of presence entries, 25 s.
+	PresenceInterval time.Duration
+	// PositionCheckDelay between comparisons of a subscription's position with
+	// the stream's, 40 s.
+	PositionCheckDelay time.Duration
+	// WriteTimeout closes a connection whose socket takes nothing, 1 s.
+	WriteTimeout time.Duration
+	// HistoryMetaTTL is how long a stream's position outlives its use, 30 days.
+	HistoryMetaTTL time.Duration
+
+	// ChannelLimit of subscriptions on one connection, 128.
+	ChannelLimit int
+	// ChannelMaxLength in bytes, 255.
+	ChannelMaxLength int
+	// QueueSize in bytes of messages that a connection may be behind, 1 MiB.
+	QueueSize int
+	// UserConnectionLimit on this node, none by default.
+	UserConnectionLimit int
+	// HistoryMaxPublications of a history command, RecoveryMaxPublications of a
+	// recovery; none by default.
+	HistoryMaxPublications  int
+	RecoveryMaxPublications int
+
+	// IncludeServerTime sends the server's clock with the connect reply.
+	IncludeServerTime bool
+	// Lanes that deliver publications, default one for each core.
+	Lanes int
+	// Concurrency of the commands of one connection; above 1 they are answered
+	// out of order. Default 1.
+	Concurrency int
+	// MatchChannel compiles a pattern for Channels, default path.Match.
+	MatchChannel func(pattern string) (func(channel string) bool, error)
+}
+
+// withDefaults returns c with every zero resolved and every negative made zero.
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.PingInterval, 25 * time.Second},
+		{&c.PongTimeout, 10 * time.Second},
+		{&c.StaleCloseDelay, 15 * time.Second},
+		{&c.ExpiredCloseDelay, 25 * time.Second},
+		{&c.ExpiredSubCloseDelay, 25 * time.Second},
+		{&c.PresenceInterval, 25 * time.Second},
+		{&c.PositionCheckDelay, 40 * time.Second},
+		{&c.WriteTimeout, time.Second},
+		{&c.HistoryMetaTTL, 30 * 24 * time.Hour},
+	} {
+		*d.field = resolve(*d.field, d.value)
+	}
+	for _, n := range []struct {
+		field *int
+		value int
+	}{
+		{&c.ChannelLimit, 128},
+		{&c.ChannelMaxLength, 255},
+		{&c.QueueSize, 1 << 20},
+		{&c.UserConnectionLimit, 0},
+		{&c.HistoryMaxPublications, 0},
+		{&c.RecoveryMaxPublications, 0},
+		{&c.Lanes, runtime.GOMAXPROCS(0)},
+		{&c.Concurrency, 1},
+	} {
+		*n.field = resolve(*n.field, n.value)
+	}
+	c.Lanes, c.Concurrency = max(c.Lanes, 1), max(c.Concurrency, 1)
+	return c
+}
+
+func resolve[T ~int | ~int64](value, def T) T {
+	switch {
+	case value == 0:
+		return def
+	case value < 0:
+		return 0
+	}
+	return value
+}

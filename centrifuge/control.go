@@ -1,0 +1,230 @@
+package centrifuge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Rhythm of the nodes' news about themselves (server-interface 10.4).
+const (
+	infoInterval  = 3 * time.Second
+	nodeMaxAge    = 7 * time.Second
+	surveyTimeout = 10 * time.Second
+)
+
+var errSurveyIncomplete = errors.New("not every node answered in time")
+
+// order is what one node asks of the others, or tells them.
+type order struct {
+	Op          orderOp           `json:"op"`
+	From        string            `json:"from"`
+	Target      Target            `json:"target,omitzero"`
+	Channel     string            `json:"channel,omitempty"`
+	Subscribe   *SubscribeOptions `json:"subscribe,omitempty"`
+	Unsubscribe *Unsubscribe      `json:"unsubscribe,omitempty"`
+	Disconnect  *Disconnect       `json:"disconnect,omitempty"`
+	Refresh     *RefreshOptions   `json:"refresh,omitempty"`
+	Info        *NodeInfo         `json:"info,omitempty"`
+	Survey      uint64            `json:"survey,omitempty"`
+	Pattern     string            `json:"pattern,omitempty"`
+	Channels    map[string]int    `json:"channels,omitempty"`
+	Error       string            `json:"error,omitempty"`
+}
+
+type orderOp string
+
+const (
+	orderSubscribe   orderOp = "subscribe"
+	orderUnsubscribe orderOp = "unsubscribe"
+	orderDisconnect  orderOp = "disconnect"
+	orderRefresh     orderOp = "refresh"
+	orderInfo        orderOp = "info"     // I am alive
+	orderFarewell    orderOp = "farewell" // I am not any more
+	orderAsk         orderOp = "ask"      // which channels have you?
+	orderAnswer      orderOp = "answer"
+)
+
+// cluster is what a node knows of the others, and how it talks to them.
+type cluster struct {
+	// Static after construction.
+	node       *Node
+	controller Controller // nil for a node that is alone
+	done       chan struct{}
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	peers   map[string]peer
+	surveys map[uint64]*survey
+	number  uint64
+}
+
+type peer struct {
+	info  NodeInfo
+	heard time.Time
+}
+
+func newCluster(n *Node, c Controller) *cluster {
+	return &cluster{
+		node: n, controller: c, done: make(chan struct{}),
+		peers: make(map[string]peer), surveys: make(map[uint64]*survey),
+	}
+}
+
+func (cl *cluster) start() error {
+	if cl.controller == nil {
+		close(cl.done)
+		return nil
+	}
+	if err := cl.controller.Start(cl.node.id, cl.receive); err != nil {
+		close(cl.done)
+		return err
+	}
+	cl.announce("")
+	go cl.run()
+	return nil
+}
+
+// run tells the others about this node until it shuts down.
+func (cl *cluster) run() {
+	defer close(cl.done)
+	ticker := time.NewTicker(infoInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-cl.node.ctx.Done():
+			return
+		case now := <-ticker.C:
+			cl.announce("")
+			cl.bury(now)
+		}
+	}
+}
+
+func (cl *cluster) announce(to string) {
+	info := cl.node.localInfo()
+	cl.send(to, order{Op: orderInfo, Info: &info})
+}
+
+// bury forgets the nodes that have not been heard of.
+func (cl *cluster) bury(now time.Time) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	for id, p := range cl.peers {
+		if now.Sub(p.heard) > nodeMaxAge {
+			delete(cl.peers, id)
+		}
+	}
+}
+
+func (cl *cluster) broadcast(ctx context.Context, o order) error {
+	if cl.controller == nil {
+		return nil
+	}
+	return cl.publish(ctx, "", o)
+}
+
+func (cl *cluster) publish(ctx context.Context, to string, o order) error {
+	o.From = cl.node.id
+	message, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("encoding control message: %w", err)
+	}
+	if err := cl.controller.PublishControl(ctx, to, message); err != nil {
+		return fmt.Errorf("publishing control message: %w", err)
+	}
+	return nil
+}
+
+// send is for what may be lost: the next one repairs it.
+func (cl *cluster) send(to string, o order) {
+	if err := cl.publish(cl.node.ctx, to, o); err != nil {
+		cl.node.logger.log(LogWarn, "control message", "op", o.Op, "error", err)
+	}
+}
+
+// receive carries out what another node sent.
+func (cl *cluster) receive(message []byte) {
+	var o order
+	if err := json.Unmarshal(message, &o); err != nil {
+		cl.node.logger.log(LogError, "malformed control message", "error", err)
+		return
+	}
+	if o.From == cl.node.id || !o.complete() {
+		return
+	}
+	cl.node.stats.ControlReceived.Add(1)
+	switch o.Op {
+	case orderInfo:
+		cl.meet(o)
+	case orderFarewell:
+		cl.mu.Lock()
+		delete(cl.peers, o.From)
+		cl.mu.Unlock()
+	case orderAsk:
+		go cl.answer(o)
+	case orderAnswer:
+		cl.collect(o)
+	default:
+		go cl.node.obey(cl.node.ctx, o) // it may take its time
+	}
+}
+
+// complete reports whether an order has what its op needs.
+func (o *order) complete() bool {
+	switch o.Op {
+	case orderSubscribe:
+		return o.Subscribe != nil && o.Channel != ""
+	case orderUnsubscribe:
+		return o.Unsubscribe != nil
+	case orderDisconnect:
+		return o.Disconnect != nil
+	case orderRefresh:
+		return o.Refresh != nil
+	case orderInfo:
+		return o.Info != nil
+	case orderFarewell, orderAsk, orderAnswer:
+		return true
+	}
+	return false
+}
+
+func (cl *cluster) meet(o order) {
+	cl.mu.Lock()
+	_, known := cl.peers[o.From]
+	cl.peers[o.From] = peer{*o.Info, time.Now()}
+	cl.mu.Unlock()
+	if !known {
+		cl.announce(o.From)
+	}
+}
+
+func (cl *cluster) infos() []NodeInfo {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	infos := make([]NodeInfo, 0, len(cl.peers))
+	for _, p := range cl.peers {
+		infos = append(infos, p.info)
+	}
+	return infos
+}
+
+// farewell lets the others know at once that this node leaves.
+func (cl *cluster) farewell() {
+	if cl.controller != nil {
+		cl.send("", order{Op: orderFarewell})
+	}
+}
+
+func (cl *cluster) close(ctx context.Context) {
+	<-cl.done
+	if cl.controller == nil {
+		return
+	}
+	if err := cl.controller.Close(ctx); err != nil {
+		cl.node.logger.log(LogWarn, "closing controller", "error", err)
+	}
+}

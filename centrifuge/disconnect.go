@@ -1,0 +1,110 @@
+package centrifuge
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Disconnect closes a connection. A handler may return one as its error. The
+// list below is closed; codes 4000-4999 are the application's.
+// Source: client-protocol 4.8.
+type Disconnect struct {
+	// Code tells the client whether to come back: below 3500, 4000-4499 and
+	// from 5000 on it reconnects, otherwise it does not.
+	Code uint32
+	// Reason is at most 123 bytes of UTF-8 and no JSON.
+	Reason string
+}
+
+// Error implements error.
+func (d Disconnect) Error() string { return fmt.Sprintf("disconnect %d: %s", d.Code, d.Reason) }
+
+// Reconnect reports whether a client that gets d comes back.
+func (d Disconnect) Reconnect() bool {
+	return d.Code < 3500 || d.Code >= 4000 && d.Code < 4500 || d.Code >= 5000
+}
+
+// closeReason is the text of a close frame. V1 clients read JSON; V2 clients
+// try JSON first, for V1's sake, and so must not be given any (client-protocol 4.7).
+func (d Disconnect) closeReason(v1 bool) string {
+	if !v1 {
+		return d.Reason
+	}
+	text, _ := json.Marshal(struct { // a string and a bool cannot fail
+		Reason    string `json:"reason"`
+		Reconnect bool   `json:"reconnect"`
+	}{d.Reason, d.Reconnect()})
+	return string(text)
+}
+
+// The disconnects of the protocol. A client returns after 3000-3499 and stays
+// away after 3500-3999.
+var (
+	// DisconnectConnectionClosed means that the client left. It is never sent.
+	DisconnectConnectionClosed = Disconnect{3000, "connection closed"}
+	// DisconnectShutdown: this node goes down.
+	DisconnectShutdown = Disconnect{3001, "shutdown"}
+	// DisconnectServerError: something failed that the client cannot mend.
+	DisconnectServerError = Disconnect{3004, "internal server error"}
+	// DisconnectExpired: the connection was not refreshed in time.
+	DisconnectExpired = Disconnect{3005, "connection expired"}
+	// DisconnectSubExpired: a server-side subscription was not refreshed in time.
+	DisconnectSubExpired = Disconnect{3006, "subscription expired"}
+	// DisconnectSlow: the queue of messages to the client outgrew its limit.
+	DisconnectSlow = Disconnect{3008, "slow"}
+	// DisconnectWriteError: the socket refused a write or took nothing for too long.
+	DisconnectWriteError = Disconnect{3009, "write error"}
+	// DisconnectInsufficientState: the position of a server-side subscription was
+	// lost, or its gap cannot be told in any other way.
+	DisconnectInsufficientState = Disconnect{3010, "insufficient state"}
+	// DisconnectForceReconnect: the application asked the client to come again.
+	DisconnectForceReconnect = Disconnect{3011, "force reconnect"}
+	// DisconnectNoPong: a ping was not answered in time.
+	DisconnectNoPong = Disconnect{3012, "no pong"}
+	// DisconnectTooManyRequests: a rate limit.
+	DisconnectTooManyRequests = Disconnect{3013, "too many requests"}
+	// DisconnectStateInvalidated: the client's cached tokens and positions are void.
+	DisconnectStateInvalidated = Disconnect{3014, "state invalidated"}
+	// DisconnectInvalidToken: a token is forged or does not fit.
+	DisconnectInvalidToken = Disconnect{3500, "invalid token"}
+	// DisconnectBadRequest: the client broke the protocol.
+	DisconnectBadRequest = Disconnect{3501, "bad request"}
+	// DisconnectStale: the client did not connect in time.
+	DisconnectStale = Disconnect{3502, "stale"}
+	// DisconnectForceNoReconnect: the application does not want this client.
+	DisconnectForceNoReconnect = Disconnect{3503, "force disconnect"}
+	// DisconnectConnectionLimit: the user has too many connections.
+	DisconnectConnectionLimit = Disconnect{3504, "connection limit"}
+	// DisconnectChannelLimit: too many server-side subscriptions.
+	DisconnectChannelLimit = Disconnect{3505, "channel limit"}
+	// DisconnectInappropriateProtocol: a payload that is not JSON on a JSON connection.
+	DisconnectInappropriateProtocol = Disconnect{3506, "inappropriate protocol"}
+	// DisconnectPermissionDenied: this user may not connect.
+	DisconnectPermissionDenied = Disconnect{3507, "permission denied"}
+	// DisconnectNotAvailable: the command has no handler and no answer.
+	DisconnectNotAvailable = Disconnect{3508, "not available"}
+	// DisconnectTooManyErrors: an error rate limit.
+	DisconnectTooManyErrors = Disconnect{3509, "too many errors"}
+)
+
+// Unsubscribe ends a subscription. Clients subscribe again when Code >= 2500.
+type Unsubscribe struct {
+	Code   uint32
+	Reason string
+}
+
+// The unsubscribes of the protocol; 2100-2499 and 2600-2999 are the application's.
+var (
+	// UnsubscribeClient means that the client asked for it. It is never sent.
+	UnsubscribeClient = Unsubscribe{0, "client unsubscribed"}
+	// UnsubscribeDisconnect means that the connection ended. It is never sent.
+	UnsubscribeDisconnect = Unsubscribe{1, "client disconnected"}
+	// UnsubscribeServer: the application ended the subscription.
+	UnsubscribeServer = Unsubscribe{2000, "server unsubscribe"}
+	// UnsubscribeInsufficient: the position was lost; the client recovers.
+	UnsubscribeInsufficient = Unsubscribe{2500, "insufficient state"}
+	// UnsubscribeExpired: the subscription was not refreshed in time.
+	UnsubscribeExpired = Unsubscribe{2501, "subscription expired"}
+	// UnsubscribeStateInvalidated: the client subscribes from scratch.
+	UnsubscribeStateInvalidated = Unsubscribe{2502, "state invalidated"}
+)

@@ -1,0 +1,182 @@
+package centrifuge
+
+import "context"
+
+// ConnectingEvent is a connect command that waits to be let in.
+type ConnectingEvent struct {
+	// ClientID is the id that the connection will have.
+	ClientID  string
+	Transport TransportInfo
+	// Token, Data, Name, Version and Headers are what the client sent.
+	Token   string
+	Data    []byte
+	Name    string
+	Version string
+	Headers map[string]string
+	// Channels are the server-side subscriptions that the client would like.
+	Channels []string
+}
+
+// ConnectingReply lets a connection in.
+type ConnectingReply struct {
+	// Credentials replace those of the connection's context. Without either the
+	// connection is refused with DisconnectBadRequest.
+	Credentials *Credentials
+	// Data is sent to the client.
+	Data []byte
+	// Subscriptions are made on behalf of the client, by channel.
+	Subscriptions map[string]SubscribeOptions
+	// ClientSideRefresh makes the client send a new token before Credentials.Exp;
+	// otherwise the Refresh handler is called by the server.
+	ClientSideRefresh bool
+	// Context, if not nil, replaces the connection's context.
+	Context context.Context
+}
+
+// ConnectedEvent follows the reply to the connect command.
+type ConnectedEvent struct{ Client *Client }
+
+// SubscribeEvent is a subscribe command that waits to be allowed.
+type SubscribeEvent struct {
+	Client  *Client
+	Channel string
+	Token   string
+	Data    []byte
+	// Positioned, Recoverable and JoinLeave are wishes of the client.
+	Positioned  bool
+	Recoverable bool
+	JoinLeave   bool
+}
+
+// SubscribeReply allows a subscription.
+type SubscribeReply struct {
+	Options SubscribeOptions
+	// ClientSideRefresh makes the client send a new token before
+	// Options.ExpireAt; otherwise the SubRefresh handler is called by the server.
+	ClientSideRefresh bool
+}
+
+// SubscribedEvent follows the reply to a subscribe command.
+type SubscribedEvent struct {
+	Client  *Client
+	Channel string
+	Options SubscribeOptions
+}
+
+// UnsubscribedEvent tells that a subscription ended, whoever ended it.
+type UnsubscribedEvent struct {
+	Client      *Client
+	Channel     string
+	Unsubscribe Unsubscribe
+	// ServerSide is set for a subscription made by the server.
+	ServerSide bool
+}
+
+// PublishEvent is a publish command that waits to be allowed.
+type PublishEvent struct {
+	Client  *Client
+	Channel string
+	Data    []byte
+	// Info is what subscribers will see of the publisher.
+	Info *ClientInfo
+}
+
+// PublishReply allows a publication.
+type PublishReply struct {
+	Options PublishOptions
+	// Data, if not nil, replaces what the client sent.
+	Data []byte
+	// Done is set by a handler that has published by itself.
+	Done bool
+}
+
+// PresenceEvent is a presence command that waits to be allowed.
+type PresenceEvent struct {
+	Client  *Client
+	Channel string
+}
+
+// PresenceReply allows it; a nil Result is read from the presence manager.
+type PresenceReply struct{ Result map[string]*ClientInfo }
+
+// PresenceStatsEvent is a presence_stats command that waits to be allowed.
+type PresenceStatsEvent struct {
+	Client  *Client
+	Channel string
+}
+
+// PresenceStatsReply allows it; a nil Result is read from the presence manager.
+type PresenceStatsReply struct{ Result *PresenceStats }
+
+// HistoryEvent is a history command that waits to be allowed. Options.Limit
+// respects Config.HistoryMaxPublications.
+type HistoryEvent struct {
+	Client  *Client
+	Channel string
+	Options HistoryOptions
+}
+
+// HistoryReply allows it; a nil Result is read from the broker.
+type HistoryReply struct{ Result *HistoryResult }
+
+// RPCEvent is an rpc command.
+type RPCEvent struct {
+	Client *Client
+	Method string
+	Data   []byte
+}
+
+// RPCReply answers it.
+type RPCReply struct{ Data []byte }
+
+// MessageEvent is a send command: the client expects no answer.
+type MessageEvent struct {
+	Client *Client
+	Data   []byte
+}
+
+// RefreshEvent asks for a new expiry of a connection: because the client sent
+// a token (ClientSideRefresh), or because the server has to know.
+type RefreshEvent struct {
+	Client            *Client
+	ClientSideRefresh bool
+	Token             string
+}
+
+// RefreshReply is the new expiry.
+type RefreshReply struct {
+	// Expired closes the connection with DisconnectExpired.
+	Expired bool
+	// ExpireAt is a Unix time in seconds, zero for never.
+	ExpireAt int64
+	// Info, if not nil, replaces Credentials.Info.
+	Info []byte
+}
+
+// SubRefreshEvent asks for a new expiry of a subscription.
+type SubRefreshEvent struct {
+	Client            *Client
+	ClientSideRefresh bool
+	Channel           string
+	Token             string
+}
+
+// SubRefreshReply is the new expiry.
+type SubRefreshReply struct {
+	// Expired ends the subscription with UnsubscribeExpired.
+	Expired bool
+	// ExpireAt is a Unix time in seconds, zero for never.
+	ExpireAt int64
+	// Info, if not nil, replaces the subscription's channel info.
+	Info []byte
+}
+
+// AliveEvent comes once every Config.PresenceInterval of a connection's life.
+type AliveEvent struct{ Client *Client }
+
+// DisconnectedEvent tells that a connection ended. Its subscriptions have ended
+// before it.
+type DisconnectedEvent struct {
+	Client     *Client
+	Disconnect Disconnect
+}

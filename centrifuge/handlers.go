@@ -1,0 +1,33 @@
+package centrifuge
+
+import "context"
+
+// Handlers are the application's part of a node. A command whose handler is nil
+// is answered with ErrorNotAvailable (a send command with DisconnectNotAvailable).
+//
+// A handler may return an *Error, which answers the command, or a Disconnect,
+// which closes the connection; any other error is logged and answered with
+// ErrorInternal. A handler may block: it holds up the later commands of its own
+// connection and nothing else. The context is the connection's, with the values
+// that middleware gave it; it is cancelled when the connection ends. Slices in
+// events belong to the handler.
+type Handlers struct {
+	Connecting func(context.Context, ConnectingEvent) (ConnectingReply, error)
+	Connected  func(context.Context, ConnectedEvent)
+
+	Subscribe     func(context.Context, SubscribeEvent) (SubscribeReply, error)
+	Subscribed    func(context.Context, SubscribedEvent)
+	Unsubscribed  func(context.Context, UnsubscribedEvent)
+	Publish       func(context.Context, PublishEvent) (PublishReply, error)
+	Presence      func(context.Context, PresenceEvent) (PresenceReply, error)
+	PresenceStats func(context.Context, PresenceStatsEvent) (PresenceStatsReply, error)
+	History       func(context.Context, HistoryEvent) (HistoryReply, error)
+	RPC           func(context.Context, RPCEvent) (RPCReply, error)
+	Message       func(context.Context, MessageEvent) error
+	Refresh       func(context.Context, RefreshEvent) (RefreshReply, error)
+	SubRefresh    func(context.Context, SubRefreshEvent) (SubRefreshReply, error)
+
+	// Alive runs beside the commands of its connection.
+	Alive        func(context.Context, AliveEvent)
+	Disconnected func(context.Context, DisconnectedEvent)
+}

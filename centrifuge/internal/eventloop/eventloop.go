@@ -1,0 +1,207 @@
+// Package eventloop watches many sockets with a few goroutines. On Linux an
+// idle TCP socket costs no goroutine, no buffer and no timer: a poller waits
+// for all of its sockets with epoll and reads into a buffer of its own. Any
+// other connection (TLS, other systems) is read by one shallow goroutine behind
+// the same interface.
+//
+//	eventloop.go    the interface, and what both kinds of socket share
+//	loop_linux.go   the pollers
+//	polled_linux.go a socket that belongs to a poller
+//	threaded.go     a socket that has a goroutine
+//	loop_other.go   systems without epoll: every socket is threaded
+package eventloop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	// ErrClosed is what a handler hears when the loop is closed, and what Add
+	// returns from then on.
+	ErrClosed = errors.New("event loop is closed")
+	// ErrPanic is what a handler hears after one of its own methods panicked.
+	ErrPanic = errors.New("handler panicked")
+)
+
+// Handler owns one socket. Calls of Data never overlap; Writable and Closed may
+// overlap with Data where it goes on after Resume. No method may block, except
+// on a socket that is Blocking.
+type Handler interface {
+	// Data gets bytes that came, valid during the call only. n says how many
+	// it used. With more false the socket is not read again before Resume, and
+	// the unused bytes come again then; with more true all of b counts as used.
+	Data(b []byte) (n int, more bool)
+	// Writable says that a socket for which WantWrite is set has room.
+	Writable()
+	// Closed says why the connection ended: io.EOF when the peer ended it. It is
+	// called at most once, and not after Socket.Close.
+	Closed(err error)
+}
+
+// Socket is one connection in the loop. Its methods may be called by any
+// goroutine and are safe after Close, whatever became of the descriptor.
+type Socket interface {
+	// Start begins reading, once. first are bytes that were read before the
+	// socket came here, and are the handler's first Data, maybe during the call.
+	Start(first []byte) error
+	// Write writes b. A socket that is not Blocking takes what the kernel has
+	// room for: n may be less than len(b) without an error. A Blocking one takes
+	// all of b within the loop's write timeout.
+	Write(b []byte) (n int, err error)
+	// WantWrite switches calls of Handler.Writable on or off.
+	WantWrite(on bool)
+	// Resume goes on reading after Data had said no more. One that comes while
+	// Data still runs makes that no void.
+	Resume()
+	// CloseWrite tells the peer that no more will come. Reading goes on.
+	CloseWrite() error
+	// Close ends the connection. Only the first call has an effect.
+	Close()
+	// Blocking reports whether Write may wait.
+	Blocking() bool
+}
+
+// Config of a Loop. The zero value is ready to use.
+type Config struct {
+	// Pollers is how many goroutines wait for sockets; zero for one per
+	// processor, four at most: reading is the small part of the work.
+	Pollers int
+	// BufferSize of a poller in bytes, zero for 64 KiB. No socket is read for
+	// more than that before the others have had their turn.
+	BufferSize int
+	// WriteTimeout bounds a write to a Blocking socket, zero for one second.
+	WriteTimeout time.Duration
+	// Panicked hears of a panic in a handler. The connection is closed, the
+	// poller lives on. Nil panics stay unheard.
+	Panicked func(value any, stack []byte)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Pollers <= 0 {
+		c.Pollers = min(runtime.GOMAXPROCS(0), 4)
+	}
+	if c.BufferSize <= 0 {
+		c.BufferSize = 64 << 10
+	}
+	if c.WriteTimeout <= 0 {
+		c.WriteTimeout = time.Second
+	}
+	return c
+}
+
+// Loop is a set of sockets and the goroutines that watch them.
+type Loop struct {
+	// Static after construction.
+	config  Config
+	pollers []*poller
+	wg      sync.WaitGroup // pollers and the goroutines of threaded sockets
+	next    atomic.Uint32  // the poller of the next socket
+
+	table table
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	threaded map[*threadedSocket]struct{}
+	closed   bool
+}
+
+// New starts the pollers.
+func New(config Config) (*Loop, error) {
+	l := &Loop{config: config.withDefaults(), threaded: map[*threadedSocket]struct{}{}}
+	if err := l.startPollers(); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("starting pollers: %w", err)
+	}
+	return l, nil
+}
+
+// Add takes c over. Nothing is read before Start, so that the handler can be
+// told its Socket first. On an error c is still the caller's.
+func (l *Loop) Add(c net.Conn, h Handler) (Socket, error) {
+	if s, err := l.addPolled(c, h); s != nil || err != nil {
+		return s, err
+	}
+	return l.AddThreaded(c, h)
+}
+
+// AddThreaded takes c over as Add does, but gives it a goroutine whatever it is.
+func (l *Loop) AddThreaded(c net.Conn, h Handler) (Socket, error) {
+	s := &threadedSocket{loop: l, conn: c, handler: h, resume: make(chan struct{}, 1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, ErrClosed
+	}
+	l.threaded[s] = struct{}{}
+	return s, nil
+}
+
+// spawn runs f in a goroutine that Close waits for, unless it is too late.
+func (l *Loop) spawn(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	l.wg.Go(f)
+	return true
+}
+
+// Close closes every socket, tells its handler ErrClosed, and waits until the
+// goroutines have ended. It must not be called by a handler.
+func (l *Loop) Close() {
+	l.mu.Lock()
+	l.closed = true
+	threaded := l.threaded
+	l.threaded = map[*threadedSocket]struct{}{}
+	l.mu.Unlock()
+	for s := range threaded {
+		s.end(ErrClosed)
+	}
+	l.stopPollers()
+	l.wg.Wait()
+}
+
+// guard calls f and catches its panic; ok tells whether there was none.
+func (l *Loop) guard(f func()) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		value := recover()
+		if l.config.Panicked != nil {
+			l.config.Panicked(value, debug.Stack())
+		}
+	}()
+	f()
+	return true
+}
+
+// flow is the state of a socket's reading. Resume may come before the reader
+// has taken note of the handler's no, so both agree by compare-and-swap.
+type flow struct{ state atomic.Uint32 }
+
+const (
+	flowing  = iota // Data runs, or may run
+	resuming        // Resume came while Data ran
+	paused          // the handler wants no more
+)
+
+// begin is called before Data.
+func (f *flow) begin() { f.state.Store(flowing) }
+
+// pause is called after Data said no, when the rest of its bytes is put away.
+// It reports false if Resume came meanwhile.
+func (f *flow) pause() bool { return f.state.CompareAndSwap(flowing, paused) }
+
+// resume reports whether the reader is paused and must be woken by the caller.
+func (f *flow) resume() bool {
+	return f.state.CompareAndSwap(paused, flowing) || !f.state.CompareAndSwap(flowing, resuming) && f.state.CompareAndSwap(paused, flowing)
+}

@@ -1,0 +1,463 @@
+package eventloop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 10 * time.Second
+
+// recorder is a handler that keeps what it hears. Its hook decides about Data.
+type recorder struct {
+	socket   Socket
+	data     chan []byte
+	writable chan struct{}
+	closed   chan error
+	hook     func(b []byte) (n int, more bool)
+}
+
+func newRecorder() *recorder {
+	return &recorder{data: make(chan []byte, 1024), writable: make(chan struct{}, 1024), closed: make(chan error, 1024)}
+}
+
+func (r *recorder) Data(b []byte) (int, bool) {
+	n, more := len(b), true
+	if r.hook != nil {
+		n, more = r.hook(b)
+	}
+	r.data <- bytes.Clone(b[:n])
+	return n, more
+}
+func (r *recorder) Writable()        { r.writable <- struct{}{} }
+func (r *recorder) Closed(err error) { r.closed <- err }
+
+func receive[T any](t *testing.T, c chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s came", what)
+		panic("unreachable")
+	}
+}
+
+func (r *recorder) expect(t *testing.T, want string) {
+	t.Helper()
+	var got []byte
+	for len(got) < len(want) {
+		got = append(got, receive(t, r.data, "data")...)
+	}
+	if string(got) != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+// pair returns both ends of a TCP connection.
+func pair(t testing.TB) (server, client *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return s.(*net.TCPConn), c.(*net.TCPConn)
+}
+
+func newLoop(t testing.TB, config Config) *Loop {
+	t.Helper()
+	l, err := New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l
+}
+
+// bothKinds runs f for each kind of socket.
+func bothKinds(t *testing.T, f func(t *testing.T, add func(*Loop, net.Conn, Handler) (Socket, error))) {
+	t.Run("default", func(t *testing.T) { f(t, (*Loop).Add) })
+	t.Run("threaded", func(t *testing.T) { f(t, (*Loop).AddThreaded) })
+}
+
+type adder = func(*Loop, net.Conn, Handler) (Socket, error)
+
+// connect puts one end of a connection into l and returns the other.
+func connect(t testing.TB, l *Loop, add adder, r *recorder) *net.TCPConn {
+	t.Helper()
+	server, client := pair(t)
+	var err error
+	if r.socket, err = add(l, server, r); err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+func start(t testing.TB, r *recorder, first string) {
+	t.Helper()
+	if err := r.socket.Start([]byte(first)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func send(t testing.TB, c net.Conn, s string) {
+	t.Helper()
+	if _, err := io.WriteString(c, s); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestExchange(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		r := newRecorder()
+		client := connect(t, newLoop(t, Config{BufferSize: 64}), add, r)
+		start(t, r, "first ")
+		r.expect(t, "first ")
+		long := strings.Repeat("0123456789", 1000) // many buffers
+		send(t, client, long)
+		r.expect(t, long)
+		if n, err := r.socket.Write([]byte("hello")); n != 5 || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+		got := make([]byte, 5)
+		if _, err := io.ReadFull(client, got); err != nil || string(got) != "hello" {
+			t.Fatalf("client got %q, %v", got, err)
+		}
+		_ = client.CloseWrite()
+		if err := receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
+			t.Fatalf("closed with %v", err)
+		}
+		if _, err := r.socket.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Fatalf("Write after the end: %v", err)
+		}
+		r.socket.Close()
+		r.socket.Resume()
+		r.socket.WantWrite(true)
+		if err := r.socket.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestCloseEndsConnectionAndIsSilent(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		for _, started := range []bool{false, true} {
+			l := newLoop(t, Config{})
+			r := newRecorder()
+			client := connect(t, l, add, r)
+			if started {
+				start(t, r, "")
+			}
+			r.socket.Close()
+			r.socket.Close()
+			if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+				t.Fatalf("client read %d, %v", n, err)
+			}
+			if err := r.socket.Start(nil); !started && !errors.Is(err, net.ErrClosed) {
+				t.Fatalf("Start after Close: %v", err)
+			}
+			l.Close()
+			if len(r.closed) != 0 {
+				t.Fatal("Close was reported to its caller")
+			}
+		}
+	})
+}
+
+func TestPauseAndResume(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		r := newRecorder()
+		r.hook = func(b []byte) (int, bool) { return 1, false } // byte by byte
+		client := connect(t, newLoop(t, Config{}), add, r)
+		start(t, r, "abc")
+		for i, want := range []string{"a", "b", "c"} {
+			r.expect(t, want)
+			if len(r.data) != 0 {
+				t.Fatal("data came while paused")
+			}
+			if i == 2 {
+				send(t, client, "de")
+			}
+			resumeWhenPaused(r)
+		}
+		r.expect(t, "d")
+		resumeWhenPaused(r)
+		r.expect(t, "e")
+		// The end of the stream waits as data would.
+		_ = client.CloseWrite()
+		if len(r.closed) != 0 {
+			t.Fatal("end came while paused")
+		}
+		resumeWhenPaused(r)
+		if err := receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
+			t.Fatalf("closed with %v", err)
+		}
+	})
+}
+
+// resumeWhenPaused resumes whether or not the reader has taken note of the
+// pause: both orders must do.
+func resumeWhenPaused(r *recorder) { r.socket.Resume() }
+
+func TestResumeWithinData(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		r := newRecorder()
+		r.hook = func(b []byte) (int, bool) {
+			r.socket.Resume() // before the loop can know of the pause
+			return 1, false
+		}
+		client := connect(t, newLoop(t, Config{}), add, r)
+		start(t, r, "")
+		send(t, client, "abcdef")
+		r.expect(t, "abcdef")
+		send(t, client, "ghi")
+		r.expect(t, "ghi")
+	})
+}
+
+func TestWritable(t *testing.T) {
+	r := newRecorder()
+	client := connect(t, newLoop(t, Config{}), (*Loop).Add, r)
+	if r.socket.Blocking() {
+		t.Skip("no sockets here that do not block")
+	}
+	start(t, r, "")
+	chunk := bytes.Repeat([]byte("x"), 64<<10)
+	sent := 0
+	for {
+		n, err := r.socket.Write(chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+		if n < len(chunk) {
+			break
+		}
+	}
+	r.socket.WantWrite(true)
+	if len(r.writable) != 0 {
+		t.Fatal("a full socket is called writable")
+	}
+	if _, err := io.CopyN(io.Discard, client, int64(sent)); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, r.writable, "room")
+	r.socket.WantWrite(false)
+	if n, err := r.socket.Write([]byte("y")); n != 1 || err != nil {
+		t.Fatalf("Write: %d, %v", n, err)
+	}
+}
+
+func TestBlockingWriteTimesOut(t *testing.T) {
+	r := newRecorder()
+	connect(t, newLoop(t, Config{WriteTimeout: 20 * time.Millisecond}), (*Loop).AddThreaded, r)
+	start(t, r, "")
+	chunk := make([]byte, 1<<20)
+	for {
+		if _, err := r.socket.Write(chunk); err != nil {
+			var timeout net.Error
+			if !errors.As(err, &timeout) || !timeout.Timeout() {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+}
+
+func TestPanicClosesOnlyItsConnection(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		panics := make(chan any, 8)
+		l := newLoop(t, Config{Pollers: 1, Panicked: func(v any, stack []byte) {
+			if !bytes.Contains(stack, []byte("eventloop_test.go")) {
+				t.Errorf("stack does not show the handler: %s", stack)
+			}
+			panics <- v
+		}})
+		bad, good := newRecorder(), newRecorder()
+		bad.hook = func(b []byte) (int, bool) { panic("at the disco") }
+		badClient, goodClient := connect(t, l, add, bad), connect(t, l, add, good)
+		start(t, bad, "")
+		start(t, good, "")
+		send(t, badClient, "x")
+		if v := receive(t, panics, "panic"); v != "at the disco" {
+			t.Fatalf("panic was %v", v)
+		}
+		if err := receive(t, bad.closed, "end"); !errors.Is(err, ErrPanic) {
+			t.Fatalf("closed with %v", err)
+		}
+		if _, err := badClient.Read(make([]byte, 1)); err == nil {
+			t.Fatal("connection lives on")
+		}
+		send(t, goodClient, "still here")
+		good.expect(t, "still here")
+	})
+}
+
+func TestLoopCloseTellsAll(t *testing.T) {
+	bothKinds(t, func(t *testing.T, add adder) {
+		l := newLoop(t, Config{})
+		var all []*recorder
+		for i := range 8 {
+			r := newRecorder()
+			connect(t, l, add, r)
+			if i%2 == 0 {
+				start(t, r, "")
+			}
+			all = append(all, r)
+		}
+		l.Close()
+		l.Close()
+		for i, r := range all {
+			if err := receive(t, r.closed, "end"); !errors.Is(err, ErrClosed) {
+				t.Fatalf("socket %d closed with %v", i, err)
+			}
+		}
+		server, _ := pair(t)
+		defer func() { _ = server.Close() }()
+		if _, err := add(l, server, newRecorder()); !errors.Is(err, ErrClosed) {
+			t.Fatalf("Add after Close: %v", err)
+		}
+	})
+}
+
+// tagged is a handler that hears only bytes of its own connection, or fails.
+type tagged struct {
+	t      *testing.T
+	tag    byte
+	socket Socket
+	heard  atomic.Int64
+	done   sync.WaitGroup
+}
+
+func (h *tagged) Data(b []byte) (int, bool) {
+	for _, c := range b {
+		if c != h.tag {
+			h.t.Errorf("connection %d heard %d", h.tag, c)
+		}
+	}
+	if h.heard.Add(int64(len(b))) >= 64 {
+		h.socket.Close()
+		h.done.Done()
+	}
+	return len(b), true
+}
+func (h *tagged) Writable()    { h.socket.WantWrite(false) }
+func (h *tagged) Closed(error) { h.done.Done() }
+
+// Descriptors are closed and reused all the time while other goroutines write
+// to, resume and close the sockets that had them before.
+func TestDescriptorReuse(t *testing.T) {
+	l := newLoop(t, Config{Pollers: 2})
+	rounds := 200
+	if testing.Short() {
+		rounds = 20
+	}
+	var workers sync.WaitGroup
+	for w := range 8 {
+		workers.Go(func() {
+			for i := range rounds {
+				tag := byte(w*31 + i + 1)
+				server, client := pair(t)
+				h := &tagged{t: t, tag: tag}
+				h.done.Add(1)
+				var err error
+				if h.socket, err = l.Add(server, h); err != nil {
+					t.Error(err)
+					return
+				}
+				if err := h.socket.Start(nil); err != nil {
+					t.Error(err)
+					return
+				}
+				var late sync.WaitGroup
+				for range 2 {
+					late.Go(func() { // goes on after the close
+						for range 50 {
+							_, _ = h.socket.Write([]byte{tag})
+							h.socket.WantWrite(true)
+							h.socket.Resume()
+						}
+						h.socket.Close()
+					})
+				}
+				_, _ = client.Write(bytes.Repeat([]byte{tag}, 64))
+				read, _ := io.ReadAll(client)
+				for _, c := range read {
+					if c != tag {
+						t.Errorf("client %d got %d", tag, c)
+					}
+				}
+				late.Wait()
+				_ = client.Close()
+			}
+		})
+	}
+	workers.Wait()
+}
+
+func TestReadAllocatesNothing(t *testing.T) {
+	r := &counter{came: make(chan struct{}, 1)}
+	server, client := pair(t)
+	s, err := newLoop(t, Config{}).Add(server, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Start(nil); err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("pong")
+	if n := testing.AllocsPerRun(200, func() {
+		_, _ = client.Write(message)
+		<-r.came
+	}); n != 0 {
+		t.Fatalf("%v allocations for a read", n)
+	}
+}
+
+type counter struct{ came chan struct{} }
+
+func (c *counter) Data(b []byte) (int, bool) { c.came <- struct{}{}; return len(b), true }
+func (c *counter) Writable()                 {}
+func (c *counter) Closed(error)              {}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	for name, add := range map[string]adder{"default": (*Loop).Add, "threaded": (*Loop).AddThreaded} {
+		b.Run(name, func(b *testing.B) {
+			r := &counter{came: make(chan struct{}, 1)}
+			server, client := pair(b)
+			s, err := add(newLoop(b, Config{}), server, r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Start(nil); err != nil {
+				b.Fatal(err)
+			}
+			message := []byte("pong")
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = client.Write(message)
+				<-r.came
+			}
+		})
+	}
+}

@@ -1,0 +1,76 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A paused socket must not be reported again and again because its peer has
+// finished, but a connection that is no more has to be noticed.
+func TestPausedSocketIsQuietAndNoticesTheEnd(t *testing.T) {
+	l := newLoop(t, Config{Pollers: 1})
+	r := newRecorder()
+	r.hook = func(b []byte) (int, bool) { return len(b), false }
+	client := connect(t, l, (*Loop).Add, r)
+	start(t, r, "")
+	send(t, client, "x")
+	r.expect(t, "x")
+	for r.socket.(*polledSocket).flow.state.Load() != paused { // set right after Data
+	}
+	send(t, client, "unread")
+	_ = client.CloseWrite()
+	if n := pendingEvents(t, l.pollers[0]); n != 0 {
+		t.Fatalf("%d events of a paused socket", n)
+	}
+	if len(r.closed) != 0 {
+		t.Fatal("the end of a stream is not the end of a paused connection")
+	}
+	_ = client.SetLinger(0)
+	_ = client.Close() // resets the connection
+	if err := receive(t, r.closed, "end"); err == nil {
+		t.Fatal("closed without a reason")
+	}
+}
+
+// pendingEvents waits a little for events and counts them.
+func pendingEvents(t *testing.T, p *poller) (n int) {
+	t.Helper()
+	err := p.raw.Control(func(fd uintptr) { n, _ = unix.EpollWait(int(fd), make([]unix.EpollEvent, 8), 50) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// An event that was on its way when its socket was closed must not reach the
+// next owner of the descriptor.
+func TestEventOfAnEarlierOwnerIsDropped(t *testing.T) {
+	var table table
+	old := &polledSocket{fd: 7}
+	table.add(old)
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: 7, Pad: int32(old.generation)}
+	table.remove(old)
+	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 0 {
+		t.Fatal("found a removed socket")
+	}
+	next := &polledSocket{fd: 7}
+	table.add(next)
+	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 0 {
+		t.Fatal("found the descriptor's next owner")
+	}
+	event.Pad = int32(next.generation)
+	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 1 || found[0].socket != next {
+		t.Fatal("did not find the owner")
+	}
+}
+
+// The socket is part of what an idle connection costs.
+func TestSocketSize(t *testing.T) {
+	if size := unsafe.Sizeof(polledSocket{}); size > 64 {
+		t.Fatalf("a socket has %d bytes", size)
+	}
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package eventloop
+
+import "net"
+
+// poller and table have no content here: every socket is threaded.
+type (
+	poller struct{}
+	table  struct{}
+)
+
+func (l *Loop) startPollers() error { return nil }
+
+func (l *Loop) stopPollers() {}
+
+func (l *Loop) addPolled(net.Conn, Handler) (Socket, error) { return nil, nil }

@@ -1,0 +1,267 @@
+//go:build linux
+
+package eventloop
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// polledSocket is a descriptor that a poller watches.
+type polledSocket struct {
+	// Static after construction.
+	poller     *poller
+	handler    Handler
+	fd         int32
+	generation uint32 // tells this socket from others that had the same descriptor
+
+	// users counts who works with fd at the moment; closedBit lets nobody more
+	// in. Whoever leaves last closes fd, so its number is never another's while
+	// it is used here.
+	users atomic.Int32
+	flow  flow
+
+	// Owned by whoever reads; handed over with flow.
+	rest *[]byte // what the handler has not used before it paused
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	added   bool // epoll knows it
+	in, out bool // what it is watched for
+}
+
+const closedBit = 1 << 30
+
+func (s *polledSocket) acquire() bool {
+	for {
+		users := s.users.Load()
+		if users&closedBit != 0 {
+			return false
+		}
+		if s.users.CompareAndSwap(users, users+1) {
+			return true
+		}
+	}
+}
+
+func (s *polledSocket) release() {
+	if s.users.Add(-1) == closedBit {
+		s.destroy()
+	}
+}
+
+// shut reports whether this call was the one that closed the socket.
+func (s *polledSocket) shut() bool {
+	for {
+		users := s.users.Load()
+		if users&closedBit != 0 {
+			return false
+		}
+		if s.users.CompareAndSwap(users, users|closedBit) {
+			if users == 0 {
+				s.destroy()
+			}
+			return true
+		}
+	}
+}
+
+// destroy runs once, when nobody can use fd any more.
+func (s *polledSocket) destroy() {
+	s.poller.loop.table.remove(s)
+	if s.added {
+		// Explicitly, for a duplicate of fd elsewhere would keep it watched.
+		_ = s.poller.control(unix.EPOLL_CTL_DEL, s, 0)
+	}
+	_ = unix.Close(int(s.fd)) // after this the number may be anybody's
+}
+
+func (s *polledSocket) Blocking() bool { return false }
+
+func (s *polledSocket) Close() { s.shut() }
+
+// end closes the socket and tells the handler why, unless it is closed already.
+func (s *polledSocket) end(err error) {
+	if s.shut() {
+		s.poller.loop.guard(func() { s.handler.Closed(err) })
+	}
+}
+
+func (s *polledSocket) Start(first []byte) error {
+	if !s.acquire() {
+		return net.ErrClosed
+	}
+	defer s.release()
+	if len(first) > 0 {
+		s.deliver(first)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users.Load()&closedBit != 0 {
+		return nil // the first bytes ended it
+	}
+	s.added = true
+	return s.poller.control(unix.EPOLL_CTL_ADD, s, s.eventsLocked())
+}
+
+func (s *polledSocket) Write(b []byte) (int, error) {
+	if !s.acquire() {
+		return 0, net.ErrClosed
+	}
+	defer s.release()
+	for {
+		n, err := unix.Write(int(s.fd), b)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		}
+		return 0, err
+	}
+}
+
+func (s *polledSocket) CloseWrite() error {
+	if !s.acquire() {
+		return nil
+	}
+	defer s.release()
+	return unix.Shutdown(int(s.fd), unix.SHUT_WR)
+}
+
+func (s *polledSocket) WantWrite(on bool) { s.watch(func() { s.out = on }) }
+
+// watch applies change to what the socket is watched for.
+func (s *polledSocket) watch(change func()) {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.eventsLocked()
+	change()
+	if after := s.eventsLocked(); s.added && after != before {
+		_ = s.poller.control(unix.EPOLL_CTL_MOD, s, after) // fails only when the loop is closed
+	}
+}
+
+// eventsLocked leaves EPOLLRDHUP out: a peer that has sent all it will is read
+// to its end when its turn comes, and must not wake a paused socket for ever.
+// EPOLLHUP and EPOLLERR come unasked.
+func (s *polledSocket) eventsLocked() (events uint32) {
+	if s.in {
+		events |= unix.EPOLLIN
+	}
+	if s.out {
+		events |= unix.EPOLLOUT
+	}
+	return events
+}
+
+// dispatch handles one event. buf is the poller's.
+func (s *polledSocket) dispatch(events uint32, buf []byte) {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	if events&unix.EPOLLOUT != 0 && !s.poller.loop.guard(s.handler.Writable) {
+		s.end(ErrPanic)
+		return
+	}
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 || s.users.Load()&closedBit != 0 {
+		return
+	}
+	s.mu.Lock()
+	in := s.in
+	s.mu.Unlock()
+	if in {
+		s.read(buf)
+	} else if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.end(s.failure()) // it cannot be read now, and would be reported again and again
+	}
+}
+
+// read reads once: the others want their turn, and epoll reports what is left.
+func (s *polledSocket) read(buf []byte) {
+	n, err := unix.Read(int(s.fd), buf)
+	switch {
+	case n > 0:
+		s.deliver(buf[:n])
+	case err == nil:
+		s.end(io.EOF)
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
+	default:
+		s.end(err)
+	}
+}
+
+// failure is the error that the kernel keeps for the socket.
+func (s *polledSocket) failure() error {
+	if number, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && number != 0 {
+		return unix.Errno(number)
+	}
+	return io.EOF
+}
+
+// deliver hands b to the handler. It reports whether reading goes on.
+func (s *polledSocket) deliver(b []byte) bool {
+	for {
+		var n int
+		more := false
+		s.flow.begin()
+		if !s.poller.loop.guard(func() { n, more = s.handler.Data(b) }) {
+			s.end(ErrPanic)
+			return false
+		}
+		if more {
+			return true
+		}
+		if b = b[n:]; len(b) > 0 {
+			rest := bytes.Clone(b)
+			s.rest = &rest
+		}
+		s.watch(func() { s.in = false })
+		if s.flow.pause() {
+			return false
+		}
+		s.rest = nil
+		s.watch(func() { s.in = true })
+		if len(b) == 0 {
+			return true
+		}
+	}
+}
+
+func (s *polledSocket) Resume() {
+	if !s.flow.resume() {
+		return
+	}
+	if s.rest == nil {
+		s.watch(func() { s.in = true })
+		return
+	}
+	s.poller.loop.spawn(s.redeliver)
+}
+
+// redeliver goes on with what was put away when the handler paused, in a
+// goroutine of its own: the caller of Resume may hold what the handler needs.
+func (s *polledSocket) redeliver() {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	rest := *s.rest
+	s.rest = nil
+	if s.deliver(rest) {
+		s.watch(func() { s.in = true })
+	}
+}

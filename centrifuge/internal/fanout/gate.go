@@ -1,0 +1,107 @@
+package fanout
+
+import "sync"
+
+// Gate keeps one subscription's view of a channel gapless.
+//
+// It starts held: pushes are kept while the subscription is being made and
+// history is read. Open puts the reply and then what was held, and lets pushes
+// through from then on, one offset after another. A gate that sees a gap breaks
+// and says so once; the subscription must then end.
+type Gate struct {
+	mu    sync.Mutex
+	state gateState
+	// positioned gates look at offsets, others pass everything on in its order.
+	positioned bool
+	next       uint64 // the offset expected next
+	epoch      string // empty until the first publication tells it
+	held       []*Push
+	heldBytes  int
+}
+
+type gateState uint8
+
+const (
+	gateHeld gateState = iota
+	gateOpen
+	gateBroken
+	gateClosed
+)
+
+type verdict uint8
+
+const (
+	drop verdict = iota
+	pass
+	gap
+)
+
+// admitLocked decides about the next push that arrived.
+func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
+	switch {
+	case g.state == gateHeld:
+		if g.heldBytes += p.size(); g.heldBytes > maxHeld {
+			return g.breakLocked()
+		}
+		g.held = append(g.held, p)
+		return drop
+	case g.state != gateOpen:
+		return drop
+	case !g.positioned || p.Offset == 0:
+		return pass
+	case g.epoch == "":
+		g.epoch = p.Epoch // there was no stream yet at the time of subscribing
+	}
+	switch {
+	case p.Epoch != g.epoch || p.Offset > g.next:
+		return g.breakLocked()
+	case p.Offset < g.next:
+		return drop // the history that was read had it already
+	}
+	g.next++
+	return pass
+}
+
+func (g *Gate) breakLocked() verdict {
+	g.state, g.held = gateBroken, nil
+	return gap
+}
+
+// openLocked sets the position, at which the stream was read after the gate had
+// been registered, and returns what was held.
+func (g *Gate) openLocked(positioned bool, offset uint64, epoch string) (held []*Push, ok bool) {
+	if g.state != gateHeld {
+		return nil, false
+	}
+	held = g.held
+	g.state, g.held = gateOpen, nil
+	g.positioned, g.next, g.epoch = positioned, offset+1, epoch
+	return held, true
+}
+
+// Close lets nothing through any more.
+func (g *Gate) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.state, g.held = gateClosed, nil
+}
+
+// Position returns the offset and epoch up to which the subscriber has been
+// served; ok is false unless the gate is open and positioned.
+func (g *Gate) Position() (offset uint64, epoch string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.next - 1, g.epoch, g.state == gateOpen && g.positioned
+}
+
+// Break ends an open gate because its position was found to be wrong by other
+// means. It reports false when the gate had moved on from offset, or was not open.
+func (g *Gate) Break(offset uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.state != gateOpen || g.next-1 != offset {
+		return false
+	}
+	g.breakLocked()
+	return true
+}

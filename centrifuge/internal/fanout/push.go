@@ -1,0 +1,139 @@
+package fanout
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"centrifugo/centrifuge/internal/fossil"
+	"centrifugo/protocol"
+)
+
+// Push is one message on its way to every subscriber of one channel: a
+// publication, a join or a leave. It is immutable once broadcast.
+type Push struct {
+	Channel string
+	Offset  uint64 // zero when the channel keeps no history
+	Epoch   string
+	// Exactly one is set.
+	Pub   *protocol.Publication
+	Join  *protocol.ClientInfo
+	Leave *protocol.ClientInfo
+	// Prev is the payload before Pub in the stream, nil when deltas are not wanted.
+	Prev []byte
+
+	frames [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Frame]
+
+	deltaOnce sync.Once
+	delta     []byte // nil when it would not be smaller
+}
+
+// form is what a subscription's options make of a publication. Together with
+// the connection's format it is all that the bytes depend on.
+type form uint8
+
+const (
+	formPlain form = iota
+	formFull       // the payload of a delta subscription: a string in JSON
+	formDelta      // the difference to the publication before
+	numForms
+)
+
+// unencodable marks a form that was tried in vain.
+var unencodable = new(protocol.Frame)
+
+// frame encodes p, once for each form and format whatever the number of
+// subscribers; nil when the payload has no such form. Lanes may race here: the
+// loser's work is dropped.
+func (p *Push) frame(f protocol.Format, form form) *protocol.Frame {
+	slot := &p.frames[int(form)*protocol.NumFormats+int(f)]
+	fr := slot.Load()
+	if fr == nil {
+		made, err := p.encode(f, form)
+		if err != nil {
+			made = unencodable
+		}
+		slot.CompareAndSwap(nil, made)
+		fr = slot.Load()
+	}
+	if fr == unencodable {
+		return nil
+	}
+	return fr
+}
+
+func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, error) {
+	push := &protocol.Push{Channel: p.Channel}
+	switch {
+	case p.Join != nil:
+		push.Join = &protocol.Join{Info: p.Join}
+	case p.Leave != nil:
+		push.Leave = &protocol.Leave{Info: p.Leave}
+	case form == formPlain:
+		push.Pub = p.Pub
+	case form == formFull:
+		push.Pub = FullForm(f, p.Pub)
+	default:
+		push.Pub = deltaForm(f, p.Pub, p.delta)
+	}
+	return protocol.NewFrame(f, &protocol.Reply{Push: push})
+}
+
+// FullForm is pub as a subscription with deltas gets it when it is not a
+// difference: over JSON the payload is a string (client-protocol 1.10).
+func FullForm(f protocol.Format, pub *protocol.Publication) *protocol.Publication {
+	full := *pub
+	full.Data = textForm(f, pub.Data)
+	return &full
+}
+
+func deltaForm(f protocol.Format, pub *protocol.Publication, delta []byte) *protocol.Publication {
+	return &protocol.Publication{
+		Offset: pub.Offset, Data: textForm(f, delta), Info: pub.Info, Tags: pub.Tags,
+		Key: pub.Key, Removed: pub.Removed, Score: pub.Score, Channel: pub.Channel, Delta: true,
+	}
+}
+
+// ChainForm is a run of a stream as a subscription with deltas gets it: each
+// publication as a difference to the one before it, where that is smaller.
+func ChainForm(f protocol.Format, pubs []*protocol.Publication) []*protocol.Publication {
+	chain := make([]*protocol.Publication, len(pubs))
+	for i, pub := range pubs {
+		chain[i] = FullForm(f, pub)
+		if i == 0 || pubs[i-1].Offset+1 != pub.Offset {
+			continue // the client does not hold the base
+		}
+		if delta, ok := fossil.Append(nil, pubs[i-1].Data, pub.Data); ok {
+			chain[i] = deltaForm(f, pub, delta)
+		}
+	}
+	return chain
+}
+
+func textForm(f protocol.Format, data []byte) []byte {
+	if f.Protobuf() {
+		return data
+	}
+	return protocol.AppendJSONString(nil, string(data))
+}
+
+// hasDelta computes the difference for the first who asks.
+func (p *Push) hasDelta() bool {
+	p.deltaOnce.Do(func() {
+		if p.Prev == nil {
+			return
+		}
+		if delta, ok := fossil.Append(nil, p.Prev, p.Pub.Data); ok {
+			p.delta = delta
+		}
+	})
+	return p.delta != nil
+}
+
+// size is what a held push is counted with.
+func (p *Push) size() int {
+	const overhead = 64
+	if p.Pub == nil {
+		return overhead
+	}
+	return overhead + len(p.Pub.Data)
+}

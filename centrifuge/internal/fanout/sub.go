@@ -1,0 +1,154 @@
+package fanout
+
+import "centrifugo/protocol"
+
+// Sub is one subscriber of one channel.
+type Sub struct {
+	Gate
+
+	// Static after Hub.Add.
+	Out    *Outbox
+	Owner  Owner
+	Filter Filter // nil passes everything
+	Format protocol.Format
+	Lane   uint16
+	// PushJoinLeave lets joins and leaves through.
+	PushJoinLeave bool
+	// Delta sends publications in the form that client-protocol 1.10 asks for.
+	Delta   bool
+	channel *Channel
+
+	// Guarded by Gate.mu: the offset of the publication that the client got
+	// last, which is the base of the next delta.
+	base uint64
+
+	index int // in Channel.subs; owned by the lane
+}
+
+// Owner is told when a Sub cannot go on. Lost is called at most once for a gap,
+// from a lane; it must not block, nor call the hub.
+type Owner interface {
+	Lost(s *Sub, why Loss)
+}
+
+// Loss says why a subscriber cannot go on.
+type Loss uint8
+
+// The reasons.
+const (
+	LossNone     Loss = iota
+	LossGap           // a publication was missed
+	LossSlow          // the connection's outbox is full
+	LossEncoding      // a payload has no form in the connection's format
+)
+
+// Filter decides by tags whether a subscriber wants a publication.
+type Filter interface {
+	Match(tags map[string]string) bool
+}
+
+// batch is what a lane delivers to the subscribers of one channel: pushes that
+// came one after another. frames is room for their encoded form.
+type batch struct {
+	pushes []*Push
+	frames []*protocol.Frame
+}
+
+func (b *batch) reset(pushes []*Push) {
+	b.pushes = pushes
+	clear(b.frames)
+	b.frames = b.frames[:0]
+}
+
+// deliver reports whether the outbox was idle and so wants a flush.
+func (s *Sub) deliver(b *batch) (dirty bool) {
+	s.mu.Lock()
+	frames, loss := s.collectLocked(b.frames[:0], b.pushes)
+	b.frames = frames
+	if len(frames) > 0 {
+		// Under the gate's lock, so that nothing overtakes.
+		switch s.Out.Put(frames...) {
+		case PutDirty:
+			dirty = true
+		case PutOverflow:
+			loss = LossSlow
+		case PutQueued, PutClosed:
+		}
+	}
+	s.mu.Unlock()
+	if loss != LossNone {
+		s.Owner.Lost(s, loss)
+	}
+	return dirty
+}
+
+// Open ends the hold of the gate, at the position of the stream that was read
+// while it held. The replies are put ahead of everything. After a loss, which is
+// returned instead of told to the owner, the subscription must be given up.
+// ok is false when the gate was closed or broken meanwhile. dirty asks for a
+// Flush of the outbox.
+func (s *Sub) Open(positioned bool, offset uint64, epoch string, replies ...*protocol.Frame) (dirty, ok bool, loss Loss) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, ok := s.openLocked(positioned, offset, epoch)
+	if !ok {
+		return false, false, LossNone
+	}
+	frames, loss := s.collectLocked(replies, held)
+	switch s.Out.Put(frames...) {
+	case PutDirty:
+		dirty = true
+	case PutOverflow:
+		loss = LossSlow
+	case PutQueued, PutClosed:
+	}
+	return dirty, true, loss
+}
+
+// HasBase tells that the client holds the publication with this offset, before
+// the gate is opened: it may be the base of a delta.
+func (s *Sub) HasBase(offset uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.base = offset
+}
+
+// collectLocked appends the frames of those pushes that pass.
+func (s *Sub) collectLocked(frames []*protocol.Frame, pushes []*Push) ([]*protocol.Frame, Loss) {
+	for _, p := range pushes {
+		if p.Pub == nil && !s.PushJoinLeave {
+			continue
+		}
+		switch s.admitLocked(p, s.Out.max) {
+		case drop:
+			continue
+		case gap:
+			return frames, LossGap
+		case pass:
+		}
+		if s.Filter != nil && p.Pub != nil && !s.Filter.Match(p.Pub.Tags) {
+			continue // the position has moved all the same
+		}
+		f := p.frame(s.Format, s.formLocked(p))
+		if f == nil {
+			s.breakLocked()
+			return frames, LossEncoding
+		}
+		frames = append(frames, f)
+	}
+	return frames, LossNone
+}
+
+// formLocked chooses between plain, full and delta. A delta is only sent to a
+// client that holds its base: the very publication before this one.
+func (s *Sub) formLocked(p *Push) form {
+	if !s.Delta || p.Pub == nil {
+		return formPlain
+	}
+	follows := p.Offset > 1 && s.base == p.Offset-1
+	s.base = p.Offset
+	if follows && p.hasDelta() {
+		return formDelta
+	}
+	return formFull
+}

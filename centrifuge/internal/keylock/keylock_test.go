@@ -1,0 +1,113 @@
+package keylock
+
+import (
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+func TestLockExcludesTheSameKey(t *testing.T) {
+	l := New()
+	var counts [4]int // each guarded by the lock of its own key
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				k := (worker + i) % len(counts)
+				e := l.Lock(strconv.Itoa(k))
+				counts[k]++
+				e.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	if total != 8*2000 {
+		t.Errorf("counted %d, want %d: two holders at once", total, 8*2000)
+	}
+	if n := l.Len(); n != 0 {
+		t.Errorf("%d entries left", n)
+	}
+}
+
+func TestLockWaitsAndOthersDoNot(t *testing.T) {
+	l := New()
+	held := l.Lock("a")
+	l.Lock("b").Unlock()
+	got := make(chan struct{})
+	go func() {
+		l.Lock("a").Unlock()
+		close(got)
+	}()
+	for waiting(held) != 2 {
+		runtime.Gosched()
+	}
+	select {
+	case <-got:
+		t.Error("second holder while the first holds")
+	default:
+	}
+	held.Unlock()
+	<-got
+}
+
+// waiting counts the holder of e and those who wait for it.
+func waiting(e *Entry) int {
+	e.shard.mu.Lock()
+	defer e.shard.mu.Unlock()
+	return e.users
+}
+
+func TestLockDoesNotAllocate(t *testing.T) {
+	l := New()
+	if n := testing.AllocsPerRun(1000, func() { l.Lock("channel").Unlock() }); n != 0 {
+		t.Errorf("%v allocations per call", n)
+	}
+}
+
+func TestMemoryReturns(t *testing.T) {
+	const n = 250_000
+	l := New()
+	before := heap()
+	entries := make([]*Entry, n)
+	for i := range entries {
+		entries[i] = l.Lock("channel" + strconv.Itoa(i))
+	}
+	during := heap()
+	for _, e := range entries {
+		e.Unlock()
+	}
+	entries = nil
+	after := heap()
+	if during-before < 10<<20 {
+		t.Fatalf("the locks took %d bytes: the measurement is wrong", during-before)
+	}
+	if after-before > 1<<20 {
+		t.Errorf("%d bytes left of %d", after-before, during-before)
+	}
+	runtime.KeepAlive(l)
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
+}
+
+func BenchmarkLock(b *testing.B) {
+	l := New()
+	keys := make([]string, 1024)
+	for i := range keys {
+		keys[i] = "channel" + strconv.Itoa(i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		l.Lock(keys[i%len(keys)]).Unlock()
+	}
+}

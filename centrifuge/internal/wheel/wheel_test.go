@@ -1,0 +1,312 @@
+package wheel
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+)
+
+// ownerFunc lets a test write an owner in place.
+type ownerFunc func(t *Timer, now time.Time)
+
+func (f ownerFunc) Expired(t *Timer, now time.Time) { f(t, now) }
+
+func TestTimerIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(Timer{}); size > 48 {
+		t.Errorf("a timer is %d bytes", size)
+	}
+}
+
+func TestFiresOnTime(t *testing.T) {
+	const tick = 10 * time.Millisecond
+	for _, d := range []time.Duration{
+		-time.Hour, 0, 1, tick, tick + 1, 64*tick - 1, 64 * tick, 65 * tick, time.Second, 25 * time.Second,
+		4096 * tick, time.Hour, 720 * time.Hour, 100 * 365 * 24 * time.Hour,
+	} {
+		t.Run(d.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := New(tick)
+				defer w.Close()
+				time.Sleep(3*time.Second + 7) // the wheel lags behind when nothing is set
+				want := time.Now().Add(d)
+				fired := make(chan time.Time)
+				timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { fired <- time.Now() })}
+				w.Set(&timer, d)
+				late := (<-fired).Sub(want)
+				if d < 0 {
+					late += d
+				}
+				if late < 0 || late > tick {
+					t.Errorf("late by %v", late)
+				}
+			})
+		})
+	}
+}
+
+func TestLongestDuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Second)
+		defer w.Close()
+		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
+		time.Sleep(time.Minute)
+		w.Set(&timer, math.MaxInt64)
+		w.SetAt(&timer, time.Now().Add(math.MaxInt64))
+		time.Sleep(time.Hour)
+		if !w.Stop(&timer) {
+			t.Error("not set any more")
+		}
+	})
+}
+
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Millisecond)
+		defer w.Close()
+		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
+		if w.Stop(&timer) {
+			t.Error("stopped a timer that was not set")
+		}
+		w.Set(&timer, time.Second)
+		if !w.Stop(&timer) || w.Stop(&timer) {
+			t.Error("stop must tell once that the timer was set")
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestCallbackMaySetAndStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Millisecond)
+		defer w.Close()
+		var twin Timer
+		count := 0
+		twin.Owner = ownerFunc(func(*Timer, time.Time) { t.Error("fired though stopped") })
+		timer := Timer{Owner: ownerFunc(func(t *Timer, now time.Time) {
+			w.Stop(&twin)
+			if count++; count < 5 {
+				w.SetAt(t, now.Add(time.Second))
+			}
+		})}
+		w.Set(&twin, time.Second) // the same slot; the list is last in, first out
+		w.Set(&timer, time.Second)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if count != 5 {
+			t.Errorf("fired %d times, want 5", count)
+		}
+	})
+}
+
+func TestNoWakeUpWhenNothingIsSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Millisecond)
+		defer w.Close()
+		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) {})}
+		w.Set(&timer, time.Hour)
+		w.Stop(&timer)
+		w.mu.Lock()
+		idle := w.wake == never && !w.sleep.Stop()
+		w.mu.Unlock()
+		if !idle {
+			t.Error("the wheel sleeps for a timer that was stopped")
+		}
+	})
+}
+
+func TestCloseWaitsAndSilences(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(time.Millisecond)
+		entered, leave := make(chan struct{}), make(chan struct{})
+		var left atomic.Bool
+		slow := Timer{Owner: ownerFunc(func(*Timer, time.Time) {
+			close(entered)
+			<-leave
+			left.Store(true)
+		})}
+		other := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired after Close") })}
+		w.Set(&slow, time.Second)
+		<-entered
+		w.Set(&other, 0)
+		go func() {
+			time.Sleep(time.Second)
+			close(leave)
+		}()
+		w.Close()
+		if !left.Load() {
+			t.Error("Close returned while a callback ran")
+		}
+		w.Set(&other, 0)
+		w.Close()
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestModel sets and stops timers at random and compares what fires with a
+// plain list of deadlines.
+func TestModel(t *testing.T) {
+	for range 50 {
+		seed := rand.Uint64()
+		synctest.Test(t, func(t *testing.T) { runModel(t, seed) })
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+type modelTimer struct {
+	Timer
+	set      bool
+	deadline time.Time
+}
+
+func runModel(t *testing.T, seed uint64) {
+	const tick = 10 * time.Millisecond
+	rnd := rand.New(rand.NewPCG(seed, 0))   //nolint:gosec // a reproducible test
+	pause := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a reproducible test
+	w := New(tick)
+	defer w.Close()
+	var mu sync.Mutex // guards rnd and timers
+	timers := make([]modelTimer, 40)
+	fired := ownerFunc(func(timer *Timer, _ time.Time) {
+		mu.Lock()
+		defer mu.Unlock()
+		m := (*modelTimer)(unsafe.Pointer(timer)) // the first field
+		if !m.set {
+			t.Error("fired though not set")
+		}
+		if late := time.Since(m.deadline); late < 0 || late > tick {
+			t.Errorf("late by %v", late)
+		}
+		m.set = false
+		if rnd.IntN(3) == 0 { // again, from the callback
+			d := randomDuration(rnd)
+			m.set, m.deadline = true, time.Now().Add(d)
+			w.Set(timer, d)
+		}
+	})
+	for i := range timers {
+		timers[i].Owner = fired
+	}
+	for range 1000 {
+		mu.Lock()
+		m := &timers[rnd.IntN(len(timers))]
+		switch rnd.IntN(4) {
+		case 0:
+			if stopped := w.Stop(&m.Timer); stopped != m.set {
+				t.Errorf("stop says %v, the model %v", stopped, m.set)
+			}
+			m.set = false
+		default:
+			d := randomDuration(rnd)
+			m.set, m.deadline = true, time.Now().Add(d)
+			w.Set(&m.Timer, d)
+		}
+		mu.Unlock()
+		time.Sleep(time.Duration(pause.IntN(3)) * randomDuration(pause) / 16)
+		synctest.Wait()
+		mu.Lock()
+		for i := range timers {
+			if timers[i].set && time.Since(timers[i].deadline) > tick {
+				t.Error("did not fire")
+				timers[i].set = false
+			}
+		}
+		mu.Unlock()
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// randomDuration spreads over all levels that matter.
+func randomDuration(rnd *rand.Rand) time.Duration {
+	return time.Duration(rnd.Int64N(int64(time.Millisecond) << rnd.IntN(24)))
+}
+
+func TestConcurrentUse(t *testing.T) {
+	w := New(time.Millisecond)
+	defer w.Close()
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			var fired atomic.Int64
+			done := make(chan struct{}, 1)
+			owner := ownerFunc(func(*Timer, time.Time) {
+				fired.Add(1)
+				select {
+				case done <- struct{}{}:
+				default:
+				}
+			})
+			timers := make([]Timer, 100)
+			for i := range timers {
+				timers[i].Owner = owner
+			}
+			for i := range 20_000 {
+				timer := &timers[i%len(timers)]
+				if i%3 == 0 {
+					w.Stop(timer)
+				} else {
+					w.Set(timer, time.Duration(i%5)*time.Millisecond)
+				}
+			}
+			w.Set(&timers[0], 0)
+			<-done
+			for i := range timers {
+				w.Stop(&timers[i])
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.Len(); n != 0 {
+		t.Errorf("%d timers left", n)
+	}
+}
+
+func TestMillionTimers(t *testing.T) {
+	const n = 1_000_000
+	w := New(10 * time.Millisecond)
+	defer w.Close()
+	timers := make([]Timer, n)
+	owner := ownerFunc(func(*Timer, time.Time) {})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for i := range timers {
+		timers[i].Owner = owner
+		w.Set(&timers[i], time.Hour+time.Duration(i)*time.Microsecond)
+	}
+	runtime.ReadMemStats(&after)
+	if w.Len() != n {
+		t.Errorf("%d timers set", w.Len())
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+		t.Errorf("setting a million timers allocated %d bytes", grown)
+	}
+	for i := range timers {
+		w.Stop(&timers[i])
+	}
+	if w.Len() != 0 {
+		t.Errorf("%d timers left", w.Len())
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	w := New(100 * time.Millisecond)
+	defer w.Close()
+	timers := make([]Timer, 100_000)
+	for i := range timers {
+		timers[i].Owner = ownerFunc(func(*Timer, time.Time) {})
+		w.Set(&timers[i], time.Hour)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		w.Set(&timers[i*7919%len(timers)], 25*time.Second+time.Duration(i%1000)*time.Millisecond)
+	}
+}

@@ -1,0 +1,80 @@
+package centrifuge
+
+import (
+	"context"
+	"log/slog"
+)
+
+// LogLevel orders log entries by weight.
+type LogLevel uint8
+
+// The levels; LogInfo is the zero value's neighbour on purpose: a Config that
+// names no level logs everything that somebody may have to act on.
+const (
+	LogDefault LogLevel = iota // the same as LogInfo
+	LogTrace
+	LogDebug
+	LogInfo
+	LogWarn
+	LogError
+	LogNone
+)
+
+// LogEntry is one thing that happened.
+type LogEntry struct {
+	Level   LogLevel
+	Message string
+	Fields  map[string]any
+}
+
+// LogHandler receives entries, from any goroutine. It must not block for long.
+type LogHandler func(LogEntry)
+
+// SlogHandler returns a LogHandler that writes to logger. Trace entries have
+// the level slog.LevelDebug-4.
+func SlogHandler(logger *slog.Logger) LogHandler {
+	levels := map[LogLevel]slog.Level{
+		LogTrace: slog.LevelDebug - 4, LogDebug: slog.LevelDebug, LogInfo: slog.LevelInfo,
+		LogWarn: slog.LevelWarn, LogError: slog.LevelError,
+	}
+	return func(e LogEntry) {
+		ctx, level := context.Background(), levels[e.Level]
+		if !logger.Enabled(ctx, level) {
+			return
+		}
+		attrs := make([]slog.Attr, 0, len(e.Fields))
+		for key, value := range e.Fields {
+			attrs = append(attrs, slog.Any(key, value))
+		}
+		logger.LogAttrs(ctx, level, e.Message, attrs...)
+	}
+}
+
+// logger filters by level before an entry is built.
+type logger struct {
+	handler LogHandler
+	level   LogLevel
+}
+
+func newLogger(handler LogHandler, level LogLevel) logger {
+	if level == LogDefault {
+		level = LogInfo
+	}
+	return logger{handler, level}
+}
+
+func (l logger) enabled(level LogLevel) bool { return l.handler != nil && level >= l.level }
+
+// log takes the fields as key, value, key, value.
+func (l logger) log(level LogLevel, message string, fields ...any) {
+	if !l.enabled(level) {
+		return
+	}
+	entry := LogEntry{Level: level, Message: message, Fields: make(map[string]any, len(fields)/2)}
+	for i := 0; i+1 < len(fields); i += 2 {
+		if key, ok := fields[i].(string); ok {
+			entry.Fields[key] = fields[i+1]
+		}
+	}
+	l.handler(entry)
+}

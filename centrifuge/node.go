@@ -1,0 +1,220 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/centrifuge/internal/keylock"
+	"centrifugo/centrifuge/internal/wheel"
+	"centrifugo/protocol"
+)
+
+// wheelTick is how precise deadlines of connections are.
+const wheelTick = 50 * time.Millisecond
+
+var errPanic = errors.New("panic")
+
+// Node is one server: it knows the connections on it, their subscriptions, and
+// through its engine those of the other nodes. Its methods are safe for
+// concurrent use.
+type Node struct {
+	// Static after Run.
+	id       string
+	config   Config
+	handlers Handlers
+	logger   logger
+	broker   Broker
+	presence PresenceManager
+	hub      *fanout.Hub
+	wheel    *wheel.Wheel
+	locks    *keylock.Locks
+	registry *registry
+	cluster  *cluster
+	pings    [protocol.NumFormats]*protocol.Frame
+	started  time.Time
+	ctx      context.Context // cancelled by Shutdown
+	cancel   context.CancelFunc
+
+	accepted atomic.Uint64
+	closing  atomic.Bool
+	stop     sync.Once
+	stats    counters
+	metrics  atomic.Pointer[NodeMetrics]
+}
+
+// New makes a node. Call Handle, then Run.
+func New(c Config) (*Node, error) {
+	c = c.withDefaults()
+	if c.PongTimeout > 0 && c.PingInterval > 0 && c.PongTimeout >= c.PingInterval {
+		return nil, fmt.Errorf("pong timeout (%v) must be less than ping interval (%v)", c.PongTimeout, c.PingInterval)
+	}
+	n := &Node{
+		id: newID(), config: c, logger: newLogger(c.LogHandler, c.LogLevel),
+		broker: c.Broker, presence: c.PresenceManager, locks: keylock.New(), registry: newRegistry(),
+	}
+	if n.broker == nil {
+		n.broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
+	}
+	if n.presence == nil {
+		n.presence = NewMemoryPresence(0)
+	}
+	if n.config.Name == "" {
+		n.config.Name = n.id
+	}
+	if n.config.MatchChannel == nil {
+		n.config.MatchChannel = matchChannel
+	}
+	n.cluster = newCluster(n, c.Controller)
+	for f := range n.pings {
+		if !protocol.Format(f).V1() { //nolint:gosec // a small index
+			frame, err := protocol.NewFrame(protocol.Format(f), &protocol.Reply{}) //nolint:gosec // a small index
+			if err != nil {
+				return nil, fmt.Errorf("encoding ping: %w", err)
+			}
+			n.pings[f] = frame
+		}
+	}
+	return n, nil
+}
+
+func matchChannel(pattern string) (func(string) bool, error) {
+	if _, err := path.Match(pattern, ""); err != nil {
+		return nil, err
+	}
+	return func(channel string) bool { ok, _ := path.Match(pattern, channel); return ok }, nil
+}
+
+// Handle gives the node its application; it must be called before Run.
+func (n *Node) Handle(h Handlers) { n.handlers = h }
+
+// ID is unique to this run of the node.
+func (n *Node) ID() string { return n.id }
+
+// Run starts the node. Connections may be accepted from then on.
+func (n *Node) Run() error {
+	n.started = time.Now()
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.hub = fanout.NewHub(n.config.Lanes)
+	n.wheel = wheel.New(wheelTick)
+	if err := n.broker.Start(n); err != nil {
+		return fmt.Errorf("starting broker: %w", err)
+	}
+	if err := n.cluster.start(); err != nil {
+		return fmt.Errorf("starting controller: %w", err)
+	}
+	return nil
+}
+
+// ShuttingDown reports whether Shutdown was called.
+func (n *Node) ShuttingDown() bool { return n.closing.Load() }
+
+// Shutdown tells every client to reconnect elsewhere, waits until they are gone
+// or ctx is done, and stops the node. It returns ctx's error if clients were left.
+func (n *Node) Shutdown(ctx context.Context) error {
+	if n.closing.Swap(true) || n.cancel == nil {
+		return nil
+	}
+	n.cluster.farewell()
+	n.registry.each(func(c *Client) { c.Disconnect(DisconnectShutdown) })
+	err := n.registry.waitEmpty(ctx)
+	n.cancel()
+	n.cluster.close(ctx)
+	err = errors.Join(err, n.broker.Close(ctx), n.presence.Close(ctx))
+	n.hub.Close()
+	n.wheel.Close()
+	return err
+}
+
+// Accept takes a connection in. Its context's values are those that handlers
+// see; its end does not matter. Without connect within Config.StaleCloseDelay
+// the connection is closed. The error is ErrShutdown.
+func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
+	if n.closing.Load() {
+		return nil, ErrShutdown
+	}
+	c := newClient(context.WithoutCancel(ctx), n, t)
+	n.registry.add(c)
+	if n.closing.Load() { // Shutdown may not have seen it
+		c.Disconnect(DisconnectShutdown)
+	}
+	return c, nil
+}
+
+// join makes s a subscriber at the hub and, if it is the first, at the broker.
+func (n *Node) join(ctx context.Context, s *Subscription) error {
+	lock := n.locks.Lock(s.channel)
+	defer lock.Unlock()
+	if first := n.hub.Add(s.channel, &s.Sub); !first {
+		return nil
+	}
+	if err := n.broker.Subscribe(ctx, s.channel); err != nil {
+		n.hub.Remove(&s.Sub)
+		return err
+	}
+	return nil
+}
+
+// leave undoes join and what followed it. announced subscribers are seen off.
+func (n *Node) leave(s *Subscription, announced bool) {
+	ctx := n.ctx
+	n.unjoin(ctx, s)
+	c := s.client
+	if s.presence {
+		if err := n.presence.RemovePresence(ctx, s.channel, c.id, c.UserID()); err != nil {
+			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.channel, "error", err)
+		}
+	}
+	if s.joinLeave && announced {
+		if err := n.broker.PublishLeave(ctx, s.channel, c.infoFor(s)); err != nil {
+			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.channel, "error", err)
+		}
+	}
+}
+
+func (n *Node) unjoin(ctx context.Context, s *Subscription) {
+	lock := n.locks.Lock(s.channel)
+	defer lock.Unlock()
+	if last := n.hub.Remove(&s.Sub); !last {
+		return
+	}
+	if err := n.broker.Unsubscribe(ctx, s.channel); err != nil {
+		// Publications that still come find no subscriber; the next Subscribe repairs it.
+		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.channel, "error", err)
+	}
+}
+
+// HandlePublication implements BrokerHandler: it delivers to this node's subscribers.
+func (n *Node) HandlePublication(channel string, pub *Publication, position StreamPosition, prev []byte) {
+	n.stats.PublicationsReceived.Add(1)
+	n.hub.Broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
+}
+
+// HandleJoin implements BrokerHandler.
+func (n *Node) HandleJoin(channel string, info *ClientInfo) {
+	n.stats.JoinsReceived.Add(1)
+	n.hub.Broadcast(&fanout.Push{Channel: channel, Join: info})
+}
+
+// HandleLeave implements BrokerHandler.
+func (n *Node) HandleLeave(channel string, info *ClientInfo) {
+	n.stats.LeavesReceived.Add(1)
+	n.hub.Broadcast(&fanout.Push{Channel: channel, Leave: info})
+}
+
+// recovered is deferred by goroutines that work for one connection: a panic in
+// one never takes another down.
+func (n *Node) recovered(doing string, c *Client) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	n.logger.log(LogError, "panic", "doing", doing, "client", c.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	go c.close(DisconnectServerError, false)
+}

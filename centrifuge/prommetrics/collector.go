@@ -1,0 +1,141 @@
+// Package prommetrics shows the figures of a node to Prometheus, under the
+// names that existing dashboards know (server-interface section 9).
+package prommetrics
+
+import (
+	"strconv"
+
+	"centrifugo/centrifuge"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const namespace = "centrifugo"
+
+// quantiles of the summaries.
+var quantiles = [...]float64{0.5, 0.99, 0.999}
+
+// Collector reads a node's figures when it is asked for them. It is safe for
+// concurrent use.
+type Collector struct {
+	node    *centrifuge.Node
+	version string
+}
+
+// NewCollector returns a collector to register; version is a label.
+func NewCollector(n *centrifuge.Node, version string) *Collector { return &Collector{n, version} }
+
+var _ prometheus.Collector = (*Collector)(nil)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+}
+
+var (
+	numClients       = desc("node_num_clients", "Connections on this node.")
+	numUsers         = desc("node_num_users", "Distinct users connected to this node.")
+	numSubscriptions = desc("node_num_subscriptions", "Subscriptions on this node.")
+	numChannels      = desc("node_num_channels", "Channels with subscribers on this node.")
+	numNodes         = desc("node_num_nodes", "Known nodes of the cluster.")
+	build            = desc("node_build", "Always 1; the version is a label.", "version")
+	messagesSent     = desc("node_messages_sent_count", "Messages given to the broker.", "type", "channel_namespace")
+	messagesReceived = desc("node_messages_received_count", "Messages that came from the broker.", "type", "channel_namespace")
+	recovers         = desc("client_recover", "Recoveries asked for by clients.", "recovered", "channel_namespace", "has_recovered_publications")
+	replyErrors      = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
+	disconnects      = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
+	unsubscribes     = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
+	subscriptions    = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
+	framesSent       = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
+	framesSentSize   = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
+	framesReceived   = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
+	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
+	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
+	commandHistogram = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
+	pingPong         = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
+)
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
+		recovers, replyErrors, disconnects, unsubscribes, subscriptions, framesSent, framesSentSize,
+		framesReceived, suppressed, commandSummary, commandHistogram, pingPong,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.node.Stats()
+	out := sink(ch)
+	out.gauge(numClients, s.Clients)
+	out.gauge(numUsers, s.Users)
+	out.gauge(numSubscriptions, s.Subscriptions)
+	out.gauge(numChannels, s.Channels)
+	out.gauge(numNodes, s.Nodes)
+	out.gauge(build, 1, c.version)
+	out.counter(messagesSent, s.PublicationsSent, "publication", "")
+	out.counter(messagesReceived, s.PublicationsReceived, "publication", "")
+	out.counter(messagesReceived, s.JoinsReceived, "join", "")
+	out.counter(messagesReceived, s.LeavesReceived, "leave", "")
+	out.counter(messagesReceived, s.ControlReceived, "control", "")
+	out.counter(recovers, s.RecoveredWith, "yes", "", "yes")
+	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
+	out.counter(recovers, s.Unrecovered, "no", "", "no")
+	out.counter(subscriptions, s.SubscriptionsAccepted, "", "")
+	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
+	out.counter(suppressed, s.SuppressedVersion, "version", "")
+	for code, n := range s.Disconnects {
+		out.counter(disconnects, n, text(code))
+	}
+	for code, n := range s.Unsubscribes {
+		out.counter(unsubscribes, n, text(code), "")
+	}
+	for kind, f := range s.Frames {
+		out.counter(framesSent, f.Sent, "", kind, "")
+		out.counter(framesSentSize, f.SentBytes, "", kind, "")
+		out.counter(framesReceived, f.Received, "", kind, "")
+	}
+	for method, h := range s.Commands {
+		out.summary(commandSummary, h, method, "")
+		out.histogram(commandHistogram, h, method, "")
+	}
+	for method, codes := range s.ReplyErrors {
+		for code, n := range codes {
+			out.counter(replyErrors, n, method, text(code), "")
+		}
+	}
+	out.histogram(pingPong, s.PingPong, "")
+}
+
+func text(code uint32) string { return strconv.FormatUint(uint64(code), 10) }
+
+// sink makes metrics of figures.
+type sink chan<- prometheus.Metric
+
+func (s sink) gauge(d *prometheus.Desc, value int, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+}
+
+func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
+	buckets := make(map[float64]uint64, len(h.Buckets))
+	for i, count := range h.Buckets {
+		buckets[centrifuge.HistogramBounds[i]] = count
+	}
+	s <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
+}
+
+// summary gives the quantiles that older dashboards ask for, estimated from the
+// histogram: a figure of every duration would cost too much.
+func (s sink) summary(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
+	values := make(map[float64]float64, len(quantiles))
+	for _, q := range quantiles {
+		values[q] = h.Quantile(q)
+	}
+	s <- prometheus.MustNewConstSummary(d, h.Count, h.Sum, values, labels...)
+}

@@ -1,0 +1,42 @@
+package centrifuge
+
+import "time"
+
+// patience is how long replies wait for those of the later commands of their
+// message, while one of these is carried out.
+const patience = time.Millisecond
+
+// round is the carrying out of one incoming message. The replies to its
+// commands leave together: they are queued, and the round owes a flush. A
+// command may take its time, in a handler of the application or an engine;
+// so that neither the replies before it nor the publications queued behind
+// them wait for it, a timer then stands in for the round.
+type round struct {
+	client *Client
+	owing  bool
+	timer  *time.Timer
+}
+
+// owe notes that something was queued.
+func (r *round) owe() { r.owing = true }
+
+// flush sends what is owed.
+func (r *round) flush() {
+	if r.owing {
+		r.owing = false
+		r.client.outbox.Flush()
+	}
+}
+
+// impatient arms the timer if something is owed; the caller disarms it.
+func (r *round) impatient() (disarm func() bool) {
+	switch {
+	case !r.owing:
+		return func() bool { return true }
+	case r.timer == nil:
+		r.timer = time.AfterFunc(patience, r.client.outbox.Flush)
+	default:
+		r.timer.Reset(patience)
+	}
+	return r.timer.Stop
+}

@@ -1,0 +1,171 @@
+package centrifuge
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// counters are the node's figures: plain atomics, exported at the edge.
+type counters struct {
+	PublicationsSent     atomic.Uint64
+	PublicationsReceived atomic.Uint64
+	JoinsReceived        atomic.Uint64
+	LeavesReceived       atomic.Uint64
+	ControlReceived      atomic.Uint64
+
+	SuppressedIdempotency atomic.Uint64
+	SuppressedVersion     atomic.Uint64
+
+	SubscriptionsAccepted atomic.Uint64
+	SubscriptionsEnded    atomic.Uint64
+	InsufficientState     atomic.Uint64
+
+	recoveries [2][2]atomic.Uint64 // recovered, with publications
+
+	framesSent, bytesSent [protocol.NumFrameKinds]atomic.Uint64
+	framesReceived        [protocol.NumFrameKinds]atomic.Uint64
+	commands              [protocol.NumFrameKinds]Histogram
+	replyErrors           [protocol.NumFrameKinds][numErrorCodes]atomic.Uint64
+	disconnects           codeCounter
+	unsubscribes          codeCounter
+	PingPong              Histogram
+}
+
+// Stats are the figures of a node since it started, and what it has now.
+type Stats struct {
+	Clients, Users, Channels, Subscriptions, Nodes int
+
+	PublicationsSent, PublicationsReceived         uint64
+	JoinsReceived, LeavesReceived, ControlReceived uint64
+	SuppressedIdempotency, SuppressedVersion       uint64
+	SubscriptionsAccepted, InsufficientState       uint64
+	// Recovered counts recoveries that succeeded with and without publications,
+	// Unrecovered those that did not.
+	RecoveredWith, RecoveredWithout, Unrecovered uint64
+	// Frames by the name of their protocol.FrameKind.
+	Frames map[string]FrameStats
+	// Commands by name, with how long they took.
+	Commands map[string]HistogramSnapshot
+	// ReplyErrors by command and code; codes outside 100-113 are counted as 0.
+	ReplyErrors map[string]map[uint32]uint64
+	// Disconnects and Unsubscribes made by the server, by code.
+	Disconnects, Unsubscribes map[uint32]uint64
+	PingPong                  HistogramSnapshot
+}
+
+// FrameStats counts one kind of message.
+type FrameStats struct{ Sent, SentBytes, Received uint64 }
+
+// NumClients is the number of connections on this node, those included that
+// have not connected yet.
+func (n *Node) NumClients() int { return int(n.registry.total.Load()) }
+
+// Stats reads the node's figures.
+func (n *Node) Stats() Stats {
+	channels, subscriptions := n.hub.Count()
+	c := &n.stats
+	s := Stats{
+		Clients: int(n.registry.total.Load()), Users: n.registry.numUsers(), Channels: channels,
+		Subscriptions: subscriptions, Nodes: 1 + len(n.cluster.infos()),
+		PublicationsSent: c.PublicationsSent.Load(), PublicationsReceived: c.PublicationsReceived.Load(),
+		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
+		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
+		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
+		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
+		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
+		Frames: make(map[string]FrameStats), Commands: make(map[string]HistogramSnapshot),
+		ReplyErrors: make(map[string]map[uint32]uint64),
+		Disconnects: c.disconnects.snapshot(), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
+	}
+	for kind := range protocol.NumFrameKinds {
+		name := kind.String()
+		s.Frames[name] = FrameStats{c.framesSent[kind].Load(), c.bytesSent[kind].Load(), c.framesReceived[kind].Load()}
+		if !kind.Command() {
+			continue
+		}
+		s.Commands[name] = c.commands[kind].Snapshot()
+		for i := range c.replyErrors[kind] {
+			if count := c.replyErrors[kind][i].Load(); count > 0 {
+				if s.ReplyErrors[name] == nil {
+					s.ReplyErrors[name] = make(map[uint32]uint64)
+				}
+				s.ReplyErrors[name][errorCode(i)] = count
+			}
+		}
+	}
+	return s
+}
+
+func errorCode(i int) uint32 {
+	if i == numErrorCodes-1 {
+		return 0
+	}
+	return uint32(100 + i) //nolint:gosec // a small index
+}
+
+// codeCounter counts by code. Codes are few, and those of the application its
+// own choice, so it is a map; it is not on a hot path.
+type codeCounter struct {
+	mu     sync.Mutex
+	counts map[uint32]uint64
+}
+
+// maxCodes bounds the codes that are told apart; the rest is counted as 0.
+const maxCodes = 256
+
+func (c *codeCounter) add(code uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counts == nil {
+		c.counts = make(map[uint32]uint64)
+	}
+	if _, known := c.counts[code]; !known && len(c.counts) >= maxCodes {
+		code = 0
+	}
+	c.counts[code]++
+}
+
+func (c *codeCounter) snapshot() map[uint32]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
+}
+
+// numErrorCodes: 100-113 each, and one for all others.
+const numErrorCodes = 15
+
+func (s *counters) sent(f *protocol.Frame) {
+	s.framesSent[f.Kind].Add(1)
+	s.bytesSent[f.Kind].Add(uint64(len(f.Bytes)))
+}
+
+func (s *counters) received(kind protocol.FrameKind) { s.framesReceived[kind].Add(1) }
+
+func (s *counters) command(kind protocol.FrameKind, d time.Duration) { s.commands[kind].observe(d) }
+
+func (s *counters) replyError(kind protocol.FrameKind, code uint32) {
+	i := code - 100
+	if i >= numErrorCodes-1 {
+		i = numErrorCodes - 1
+	}
+	s.replyErrors[kind][i].Add(1)
+}
+
+func (s *counters) closed(code uint32) { s.disconnects.add(code) }
+
+func (s *counters) unsubscribed(code uint32) { s.unsubscribes.add(code) }
+
+func (s *counters) recovered(ok bool, publications int) {
+	s.recoveries[index(ok)][index(publications > 0)].Add(1)
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

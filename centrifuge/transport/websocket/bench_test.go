@@ -1,0 +1,164 @@
+package websocket
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// sink is a socket that takes everything and costs nothing.
+type sink struct{}
+
+func (sink) Start([]byte) error          { return nil }
+func (sink) Write(b []byte) (int, error) { return len(b), nil }
+func (sink) WantWrite(bool)              {}
+func (sink) Resume()                     {}
+func (sink) CloseWrite() error           { return nil }
+func (sink) Close()                      {}
+func (sink) Blocking() bool              { return false }
+
+// silent is a session that does nothing.
+type silent struct{ refused }
+
+func newSinkConn(request request) *conn {
+	h := newHandler(nil, Config{Compression: request.deflate})
+	return &conn{handler: h, socket: sink{}, request: request, session: silent{}}
+}
+
+// broadcast is a batch of n frames of 128 bytes.
+func broadcast(n int) []*protocol.Frame {
+	messages := make([]string, n)
+	for i := range messages {
+		messages[i] = strings.Repeat("publication of 32 bytes or thats ", 4)[:128]
+	}
+	return frames(messages...)
+}
+
+func TestHotPathAllocatesNothing(t *testing.T) {
+	batchOf := func(c *conn, batch []*protocol.Frame) func() {
+		return func() {
+			if _, err := c.WriteFrames(batch); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	in := frame(finText, "{}")
+	read := newSinkConn(request{})
+	work := make([]byte, len(in))
+	for name, f := range map[string]func(){
+		"one frame":          batchOf(newSinkConn(request{}), broadcast(1)),
+		"one Protobuf frame": batchOf(newSinkConn(request{protobuf: true}), broadcast(1)),
+		"one deflated frame": batchOf(newSinkConn(request{deflate: true}), broadcast(1)),
+		"one reply":          batchOf(newSinkConn(request{}), []*protocol.Frame{{Bytes: []byte("{}"), Kind: protocol.FramePublish}}),
+		"sixteen frames":     batchOf(newSinkConn(request{}), broadcast(16)),
+		"sixteen deflated":   batchOf(newSinkConn(request{deflate: true}), broadcast(16)),
+		"reading a message": func() {
+			copy(work, in)
+			if n, more := read.Data(work); n != len(in) || !more {
+				t.Fatal(n, more)
+			}
+		},
+		"reading in two pieces": func() {
+			copy(work, in)
+			read.Data(work[:3])
+			read.Data(work[3:])
+		},
+	} {
+		if n := testing.AllocsPerRun(1000, f); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkWriteFrames(b *testing.B) {
+	big := frames(strings.Repeat("x", 60000), strings.Repeat("y", 60000), strings.Repeat("z", 60000))
+	reply := []*protocol.Frame{{Bytes: []byte(strings.Repeat("r", 128)), Kind: protocol.FramePublish}}
+	for _, c := range []struct {
+		name    string
+		request request
+		batch   []*protocol.Frame
+	}{
+		{"one", request{}, broadcast(1)},
+		{"reply", request{}, reply},
+		{"sixteen", request{}, broadcast(16)},
+		{"sixteen-protobuf", request{protobuf: true}, broadcast(16)},
+		{"sixteen-deflated", request{deflate: true}, broadcast(16)},
+		{"three-of-60k", request{}, big},
+	} {
+		b.Run(c.name+"/no-socket", func(b *testing.B) {
+			conn := newSinkConn(c.request)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := conn.WriteFrames(c.batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(c.name+"/socket", func(b *testing.B) { benchmarkSocket(b, c.request, c.batch) })
+	}
+}
+
+// benchmarkSocket writes to a real socket that somebody reads as fast as he can.
+func benchmarkSocket(b *testing.B, request request, batch []*protocol.Frame) {
+	s := newServer(b, Config{}, false)
+	p := s.dial(b, "/")
+	go func() { _, _ = io.Copy(io.Discard, p.Conn) }()
+	c := p.session.transport.(*conn)
+	c.request = request
+	b.ReportAllocs()
+	for b.Loop() {
+		pending, err := c.WriteFrames(batch)
+		for pending > 0 && err == nil {
+			<-p.session.writable
+			pending, err = c.WriteFrames(nil)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	for name, message := range map[string]string{"pong": "{}", "publish": strings.Repeat("p", 128), "4k": strings.Repeat("x", 4096)} {
+		b.Run(name, func(b *testing.B) {
+			in := frame(finText, message)
+			c := newSinkConn(request{})
+			work := make([]byte, len(in))
+			b.ReportAllocs()
+			b.SetBytes(int64(len(in)))
+			for b.Loop() {
+				copy(work, in)
+				c.Data(work)
+			}
+		})
+	}
+}
+
+// BenchmarkRoundTrip sends a message to a session over loopback.
+func BenchmarkRoundTrip(b *testing.B) {
+	for name, secure := range map[string]bool{"tcp": false, "tls": true} {
+		b.Run(name, func(b *testing.B) {
+			s := newServer(b, Config{}, secure)
+			came := make(chan struct{})
+			s.receive = func(session *testSession, _ []byte) bool {
+				came <- struct{}{}
+				<-session.messages // make room for this one's copy, or the one before
+				return true
+			}
+			p := s.dial(b, "/")
+			p.session.messages <- ""
+			_ = p.SetDeadline(time.Time{})
+			in := frame(finText, "{}")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Write(in); err != nil {
+					b.Fatal(err)
+				}
+				<-came
+			}
+		})
+	}
+}

@@ -1,0 +1,68 @@
+package websocket
+
+import (
+	"net/http"
+	"time"
+)
+
+// Config of a Handler. The zero value is ready to use. Its fields are those of
+// the section "websocket" of server-interface 6.3.
+type Config struct {
+	// CheckOrigin decides who may connect; a refused request is answered 403.
+	// Nil admits requests without an Origin header and those whose Origin is
+	// the host they ask.
+	CheckOrigin func(*http.Request) bool
+	// MessageSizeLimit is the largest incoming message in bytes, as it comes
+	// over the wire, zero for 65536. A larger one closes the connection with 1009.
+	MessageSizeLimit int
+	// DecompressedSizeLimit is the largest incoming message in bytes once it is
+	// inflated, zero for ten times MessageSizeLimit. Beyond it: 1009.
+	DecompressedSizeLimit int
+	// Compression offers permessage-deflate to clients that ask for it.
+	Compression bool
+	// CompressionMinSize is the size in bytes from which an outgoing message is compressed.
+	CompressionMinSize int
+	// CompressionLevel is one of compress/flate's, 1 to 9, zero for 1.
+	CompressionLevel int
+	// WriteTimeout bounds a write to a connection that has a goroutine (TLS), zero
+	// for one second. A plain TCP socket that takes nothing is the node's to
+	// give up, by its own WriteTimeout.
+	WriteTimeout time.Duration
+	// CloseTimeout is how long the peer's close frame is waited for before the
+	// TCP connection is dropped, zero for five seconds.
+	CloseTimeout time.Duration
+	// MaxFrames bounds the frames in one message, zero for the node's default.
+	MaxFrames uint16
+	// Pollers is how many goroutines read from plain TCP connections, zero for
+	// one per processor, four at most.
+	Pollers int
+	// OnError hears of failures that nothing else reports: a panic in a
+	// connection, a connection that could not be accepted. It is called by any
+	// goroutine and must not block. Nil ignores them.
+	OnError func(error)
+}
+
+func (c Config) withDefaults() Config {
+	if c.CheckOrigin == nil {
+		c.CheckOrigin = sameHost
+	}
+	if c.MessageSizeLimit <= 0 {
+		c.MessageSizeLimit = 65536
+	}
+	if c.DecompressedSizeLimit <= 0 {
+		c.DecompressedSizeLimit = 10 * c.MessageSizeLimit
+	}
+	if c.CompressionLevel < 1 || c.CompressionLevel > 9 {
+		c.CompressionLevel = 1
+	}
+	if c.WriteTimeout <= 0 {
+		c.WriteTimeout = time.Second
+	}
+	if c.CloseTimeout <= 0 {
+		c.CloseTimeout = 5 * time.Second
+	}
+	if c.OnError == nil {
+		c.OnError = func(error) {}
+	}
+	return c
+}

@@ -1,0 +1,206 @@
+package websocket
+
+import (
+	"bytes"
+	"net"
+
+	"centrifugo/protocol"
+)
+
+// backlog is what the socket has not taken. It begins somewhere in a message
+// and ends with one, so that whole messages can be put behind it.
+type backlog struct {
+	rest  []byte
+	owned bool   // rest may be appended to; otherwise it belongs to a shared frame
+	pong  []byte // answers the latest ping that came meanwhile (RFC 6455 5.5.3)
+	waits bool   // the core is to be told when the socket took something
+}
+
+func (b *backlog) append(message []byte) {
+	if !b.owned {
+		b.rest, b.owned = append(make([]byte, 0, len(b.rest)+len(message)), b.rest...), true
+	}
+	b.rest = append(b.rest, message...)
+}
+
+// WriteFrames implements centrifuge.Transport.
+func (c *conn) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
+	if len(batch) == 1 && shared(batch[0]) {
+		if message := c.single(batch[0]); message != nil {
+			return c.writeMessages(message, true)
+		}
+	}
+	if len(batch) == 0 {
+		return c.writeMessages(nil, true)
+	}
+	buffer := outgoing.Get().(*[]byte)
+	defer putOutgoing(buffer)
+	*buffer = c.appendBatch(*buffer, batch)
+	return c.writeMessages(*buffer, false)
+}
+
+// single returns the message that all connections send for f.
+func (c *conn) single(f *protocol.Frame) []byte {
+	if c.compresses(f) {
+		if message := c.handler.deflater.deflated(f, c.request.protobuf); len(message) > 0 {
+			return message
+		}
+	}
+	if p := prebuiltOf(f, c.request.protobuf); p != nil {
+		return p.plain
+	}
+	return nil
+}
+
+func (c *conn) compresses(f *protocol.Frame) bool {
+	return c.request.deflate && len(f.Bytes) >= c.handler.config.CompressionMinSize
+}
+
+// appendBatch appends batch as one message. With compression a frame that is
+// compressed becomes a message of its own: so it is compressed once for all
+// its readers, and not once more for each with what happens to be beside it.
+func (c *conn) appendBatch(dst []byte, batch []*protocol.Frame) []byte {
+	plain := 0 // from here frames are not compressed
+	for i, f := range batch {
+		if !c.compresses(f) {
+			continue
+		}
+		if message := c.handler.deflater.deflated(f, c.request.protobuf); len(message) > 0 {
+			dst = appendJoined(dst, batch[plain:i], c.request.protobuf)
+			dst = append(dst, message...)
+			plain = i + 1
+		}
+	}
+	return appendJoined(dst, batch[plain:], c.request.protobuf)
+}
+
+// writeMessages writes messages, none to learn what is pending.
+func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stateIs(stateOpen) {
+		return 0, net.ErrClosed
+	}
+	if err := c.writeLocked(messages, immutable); err != nil {
+		c.dropAsideLocked(err)
+		return 0, err
+	}
+	if c.backlog == nil {
+		return 0, nil
+	}
+	c.backlog.waits = true
+	return len(c.backlog.rest) + len(c.backlog.pong), nil
+}
+
+// writeLocked writes whole messages behind all that waits. immutable messages
+// may be kept, others are copied.
+func (c *conn) writeLocked(messages []byte, immutable bool) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	if c.backlog != nil {
+		c.backlog.append(messages)
+		return nil
+	}
+	n, err := c.socket.Write(messages)
+	if err != nil || n == len(messages) {
+		return err
+	}
+	rest := messages[n:]
+	if !immutable {
+		rest = bytes.Clone(rest)
+	}
+	c.backlog = &backlog{rest: rest, owned: !immutable}
+	c.socket.WantWrite(true)
+	return nil
+}
+
+// flushLocked writes what waits, as far as the socket takes it. It reports
+// whether that was anything.
+func (c *conn) flushLocked() (moved bool, err error) {
+	b := c.backlog
+	for len(b.rest) > 0 {
+		n, err := c.socket.Write(b.rest)
+		if err != nil {
+			return moved, err
+		}
+		moved = moved || n > 0
+		if b.rest = b.rest[n:]; len(b.rest) > 0 {
+			return moved, nil
+		}
+		b.rest, b.pong, b.owned = b.pong, nil, true
+	}
+	c.backlog = nil
+	c.socket.WantWrite(false)
+	return moved, nil
+}
+
+// Writable implements eventloop.Handler. The core hears of every piece that the
+// socket took: it gives up one that takes nothing for too long.
+func (c *conn) Writable() {
+	c.mu.Lock()
+	b := c.backlog
+	if b == nil {
+		c.socket.WantWrite(false)
+		c.mu.Unlock()
+		return
+	}
+	moved, err := c.flushLocked()
+	drained := err == nil && c.backlog == nil
+	if drained && c.stateIs(stateFailed) {
+		err = c.socket.CloseWrite()
+	}
+	leaving := drained && c.stateIs(stateLeaving)
+	c.mu.Unlock()
+	switch {
+	case err != nil:
+		c.drop(err)
+	case leaving:
+		c.drop(errLeft)
+	case moved && b.waits:
+		c.session.Writable()
+	}
+}
+
+// Ping implements centrifuge.Transport.
+func (c *conn) Ping() error {
+	if c.socket.Blocking() {
+		go c.ping() // somebody may be in a write that waits
+		return nil
+	}
+	return c.ping()
+}
+
+func (c *conn) ping() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stateIs(stateOpen) {
+		return net.ErrClosed
+	}
+	err := c.writeLocked(appendControl(nil, opPing, nil), false)
+	if err != nil {
+		c.dropAsideLocked(err)
+	}
+	return err
+}
+
+// answerPing sends a pong. While something waits only the latest is kept: a
+// peer that pings and does not read gets no memory for it.
+func (c *conn) answerPing(payload []byte) {
+	c.mu.Lock()
+	if !c.stateIs(stateOpen) {
+		c.mu.Unlock()
+		return
+	}
+	pong := appendControl(make([]byte, 0, 2+len(payload)), opPong, payload)
+	var err error
+	if c.backlog != nil {
+		c.backlog.pong = pong
+	} else {
+		err = c.writeLocked(pong, true)
+	}
+	c.mu.Unlock()
+	if err != nil {
+		c.drop(err)
+	}
+}

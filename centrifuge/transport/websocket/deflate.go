@@ -1,0 +1,144 @@
+package websocket
+
+import (
+	"bytes"
+	"io"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+
+	"centrifugo/protocol"
+)
+
+// deflateTail is what a sync flush ends with. It is cut off what is sent and put
+// back behind what comes (RFC 7692 7.2). inflateTail adds an empty last block,
+// so that the end of a message is the end of a stream.
+const (
+	deflateTail = "\x00\x00\xff\xff"
+	inflateTail = deflateTail + "\x01\x00\x00\xff\xff"
+)
+
+// deflater compresses whole messages of one level. A writer is more than half a
+// megabyte, so they are lent for the length of a message; there are as many as
+// processors at work.
+type deflater struct{ writers sync.Pool }
+
+type deflateWriter struct {
+	w   *flate.Writer
+	out bytes.Buffer
+}
+
+func newDeflater(level int) *deflater {
+	d := &deflater{}
+	d.writers.New = func() any {
+		w := &deflateWriter{}
+		w.w, _ = flate.NewWriter(&w.out, level) // fails for a level that Config excludes
+		return w
+	}
+	return d
+}
+
+// message returns payload as a compressed message that starts with first, or
+// nil if that is not smaller than plain bytes.
+func (d *deflater) message(first byte, payload []byte, plain int) []byte {
+	w := d.writers.Get().(*deflateWriter)
+	defer d.writers.Put(w)
+	w.out.Reset()
+	w.w.Reset(&w.out)
+	if _, err := w.w.Write(payload); err != nil {
+		return nil
+	}
+	if err := w.w.Flush(); err != nil {
+		return nil
+	}
+	packed, ok := bytes.CutSuffix(w.out.Bytes(), []byte(deflateTail))
+	if !ok || len(packed)+maxServerHeader >= plain {
+		return nil
+	}
+	message := appendHeader(make([]byte, 0, len(packed)+maxServerHeader), first|bitRSV1, len(packed))
+	return append(message, packed...)
+}
+
+// deflated returns f as a compressed message, nil where compression gains
+// nothing. The work is done once for all connections.
+func (d *deflater) deflated(f *protocol.Frame, protobuf bool) []byte {
+	p := prebuiltOf(f, protobuf)
+	if p == nil {
+		return nil
+	}
+	if message := p.deflated.Load(); message != nil {
+		return *message
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if message := p.deflated.Load(); message != nil {
+		return *message
+	}
+	message := d.message(firstByte(protobuf), p.payload, len(p.plain))
+	p.deflated.Store(&message)
+	return message
+}
+
+// inflater inflates one message. It holds a window of 32 KiB.
+type inflater struct {
+	r   io.ReadCloser
+	in  []byte // the message with its tail
+	src bytes.Reader
+	out []byte
+}
+
+var inflaters = sync.Pool{New: func() any {
+	i := &inflater{}
+	i.r = flate.NewReader(&i.src)
+	return i
+}}
+
+// maxKeptInflated bounds the buffers that go back to the pool.
+const maxKeptInflated = 128 << 10
+
+// inflate returns the message in payload, valid until release. It stops at
+// limit bytes: a bomb costs no more than that.
+func (i *inflater) inflate(payload []byte, limit int) ([]byte, *CloseError) {
+	i.in = append(append(i.in[:0], payload...), inflateTail...)
+	i.src.Reset(i.in)
+	if err := i.r.(flate.Resetter).Reset(&i.src, nil); err != nil {
+		return nil, &CloseError{closeInvalidData, "invalid compressed data"}
+	}
+	i.out = i.out[:0]
+	for {
+		if len(i.out) == cap(i.out) {
+			i.out = grow(i.out, limit)
+		}
+		n, err := i.r.Read(i.out[len(i.out):cap(i.out)])
+		i.out = i.out[:len(i.out)+n]
+		switch {
+		case len(i.out) > limit:
+			return nil, &CloseError{closeTooBig, "message is too big when inflated"}
+		case err == io.EOF:
+			return i.out, nil
+		case err != nil:
+			return nil, &CloseError{closeInvalidData, "invalid compressed data"}
+		}
+	}
+}
+
+// grow doubles b's room, to no more than the one byte that proves it above limit.
+func grow(b []byte, limit int) []byte {
+	room := min(max(2*cap(b), 1<<10), limit+1)
+	if room <= cap(b) { // a pooled buffer of another handler's larger limit
+		room = cap(b) + 1
+	}
+	grown := make([]byte, len(b), room)
+	copy(grown, b)
+	return grown
+}
+
+func (i *inflater) release() {
+	if cap(i.out) > maxKeptInflated {
+		i.out = nil
+	}
+	if cap(i.in) > maxKeptInflated {
+		i.in = nil
+	}
+	inflaters.Put(i)
+}

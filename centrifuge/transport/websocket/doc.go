@@ -1,0 +1,18 @@
+// Package websocket carries connections of a node over WebSocket: RFC 6455,
+// with permessage-deflate (RFC 7692) without context takeover.
+//
+// A plain TCP connection lives on an event loop: while it is idle it has no
+// goroutine, no buffer and no timer. A TLS connection has one goroutine.
+//
+//	node.go        a Handler for a node
+//	handler.go     the HTTP side: checks, upgrade, acceptance by the node
+//	handshake.go   what a request asks for: encoding, generation, compression
+//	conn.go        one connection: its parts, its states, its end
+//	conn_read.go   bytes -> events -> the session
+//	conn_write.go  frames -> bytes; what the socket did not take
+//	conn_close.go  both ways of the closing handshake
+//	reader.go      the incremental reader of frames and fragmented messages
+//	header.go      frame headers
+//	wire.go        a frame of the protocol as a WebSocket message, built once
+//	deflate.go     compression; no connection holds a part of it
+package websocket

@@ -1,0 +1,202 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/internal/eventloop"
+
+	"github.com/gobwas/ws"
+)
+
+// handshakeTimeout bounds the writing of the handshake's answer.
+const handshakeTimeout = 10 * time.Second
+
+// accept makes a session of a connection.
+type accept func(ctx context.Context, t centrifuge.Transport) (session, error)
+
+// Handler upgrades HTTP requests to WebSocket connections of a node. It keeps
+// the request's context values, so that middleware can say who connects, and
+// nothing else of the request.
+type Handler struct {
+	// Static after construction.
+	config   Config
+	accept   accept
+	deflater *deflater
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	loop   *eventloop.Loop // nil before the first connection
+	closed bool
+}
+
+// newHandler is NewHandler with the node's part abstracted.
+func newHandler(accept accept, config Config) *Handler {
+	config = config.withDefaults()
+	return &Handler{config: config, accept: accept, deflater: newDeflater(config.CompressionLevel)}
+}
+
+// Close drops all connections and ends the handler's goroutines. It is meant
+// to be called after Node.Shutdown, which says goodbye to the clients.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	loop := h.loop
+	h.closed = true
+	h.mu.Unlock()
+	if loop != nil {
+		loop.Close()
+	}
+}
+
+// eventLoop starts the loop for the first connection.
+func (h *Handler) eventLoop() (*eventloop.Loop, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, eventloop.ErrClosed
+	}
+	if h.loop != nil {
+		return h.loop, nil
+	}
+	loop, err := eventloop.New(eventloop.Config{
+		Pollers:      h.config.Pollers,
+		WriteTimeout: h.config.WriteTimeout,
+		Panicked: func(value any, stack []byte) {
+			h.config.OnError(fmt.Errorf("panic in a websocket connection: %v\n%s", value, stack))
+		},
+	})
+	h.loop = loop
+	return loop, err
+}
+
+// ServeHTTP implements http.Handler. It returns when the connection is
+// established.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	request, ok := h.admit(w, r)
+	if !ok {
+		return
+	}
+	loop, err := h.eventLoop()
+	if err != nil {
+		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+		h.config.OnError(fmt.Errorf("starting event loop: %w", err))
+		return
+	}
+	tcp, first, err := h.upgrade(w, r, &request)
+	if err != nil {
+		if tcp != nil {
+			_ = tcp.Close() // it has had its answer
+		}
+		return
+	}
+	c := &conn{handler: h, request: request}
+	if c.socket, err = loop.Add(tcp, c); err != nil {
+		_ = tcp.Close() // the loop was closed meanwhile
+		return
+	}
+	s, err := h.accept(r.Context(), c)
+	if err != nil {
+		s = refused{}
+		h.refuse(c, err)
+	}
+	c.start(s, first)
+}
+
+// admit answers requests that cannot become a connection.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (request, bool) {
+	answer := func(status int, text string) (request, bool) {
+		http.Error(w, text, status)
+		return request{}, false
+	}
+	if !isUpgrade(r) {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
+		return answer(http.StatusUpgradeRequired, "websocket upgrade required")
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		return answer(http.StatusMethodNotAllowed, "method must be GET")
+	}
+	if r.Header.Get("Sec-WebSocket-Version") != "13" {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		return answer(http.StatusUpgradeRequired, "websocket version must be 13")
+	}
+	if !validKey(r.Header.Get("Sec-WebSocket-Key")) {
+		return answer(http.StatusBadRequest, "invalid Sec-WebSocket-Key")
+	}
+	request, ok := parseRequest(r.URL.Query())
+	if !ok {
+		return answer(http.StatusBadRequest, "unknown cf_protocol_version")
+	}
+	if !h.config.CheckOrigin(r) {
+		return answer(http.StatusForbidden, http.StatusText(http.StatusForbidden))
+	}
+	return request, true
+}
+
+// upgrade answers the handshake. first are bytes that came right behind it.
+// The server's buffers stay behind.
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, request *request) (tcp net.Conn, first []byte, err error) {
+	upgrader := ws.HTTPUpgrader{
+		Timeout:  handshakeTimeout,
+		Protocol: func(name string) bool { return name == subprotocolJSON || name == subprotocolProtobuf },
+	}
+	if h.config.Compression && wantsDeflate(r.Header["Sec-Websocket-Extensions"]) {
+		request.deflate = true
+		upgrader.Header = http.Header{"Sec-WebSocket-Extensions": {deflateResponse}}
+	}
+	tcp, buffers, shake, err := upgrader.Upgrade(r, w)
+	if err != nil {
+		return tcp, nil, err
+	}
+	if shake.Protocol == subprotocolProtobuf {
+		request.protobuf = true
+	}
+	return tcp, buffered(buffers.Reader), nil
+}
+
+// buffered copies what r has read ahead.
+func buffered(r *bufio.Reader) []byte {
+	ahead, _ := r.Peek(r.Buffered()) // cannot fail for what is there
+	return bytes.Clone(ahead)
+}
+
+// refuse closes a connection that the node did not accept.
+func (h *Handler) refuse(c *conn, err error) {
+	disconnect := centrifuge.DisconnectServerError
+	switch {
+	case errors.As(err, &disconnect):
+	case errors.Is(err, centrifuge.ErrShutdown):
+		disconnect = centrifuge.DisconnectShutdown
+	default:
+		h.config.OnError(fmt.Errorf("accepting websocket connection: %w", err))
+	}
+	reason := disconnect.Reason
+	if g := c.request.generation; g == centrifuge.GenerationV1 || g == centrifuge.GenerationV1Draft {
+		text, _ := json.Marshal(struct { // client-protocol 4.7; a string and a bool cannot fail
+			Reason    string `json:"reason"`
+			Reconnect bool   `json:"reconnect"`
+		}{reason, disconnect.Reconnect()})
+		reason = string(text)
+	}
+	c.Close(disconnect.Code, reason)
+}
+
+// refused is the session of a connection that the node did not accept: it only
+// lasts until the close frame is answered.
+type refused struct{}
+
+func (refused) Receive([]byte) bool              { return true }
+func (refused) Writable()                        {}
+func (refused) Pong()                            {}
+func (refused) Disconnect(centrifuge.Disconnect) {}
+func (refused) Gone(error)                       {}

@@ -1,0 +1,140 @@
+package websocket
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"centrifugo/centrifuge"
+
+	"github.com/gobwas/httphead"
+)
+
+// The subprotocols a client may ask for (client-protocol 3.2).
+const (
+	subprotocolJSON     = "centrifuge-json"
+	subprotocolProtobuf = "centrifuge-protobuf"
+)
+
+// deflateResponse accepts permessage-deflate without a context in either
+// direction: a broadcast is the same bytes for all, and an idle connection
+// keeps no window.
+const deflateResponse = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+// request is what an upgrade request asks of the protocol.
+type request struct {
+	protobuf   bool
+	deflate    bool
+	nativePing bool
+	generation centrifuge.Generation
+}
+
+// generations are the values of the URL parameter cf_protocol_version. Without
+// it the first message decides (client-protocol 2.7).
+var generations = map[string]centrifuge.Generation{
+	"":         centrifuge.GenerationAuto,
+	"v1":       centrifuge.GenerationV1,
+	"v1-draft": centrifuge.GenerationV1Draft,
+	"v2":       centrifuge.GenerationV2,
+}
+
+// parseRequest reports false for a generation that does not exist.
+func parseRequest(query url.Values) (request, bool) {
+	generation, ok := generations[query.Get("cf_protocol_version")]
+	return request{
+		// The three spellings of three times (client-protocol 3.2).
+		protobuf: query.Get("format") == "protobuf" || query.Get("cf_protocol") == "protobuf" ||
+			query.Get("protocol") == "protobuf",
+		nativePing: query.Get("cf_ws_frame_ping_pong") == "true",
+		generation: generation,
+	}, ok
+}
+
+// isUpgrade reports whether r asks for a WebSocket at all.
+func isUpgrade(r *http.Request) bool {
+	return hasToken(r.Header["Upgrade"], "websocket") && hasToken(r.Header["Connection"], "upgrade")
+}
+
+func hasToken(values []string, token string) bool {
+	for _, value := range values {
+		for part := range strings.SplitSeq(value, ",") {
+			if strings.EqualFold(strings.TrimSpace(part), token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// validKey reports whether key is 16 bytes in base64 (RFC 6455 4.2.1).
+func validKey(key string) bool {
+	nonce, err := base64.StdEncoding.DecodeString(key)
+	return err == nil && len(nonce) == 16
+}
+
+// sameHost is the default check of the Origin header.
+func sameHost(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// wantsDeflate reports whether one of the offers in a request's
+// Sec-WebSocket-Extensions headers can be accepted (RFC 7692 7.1).
+func wantsDeflate(headers []string) bool {
+	for _, header := range headers {
+		current := -1
+		offers := []deflateOffer{}
+		valid := httphead.ScanOptions([]byte(header), func(i int, name, attribute, value []byte) httphead.Control {
+			if i != current {
+				current = i
+				offers = append(offers, deflateOffer{ok: strings.EqualFold(string(name), "permessage-deflate")})
+			}
+			if attribute != nil {
+				offers[len(offers)-1].add(string(attribute), string(value))
+			}
+			return httphead.ControlContinue
+		})
+		if !valid {
+			continue
+		}
+		for _, offer := range offers {
+			if offer.ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deflateOffer collects the parameters of one offer. An unknown, repeated or
+// invalid one makes the whole offer void, as does one that we cannot meet: our
+// window has 15 bits.
+type deflateOffer struct {
+	ok   bool
+	seen [4]bool
+}
+
+func (o *deflateOffer) add(name, value string) {
+	var index int
+	switch name {
+	case "server_no_context_takeover":
+		index, o.ok = 0, o.ok && value == ""
+	case "client_no_context_takeover":
+		index, o.ok = 1, o.ok && value == ""
+	case "server_max_window_bits":
+		index, o.ok = 2, o.ok && value == "15"
+	case "client_max_window_bits":
+		index, o.ok = 3, o.ok && (value == "" || len(value) == 1 && (value == "8" || value == "9") ||
+			len(value) == 2 && value >= "10" && value <= "15")
+	default:
+		o.ok = false
+		return
+	}
+	o.ok = o.ok && !o.seen[index]
+	o.seen[index] = true
+}

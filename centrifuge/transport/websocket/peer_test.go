@@ -1,0 +1,278 @@
+package websocket
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"centrifugo/centrifuge"
+
+	"github.com/gobwas/ws"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds what a test waits for.
+const patience = 10 * time.Second
+
+// testSession stands for the core. receive decides what Receive answers.
+type testSession struct {
+	transport   centrifuge.Transport
+	messages    chan string
+	writable    chan struct{}
+	pongs       chan struct{}
+	disconnects chan centrifuge.Disconnect
+	gone        chan error
+	receive     func(message []byte) bool
+}
+
+func (s *testSession) Receive(m []byte) bool {
+	more := s.receive == nil || s.receive(m)
+	s.messages <- string(m)
+	return more
+}
+func (s *testSession) Writable()                          { s.writable <- struct{}{} }
+func (s *testSession) Pong()                              { s.pongs <- struct{}{} }
+func (s *testSession) Disconnect(d centrifuge.Disconnect) { s.disconnects <- d }
+func (s *testSession) Gone(err error)                     { s.gone <- err }
+
+// server is a Handler behind an HTTP server.
+type server struct {
+	http     *httptest.Server
+	handler  *Handler
+	sessions sync.Map // from the value of a request's X-Session to a chan *testSession
+	errors   chan error
+	dialed   atomic.Int64
+	// receive is given to every session.
+	receive func(*testSession, []byte) bool
+	// accepting, if set, is called in place of making a session.
+	accepting func(centrifuge.Transport) error
+}
+
+func newServer(t testing.TB, config Config, secure bool) *server {
+	t.Helper()
+	s := &server{errors: make(chan error, 100)}
+	s.serve(t, s.accept, config, secure)
+	return s
+}
+
+// serve starts s with connections for accept.
+func (s *server) serve(t testing.TB, accept accept, config Config, secure bool) {
+	t.Helper()
+	config.OnError = func(err error) { s.errors <- err }
+	s.handler = newHandler(accept, config)
+	s.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// As middleware would say who connects.
+		s.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, r.Header.Get("X-Session"))))
+	}))
+	if secure {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
+	t.Cleanup(func() {
+		s.handler.Close()
+		s.http.Close()
+	})
+}
+
+type sessionKey struct{}
+
+// session is where the session of a request with that value of X-Session comes.
+func (s *server) session(key string) chan *testSession {
+	c, _ := s.sessions.LoadOrStore(key, make(chan *testSession, 1))
+	return c.(chan *testSession)
+}
+
+func (s *server) accept(ctx context.Context, transport centrifuge.Transport) (session, error) {
+	if s.accepting != nil {
+		if err := s.accepting(transport); err != nil {
+			return nil, err
+		}
+	}
+	session := &testSession{
+		transport: transport,
+		messages:  make(chan string, 64), writable: make(chan struct{}, 64), pongs: make(chan struct{}, 64),
+		disconnects: make(chan centrifuge.Disconnect, 8), gone: make(chan error, 8),
+	}
+	if s.receive != nil {
+		session.receive = func(m []byte) bool { return s.receive(session, m) }
+	}
+	s.session(ctx.Value(sessionKey{}).(string)) <- session
+	return session, nil
+}
+
+// peer is a client at the level of frames.
+type peer struct {
+	t testing.TB
+	net.Conn
+	r       *bufio.Reader
+	answer  *http.Response
+	session *testSession
+}
+
+// handshake is the request of a client; extra are header lines.
+func handshake(path string, extra ...string) string {
+	return "GET " + path + " HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n" +
+		strings.Join(append(extra, ""), "\r\n") + "\r\n"
+}
+
+// dialRaw sends request and reads the answer.
+func (s *server) dialRaw(t testing.TB, request string) *peer {
+	t.Helper()
+	address := s.http.Listener.Addr().String()
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.http.TLS != nil {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
+	}
+	_ = c.SetDeadline(time.Now().Add(patience))
+	p := &peer{t: t, Conn: c, r: bufio.NewReader(c)}
+	t.Cleanup(func() { _ = c.Close() })
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	if p.answer, err = http.ReadResponse(p.r, nil); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// dial makes a connection with its session.
+func (s *server) dial(t testing.TB, path string, extra ...string) *peer {
+	t.Helper()
+	key := strconv.FormatInt(s.dialed.Add(1), 10)
+	p := s.dialRaw(t, handshake(path, append(extra, "X-Session: "+key)...))
+	if p.answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("handshake: %s", p.answer.Status)
+	}
+	p.session = receive(t, s.session(key), "session")
+	return p
+}
+
+func receive[T any](t testing.TB, c chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s came", what)
+		panic("unreachable")
+	}
+}
+
+// frame builds a client's frame.
+func frame(first byte, payload string) []byte {
+	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
+	b := appendHeader(nil, first, len(payload))
+	b[1] |= bitMask
+	b = append(b, mask[:]...)
+	body := []byte(payload)
+	ws.Cipher(body, mask, 0)
+	return append(b, body...)
+}
+
+func (p *peer) send(b ...[]byte) {
+	p.t.Helper()
+	if _, err := p.Write(bytes.Join(b, nil)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// message reads a frame of the server.
+func (p *peer) message() (first byte, payload []byte, err error) {
+	h, err := ws.ReadHeader(p.r)
+	if err != nil {
+		return 0, nil, err
+	}
+	if h.Masked {
+		return 0, nil, errors.New("server masked a frame")
+	}
+	payload = make([]byte, h.Length)
+	_, err = io.ReadFull(p.r, payload)
+	first = byte(h.OpCode) | h.Rsv<<4
+	if h.Fin {
+		first |= bitFin
+	}
+	return first, payload, err
+}
+
+func (p *peer) expect(first byte, payload string) {
+	p.t.Helper()
+	gotFirst, got, err := p.message()
+	if err != nil {
+		p.t.Fatalf("expecting %x %q: %v", first, payload, err)
+	}
+	if gotFirst != first || string(got) != payload {
+		p.t.Fatalf("got %x %q, want %x %q", gotFirst, got, first, payload)
+	}
+}
+
+func (p *peer) expectClose(code uint16) (reason string) {
+	p.t.Helper()
+	first, payload, err := p.message()
+	if err != nil {
+		p.t.Fatalf("expecting close %d: %v", code, err)
+	}
+	if first != bitFin|opClose || len(payload) < 2 || uint16(payload[0])<<8|uint16(payload[1]) != code {
+		p.t.Fatalf("got %x %q, want close %d", first, payload, code)
+	}
+	return string(payload[2:])
+}
+
+// expectEnd expects the end of the stream, not a reset.
+func (p *peer) expectEnd() {
+	p.t.Helper()
+	if _, err := p.r.ReadByte(); !errors.Is(err, io.EOF) {
+		p.t.Fatalf("expecting the end: %v", err)
+	}
+}
+
+func (s *testSession) expect(t testing.TB, messages ...string) {
+	t.Helper()
+	for _, want := range messages {
+		if got := receive(t, s.messages, fmt.Sprintf("message %.40q", want)); got != want {
+			t.Fatalf("received %.80q, want %.80q", got, want)
+		}
+	}
+}
+
+// expectGone waits for the end, and makes sure that it came once.
+func (s *testSession) expectGone(t testing.TB, want error) {
+	t.Helper()
+	err := receive(t, s.gone, "Gone")
+	if wantClose, ok := want.(*CloseError); ok { //nolint:errorlint // the test's own value
+		var got *CloseError
+		if !errors.As(err, &got) || got.Code != wantClose.Code {
+			t.Fatalf("gone with %v, want %v", err, want)
+		}
+	} else if want != nil && !errors.Is(err, want) {
+		t.Fatalf("gone with %v, want %v", err, want)
+	}
+	if len(s.gone) != 0 {
+		t.Fatal("gone twice")
+	}
+}
+
+// wires runs f over plain TCP and over TLS.
+func wires(t *testing.T, f func(t *testing.T, secure bool)) {
+	t.Run("tcp", func(t *testing.T) { f(t, false) })
+	t.Run("tls", func(t *testing.T) { f(t, true) })
+}

@@ -1,0 +1,100 @@
+package websocket
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// events reads b in pieces and describes what came of it. The reader sees a
+// copy, for it unmasks in place.
+func events(b []byte, rules rules, piece func(i int) int) (said []string) {
+	var r reader
+	b = bytes.Clone(b)
+	for i := 0; len(b) > 0; i++ {
+		n := min(max(piece(i), 1), len(b))
+		chunk := b[:n]
+		b = b[n:]
+		for len(chunk) > 0 {
+			e, rest, bad := r.next(chunk, rules)
+			if bad != nil {
+				return append(said, bad.Error())
+			}
+			if e.kind != eventNone {
+				said = append(said, fmt.Sprintf("%d %v %v %x", e.kind, e.text, e.compressed, e.payload))
+			}
+			r.recycle()
+			chunk = rest
+		}
+	}
+	if r.partial != nil && !r.partial.inFrame && !r.partial.inMessage && r.partial.headerSize == 0 {
+		said = append(said, "a partial is kept for nothing")
+	}
+	return said
+}
+
+// However the input is split, the same comes of it.
+func FuzzReader(f *testing.F) {
+	for _, c := range rfcCases {
+		if len(c.in) < 1000 {
+			f.Add(c.in, []byte{1, 2, 3}, c.deflate)
+		}
+	}
+	f.Fuzz(func(t *testing.T, in, pieces []byte, deflate bool) {
+		rules := rules{limit: 300, deflate: deflate}
+		whole := events(in, rules, func(int) int { return len(in) })
+		if slices.Contains(whole, "a partial is kept for nothing") {
+			t.Fatal(whole)
+		}
+		single := events(in, rules, func(int) int { return 1 })
+		if !slices.Equal(whole, single) {
+			t.Fatalf("whole %q\nbytes %q", whole, single)
+		}
+		if len(pieces) == 0 {
+			return
+		}
+		split := events(in, rules, func(i int) int { return int(pieces[i%len(pieces)]) })
+		if !slices.Equal(whole, split) {
+			t.Fatalf("whole %q\nsplit %q", whole, split)
+		}
+	})
+}
+
+// What a frame announces takes no memory before it comes.
+func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
+	var r reader
+	in := frame(finText, string(make([]byte, 60000)))[:10]
+	if _, _, bad := r.next(in, rules{limit: 1 << 20}); bad != nil {
+		t.Fatal(bad)
+	}
+	if size := cap(r.partial.message); size > 4096 {
+		t.Fatalf("%d bytes are kept for 2", size)
+	}
+}
+
+func TestReaderKeepsNothingWhenIdle(t *testing.T) {
+	for _, c := range rfcCases {
+		if c.code != 0 {
+			continue
+		}
+		for _, size := range []int{1, 3, 1 << 20} {
+			var r reader
+			rest := bytes.Clone(c.in)
+			for len(rest) > 0 {
+				n := min(size, len(rest))
+				for chunk := rest[:n]; len(chunk) > 0; {
+					var bad *CloseError
+					if _, chunk, bad = r.next(chunk, rules{limit: 65536, deflate: true}); bad != nil {
+						t.Fatal(bad)
+					}
+					r.recycle()
+				}
+				rest = rest[n:]
+			}
+			if r.partial != nil {
+				t.Errorf("%s by %d: a partial is kept", c.name, size)
+			}
+		}
+	}
+}

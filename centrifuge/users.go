@@ -1,0 +1,87 @@
+package centrifuge
+
+import (
+	"context"
+	"slices"
+)
+
+// Subscribe makes a server-side subscription of the connections that target
+// selects now, in the whole cluster. It does not wait for other nodes, and
+// succeeds also when there is no such connection.
+func (n *Node) Subscribe(ctx context.Context, target Target, channel string, opts SubscribeOptions) error {
+	return n.act(ctx, order{Op: orderSubscribe, Target: target, Channel: channel, Subscribe: &opts})
+}
+
+// Unsubscribe ends the subscription of channel, or all when it is empty, of
+// the connections that target selects.
+func (n *Node) Unsubscribe(ctx context.Context, target Target, channel string, why Unsubscribe) error {
+	return n.act(ctx, order{Op: orderUnsubscribe, Target: target, Channel: channel, Unsubscribe: &why})
+}
+
+// Disconnect closes the connections that target selects.
+func (n *Node) Disconnect(ctx context.Context, target Target, why Disconnect) error {
+	return n.act(ctx, order{Op: orderDisconnect, Target: target, Disconnect: &why})
+}
+
+// Refresh gives the connections that target selects a new expiry.
+func (n *Node) Refresh(ctx context.Context, target Target, opts RefreshOptions) error {
+	return n.act(ctx, order{Op: orderRefresh, Target: target, Refresh: &opts})
+}
+
+// act does what is to be done on this node, then tells the others.
+func (n *Node) act(ctx context.Context, o order) error {
+	if n.closing.Load() {
+		return ErrShutdown
+	}
+	n.obey(ctx, o)
+	return n.cluster.broadcast(ctx, o)
+}
+
+// obey applies an order to this node's connections.
+func (n *Node) obey(ctx context.Context, o order) {
+	for _, c := range n.selectClients(o.Target) {
+		switch o.Op {
+		case orderSubscribe:
+			if err := c.subscribeByServer(ctx, o.Channel, *o.Subscribe); err != nil {
+				n.logger.log(LogInfo, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
+			}
+		case orderUnsubscribe:
+			c.unsubscribeByServer(o.Channel, *o.Unsubscribe)
+		case orderDisconnect:
+			c.Disconnect(*o.Disconnect)
+		case orderRefresh:
+			c.applyRefresh(*o.Refresh, true)
+		}
+	}
+}
+
+func (n *Node) selectClients(t Target) []*Client {
+	return slices.DeleteFunc(n.registry.ofUser(t.User), func(c *Client) bool {
+		return t.Client != "" && c.id != t.Client ||
+			t.Session != "" && c.sessionID() != t.Session ||
+			slices.Contains(t.Except, c.id) ||
+			c.currentState() != clientConnected
+	})
+}
+
+func (c *Client) sessionID() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
+}
+
+// unsubscribeByServer ends one subscription, or all when channel is empty.
+func (c *Client) unsubscribeByServer(channel string, why Unsubscribe) {
+	channels := []string{channel}
+	if channel == "" {
+		channels = c.Channels()
+	}
+	for _, channel := range channels {
+		if s := c.find(channel); s != nil {
+			c.unsubscribePush(s, why)
+		}
+	}
+}
+
+// Unsubscribe ends the client's subscription of channel and tells it why.
+func (c *Client) Unsubscribe(channel string, why Unsubscribe) { c.unsubscribeByServer(channel, why) }
