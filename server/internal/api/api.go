@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/channels"
+)
+
+// Node is what the calls need of a *centrifuge.Node.
+type Node interface {
+	Publish(ctx context.Context, channel string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error)
+	History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error)
+	RemoveHistory(ctx context.Context, channel string) error
+	Presence(ctx context.Context, channel string) (map[string]*centrifuge.ClientInfo, error)
+	PresenceStats(ctx context.Context, channel string) (centrifuge.PresenceStats, error)
+	Subscribe(ctx context.Context, t centrifuge.Target, channel string, opts centrifuge.SubscribeOptions) error
+	Unsubscribe(ctx context.Context, t centrifuge.Target, channel string, u centrifuge.Unsubscribe) error
+	Disconnect(ctx context.Context, t centrifuge.Target, d centrifuge.Disconnect) error
+	Refresh(ctx context.Context, t centrifuge.Target, opts centrifuge.RefreshOptions) error
+	Info(ctx context.Context) ([]centrifuge.NodeInfo, error)
+	Channels(ctx context.Context, pattern string) (map[string]centrifuge.ChannelStats, error)
+}
+
+// Observer is told of every call that was answered, the commands of a batch
+// included. Code is zero for a success. It is called from many goroutines.
+type Observer func(protocol string, method Method, duration time.Duration, code uint32)
+
+// Options of an API.
+type Options struct {
+	// Protocol is the observer's label of the carrier: "http", "grpc", "consuming".
+	Protocol string
+	// Node does what is asked.
+	Node Node
+	// Rules returns the channel rules in force; it is asked once per channel,
+	// so that a reload takes effect at once.
+	Rules func() *channels.Rules
+	// Observer may be nil.
+	Observer Observer
+	// Log receives what went wrong inside; nil for slog.Default.
+	Log *slog.Logger
+}
+
+// API answers the calls of one carrier. Its methods are safe for concurrent use.
+type API struct {
+	// Static after construction
+	protocol string
+	node     Node
+	rules    func() *channels.Rules
+	observer Observer
+	log      *slog.Logger
+}
+
+// New returns an API. Options.Node and Options.Rules are required.
+func New(opts Options) *API {
+	log := opts.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	return &API{protocol: opts.Protocol, node: opts.Node, rules: opts.Rules, observer: opts.Observer, log: log}
+}
+
+// call runs one method and tells the observer.
+func call[Req, Res any](
+	ctx context.Context, a *API, m Method, req *Req,
+	do func(*API, context.Context, *Req) (Res, *Error),
+) (Res, *Error) {
+	if a.observer == nil {
+		return do(a, ctx, req)
+	}
+	start := time.Now()
+	res, err := do(a, ctx, req)
+	var code uint32
+	if err != nil {
+		code = err.Code
+	}
+	a.observer(a.protocol, m, time.Since(start), code)
+	return res, err
+}
+
+// internal logs what a call broke on and returns what the caller learns of it.
+func (a *API) internal(ctx context.Context, m Method, channel string, err error) *Error {
+	a.log.LogAttrs(ctx, slog.LevelError, "api call failed", slog.String("protocol", a.protocol),
+		slog.String("method", m.String()), slog.String("channel", channel), slog.Any("error", err))
+	return ErrorInternal
+}
+
+// namespace returns the rules of a channel: an empty name is a bad request, one
+// of an unknown namespace an unknown channel. The server API checks no more of a
+// name (server-interface 1.4, trap 6).
+func (a *API) namespace(channel string) (*channels.Namespace, *Error) {
+	if channel == "" {
+		return nil, ErrorBadRequest
+	}
+	ns, ok := a.rules().Namespace(channel)
+	if !ok {
+		return nil, ErrorUnknownChannel
+	}
+	return ns, nil
+}
+
+// MaxParallel bounds how many parts of one broadcast or parallel batch are under
+// way at a time (server-interface 1.4).
+const MaxParallel = 1024
+
+// widthKey is the context key of how many workers a broadcast may have when it
+// is itself a part of a parallel batch, so that the two do not multiply.
+type widthKey struct{}
+
+// parallel calls do(0) … do(n-1), at most MaxParallel of them at a time, and
+// returns when all have returned. The context passed on divides what is left of
+// MaxParallel among the parts.
+func parallel(ctx context.Context, n int, do func(ctx context.Context, i int)) {
+	width, ok := ctx.Value(widthKey{}).(int)
+	if !ok {
+		width = MaxParallel
+	}
+	workers := min(n, width)
+	if workers <= 1 {
+		for i := range n {
+			do(ctx, i)
+		}
+		return
+	}
+	ctx = context.WithValue(ctx, widthKey{}, width/workers)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				do(ctx, i)
+			}
+		})
+	}
+	wg.Wait()
+}

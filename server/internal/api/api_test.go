@@ -1,0 +1,209 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/server/internal/api/apitest"
+	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/config"
+)
+
+func newAPI(t testing.TB, node Node, change func(*Options)) *API {
+	t.Helper()
+	rules, err := channels.New(config.Channel{
+		PrivatePrefix: "$", NamespaceBoundary: ":", UserBoundary: "#", UserSeparator: ",",
+	}, channels.Settings{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts := Options{
+		Protocol: "test", Node: node, Rules: func() *channels.Rules { return rules }, Log: slog.New(slog.DiscardHandler),
+	}
+	if change != nil {
+		change(&opts)
+	}
+	return New(opts)
+}
+
+func publication(data string) Publication { return Publication{Data: []byte(data)} }
+
+func TestObserver(t *testing.T) {
+	var mu sync.Mutex
+	var seen []string
+	observe := func(o *Options) {
+		o.Observer = func(protocol string, m Method, d time.Duration, code uint32) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, fmt.Sprintf("%s %s %d %s", protocol, m, code, d))
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		node := &apitest.Node{OnPublish: func(string) { time.Sleep(time.Second) }}
+		a := newAPI(t, node, observe)
+		ctx := context.Background()
+		if _, err := a.Publish(ctx, &PublishRequest{Channel: "a", Publication: publication("1")}); err != nil {
+			t.Error(err)
+		}
+		if _, err := a.Publish(ctx, &PublishRequest{}); err != ErrorBadRequest {
+			t.Error(err)
+		}
+		res, err := a.Batch(ctx, &BatchRequest{Commands: Commands{
+			{Publish: &PublishRequest{Channel: "a", Publication: publication("1")}}, nil, {RPC: &RPCRequest{Method: "x"}},
+		}})
+		if err != nil || len(res.Replies) != 3 {
+			t.Error(res, err)
+		}
+	})
+	want := []string{
+		"test publish 0 1s", "test publish 107 0s",
+		"test publish 0 1s", "test rpc 104 0s", "test batch 0 1s",
+	}
+	if !slices.Equal(seen, want) {
+		t.Errorf("observed\n%s\nwant\n%s", strings.Join(seen, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestFailuresAreLoggedOnce(t *testing.T) {
+	var log strings.Builder
+	a := newAPI(t, &apitest.Node{Err: errors.New("broker is down")}, func(o *Options) {
+		o.Log = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	if _, err := a.Publish(context.Background(), &PublishRequest{Channel: "a", Publication: publication(`"payload"`)}); err != ErrorInternal {
+		t.Errorf("err %v", err)
+	}
+	text := log.String()
+	if strings.Count(text, "\n") != 1 || !strings.Contains(text, "broker is down") || !strings.Contains(text, "channel=a") ||
+		!strings.Contains(text, "method=publish") || strings.Contains(text, "payload") {
+		t.Errorf("log %q", text)
+	}
+}
+
+// gauge counts how many publishes are under way.
+type gauge struct{ now, most atomic.Int64 }
+
+func (g *gauge) publish(string) {
+	now := g.now.Add(1)
+	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
+	}
+	time.Sleep(time.Second) // in a bubble
+	g.now.Add(-1)
+}
+
+func TestParallel(t *testing.T) {
+	const n = 2*MaxParallel + 10
+	names := make([]string, n)
+	commands := make(Commands, n)
+	for i := range n {
+		names[i] = fmt.Sprintf("c%d", i)
+		commands[i] = &Command{Publish: &PublishRequest{Channel: names[i], Publication: publication("1")}}
+	}
+	many := &BroadcastRequest{Channels: names, Publication: publication("1")}
+	ctx := context.Background()
+	for _, test := range []struct {
+		name string
+		run  func(a *API)
+		most int64
+		took time.Duration
+		pubs int
+	}{
+		{"broadcast", func(a *API) { _, _ = a.Broadcast(ctx, many) }, MaxParallel, 3 * time.Second, n},
+		{"parallel batch", func(a *API) { _, _ = a.Batch(ctx, &BatchRequest{Commands: commands, Parallel: true}) },
+			MaxParallel, 3 * time.Second, n},
+		{"sequential batch", func(a *API) { _, _ = a.Batch(ctx, &BatchRequest{Commands: commands[:10]}) }, 1, 10 * time.Second, 10},
+		// The broadcasts share what there is: 8 at a time, each 128 wide.
+		{"broadcasts in a parallel batch", func(a *API) {
+			batch := make(Commands, 8)
+			for i := range batch {
+				batch[i] = &Command{Broadcast: many}
+			}
+			_, _ = a.Batch(ctx, &BatchRequest{Commands: batch, Parallel: true})
+		}, MaxParallel, 17 * time.Second, 8 * n},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var g gauge
+				node := &apitest.Node{OnPublish: g.publish}
+				start := time.Now()
+				test.run(newAPI(t, node, nil))
+				if most := g.most.Load(); most != test.most {
+					t.Errorf("%d at a time, want %d", most, test.most)
+				}
+				if took := time.Since(start); took != test.took {
+					t.Errorf("took %s, want %s", took, test.took)
+				}
+				if pubs := len(node.Calls()); pubs != test.pubs {
+					t.Errorf("%d publications, want %d", pubs, test.pubs)
+				}
+			})
+		})
+	}
+}
+
+func TestSequentialBatchKeepsOrder(t *testing.T) {
+	node := &apitest.Node{}
+	var commands Commands
+	var want []string
+	for i := range 50 {
+		channel := fmt.Sprintf("c%d", i)
+		commands = append(commands, &Command{Publish: &PublishRequest{Channel: channel, Publication: publication("1")}})
+		want = append(want, "publish "+channel+" 1")
+	}
+	if _, err := newAPI(t, node, nil).Batch(context.Background(), &BatchRequest{Commands: commands}); err != nil {
+		t.Fatal(err)
+	}
+	if got := node.Calls(); !slices.Equal(got, want) {
+		t.Errorf("order %q", got)
+	}
+}
+
+func TestMatchChannel(t *testing.T) {
+	for _, test := range []struct {
+		pattern, channel string
+		want             bool
+	}{
+		{"*", "news:1/2", true},
+		{"news*", "news:1", true},
+		{"news?1", "news:1", true},
+		{"news:[12]", "news:2", true},
+		{"news:[12]", "news:3", false},
+		{"{a,b}:*", "b:1", true},
+		{"{a,b}:*", "c:1", false},
+		{"news", "news:1", false},
+	} {
+		match, err := MatchChannel(test.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := match(test.channel); got != test.want {
+			t.Errorf("%s on %s: %v", test.pattern, test.channel, got)
+		}
+	}
+	for _, pattern := range []string{"[", "{a", strings.Repeat("a", MaxPattern+1)} {
+		if _, err := MatchChannel(pattern); err == nil {
+			t.Errorf("pattern %.10q is accepted", pattern)
+		}
+	}
+}
+
+func TestMethodNames(t *testing.T) {
+	seen := map[string]bool{}
+	for m := range numMethods {
+		if name := m.String(); name == "" || name == "unknown" || seen[name] {
+			t.Errorf("method %d is %q", m, name)
+		}
+		seen[m.String()] = true
+	}
+	if got := numMethods.String(); got != "unknown" {
+		t.Errorf("beyond the last: %q", got)
+	}
+}

@@ -1,0 +1,115 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/gobwas/glob"
+)
+
+// InfoRequest is empty.
+type InfoRequest struct{}
+
+// InfoResult describes the nodes of the cluster.
+type InfoResult struct {
+	Nodes []NodeInfo `json:"nodes,omitempty"`
+}
+
+// NodeInfo describes a node. Uptime is in seconds.
+type NodeInfo struct {
+	UID         string       `json:"uid"`
+	Name        string       `json:"name"`
+	Version     string       `json:"version"`
+	NumClients  uint32       `json:"num_clients"`
+	NumUsers    uint32       `json:"num_users"`
+	NumChannels uint32       `json:"num_channels"`
+	Uptime      uint32       `json:"uptime,omitempty"`
+	Metrics     *NodeMetrics `json:"metrics,omitempty"`
+	NumSubs     uint32       `json:"num_subs"`
+}
+
+// NodeMetrics are counts over an interval in seconds.
+type NodeMetrics struct {
+	Interval float64            `json:"interval,omitempty"`
+	Items    map[string]float64 `json:"items,omitempty"`
+}
+
+// Info describes the nodes of the cluster.
+func (a *API) Info(ctx context.Context, req *InfoRequest) (InfoResult, *Error) {
+	return call(ctx, a, MethodInfo, req, (*API).info)
+}
+
+func (a *API) info(ctx context.Context, _ *InfoRequest) (InfoResult, *Error) {
+	nodes, err := a.node.Info(ctx)
+	if err != nil {
+		return InfoResult{}, a.internal(ctx, MethodInfo, "", err)
+	}
+	infos := make([]NodeInfo, len(nodes))
+	for i, n := range nodes {
+		infos[i] = NodeInfo{
+			UID:         n.ID,
+			Name:        n.Name,
+			Version:     n.Version,
+			NumClients:  count(n.Clients),
+			NumUsers:    count(n.Users),
+			NumChannels: count(n.Channels),
+			Uptime:      count(int(n.Uptime / time.Second)),
+			NumSubs:     count(n.Subscriptions),
+		}
+		if n.Metrics != nil {
+			infos[i].Metrics = &NodeMetrics{Interval: n.Metrics.Interval, Items: n.Metrics.Items}
+		}
+	}
+	return InfoResult{Nodes: infos}, nil
+}
+
+// ChannelsRequest asks for the channels that have subscribers.
+type ChannelsRequest struct {
+	// Pattern is a glob without separators; empty for all channels.
+	Pattern string `json:"pattern"`
+}
+
+// ChannelsResult has the channels by name.
+type ChannelsResult struct {
+	Channels map[string]ChannelInfo `json:"channels"`
+}
+
+// ChannelInfo counts the subscribers of a channel.
+type ChannelInfo struct {
+	NumClients uint32 `json:"num_clients,omitempty"`
+}
+
+// Channels returns the channels with subscribers, cluster-wide. A pattern that
+// is malformed is an internal error (server-interface 1.4, trap 13).
+func (a *API) Channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
+	return call(ctx, a, MethodChannels, req, (*API).channels)
+}
+
+func (a *API) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
+	stats, err := a.node.Channels(ctx, req.Pattern)
+	if err != nil {
+		return ChannelsResult{}, a.internal(ctx, MethodChannels, "", err)
+	}
+	result := make(map[string]ChannelInfo, len(stats))
+	for channel, s := range stats {
+		result[channel] = ChannelInfo{NumClients: count(s.Clients)}
+	}
+	return ChannelsResult{Channels: result}, nil
+}
+
+// MaxPattern bounds the pattern of the channels method, in bytes.
+const MaxPattern = 4096
+
+// MatchChannel compiles a pattern for the channels method: *, ?, [a-z], {a,b},
+// where * crosses boundaries. It is meant for centrifuge.Config.MatchChannel.
+func MatchChannel(pattern string) (func(channel string) bool, error) {
+	if len(pattern) > MaxPattern {
+		return nil, fmt.Errorf("channel pattern of %d bytes exceeds %d", len(pattern), MaxPattern)
+	}
+	g, err := glob.Compile(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("compiling channel pattern: %w", err)
+	}
+	return g.Match, nil
+}

@@ -1,0 +1,151 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/channels"
+)
+
+// PublishRequest publishes into one channel (server-interface 1.4).
+type PublishRequest struct {
+	Channel string `json:"channel"`
+	Publication
+}
+
+// Publication is what PublishRequest and BroadcastRequest have in common.
+type Publication struct {
+	// Data is the payload; JSON null is one too.
+	Data json.RawMessage `json:"data"`
+	// B64Data, if not empty, is the payload in standard base64 and wins over Data.
+	B64Data     string            `json:"b64data"`
+	SkipHistory bool              `json:"skip_history"`
+	Tags        map[string]string `json:"tags"`
+	// IdempotencyKey makes repeats within a channel harmless for 300 s.
+	IdempotencyKey string `json:"idempotency_key"`
+	// Delta asks for delta compression, as delta_publish of the namespace does.
+	Delta bool `json:"delta"`
+	// Version suppresses the publication unless it is greater than the stored
+	// one; another VersionEpoch starts the comparison anew.
+	Version      uint64 `json:"version"`
+	VersionEpoch string `json:"version_epoch"`
+}
+
+// PublishResult is where the publication went; both are empty without history.
+// A suppressed publication is a success with the earlier or current position.
+type PublishResult struct {
+	Offset uint64 `json:"offset,omitempty"`
+	Epoch  string `json:"epoch,omitempty"`
+}
+
+// BroadcastRequest publishes into several channels at once.
+type BroadcastRequest struct {
+	Channels []string `json:"channels"`
+	Publication
+}
+
+// BroadcastResult has one response for each channel, in the order of the request.
+type BroadcastResult struct {
+	Responses []PublishResponse `json:"responses,omitempty"`
+}
+
+// PublishResponse has either an error or a result.
+type PublishResponse struct {
+	Error  *Error         `json:"error,omitempty"`
+	Result *PublishResult `json:"result,omitempty"`
+}
+
+// Publish sends a publication into a channel.
+func (a *API) Publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
+	return call(ctx, a, MethodPublish, req, (*API).publish)
+}
+
+func (a *API) publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
+	ns, apiErr := a.namespace(req.Channel)
+	if apiErr != nil {
+		return PublishResult{}, apiErr
+	}
+	if !stream(ns) {
+		return PublishResult{}, ErrorBadRequest
+	}
+	data, apiErr := payload(req.Data, req.B64Data)
+	if apiErr != nil {
+		return PublishResult{}, apiErr
+	}
+	return a.publishInto(ctx, MethodPublish, req.Channel, ns, data, &req.Publication)
+}
+
+// Broadcast publishes into many channels, at most MaxParallel at a time. What
+// goes wrong for one channel is in its response.
+func (a *API) Broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
+	return call(ctx, a, MethodBroadcast, req, (*API).broadcast)
+}
+
+func (a *API) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
+	if len(req.Channels) == 0 {
+		return BroadcastResult{}, ErrorBadRequest
+	}
+	data, apiErr := payload(req.Data, req.B64Data)
+	if apiErr != nil {
+		return BroadcastResult{}, apiErr
+	}
+	responses := make([]PublishResponse, len(req.Channels))
+	parallel(ctx, len(responses), func(ctx context.Context, i int) {
+		channel := req.Channels[i]
+		// The subscription type is not looked at here (server-interface 1.4).
+		ns, apiErr := a.namespace(channel)
+		if apiErr != nil {
+			responses[i].Error = apiErr
+			return
+		}
+		res, apiErr := a.publishInto(ctx, MethodBroadcast, channel, ns, data, &req.Publication)
+		if apiErr != nil {
+			responses[i].Error = apiErr
+			return
+		}
+		responses[i].Result = &res
+	})
+	return BroadcastResult{Responses: responses}, nil
+}
+
+func (a *API) publishInto(
+	ctx context.Context, m Method, channel string, ns *channels.Namespace, data []byte, pub *Publication,
+) (PublishResult, *Error) {
+	if !ns.Format.Valid(data) {
+		return PublishResult{}, ErrorBadRequest
+	}
+	opts := centrifuge.PublishOptions{
+		Tags:           pub.Tags,
+		HistoryMetaTTL: ns.HistoryMetaTTL,
+		IdempotencyKey: pub.IdempotencyKey,
+		Version:        pub.Version,
+		VersionEpoch:   pub.VersionEpoch,
+		UseDelta:       pub.Delta || ns.Options.DeltaPublish,
+	}
+	if !pub.SkipHistory {
+		opts.HistorySize, opts.HistoryTTL = ns.Options.HistorySize, ns.Options.HistoryTTL
+	}
+	res, err := a.node.Publish(ctx, channel, data, opts)
+	if err != nil {
+		return PublishResult{}, a.internal(ctx, m, channel, err)
+	}
+	return PublishResult{Offset: res.Offset, Epoch: res.Epoch}, nil
+}
+
+func stream(ns *channels.Namespace) bool {
+	return ns.Options.SubscriptionType == "" || ns.Options.SubscriptionType == "stream"
+}
+
+// payload chooses between a JSON value and its base64 alternative, which wins.
+func payload(value json.RawMessage, b64 string) ([]byte, *Error) {
+	if b64 == "" {
+		return value, nil
+	}
+	data, err := base64.StdEncoding.DecodeString(b64)
+	if err != nil {
+		return nil, ErrorBadRequest
+	}
+	return data, nil
+}

@@ -1,0 +1,30 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// RPCRequest calls a method of the server.
+type RPCRequest struct {
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+}
+
+// RPCResult is what the method returned.
+type RPCResult struct {
+	Data json.RawMessage `json:"data,omitempty"`
+}
+
+// RPC calls a method of the server by name. There are none: the call exists so
+// that the answer is the right one (server-interface 1.4).
+func (a *API) RPC(ctx context.Context, req *RPCRequest) (RPCResult, *Error) {
+	return call(ctx, a, MethodRPC, req, (*API).rpc)
+}
+
+func (a *API) rpc(_ context.Context, req *RPCRequest) (RPCResult, *Error) {
+	if req.Method == "" {
+		return RPCResult{}, ErrorBadRequest
+	}
+	return RPCResult{}, ErrorNotFound
+}

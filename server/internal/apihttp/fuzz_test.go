@@ -1,0 +1,112 @@
+package apihttp
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"slices"
+	"testing"
+
+	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/api/apitest"
+)
+
+// FuzzMethods sends any body to every method: the answer is a JSON object with
+// status 200, or one of the refusals, and never anything else.
+func FuzzMethods(f *testing.F) {
+	for _, body := range []string{
+		`{"channel":"hist:1","data":{"a":1},"tags":{"k":"v"},"version":5}`, `{"channels":["a","x:1"],"b64data":"aGk="}`,
+		`{"channel":"all:1","user":"u","override":{"presence":{"value":true}},"recover_since":{"offset":1,"epoch":"e"}}`,
+		`{"user":"","disconnect":{"code":4001,"reason":"x"},"whitelist":["a"]}`, `{"channel":"hist:1","limit":-1,"since":{}}`,
+		`{"commands":[null,{"publish":{"channel":"a","data":1}},{"info":{}}],"parallel":true}`, `{"pattern":"[a-z]*"}`, `{}`, `null`, `[`,
+		`{"channel":"map:1","key":"k","key_mode":"if_new"}`, `{"method":"x","params":null}`,
+	} {
+		f.Add([]byte(body))
+	}
+	h := newHandler(f, &apitest.Node{}, nil)
+	methods := make([]string, 0, len(routes))
+	for method := range routes {
+		methods = append(methods, method)
+	}
+	slices.Sort(methods)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		for _, method := range methods {
+			checkAnswer(t, h, "/api/"+method, body)
+		}
+	})
+}
+
+// FuzzLegacy does the same with the legacy endpoint.
+func FuzzLegacy(f *testing.F) {
+	for _, body := range []string{
+		`{"id":1,"method":"info"}` + "\n" + `{"method":0,"params":{"channel":"a","data":1}}`, `{"method":"BROADCAST","params":{}}`,
+		`{"method":13}{"method":-5}`, `{"params":{}}x`, `[]`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	h := newHandler(f, &apitest.Node{}, nil)
+	f.Fuzz(func(t *testing.T, body []byte) { checkAnswer(t, h, "/api", body) })
+}
+
+func checkAnswer(t *testing.T, h http.Handler, path string, body []byte) {
+	t.Helper()
+	w := post(h, path, string(body))
+	switch w.Code {
+	case 200:
+		dec := json.NewDecoder(w.Body)
+		for dec.More() {
+			var answer map[string]any
+			if err := dec.Decode(&answer); err != nil {
+				t.Fatalf("%s %q: answer is no JSON object: %v", path, body, err)
+			}
+		}
+	case 400, 413:
+	default:
+		t.Fatalf("%s %q: status %d", path, body, w.Code)
+	}
+}
+
+// FuzzDecodePublish compares the fast decoder with encoding/json: what it
+// accepts, encoding/json decodes to the same.
+func FuzzDecodePublish(f *testing.F) {
+	for _, body := range []string{
+		`{"channel":"a","data":{"a":[1,"}",{"b":"\""}]},"skip_history":true}`, `{"data":null,"channel":"a"}`, `{"channel":"a","data":1 }`,
+		`{"b64data":"aGk=","idempotency_key":"i","delta":false}`, `{}`, ` { } `, `{"channel":"a",}`, `{"data":"\ud800"}`,
+		`{"data":{"a":1}}}`, `{"data":-}`, `{"data":1,2}`, `{"channel":"a","channel":"b"}`, "{\"data\":1\x0b}", `{"data":[}]}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		original := bytes.Clone(body)
+		var fast, slow api.PublishRequest
+		if !decodePublish(body, &fast) {
+			return
+		}
+		if err := json.Unmarshal(original, &slow); err != nil {
+			t.Fatalf("%q: accepted, but %v", original, err)
+		}
+		clear(body) // the request must not refer to it
+		if !reflect.DeepEqual(fast, slow) {
+			t.Fatalf("%q: %+v, want %+v", original, fast, slow)
+		}
+	})
+}
+
+// The usual form must in fact take the fast way.
+func TestDecodePublishIsUsed(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"channel":"news:1","data":{"a":[1,2,{"b":"}"}]}}`: true,
+		`{"channel":"a","data":null,"skip_history":true}`:   true,
+		` {"b64data" : "aGk=" , "delta" : false } `:         true,
+		`{"channel":"a","idempotency_key":"k","data":"é"}`:  true,
+		`{"channel":"a","data":1,"tags":{}}`:                false,
+		`{"channel":"é"}`:                                   false,
+		`{"Channel":"a"}`:                                   false,
+		`{"channel":"a"}x`:                                  false,
+	} {
+		if got := decodePublish([]byte(body), new(api.PublishRequest)); got != want {
+			t.Errorf("%s: fast %v, want %v", body, got, want)
+		}
+	}
+}

@@ -1,0 +1,5 @@
+//go:build race
+
+package apihttp
+
+const raceEnabled = true

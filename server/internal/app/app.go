@@ -1,0 +1,232 @@
+// Package app is where the rooms of the server meet: it says what is switched
+// on, and knows how nothing works.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/websocket"
+	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/client"
+	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/httpx"
+
+	"github.com/gobwas/glob"
+)
+
+// Options go to the server beside its configuration.
+type Options struct {
+	// Dev serves the playground and says so.
+	Dev bool
+	// Version of the program.
+	Version string
+	// Warnings of loading the configuration, to be logged.
+	Warnings []config.Warning
+	// Reload loads the configuration again; nil if it cannot be.
+	Reload func() (*config.Config, []config.Warning, error)
+	// Hangup asks for a reload.
+	Hangup <-chan os.Signal
+	// Stderr receives the log where no file does.
+	Stderr *os.File
+}
+
+// App is a server that is put together.
+type App struct {
+	config    *config.Config
+	options   Options
+	log       *slog.Logger
+	closeLog  func() error
+	node      *centrifuge.Node
+	policy    *client.Policy
+	api       *api.API
+	metrics   *metrics
+	origins   *httpx.Origins
+	websocket *websocket.Handler // nil when disabled
+}
+
+// New puts a server together and starts its node.
+func New(cfg *config.Config, o Options) (*App, error) {
+	a := &App{config: cfg, options: o}
+	var err error
+	if a.log, a.closeLog, err = newLogger(cfg.Log, o.Stderr); err != nil {
+		return nil, err
+	}
+	for _, w := range o.Warnings {
+		a.log.Warn("configuration", "warning", w.String())
+	}
+	if err := a.newNode(); err != nil {
+		return nil, err
+	}
+	a.policy, err = client.New(sections(cfg), client.Options{Node: a.node, User: httpx.UserFrom, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	a.node.Handle(a.policy.Handlers())
+	a.metrics = newMetrics(a.node, o.Version)
+	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
+	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
+		return nil, fmt.Errorf("client.allowed_origins: %w", err)
+	}
+	if a.origins.Any() {
+		a.log.Warn("client.allowed_origins admits every origin")
+	}
+	if err := a.node.Run(); err != nil {
+		return nil, fmt.Errorf("starting the node: %w", err)
+	}
+	a.newWebSocket()
+	return a, nil
+}
+
+func sections(cfg *config.Config) client.Sections {
+	return client.Sections{Client: cfg.Client, Channel: cfg.Channel, RPC: cfg.RPC}
+}
+
+func (a *App) newNode() error {
+	c, server := a.config.Client, a.config.HTTPServer
+	name := a.config.Node.Name
+	if name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		name = host + "_" + strconv.Itoa(server.Port)
+	}
+	node, err := centrifuge.New(centrifuge.Config{
+		Name: name, Version: a.options.Version + " OSS",
+		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
+		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,
+		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubCloseDelay: c.ExpiredSubCloseDelay,
+		PresenceInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
+		WriteTimeout: a.config.WebSocket.WriteTimeout, HistoryMetaTTL: a.config.Channel.HistoryMetaTTL,
+		ChannelLimit: orNone(c.ChannelLimit), ChannelMaxLength: a.config.Channel.MaxLength, QueueSize: c.QueueMaxSize,
+		UserConnectionLimit: c.UserConnectionLimit, HistoryMaxPublications: orNone(c.HistoryMaxPublicationLimit),
+		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), IncludeServerTime: c.ConnectIncludeServerTime,
+		Concurrency: c.Concurrency, MatchChannel: matchChannel,
+	})
+	if err != nil {
+		return fmt.Errorf("making the node: %w", err)
+	}
+	a.node = node
+	return nil
+}
+
+// orNone: in a configuration that has defaults a zero can only have been forced
+// (server-interface 6.1) and means none, which the library writes as negative.
+func orNone[T ~int | ~int64](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
+}
+
+func matchChannel(pattern string) (func(string) bool, error) {
+	g, err := glob.Compile(pattern)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the library says what it was doing
+	}
+	return g.Match, nil
+}
+
+func (a *App) newWebSocket() {
+	c := a.config.WebSocket
+	if c.Disabled {
+		return
+	}
+	a.websocket = websocket.NewHandler(a.node, websocket.Config{
+		CheckOrigin: a.origins.Allowed, MessageSizeLimit: c.MessageSizeLimit,
+		DecompressedSizeLimit: c.DecompressedMessageSizeLimit, Compression: c.Compression,
+		CompressionMinSize: c.CompressionMinSize, CompressionLevel: c.CompressionLevel, WriteTimeout: c.WriteTimeout,
+		OnError: func(err error) { a.log.Error("websocket", "error", err) },
+	})
+}
+
+// Run serves until ctx ends, then says goodbye to the clients. It returns nil
+// after an orderly shutdown within shutdown.timeout.
+func (a *App) Run(ctx context.Context) error {
+	defer func() { _ = a.closeLog() }()
+	servers, err := a.listen(ctx)
+	if err != nil {
+		return errors.Join(err, a.shutdown(nil))
+	}
+	removePID, err := writePID(a.config.PIDFile)
+	if err != nil {
+		return errors.Join(err, a.shutdown(servers))
+	}
+	defer removePID()
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		a.log.Info("serving", "address", s.listener.Addr().String(), "endpoints", s.endpoints)
+		go func() { failed <- s.serve() }()
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	go a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval)
+	for {
+		select {
+		case <-ctx.Done():
+			a.log.Info("shutting down", "clients", a.node.NumClients())
+			return a.shutdown(servers)
+		case err := <-failed:
+			return errors.Join(err, a.shutdown(servers))
+		case <-a.options.Hangup:
+			a.reload()
+		}
+	}
+}
+
+// shutdown takes no new connections, tells those there are to reconnect
+// elsewhere, and waits for all of it no longer than configured.
+func (a *App) shutdown(servers []*server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.config.Shutdown.Timeout)
+	defer cancel()
+	done := make(chan error, len(servers)+1)
+	go func() { done <- a.node.Shutdown(ctx) }()
+	for _, s := range servers {
+		go func() { done <- s.http.Shutdown(ctx) }()
+	}
+	var err error
+	for range len(servers) + 1 {
+		err = errors.Join(err, <-done)
+	}
+	if a.websocket != nil {
+		a.websocket.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("shutdown took longer than %v: %w", a.config.Shutdown.Timeout, err)
+	}
+	a.log.Info("stopped")
+	return nil
+}
+
+// reload takes over what may change while the server runs, all or nothing
+// (server-interface 6.8).
+func (a *App) reload() {
+	if a.options.Reload == nil {
+		return
+	}
+	cfg, warnings, err := a.options.Reload()
+	if err == nil {
+		err = a.policy.Reload(sections(cfg))
+	}
+	if err != nil {
+		a.log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		return
+	}
+	for _, w := range warnings {
+		a.log.Warn("configuration", "warning", w.String())
+	}
+	a.log.Info("configuration reloaded")
+}
+
+// Address is where an http.Handler of the external listener is reached; for tests.
+func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
+
+var _ http.Handler = (*websocket.Handler)(nil)

@@ -1,0 +1,253 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"strings"
+	"time"
+
+	"centrifugo/server/internal/apihttp"
+	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/playground"
+)
+
+// Timeouts of the HTTP servers (server-interface 6.6). Connections that have
+// become WebSockets are no longer subject to them.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+)
+
+// server is one HTTP listener with its endpoints.
+type server struct {
+	listener  net.Listener
+	http      *http.Server
+	endpoints []string
+}
+
+func (s *server) serve() error {
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving %s: %w", s.listener.Addr(), err)
+	}
+	return nil
+}
+
+// routes is a mux that knows what is in it.
+type routes struct {
+	mux      *http.ServeMux
+	patterns []string
+}
+
+func newRoutes() *routes { return &routes{mux: http.NewServeMux()} }
+
+func (r *routes) handle(pattern string, h http.Handler) {
+	r.mux.Handle(pattern, h)
+	r.patterns = append(r.patterns, pattern)
+}
+
+// path is a configured prefix as a pattern: without trailing slashes.
+func path(prefix string) string {
+	if p := strings.TrimRight(prefix, "/"); p != "" {
+		return p
+	}
+	return "/"
+}
+
+// listen opens the listeners that have endpoints. Nothing is served yet.
+func (a *App) listen(ctx context.Context) ([]*server, error) {
+	c := a.config.HTTPServer
+	external := address(c.Address, c.Port)
+	internal := external
+	if c.InternalAddress != "" || c.InternalPort != 0 {
+		internal = address(firstOf(c.InternalAddress, c.Address), firstOf(c.InternalPort, c.Port))
+	}
+	outer, inner := newRoutes(), newRoutes()
+	if internal == external {
+		inner = outer
+	}
+	a.mountClients(outer)
+	a.mountAPI(outer, inner)
+	a.mountOperations(inner)
+
+	externalTLS, internalTLS := c.TLS, c.TLS
+	if c.TLSExternal {
+		internalTLS = config.TLS{}
+	}
+	if c.InternalTLS.Enabled {
+		internalTLS = c.InternalTLS
+	}
+	servers := make([]*server, 0, 2)
+	for _, l := range []struct {
+		address string
+		routes  *routes
+		tls     config.TLS
+	}{{external, outer, externalTLS}, {internal, inner, internalTLS}} {
+		if len(l.routes.patterns) == 0 || len(servers) == 1 && l.routes == outer {
+			continue
+		}
+		s, err := a.open(ctx, l.address, l.routes, l.tls)
+		if err != nil {
+			for _, opened := range servers {
+				_ = opened.listener.Close()
+			}
+			return nil, err
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+func firstOf[T comparable](a, b T) T {
+	var zero T
+	if a != zero {
+		return a
+	}
+	return b
+}
+
+func (a *App) open(ctx context.Context, address string, r *routes, t config.TLS) (*server, error) {
+	tlsConfig, err := serverTLS(t)
+	if err != nil {
+		return nil, err
+	}
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("opening listener: %w", err)
+	}
+	if tlsConfig != nil {
+		listener = tls.NewListener(listener, tlsConfig)
+	}
+	return &server{listener: listener, endpoints: r.patterns, http: &http.Server{
+		Handler:           httpx.Recover(a.log)(r.mux),
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+// mountClients mounts what clients connect to.
+func (a *App) mountClients(r *routes) {
+	c := a.config.Client
+	admit := func(h http.Handler) http.Handler {
+		refused := a.metrics.connectionLimit.Inc
+		h = httpx.ConnectionRateLimit(c.ConnectionRateLimit, refused)(h)
+		h = httpx.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused)(h)
+		return httpx.UserHeader(c.UserIDHTTPHeader)(h)
+	}
+	if a.websocket != nil {
+		r.handle(path(a.config.WebSocket.HandlerPrefix), admit(a.websocket))
+	}
+	if a.config.Init.Enabled {
+		r.handle(path(a.config.Init.HandlerPrefix), a.origins.CORS(http.HandlerFunc(warmUp)))
+	}
+	if a.options.Dev {
+		r.handle("/", playground.Handler())
+	}
+}
+
+// warmUp lets a browser open its connection ahead of time.
+func warmUp(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	emptyObject(w, r)
+}
+
+func emptyObject(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte("{}"))
+}
+
+func (a *App) mountAPI(outer, inner *routes) {
+	c := a.config.HTTPAPI
+	if c.Disabled {
+		return
+	}
+	r := inner
+	if c.External {
+		r = outer
+	}
+	h := apihttp.New(apihttp.Options{API: a.api, Config: c, ShuttingDown: a.node.ShuttingDown, Log: a.log})
+	for _, pattern := range h.Patterns() {
+		r.handle(pattern, h)
+	}
+}
+
+// mountOperations mounts what operators and their machines look at.
+func (a *App) mountOperations(r *routes) {
+	if a.config.Health.Enabled {
+		r.handle(path(a.config.Health.HandlerPrefix), http.HandlerFunc(emptyObject))
+	}
+	if a.config.Prometheus.Enabled {
+		r.handle(path(a.config.Prometheus.HandlerPrefix), a.metrics.handler())
+	}
+	if a.config.Debug.Enabled {
+		prefix := path(a.config.Debug.HandlerPrefix)
+		r.handle(prefix+"/cmdline", http.HandlerFunc(pprof.Cmdline))
+		r.handle(prefix+"/profile", unhurried(pprof.Profile))
+		r.handle(prefix+"/symbol", http.HandlerFunc(pprof.Symbol))
+		r.handle(prefix+"/trace", unhurried(pprof.Trace))
+		r.handle(prefix+"/", http.StripPrefix(prefix, http.HandlerFunc(profileIndex)))
+	}
+}
+
+// profileIndex serves the index and the named profiles below whatever prefix.
+func profileIndex(w http.ResponseWriter, r *http.Request) {
+	if name := strings.TrimPrefix(r.URL.Path, "/"); name != "" {
+		pprof.Handler(name).ServeHTTP(w, r)
+		return
+	}
+	pprof.Index(w, r)
+}
+
+// unhurried lifts the server's write timeout: a profile takes as long as it is asked to.
+func unhurried(h http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		h(w, r)
+	})
+}
+
+// serverTLS returns nil when TLS is off.
+func serverTLS(c config.TLS) (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil //nolint:nilnil // no TLS is not an error
+	}
+	cert, err := c.CertPEM.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert_pem: %w", err)
+	}
+	key, err := c.KeyPEM.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("tls.key_pem: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	t := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	if c.ClientCAPEM != "" {
+		ca, err := c.ClientCAPEM.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("tls.client_ca_pem: %w", err)
+		}
+		t.ClientCAs = x509.NewCertPool()
+		if !t.ClientCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("tls.client_ca_pem: no certificate in it")
+		}
+		t.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return t, nil
+}

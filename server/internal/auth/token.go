@@ -1,0 +1,179 @@
+package auth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// ConnectToken is what a valid connection token says (server-interface 3.4).
+type ConnectToken struct {
+	User     string // empty: anonymous
+	ExpireAt int64  // Unix seconds when the connection expires; 0: never. May be in the past (error 110)
+	Info     []byte // JSON or bytes; nil: none
+	Meta     []byte // JSON object; nil: none
+	// Subs are the server-side subscriptions, from claim subs or, without it, claim channels.
+	Subs map[string]SubscribeOptions
+}
+
+// SubscribeToken is what a valid subscription token says (server-interface 3.5).
+type SubscribeToken struct {
+	User     string
+	Channel  string // never empty
+	Client   string // empty: any
+	ExpireAt int64  // Unix seconds when the subscription expires; 0: never
+	SubscribeOptions
+}
+
+// Matches tells whether the token was made for this user, channel and client. If
+// not, the client is disconnected with 3500.
+func (t SubscribeToken) Matches(user, channel, client string) bool {
+	return t.User == user && t.Channel == channel && (t.Client == "" || t.Client == client)
+}
+
+// SubscribeOptions come with a subscription.
+type SubscribeOptions struct {
+	Info     []byte // channel info; nil: none
+	Data     []byte // sent to the client in the subscribe result; nil: none
+	Override Override
+}
+
+// Override replaces options of the namespace; nil keeps the option.
+type Override struct {
+	Presence           *bool
+	JoinLeave          *bool
+	ForcePushJoinLeave *bool
+	ForcePositioning   *bool
+	ForceRecovery      *bool
+}
+
+// boolValue is the form in which an override is written: {"value": true}.
+type boolValue struct {
+	Value bool `json:"value"`
+}
+
+func (b *boolValue) pointer() *bool {
+	if b == nil {
+		return nil
+	}
+	return &b.Value
+}
+
+// rawOptions is the JSON form of SubscribeOptions.
+type rawOptions struct {
+	Info     json.RawMessage `json:"info"`
+	B64Info  string          `json:"b64info"`
+	Data     json.RawMessage `json:"data"`
+	B64Data  string          `json:"b64data"`
+	Override *struct {
+		Presence           *boolValue `json:"presence"`
+		JoinLeave          *boolValue `json:"join_leave"`
+		ForcePushJoinLeave *boolValue `json:"force_push_join_leave"`
+		ForcePositioning   *boolValue `json:"force_positioning"`
+		ForceRecovery      *boolValue `json:"force_recovery"`
+	} `json:"override"`
+}
+
+func (r *rawOptions) options() (SubscribeOptions, error) {
+	var o SubscribeOptions
+	var err error
+	if o.Info, err = eitherForm(r.Info, r.B64Info); err != nil {
+		return o, fmt.Errorf("b64info: %w", err)
+	}
+	if o.Data, err = eitherForm(r.Data, r.B64Data); err != nil {
+		return o, fmt.Errorf("b64data: %w", err)
+	}
+	if over := r.Override; over != nil {
+		o.Override = Override{
+			Presence:           over.Presence.pointer(),
+			JoinLeave:          over.JoinLeave.pointer(),
+			ForcePushJoinLeave: over.ForcePushJoinLeave.pointer(),
+			ForcePositioning:   over.ForcePositioning.pointer(),
+			ForceRecovery:      over.ForceRecovery.pointer(),
+		}
+	}
+	return o, nil
+}
+
+var errNotBase64 = errors.New("not base64")
+
+// eitherForm returns the base64 form if there is one, else the JSON form.
+func eitherForm(raw json.RawMessage, b64 string) ([]byte, error) {
+	if b64 != "" {
+		decoded, err := base64.StdEncoding.DecodeString(b64)
+		if err != nil {
+			return nil, errNotBase64
+		}
+		return decoded, nil
+	}
+	if len(raw) == 0 || string(raw) == "null" {
+		return nil, nil
+	}
+	return raw, nil
+}
+
+// expiry applies claim expire_at, which replaces the expiry by exp; zero and less mean never.
+func (c *claims) expiry() int64 {
+	at := c.exp
+	if c.expireAt != nil {
+		at = c.expireAt
+	}
+	if at == nil {
+		return 0
+	}
+	return max(0, *at)
+}
+
+func (c *claims) connectToken() (ConnectToken, error) {
+	t := ConnectToken{ExpireAt: c.expiry()}
+	var channels []string
+	var subs map[string]*rawOptions
+	var meta map[string]json.RawMessage
+	if err := errors.Join(c.get("channels", &channels), c.get("subs", &subs), c.get("meta", &meta)); err != nil {
+		return t, invalid(err)
+	}
+	if meta != nil {
+		t.Meta = c.json("meta")
+	}
+	for _, channel := range channels {
+		if subs == nil {
+			t.addSub(channel, SubscribeOptions{})
+		}
+	}
+	for channel, raw := range subs {
+		var o SubscribeOptions
+		if raw != nil {
+			var err error
+			if o, err = raw.options(); err != nil {
+				return t, invalid(err) // unlike a top-level b64info, server-interface 3.2
+			}
+		}
+		t.addSub(channel, o)
+	}
+	var err error
+	if t.Info, err = eitherForm(c.info, c.b64info); err != nil {
+		return t, ErrBase64
+	}
+	return t, nil
+}
+
+func (t *ConnectToken) addSub(channel string, o SubscribeOptions) {
+	if t.Subs == nil {
+		t.Subs = map[string]SubscribeOptions{}
+	}
+	t.Subs[channel] = o
+}
+
+func (c *claims) subscribeToken() (SubscribeToken, error) {
+	t := SubscribeToken{Channel: c.channel, ExpireAt: c.expiry()}
+	raw := rawOptions{Info: c.info, B64Info: c.b64info, Data: c.json("data")}
+	if err := errors.Join(c.get("client", &t.Client), c.get("b64data", &raw.B64Data), c.get("override", &raw.Override)); err != nil {
+		return t, invalid(err)
+	}
+	var err error
+	if t.SubscribeOptions, err = raw.options(); err != nil {
+		return t, invalid(err)
+	}
+	return t, nil
+}

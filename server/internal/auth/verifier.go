@@ -1,0 +1,192 @@
+package auth
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"centrifugo/server/internal/config"
+)
+
+// The ways in which a token is refused. What the client gets differs by command (server-interface 3.6).
+var (
+	// ErrInvalidToken means that the token is not one of ours: its form, a claim, the
+	// signature, the audience or the issuer.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrTokenExpired means that exp has passed, or that nbf has not come.
+	ErrTokenExpired = errors.New("token expired")
+	// ErrBase64 means that claim b64info of a connection token is not base64; the client gets error 100.
+	ErrBase64 = errors.New("claim b64info is not base64")
+)
+
+// maxToken bounds a token, in bytes; a longer one is invalid.
+const maxToken = 1 << 20
+
+// Options change how a Verifier works.
+type Options struct {
+	// SkipSignature is client.insecure_skip_token_signature_verify: signatures are
+	// not looked at, everything else is.
+	SkipSignature bool
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Verifier verifies tokens. Immutable, so safe for any number of goroutines. Construct with NewVerifier.
+type Verifier struct {
+	keys          keys
+	audience      string
+	issuer        string
+	audienceRegex *regexp.Regexp // nil: no rule
+	issuerRegex   *regexp.Regexp // nil: no rule
+	userIDClaim   string
+	skipSignature bool
+	now           func() time.Time
+	parser        *jwt.Parser
+}
+
+// NewVerifier compiles the settings. The error names the key that can not be used,
+// never its value. With jwks_public_endpoint the configured keys are ignored
+// (server-interface 3.3); as this version can not fetch key sets, every token is invalid then.
+func NewVerifier(c config.Token, o Options) (*Verifier, error) {
+	v := &Verifier{
+		audience:      c.Audience,
+		issuer:        c.Issuer,
+		userIDClaim:   c.UserIDClaim,
+		skipSignature: o.SkipSignature,
+		now:           o.Now,
+		parser:        jwt.NewParser(jwt.WithoutClaimsValidation()),
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+	var err error
+	if c.JWKSPublicEndpoint == "" {
+		if v.keys, err = newKeys(c); err != nil {
+			return nil, err
+		}
+	}
+	if v.audienceRegex, err = compile(c.AudienceRegex); err != nil {
+		return nil, fmt.Errorf("audience_regex: %w", err)
+	}
+	if v.issuerRegex, err = compile(c.IssuerRegex); err != nil {
+		return nil, fmt.Errorf("issuer_regex: %w", err)
+	}
+	return v, nil
+}
+
+func compile(pattern string) (*regexp.Regexp, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	return regexp.Compile(pattern)
+}
+
+// VerifyConnect verifies a connection token. The error is, or wraps,
+// ErrInvalidToken, ErrTokenExpired or ErrBase64.
+func (v *Verifier) VerifyConnect(token string) (ConnectToken, error) {
+	c, user, err := v.verify(token)
+	if err != nil {
+		return ConnectToken{}, err
+	}
+	if c.channel != "" {
+		return ConnectToken{}, invalid(errors.New("a subscription token cannot connect")) // trap 16
+	}
+	t, err := c.connectToken()
+	if err != nil && !errors.Is(err, ErrBase64) {
+		return ConnectToken{}, err
+	}
+	if timeErr := v.checkTime(c); timeErr != nil {
+		return ConnectToken{}, timeErr
+	}
+	if err != nil {
+		return ConnectToken{}, err
+	}
+	t.User = user
+	return t, nil
+}
+
+// VerifySubscribe verifies a subscription token. The error is, or wraps,
+// ErrInvalidToken or ErrTokenExpired. Whether the token was made for this client
+// and channel is told by SubscribeToken.Matches.
+func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
+	c, user, err := v.verify(token)
+	if err != nil {
+		return SubscribeToken{}, err
+	}
+	t, err := c.subscribeToken()
+	if err != nil {
+		return SubscribeToken{}, err
+	}
+	if err := v.checkTime(c); err != nil {
+		return SubscribeToken{}, err
+	}
+	if t.Channel == "" {
+		return SubscribeToken{}, invalid(errors.New("claim channel is missing"))
+	}
+	t.User = user
+	return t, nil
+}
+
+// verify does steps 1 to 5 of server-interface 3.2, which both kinds of tokens
+// share, in that order.
+func (v *Verifier) verify(token string) (*claims, string, error) {
+	if len(token) > maxToken {
+		return nil, "", invalid(errors.New("too long"))
+	}
+	var body payload
+	parsed, parts, err := v.parser.ParseUnverified(token, &body)
+	if err != nil {
+		return nil, "", invalid(errors.New("malformed")) // the cause may quote the token
+	}
+	if _, critical := parsed.Header["crit"]; critical {
+		return nil, "", invalid(errors.New("critical header parameters are not supported")) // RFC 7515, 4.1.11
+	}
+	c, err := parseClaims(body.raw)
+	if err != nil {
+		return nil, "", invalid(err)
+	}
+	if v.issuerRegex != nil && !v.issuerRegex.MatchString(c.iss) {
+		return nil, "", invalid(errors.New("issuer does not match"))
+	}
+	if v.audienceRegex != nil && !slices.ContainsFunc(c.aud, v.audienceRegex.MatchString) {
+		return nil, "", invalid(errors.New("audience does not match"))
+	}
+	if !v.skipSignature {
+		if err := v.keys.verify(parsed.Method, parts[0]+"."+parts[1], parsed.Signature, v.now()); err != nil {
+			return nil, "", invalid(fmt.Errorf("signature: %w", err))
+		}
+	}
+	if v.audience != "" && !slices.ContainsFunc(c.aud, func(a string) bool { return equal(a, v.audience) }) {
+		return nil, "", invalid(errors.New("audience does not match"))
+	}
+	if v.issuer != "" && !equal(c.iss, v.issuer) {
+		return nil, "", invalid(errors.New("issuer does not match"))
+	}
+	user, err := c.user(v.userIDClaim)
+	if err != nil {
+		return nil, "", invalid(err)
+	}
+	return c, user, nil
+}
+
+// checkTime compares exp and nbf with the clock, without leeway (server-interface 3.2, step 7).
+func (v *Verifier) checkTime(c *claims) error {
+	now := v.now()
+	// Compared as integers: time.Unix would wrap around for the largest values.
+	if c.exp != nil && now.Unix() >= *c.exp {
+		return ErrTokenExpired
+	}
+	if c.nbf != nil && (now.Unix() < *c.nbf || now.Unix() == *c.nbf && now.Nanosecond() == 0) {
+		return fmt.Errorf("%w: not valid yet", ErrTokenExpired)
+	}
+	return nil
+}
+
+func equal(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
+
+func invalid(cause error) error { return fmt.Errorf("%w: %w", ErrInvalidToken, cause) }

@@ -1,0 +1,32 @@
+package channels
+
+import (
+	"bytes"
+	"encoding/json"
+)
+
+// Format is the rule for the data of publications (server-interface 4.5).
+type Format string
+
+// The formats of data.
+const (
+	FormatNonEmpty   Format = ""            // any bytes, but not none
+	FormatJSON       Format = "json"        // valid JSON
+	FormatJSONObject Format = "json_object" // a valid JSON object
+	FormatBinary     Format = "binary"      // anything, also nothing
+)
+
+// Valid tells whether data obeys the format; if not, the answer is error 107. It
+// applies to publications of clients before any proxy, of the server API and of
+// consumers, but not to data that a publish proxy has replaced.
+func (f Format) Valid(data []byte) bool {
+	switch f {
+	case FormatBinary:
+		return true
+	case FormatJSON:
+		return json.Valid(data)
+	case FormatJSONObject:
+		return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) && json.Valid(data)
+	}
+	return len(data) > 0
+}

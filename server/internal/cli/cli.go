@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"centrifugo/server/internal/config"
+)
+
+// Env is the world of a command.
+type Env struct {
+	// Context ends a command that runs until it is told to stop; nil means context.Background.
+	Context context.Context
+	// Args are the arguments without the name of the program.
+	Args []string
+	// Stdout and Stderr receive output.
+	Stdout, Stderr io.Writer
+	// Environ are the variables of the process, as os.Environ returns them.
+	Environ []string
+	// Version of the program, without a leading v.
+	Version string
+	// Run runs the server until the context ends, and returns nil after an orderly shutdown.
+	Run func(ctx context.Context, cfg *config.Config, o RunOptions) error
+}
+
+// RunOptions go to the server beside its configuration.
+type RunOptions struct {
+	// Dev says that development mode is on.
+	Dev bool
+	// Version of the program.
+	Version string
+	// Warnings of loading the configuration. The server logs them when its log is open.
+	Warnings []config.Warning
+	// Reload loads the configuration again from the same sources and validates it whole.
+	Reload func() (*config.Config, []config.Warning, error)
+	// Hangup receives SIGHUP, on which the server reloads.
+	Hangup <-chan os.Signal
+}
+
+// Main runs one command and returns the exit code of the process.
+func Main(env Env) int {
+	if env.Context == nil {
+		env.Context = context.Background()
+	}
+	root := env.rootCommand()
+	root.AddCommand(
+		env.versionCommand(),
+		env.checkConfigCommand(),
+		env.genConfigCommand(),
+		env.defaultConfigCommand(),
+		env.defaultEnvCommand(),
+		env.configDocCommand(),
+		env.genTokenCommand(),
+		env.genSubTokenCommand(),
+		env.checkTokenCommand(),
+		env.checkSubTokenCommand(),
+		env.serveCommand(),
+	)
+	root.SetArgs(append([]string{}, env.Args...)) // nil would make cobra take os.Args
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	if err := root.ExecuteContext(env.Context); err != nil {
+		_, _ = fmt.Fprintf(env.Stderr, "error: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (env Env) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return env.printf("Centrifugo v%s (Go version: %s)\n", env.Version, runtime.Version())
+		},
+	}
+}
+
+// printf writes to standard output; an error there is an error of the command.
+func (env Env) printf(format string, args ...any) error {
+	if _, err := fmt.Fprintf(env.Stdout, format, args...); err != nil {
+		return fmt.Errorf("writing output: %w", err)
+	}
+	return nil
+}
+
+// dotEnv is the file with variables that is read from the working directory (server-interface 6.1).
+const dotEnv = ".env"
+
+// configFlag adds flag -c to a command.
+func configFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().StringP("config", "c", "config.json", "path to the configuration file (.json, .yaml, .toml)")
+}
+
+// load loads the configuration for a command with flag -c.
+func (env Env) load(cmd *cobra.Command, file string) (*config.Config, []config.Warning, error) {
+	return config.Load(config.Options{
+		File:         file,
+		FileExplicit: cmd.Flags().Changed("config"),
+		DotEnv:       dotEnv,
+		Environ:      env.Environ,
+	})
+}

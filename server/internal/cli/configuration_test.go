@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"encoding/base64"
+	"os"
+	"strings"
+	"testing"
+
+	"centrifugo/server/internal/config"
+)
+
+func TestCheckConfig(t *testing.T) {
+	valid := `{"client": {"allowed_origins": []}, "engine": {"type": "redis"}}`
+	tests := []struct {
+		name    string
+		file    string
+		environ []string
+		args    []string
+		code    int
+		stderr  string // a part of it; empty means silence
+	}{
+		{"valid, engine type not judged", valid, nil, nil, 0, ""},
+		{"strict", valid, nil, []string{"-s"}, 0, ""},
+		{"unknown key", `{"x1": 1}`, nil, nil, 1, "error: x1: unknown key\n"},
+		{"unknown key, strict", `{"x1": 1}`, nil, []string{"--strict"}, 1, "error: x1: unknown key\n"},
+		{"invalid value", `{"client": {"ping_interval": "1s"}}`, nil, nil, 1, "error: client.ping_interval: must be greater than client.pong_timeout\n"},
+		{"malformed", `{`, nil, nil, 1, "error: configuration file config.json: JSON at byte"},
+		{"unknown variable", valid, []string{"CENTRIFUGO_NOPE=1"}, nil, 0, "warning: CENTRIFUGO_NOPE: unknown environment variable"},
+		{"unknown variable, strict", valid, []string{"CENTRIFUGO_NOPE=1"}, []string{"-s"}, 1, "error: CENTRIFUGO_NOPE: unknown environment variable"},
+		{"missing file", "", nil, []string{"-c", "none.json"}, 0, "warning: none.json: configuration file not found"},
+		{"missing file, strict", "", nil, []string{"-c", "none.json", "-s"}, 1, "error: none.json: configuration file not found"},
+		{"key of another kind", `{"client": {"subscription_token": {"enabled": true, "rsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, nil, nil, 1,
+			"error: client.subscription_token.rsa_public_key: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			inDir(t, map[string]string{"config.json": tt.file})
+			r := command(tt.environ, append([]string{"checkconfig"}, tt.args...)...)
+			if r.code != tt.code || r.stdout != "" || !strings.HasPrefix(r.stderr, tt.stderr) || (tt.stderr == "") != (r.stderr == "") {
+				t.Errorf("%+v", r)
+			}
+		})
+	}
+}
+
+func TestGenConfig(t *testing.T) {
+	for _, name := range []string{"config.json", "config.yaml", "config.toml"} {
+		t.Run(name, func(t *testing.T) {
+			inDir(t, nil)
+			command(nil, "genconfig", "-c", name).expect(t, 0, "", "")
+			info, err := os.Stat(name)
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Fatalf("%v %v", info, err)
+			}
+			cfg, err := config.LoadFileBare(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for secret, size := range map[string]int{cfg.Client.Token.HMACSecretKey: 64, cfg.Admin.Password: 16, cfg.Admin.Secret: 64, cfg.HTTPAPI.Key: 64} {
+				if raw, err := base64.RawURLEncoding.DecodeString(secret); err != nil || len(raw) != size {
+					t.Errorf("secret of %d bytes, want %d: %v", len(raw), size, err)
+				}
+			}
+			if r := command(nil, "checkconfig", "-s", "-c", name); r.code != 0 || r.stdout != "" {
+				t.Errorf("the file is not valid: %+v", r)
+			}
+			before, _ := os.ReadFile(name)
+			command(nil, "genconfig", "-c", name).expect(t, 1, "", "error: file "+name+" exists, it is not overwritten\n")
+			if after, _ := os.ReadFile(name); string(before) != string(after) {
+				t.Error("overwritten")
+			}
+		})
+	}
+	inDir(t, nil)
+	command(nil, "genconfig").expect(t, 0, "", "")
+	if _, err := os.Stat("config.json"); err != nil {
+		t.Error(err)
+	}
+	if r := command(nil, "genconfig", "-c", "config.ini"); r.code != 1 || !strings.Contains(r.stderr, "extension") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDefaultConfig(t *testing.T) {
+	for _, name := range []string{"full.json", "full.yaml", "full.toml"} {
+		inDir(t, map[string]string{"base.yaml": "http_server: {port: 9000}\nchannel: {namespaces: [{name: ab, presence: true}]}"})
+		command(nil, "defaultconfig", "-c", name, "-b", "base.yaml").expect(t, 0, "", "")
+		written, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := config.LoadFile(name)
+		if err != nil || cfg.HTTPServer.Port != 9000 || !cfg.Channel.Namespaces[0].Presence || cfg.Client.ChannelLimit != 128 {
+			t.Errorf("%s: %v", name, err)
+		}
+		dry := command(nil, "defaultconfig", "-c", name, "-b", "base.yaml", "-d")
+		dry.expect(t, 0, string(written), "")
+		command(nil, "defaultconfig", "-c", name).expect(t, 1, "", "error: file "+name+" exists, it is not overwritten\n")
+		command(nil, "checkconfig", "-c", name, "-s").expect(t, 0, "", "")
+	}
+	if r := command(nil, "defaultconfig", "-d", "-b", "none.json"); r.code != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestDefaultEnv(t *testing.T) {
+	inDir(t, map[string]string{"base.json": `{"http_server": {"port": 9000, "address": ""}, "client": {"allowed_origins": ["a", "b"]}}`})
+	r := command(nil, "defaultenv")
+	if r.code != 0 || !strings.Contains(r.stdout, "CENTRIFUGO_HTTP_SERVER_PORT=\"8000\"\n") || !strings.Contains(r.stdout, "CENTRIFUGO_CHANNEL_PRIVATE_PREFIX=\"$\"\n") {
+		t.Errorf("code %d", r.code)
+	}
+	r = command(nil, "defaultenv", "-b", "base.json")
+	if !strings.Contains(r.stdout, "CENTRIFUGO_HTTP_SERVER_PORT=\"9000\"\n") || !strings.Contains(r.stdout, "CENTRIFUGO_CLIENT_CHANNEL_LIMIT=\"128\"\n") {
+		t.Errorf("code %d", r.code)
+	}
+	command(nil, "defaultenv", "-b", "base.json", "--base-non-zero-only").expect(t, 0,
+		"CENTRIFUGO_HTTP_SERVER_PORT=\"9000\"\nCENTRIFUGO_CLIENT_ALLOWED_ORIGINS=\"a b\"\n", "")
+	command(nil, "defaultenv", "--base-non-zero-only").expect(t, 1, "", "error: --base-non-zero-only needs --base\n")
+}

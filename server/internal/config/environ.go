@@ -1,0 +1,160 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/joho/godotenv"
+)
+
+// maxDotEnv bounds a .env file, in bytes.
+const maxDotEnv = 1 << 20
+
+// varPrefix starts the variables that `${CENTRIFUGO_VAR_NAME}` in string maps refers to.
+const varPrefix = envPrefix + "_VAR_"
+
+var (
+	// Kubernetes injects such variables for a service named centrifugo (server-interface 6.1).
+	injectedName  = regexp.MustCompile(`^CENTRIFUGO(_[A-Z0-9_]+)?_(PORT|SERVICE_)`)
+	injectedValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+	varReference  = regexp.MustCompile(`\$\{(` + varPrefix + `[A-Za-z0-9_]+)\}`)
+)
+
+// readEnviron collects the variables of the process and of the .env file, of
+// which those of the process win.
+func (l *loader) readEnviron(environ []string, dotEnv string) {
+	l.environ = map[string]string{}
+	if dotEnv != "" {
+		raw, err := readBounded(dotEnv, maxDotEnv)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			l.problem(dotEnv, "reading: "+err.Error())
+		default:
+			vars, err := godotenv.Parse(bytes.NewReader(raw))
+			if err != nil {
+				// The parser's error quotes the line, which may hold a secret.
+				l.problem(dotEnv, "not of the form NAME=value")
+			}
+			for k, v := range vars {
+				l.environ[k] = v
+			}
+		}
+	}
+	for _, pair := range environ {
+		if name, value, ok := strings.Cut(pair, "="); ok {
+			l.environ[name] = value
+		}
+	}
+}
+
+// setEnviron sets a section from variables below prefix. Every name that would
+// have been looked at is remembered in l.known.
+func (l *loader) setEnviron(v reflect.Value, path, prefix string) {
+	for _, f := range fieldsOf(v.Type()) {
+		fv, fpath, name := v.FieldByIndex(f.index), join(path, f.key), envName(prefix, f.key)
+		if f.isSection() {
+			l.setEnviron(fv, fpath, name)
+			continue
+		}
+		l.known[name] = fpath
+		text := l.environ[name] // an empty variable counts as unset, server-interface 6.2
+		switch {
+		case f.named:
+			l.setNamedList(fv, fpath, name, text)
+		case text == "":
+		case strings.HasSuffix(name, "_PORT") && injectedValue.MatchString(text):
+			l.warn(Warning{Kind: InjectedEnv, Key: name, Message: "looks injected by Kubernetes and is ignored"})
+		case f.isList():
+			l.setListText(fv, fpath, name, text)
+		default:
+			if err := setText(fv, text); err != nil {
+				l.problem(name, err.Error())
+				continue
+			}
+			l.sources[fpath] = FromEnviron
+		}
+	}
+}
+
+func (l *loader) setListText(v reflect.Value, path, name, text string) {
+	tree, err := parseJSON([]byte(text))
+	if err != nil {
+		l.problem(name, err.Error())
+		return
+	}
+	l.setList(v, path, tree)
+}
+
+// setNamedList handles the two forms of server-interface 6.2: JSON replaces the
+// list, names separated by spaces are added to it; then the variables of each
+// item override what it has.
+func (l *loader) setNamedList(v reflect.Value, path, name, text string) {
+	if text = strings.TrimSpace(text); strings.HasPrefix(text, "[") {
+		l.setListText(v, path, name, text)
+	} else {
+		for _, item := range strings.Fields(text) {
+			l.addNamed(v, item)
+		}
+	}
+	for i := range v.Len() {
+		item := v.Index(i)
+		if itemName(item) == "" {
+			continue // reported by the validation
+		}
+		prefix := envName(name, itemName(item))
+		saved := itemName(item)
+		l.setEnviron(item, itemPath(path, i, saved), prefix)
+		item.FieldByName("Name").SetString(saved) // the name is what finds the variables, it is not one of them
+	}
+}
+
+// addNamed appends an item with defaults, unless one of that name is there.
+func (l *loader) addNamed(v reflect.Value, name string) {
+	for i := range v.Len() {
+		if itemName(v.Index(i)) == name {
+			return
+		}
+	}
+	item := reflect.New(v.Type().Elem()).Elem()
+	setDefaults(item)
+	item.FieldByName("Name").SetString(name)
+	v.Set(reflect.Append(v, item))
+}
+
+// warnUnknownEnviron names variables with the prefix of the server that mean nothing.
+func (l *loader) warnUnknownEnviron() {
+	for _, name := range sortedKeys(l.environ) {
+		_, known := l.known[name]
+		if known || !strings.HasPrefix(name, envPrefix+"_") || strings.HasPrefix(name, varPrefix) ||
+			l.environ[name] == "" || injectedName.MatchString(name) {
+			continue
+		}
+		l.warn(Warning{Kind: UnknownEnv, Key: name, Message: "unknown environment variable" + nearest(name, sortedKeys(l.known))})
+	}
+}
+
+// expandVars replaces `${CENTRIFUGO_VAR_NAME}` in the values of string maps.
+func (l *loader) expandVars() {
+	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
+		if f.typ != stringMapType {
+			return
+		}
+		m := v.Interface().(map[string]string)
+		for key, value := range m {
+			m[key] = varReference.ReplaceAllStringFunc(value, func(ref string) string {
+				name := varReference.FindStringSubmatch(ref)[1]
+				secret, ok := l.environ[name]
+				if !ok {
+					l.problem(path, fmt.Sprintf("environment variable %s, which the value of %q refers to, is not set", name, key))
+				}
+				return secret
+			})
+		}
+	})
+}

@@ -1,0 +1,68 @@
+package config
+
+// HTTPServer is section http_server.
+type HTTPServer struct {
+	// Address the external listener binds to. Empty: all interfaces, or 127.0.0.1 when an insecure mode is on.
+	Address string `key:"address"`
+	// Port of the external listener.
+	Port int `key:"port" default:"8000"`
+	// Address of the internal listener (API, metrics, health, debug). Empty: http_server.address.
+	InternalAddress string `key:"internal_address"`
+	// Port of the internal listener. 0: http_server.port, and then both listeners are one.
+	InternalPort int `key:"internal_port"`
+	// TLS of the listeners.
+	TLS TLS `key:"tls"`
+	// Certificates obtained by the ACME protocol (Let's Encrypt).
+	TLSAutocert TLSAutocert `key:"tls_autocert"`
+	// Use TLS on the external listener only.
+	TLSExternal bool `key:"tls_external"`
+	// TLS of the internal listener; overrides http_server.tls there.
+	InternalTLS TLS `key:"internal_tls"`
+	// HTTP/3 on the external port.
+	HTTP3 HTTP3 `key:"http3"`
+	// HTTP/2 without TLS on the external listener; needs an internal port of its own and no TLS.
+	H2CExternal bool `key:"h2c_external"`
+}
+
+// HTTP3 is section http_server.http3.
+type HTTP3 struct {
+	// Serve HTTP/3; needs TLS.
+	Enabled bool `key:"enabled"`
+}
+
+// TLSAutocert is section http_server.tls_autocert.
+type TLSAutocert struct {
+	// Obtain certificates automatically.
+	Enabled bool `key:"enabled"`
+	// Host names a certificate may be asked for.
+	HostWhitelist []string `key:"host_whitelist"`
+	// Directory where certificates are kept.
+	CacheDir string `key:"cache_dir"`
+	// Contact address given to the certificate authority.
+	Email string `key:"email"`
+	// Host name assumed when a client sends none.
+	ServerName string `key:"server_name"`
+	// Answer HTTP-01 challenges on http_addr.
+	HTTP bool `key:"http"`
+	// Address of the HTTP-01 challenge listener.
+	HTTPAddr string `key:"http_addr" default:":80"`
+}
+
+// TLS describes one end of TLS connections, serving or dialling.
+// The minimum version is TLS 1.2.
+type TLS struct {
+	// Use TLS.
+	Enabled bool `key:"enabled"`
+	// Certificate chain.
+	CertPEM PEM `key:"cert_pem"`
+	// Private key of the certificate; both or none must be given.
+	KeyPEM PEM `key:"key_pem"`
+	// Authority that the certificate of a remote server is verified with.
+	ServerCAPEM PEM `key:"server_ca_pem"`
+	// Authority that client certificates are verified with; when set, a client must present one.
+	ClientCAPEM PEM `key:"client_ca_pem"`
+	// Do not verify the certificate of the remote server.
+	InsecureSkipVerify bool `key:"insecure_skip_verify"`
+	// Name expected in the certificate of the remote server.
+	ServerName string `key:"server_name"`
+}

@@ -1,0 +1,62 @@
+package config
+
+import (
+	"strings"
+	"time"
+)
+
+// loopback is where a server with an insecure mode listens unless told otherwise.
+const loopback = "127.0.0.1"
+
+// setDev replaces defaults by those of development mode, in which a newcomer sees
+// every feature without configuring anything. All other sources still win.
+func (l *loader) setDev() {
+	c := l.cfg
+	c.Client.Insecure = true
+	c.HTTPAPI.Insecure = true
+	c.Client.AllowedOrigins = []string{"*"}
+	c.Health.Enabled = true
+	c.Prometheus.Enabled = true
+	options := &c.Channel.WithoutNamespace
+	options.Presence = true
+	options.JoinLeave = true
+	options.ForcePushJoinLeave = true
+	options.HistorySize = 100
+	options.HistoryTTL = 10 * time.Minute
+	options.ForceRecovery = true
+}
+
+// InsecureModes lists the keys of the insecure modes that are on.
+func (c *Config) InsecureModes() []string {
+	var on []string
+	for _, mode := range []struct {
+		key string
+		on  bool
+	}{
+		{"client.insecure", c.Client.Insecure},
+		{"client.insecure_skip_token_signature_verify", c.Client.InsecureSkipTokenSignatureVerify},
+		{"http_api.insecure", c.HTTPAPI.Insecure},
+		{"admin.insecure", c.Admin.Insecure},
+	} {
+		if mode.on {
+			on = append(on, mode.key)
+		}
+	}
+	return on
+}
+
+// guardInsecure keeps a server with an insecure mode off the network unless an address was given by name.
+func (l *loader) guardInsecure() {
+	c := l.cfg
+	if modes := c.InsecureModes(); len(modes) > 0 {
+		message := "INSECURE mode is on, never use it where others can reach the server"
+		if c.HTTPServer.Address == "" {
+			c.HTTPServer.Address = loopback
+			message += "; http_server.address is not set, so only " + loopback + " is listened on"
+		}
+		l.warn(Warning{Kind: Insecure, Key: strings.Join(modes, ", "), Message: message})
+	}
+	if len(c.Client.AllowedOrigins) == 1 && c.Client.AllowedOrigins[0] == "*" && !c.Client.Insecure {
+		l.warn(Warning{Kind: Insecure, Key: "client.allowed_origins", Message: "any website may connect its visitors"})
+	}
+}

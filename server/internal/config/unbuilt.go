@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// notBuilt lists the keys whose features this version lacks, by prefix of the
+// dotted path. `channel.*.` stands for the options of channels with and without
+// a namespace, `[]` for the items of a list. When a feature is built, its line is deleted.
+var notBuilt = []struct{ feature, prefix string }{
+	{"the Server-Sent Events transport", "sse."},
+	{"the HTTP stream transport", "http_stream."},
+	{"emulation", "emulation."},
+	{"the WebTransport transport", "webtransport."},
+	{"the unidirectional WebSocket transport", "uni_websocket."},
+	{"the unidirectional Server-Sent Events transport", "uni_sse."},
+	{"the unidirectional HTTP stream transport", "uni_http_stream."},
+	{"the unidirectional gRPC transport", "uni_grpc."},
+	{"unidirectional transports", "client.connect_code_to_unidirectional_disconnect."},
+	{"the gRPC API", "grpc_api."},
+	{"the admin interface", "admin."},
+	{"Swagger", "swagger."},
+	{"OpenTelemetry", "opentelemetry."},
+	{"Graphite", "graphite."},
+	{"HTTP/3", "http_server.http3."},
+	{"ACME", "http_server.tls_autocert."},
+	{"JWKS", "client.token.jwks_public_endpoint"},
+	{"JWKS", "client.token.insecure_skip_jwks_endpoint_safety_check"},
+	{"JWKS", "client.subscription_token.jwks_public_endpoint"},
+	{"JWKS", "client.subscription_token.insecure_skip_jwks_endpoint_safety_check"},
+	{"proxies", "proxies[]."},
+	{"proxies", "client.proxy."},
+	{"proxies", "channel.proxy."},
+	{"proxies", "rpc.proxy."},
+	{"proxies", "rpc.without_namespace.proxy_"},
+	{"proxies", "rpc.namespaces[].proxy_"},
+	{"proxies", "channel.*.subscribe_proxy_"},
+	{"proxies", "channel.*.publish_proxy_"},
+	{"proxies", "channel.*.sub_refresh_proxy_"},
+	{"proxies", "channel.*.subscribe_stream_proxy_"},
+	{"map subscriptions", "channel.*.map."},
+	{"map subscriptions", "channel.*.map_clients_presence_channel_prefix"},
+	{"map subscriptions", "channel.*.map_users_presence_channel_prefix"},
+	{"map subscriptions", "map_broker."},
+	{"shared poll subscriptions", "channel.*.shared_poll."},
+	{"shared poll subscriptions", "shared_poll."},
+	{"map and shared poll subscriptions", "channel.*.subscription_type"},
+	{"Redis", "engine.redis."},
+	{"Redis", "broker.redis."},
+	{"Redis", "presence_manager.redis."},
+	{"NATS", "broker.nats."},
+	{"PostgreSQL", "broker.postgres."},
+	{"PostgreSQL", "controller."},
+	{"consumers", "consumers[]."},
+}
+
+// builtEngines are the types of engines and brokers that this version has.
+var builtEngines = []string{"memory"}
+
+// unbuiltFeature returns the feature that a key belongs to if this version lacks it.
+func unbuiltFeature(path string) string {
+	path = plainPath(path)
+	general := path
+	for _, options := range []string{"channel.without_namespace.", "channel.namespaces[]."} {
+		if rest, ok := strings.CutPrefix(path, options); ok {
+			general = "channel.*." + rest
+		}
+	}
+	for _, entry := range notBuilt {
+		if strings.HasPrefix(path, entry.prefix) || strings.HasPrefix(general, entry.prefix) {
+			return entry.feature
+		}
+	}
+	return ""
+}
+
+// warnNotBuilt names the keys that were set to something else than their default
+// and have no effect in this version; one warning per feature.
+func (l *loader) warnNotBuilt() {
+	keys := map[string][]string{}
+	var features []string
+	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
+		if l.sources[path] == FromDefault || formatText(v) == formatDefault(f) {
+			return
+		}
+		if feature := unbuiltFeature(path); feature != "" {
+			if !slices.Contains(features, feature) {
+				features = append(features, feature)
+			}
+			keys[feature] = append(keys[feature], path)
+		}
+	})
+	for _, feature := range features {
+		l.warn(Warning{Kind: NotBuilt, Key: strings.Join(keys[feature], ", "),
+			Message: fmt.Sprintf("without effect: %s: not in this version yet", feature)})
+	}
+}
+
+func formatDefault(f field) string {
+	v := reflect.New(f.typ).Elem()
+	if f.def != "" {
+		_ = setText(v, f.def) // a default that does not parse panics in setDefaults
+	}
+	return formatText(v)
+}
+
+// CheckEngines returns an error when an enabled engine, broker, presence manager,
+// map broker or controller has a type that is unknown or not in this version. The
+// server must not start then: messages would not go where they are expected.
+func (c *Config) CheckEngines() error {
+	var problems Problems
+	check := func(key, typ string, valid ...string) {
+		switch {
+		case slices.Contains(builtEngines, typ):
+		case slices.Contains(valid, typ):
+			problems = append(problems, Problem{key, fmt.Sprintf("%q is not in this version yet; there is: %s", typ, strings.Join(builtEngines, ", "))})
+		default:
+			problems = append(problems, Problem{key, fmt.Sprintf("unknown type %q; there is: %s", typ, strings.Join(builtEngines, ", "))})
+		}
+	}
+	check("engine.type", c.Engine.Type, "redis")
+	if c.Broker.Enabled {
+		check("broker.type", c.Broker.Type, "redis", "nats", "postgres", "redisnats")
+	}
+	if c.PresenceManager.Enabled {
+		check("presence_manager.type", c.PresenceManager.Type, "redis")
+	}
+	check("map_broker.type", c.MapBroker.Type, "redis", "postgres")
+	if c.Controller.Enabled {
+		check("controller.type", c.Controller.Type, "postgres")
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+// The page: reads the forms, drives one Connection, shows what it says.
+
+import { Connection } from './connection.js';
+import { FrameList, clock } from './frames.js';
+
+const MAX_EVENTS = 300; // entries kept in the feed
+const el = (id) => document.getElementById(id);
+
+const endpoint = new URL('/connection/websocket', location.href);
+endpoint.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+
+const connection = new Connection(endpoint.href);
+const frames = new FrameList({
+  list: el('frames'), filter: el('frame-filter'), pings: el('frame-pings'), counter: el('frame-count'),
+});
+
+// --- connection ---
+
+const stateText = {
+  disconnected: 'disconnected', connecting: 'connecting…', waiting: 'waiting to reconnect', connected: 'connected',
+};
+
+connection.addEventListener('state', ({ detail }) => {
+  el('state').textContent = stateText[detail.state];
+  el('state').dataset.state = detail.state;
+  el('client').textContent = detail.client ?? '–';
+  el('server-version').textContent = detail.version ?? '–';
+  const why = [detail.code || '', detail.reason || ''].filter(Boolean).join(' ');
+  const wait = detail.state === 'waiting' ? `, next attempt in ${(detail.delay / 1000).toFixed(1)} s` : '';
+  el('state-reason').textContent = why + wait;
+  el('connect').textContent = detail.state === 'waiting' ? 'Reconnect now' : 'Connect';
+  refreshButtons();
+});
+
+el('connect').addEventListener('click', () => {
+  connection.token = el('token').value.trim();
+  connection.connect();
+});
+el('disconnect').addEventListener('click', () => connection.disconnect());
+el('drop').addEventListener('click', () => {
+  showRecovery('pending', 'connection dropped, messages published now are missed…');
+  connection.drop(Number(el('offline').value) * 1000);
+});
+
+// --- subscription ---
+
+connection.addEventListener('subscription', ({ detail }) => {
+  el('subscription-state').textContent = detail.state;
+  el('subscription-state').dataset.state = detail.state;
+  el('subscription-reason').textContent = [detail.code || '', detail.reason || ''].filter(Boolean).join(' ');
+  if (detail.state === 'unsubscribed') {
+    el('granted').textContent = '–';
+    showPosition(null);
+  }
+  if (detail.state === 'subscribed') {
+    const granted = [detail.positioned && 'positioned', detail.recoverable && 'recoverable'].filter(Boolean);
+    el('granted').textContent = granted.join(', ') || 'plain';
+    if (!detail.recoverable && el('recovery').dataset.outcome === 'pending') {
+      showRecovery('failed', 'subscribed again without recovery: what was missed is lost');
+    }
+  }
+  el('channel-shown').textContent = connection.subscription?.channel ?? '–';
+  refreshButtons();
+});
+
+connection.addEventListener('position', ({ detail }) => showPosition(detail));
+
+connection.addEventListener('recovery', ({ detail: { recovered, count } }) => {
+  if (recovered) showRecovery('ok', `recovered ${count} ${count === 1 ? 'publication' : 'publications'}`);
+  else showRecovery('failed', 'not recovered: the missed publications are no longer in the history');
+  addEvent('note', recovered ? `recovered ${count}` : 'not recovered', '');
+});
+
+el('channel-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  if (!el('channel').reportValidity()) return;
+  const channel = el('channel').value;
+  location.hash = encodeURIComponent(channel);
+  const options = {};
+  for (const name of ['recoverable', 'positioned', 'join_leave']) {
+    if (el(`option-${name}`).checked) options[name] = true;
+  }
+  showRecovery('', '');
+  await report(connection.subscribe(channel, options));
+});
+el('unsubscribe').addEventListener('click', () => report(connection.unsubscribe()));
+el('channel').addEventListener('input', showCurl);
+window.addEventListener('hashchange', readHash);
+
+function readHash() {
+  const channel = safeDecode(location.hash.slice(1));
+  if (channel) el('channel').value = channel;
+  showCurl();
+}
+
+function safeDecode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody typed a lone % into the address
+  }
+}
+
+function showPosition(position) {
+  el('offset').textContent = position ? String(position.offset) : '–';
+  el('epoch').textContent = position?.epoch || '–';
+}
+
+function showRecovery(outcome, text) {
+  el('recovery').dataset.outcome = outcome;
+  el('recovery').textContent = text;
+}
+
+// --- publishing ---
+
+el('publish-form').addEventListener('submit', async (event) => {
+  event.preventDefault();
+  const text = el('data').value;
+  const data = asJSON(text);
+  await report(connection.call('publish', { channel: el('channel').value, data }));
+});
+el('data').addEventListener('input', showCurl);
+el('data').addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    el('publish-form').requestSubmit();
+  }
+});
+el('copy-curl').addEventListener('click', async () => {
+  try {
+    await navigator.clipboard.writeText(el('curl').textContent);
+    el('copy-curl').textContent = 'Copied';
+  } catch {
+    getSelection().selectAllChildren(el('curl')); // no clipboard without a secure origin: select it instead
+  }
+});
+
+// What is not JSON is sent as a JSON string, so that plain words can be typed.
+function asJSON(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+function showCurl() {
+  const text = el('data').value;
+  const body = JSON.stringify({ channel: el('channel').value, data: asJSON(text) });
+  el('curl').textContent = `curl ${location.origin}/api/publish -d '${body.replaceAll("'", `'\\''`)}'`;
+  el('copy-curl').textContent = 'Copy';
+  el('data-kind').textContent = text !== '' && typeof asJSON(text) === 'string' && !text.trim().startsWith('"') ? 'sent as a JSON string' : 'valid JSON';
+}
+
+// --- queries ---
+
+const queries = {
+  presence: () => ({}),
+  presence_stats: () => ({}),
+  history: () => ({ limit: Number(el('limit').value), ...(el('reverse').checked && { reverse: true }) }),
+};
+for (const [method, request] of Object.entries(queries)) {
+  el(`query-${method}`).addEventListener('click', async () => {
+    const result = await report(connection.call(method, { channel: el('channel').value, ...request() }));
+    if (result) showResult(method, result);
+  });
+}
+
+function showResult(method, result) {
+  el('result-title').textContent = method;
+  el('result').dataset.method = method;
+  el('result').replaceChildren(...(renderers[method](result)));
+}
+
+const renderers = {
+  presence: ({ presence }) => Object.values(presence).map((info) => {
+    const mine = info.client === connection.client;
+    return row(info.client, `${userName(info.user)}${mine ? ' · this tab' : ''}`, mine);
+  }),
+  presence_stats: (stats) => [row(String(stats.num_clients), 'connections'), row(String(stats.num_users), 'different users')],
+  history: ({ publications, offset, epoch }) => [
+    ...publications.map((pub) => row(`#${pub.offset}`, JSON.stringify(pub.data))),
+    row('top', `offset ${offset}, epoch ${epoch}`, true),
+  ],
+};
+
+function row(name, value, strong = false) {
+  const item = document.createElement('li');
+  if (strong) item.className = 'strong';
+  item.append(span('name', name), span('value', value));
+  return item;
+}
+
+// --- feed ---
+
+connection.addEventListener('publication', ({ detail: { publication, recovered } }) => {
+  const kind = recovered ? 'recovered' : 'publication';
+  const from = publication.info ? `by ${shortInfo(publication.info)}` : 'by API';
+  addEvent(kind, JSON.stringify(publication.data), `${publication.offset ? `#${publication.offset} ` : ''}${from}`);
+});
+connection.addEventListener('join', ({ detail }) => addEvent('join', shortInfo(detail.info), ''));
+connection.addEventListener('leave', ({ detail }) => addEvent('leave', shortInfo(detail.info), ''));
+
+const labels = { publication: 'message', recovered: 'recovered', join: 'joined', leave: 'left', note: 'recovery', error: 'error' };
+
+function addEvent(kind, text, meta) {
+  const list = el('events');
+  const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const item = document.createElement('li');
+  item.className = `event ${kind}`;
+  item.dataset.kind = kind;
+  item.append(span('kind', labels[kind]), span('body', text), span('meta', `${meta} ${clock(new Date())}`.trim()));
+  list.append(item);
+  while (list.childElementCount > MAX_EVENTS) list.firstElementChild.remove();
+  if (follow) list.scrollTop = list.scrollHeight;
+}
+
+function span(className, text) {
+  const node = document.createElement('span');
+  node.className = className;
+  node.textContent = text;
+  return node;
+}
+
+function userName(user) {
+  return user === '' ? 'anonymous' : `user ${user}`;
+}
+
+function shortInfo(info) {
+  const mine = info.client === connection.client ? ' (this tab)' : '';
+  return `${userName(info.user)} ${info.client.slice(0, 8)}${mine}`;
+}
+
+// --- everything ---
+
+// Shows a command's error and resolves with undefined, or passes its result on.
+async function report(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    addEvent('error', error.message, '');
+    return undefined;
+  }
+}
+
+function refreshButtons() {
+  const { state, subscription } = connection;
+  const connected = state === 'connected';
+  el('connect').disabled = state === 'connected' || state === 'connecting';
+  el('disconnect').disabled = state === 'disconnected';
+  el('drop').disabled = !connected;
+  el('unsubscribe').disabled = !subscription;
+  for (const id of ['publish', 'query-presence', 'query-presence_stats', 'query-history']) el(id).disabled = !connected;
+}
+
+connection.addEventListener('frame', ({ detail }) => frames.add(detail.direction, detail.text));
+el('frame-clear').addEventListener('click', () => frames.clear());
+el('events-clear').addEventListener('click', () => el('events').replaceChildren());
+
+el('endpoint').textContent = endpoint.href;
+readHash();
+refreshButtons();
+connection.connect();
