@@ -37,6 +37,7 @@ type Client struct {
 	// clientSideRefresh: the client brings a new token before exp.
 	clientSideRefresh bool
 	pinged            bool // a ping is out and not answered
+	ticking           bool // a tick is under way
 	ctx               context.Context
 	cancel            context.CancelFunc
 	user              string
@@ -229,28 +230,34 @@ func (c *Client) close(d Disconnect, flush bool) {
 			c.outbox.Put(frame) // Close flushes it
 		}
 	}
-	c.outbox.Close(flush, func() {
+	hangUp := func() {
 		if d == DisconnectConnectionClosed {
 			c.transport.Close(0, "")
 			return
 		}
 		c.node.stats.closed(d.Code)
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
-	})
+	}
+	if !c.outbox.Close(flush, hangUp) {
+		hangUp() // a write error has closed the outbox already
+	}
 	cancel()
 	go c.cleanUp(was, d)
 }
 
 // cleanUp ends what the connection had, then forgets it.
 func (c *Client) cleanUp(was clientState, d Disconnect) {
+	defer c.node.registry.remove(c) // whatever a handler does
 	defer c.node.recovered("ending a connection", c)
 	for _, s := range c.drainSubscriptions() {
-		c.end(s, UnsubscribeDisconnect)
+		func() {
+			defer c.node.recovered("ending a subscription", c)
+			c.end(s, UnsubscribeDisconnect, false)
+		}()
 	}
 	if c.node.handlers.Disconnected != nil && was == clientConnected {
 		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
 	}
-	c.node.registry.remove(c)
 }
 
 // accept prepares a client for its transport.

@@ -184,18 +184,25 @@ func (c *Client) ponged() bool {
 	return true
 }
 
+// needsTickLocked reports whether a tick is due, which then has begun. There is
+// one at a time: an engine may be slower than the interval.
 func (c *Client) needsTickLocked() bool {
-	if c.state != clientConnected {
+	if c.state != clientConnected || c.ticking {
 		return false
 	}
-	needs := c.node.handlers.Alive != nil
-	c.subs.each(func(s *Subscription) { needs = needs || s.needsTick() })
-	return needs
+	c.ticking = c.node.handlers.Alive != nil
+	c.subs.each(func(s *Subscription) { c.ticking = c.ticking || s.state == subLive && s.needsTick() })
+	return c.ticking
 }
 
 // tick looks after the subscriptions.
 func (c *Client) tick(now time.Time) {
 	defer c.node.recovered("looking after subscriptions", c)
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.ticking = false
+	}()
 	ctx := c.Context()
 	c.mu.Lock()
 	subs := make([]*Subscription, 0, c.subs.len())
@@ -223,9 +230,28 @@ func (c *Client) tend(ctx context.Context, s *Subscription, now time.Time) {
 		return
 	}
 	if s.presence {
-		if err := c.node.presence.AddPresence(ctx, s.channel, c.id, c.infoFor(s)); err != nil {
-			c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.channel, "error", err)
-		}
+		c.renewPresence(ctx, s)
 	}
 	c.checkPosition(ctx, s, now)
+}
+
+// renewPresence holds up whoever wants to end s: an entry that is added after
+// its removal would outlive the subscription.
+func (c *Client) renewPresence(ctx context.Context, s *Subscription) {
+	c.mu.Lock()
+	if s.state != subLive {
+		c.mu.Unlock()
+		return
+	}
+	s.settled = make(chan struct{})
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(s.settled)
+		s.settled = nil
+	}()
+	if err := c.node.presence.AddPresence(ctx, s.channel, c.id, c.infoFor(s)); err != nil {
+		c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.channel, "error", err)
+	}
 }

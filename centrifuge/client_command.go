@@ -178,6 +178,9 @@ func (c *Client) refuse(id uint32, kind protocol.FrameKind, err error) (more boo
 		c.Disconnect(disconnect)
 		return false
 	}
+	if c.isClosed() {
+		return false // it left meanwhile, which is why the command failed
+	}
 	answer := c.node.answer(err, "client", c.id, "command", kind.String())
 	c.node.stats.replyError(kind, answer.Code)
 	if kind == protocol.FrameSend {

@@ -22,7 +22,7 @@ func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectReq
 	}
 	credentials := reply.Credentials
 	if credentials == nil {
-		credentials = credentialsFrom(ctx)
+		credentials = credentialsFrom(c.Context()) // the handler may have replaced it
 	}
 	if credentials == nil {
 		return DisconnectBadRequest
@@ -36,6 +36,10 @@ func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectReq
 	c.identify(credentials, reply)
 	if !c.node.registry.addUser(c, c.node.config.UserConnectionLimit) {
 		return DisconnectConnectionLimit
+	}
+	if c.isClosed() {
+		c.node.registry.removeUser(c, credentials.UserID) // it may have been removed before it was added
+		return nil
 	}
 	return c.completeConnect(r, id, request, reply)
 }
@@ -104,16 +108,15 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 		}
 	}()
 	result := c.connectResult(reply, started)
-	if !c.becomeConnected(time.Now()) {
-		return nil // it left meanwhile
-	}
 	message := &protocol.Reply{ID: id, Connect: result}
 	if c.info.Unidirectional {
 		message = &protocol.Reply{Push: &protocol.Push{Connect: connectPush(result)}}
 	}
-	if c.reply(message, true) != nil {
-		return nil
+	// Queued before anybody can find the connection: the reply comes first.
+	if c.reply(message, false) != nil || !c.becomeConnected(time.Now()) {
+		return nil // it left meanwhile
 	}
+	c.outbox.Flush()
 	r.owe()
 	for _, s := range started {
 		if err := s.goLive(nil); err != nil {

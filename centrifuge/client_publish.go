@@ -21,8 +21,11 @@ func (c *Client) handlePublish(request *protocol.PublishRequest) (*protocol.Repl
 	if err := c.checkChannel(request.Channel); err != nil {
 		return nil, err
 	}
-	if request.Data == nil || request.Type != 0 {
-		return nil, ErrorBadRequest // maps are not built
+	if request.Type != 0 {
+		return nil, ErrorNotAvailable // maps are not built
+	}
+	if request.Data == nil {
+		return nil, ErrorBadRequest
 	}
 	if c.node.handlers.Publish == nil {
 		return nil, ErrorNotAvailable

@@ -155,7 +155,7 @@ func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now ti
 	} else if now.Before(time.Unix(expireAt, 0).Add(c.node.config.ExpiredSubCloseDelay)) {
 		return false
 	}
-	if s.serverSide {
+	if s.serverSide || s.Format.V1() { // client-protocol 2.5
 		c.Disconnect(DisconnectSubExpired)
 	} else {
 		c.unsubscribePush(s, UnsubscribeExpired)

@@ -68,6 +68,9 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if err != nil {
 		return err
 	}
+	if err := checkType(request.Type); err != nil {
+		return err
+	}
 	p.opts = reply.Options
 	p.wish.clientSideRefresh = reply.ClientSideRefresh
 	if err := p.start(c.Context()); err != nil {
@@ -82,6 +85,8 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	}
 	r.owe()
 	if c.node.handlers.Subscribed != nil {
+		disarm := r.impatient()
+		defer disarm()
 		c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
 	}
 	return nil
@@ -95,6 +100,19 @@ func (c *Client) checkSubscribe(request *protocol.SubscribeRequest) error {
 		return DisconnectBadRequest
 	}
 	return nil
+}
+
+// checkType: every channel is a stream (client-protocol 5.1).
+func checkType(subscriptionType int32) error {
+	switch subscriptionType {
+	case 0:
+		return nil
+	case 1, 2, 3: // maps
+		return ErrorPermissionDenied
+	case 4: // shared poll
+		return ErrorNotAvailable
+	}
+	return ErrorBadRequest
 }
 
 func wishOf(request *protocol.SubscribeRequest) wish {
@@ -289,8 +307,9 @@ func (c *Client) subscription(channel string) *Subscription {
 
 // startServerSide makes the subscriptions that come with a connect.
 func (c *Client) startServerSide(request *protocol.ConnectRequest, reply ConnectingReply) (started []*pendingSubscription, err error) {
+	complete := false
 	defer func() {
-		if err != nil {
+		if !complete {
 			for _, p := range started {
 				p.abandon()
 			}
@@ -312,6 +331,7 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 			return started, err
 		}
 	}
+	complete = true
 	return started, nil
 }
 

@@ -17,7 +17,7 @@ func (c *Client) handleUnsubscribe(request *protocol.UnsubscribeRequest) (*proto
 			return nil, DisconnectServerError
 		}
 		if claimed {
-			c.end(s, UnsubscribeClient)
+			c.end(s, UnsubscribeClient, false)
 		}
 	}
 	return &protocol.Reply{Unsubscribe: &protocol.UnsubscribeResult{}}, nil
@@ -31,7 +31,7 @@ func (c *Client) find(channel string) *Subscription {
 }
 
 // claim makes the caller the one who ends s. It waits while s is being made,
-// or unmade by another. settled is false when that takes too long.
+// renewed, or unmade by another. settled is false when that takes too long.
 func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bool) {
 	for {
 		c.mu.Lock()
@@ -39,7 +39,7 @@ func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bo
 			c.mu.Unlock()
 			return false, true
 		}
-		if s.state == subLive {
+		if s.state == subLive && s.settled == nil {
 			s.state, s.settled = subEnding, make(chan struct{})
 			c.mu.Unlock()
 			return true, true
@@ -54,10 +54,19 @@ func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bo
 	}
 }
 
-// end undoes a subscription that the caller has claimed.
-func (c *Client) end(s *Subscription, why Unsubscribe) {
-	c.node.leave(s, true)
-	c.forget(s)
+// end undoes a subscription that the caller has claimed. The client is told
+// before its channel is free again: a subscribe that is waiting is answered later.
+func (c *Client) end(s *Subscription, why Unsubscribe, tell bool) {
+	func() {
+		defer c.forget(s) // even if an engine panics: somebody may wait for it
+		c.node.leave(s, true)
+		if tell {
+			c.node.stats.unsubscribed(why.Code)
+			_ = c.push(&protocol.Push{ // it has no payload that could fail
+				Channel: s.channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
+			})
+		}
+	}()
 	c.node.stats.SubscriptionsEnded.Add(1)
 	if c.node.handlers.Unsubscribed != nil {
 		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
@@ -72,14 +81,9 @@ func (c *Client) unsubscribePush(s *Subscription, why Unsubscribe) {
 	if !settled {
 		c.Disconnect(DisconnectServerError)
 	}
-	if !claimed {
-		return
+	if claimed {
+		c.end(s, why, true)
 	}
-	c.end(s, why)
-	c.node.stats.unsubscribed(why.Code)
-	_ = c.push(&protocol.Push{ // it has no payload that could fail
-		Channel: s.channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
-	})
 }
 
 // drainSubscriptions claims everything that a closed connection still has.

@@ -52,14 +52,15 @@ const (
 type cluster struct {
 	// Static after construction.
 	node       *Node
-	controller Controller // nil for a node that is alone
-	done       chan struct{}
+	controller Controller    // nil for a node that is alone
+	done       chan struct{} // closed by run; nil unless that was started
 
 	// Guarded by mu.
 	mu      sync.Mutex
 	peers   map[string]peer
 	surveys map[uint64]*survey
 	number  uint64
+	queues  map[string][]order // by user, while they are worked on
 }
 
 type peer struct {
@@ -69,21 +70,20 @@ type peer struct {
 
 func newCluster(n *Node, c Controller) *cluster {
 	return &cluster{
-		node: n, controller: c, done: make(chan struct{}),
+		node: n, controller: c, queues: make(map[string][]order),
 		peers: make(map[string]peer), surveys: make(map[uint64]*survey),
 	}
 }
 
 func (cl *cluster) start() error {
 	if cl.controller == nil {
-		close(cl.done)
 		return nil
 	}
 	if err := cl.controller.Start(cl.node.id, cl.receive); err != nil {
-		close(cl.done)
 		return err
 	}
 	cl.announce("")
+	cl.done = make(chan struct{})
 	go cl.run()
 	return nil
 }
@@ -105,6 +105,9 @@ func (cl *cluster) run() {
 }
 
 func (cl *cluster) announce(to string) {
+	if cl.node.closing.Load() {
+		return // the farewell was said
+	}
 	info := cl.node.localInfo()
 	cl.send(to, order{Op: orderInfo, Info: &info})
 }
@@ -161,15 +164,53 @@ func (cl *cluster) receive(message []byte) {
 	case orderInfo:
 		cl.meet(o)
 	case orderFarewell:
-		cl.mu.Lock()
-		delete(cl.peers, o.From)
-		cl.mu.Unlock()
+		cl.part(o.From)
 	case orderAsk:
 		go cl.answer(o)
 	case orderAnswer:
 		cl.collect(o)
 	default:
-		go cl.node.obey(cl.node.ctx, o) // it may take its time
+		cl.enqueue(o)
+	}
+}
+
+// enqueue has an order carried out beside the controller, since it may take
+// its time; those that concern one user in the order in which they came.
+func (cl *cluster) enqueue(o order) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	waiting, working := cl.queues[o.Target.User]
+	cl.queues[o.Target.User] = append(waiting, o)
+	if !working {
+		go cl.work(o.Target.User)
+	}
+}
+
+// work carries out what is queued for a user.
+func (cl *cluster) work(user string) {
+	for {
+		cl.mu.Lock()
+		orders := cl.queues[user]
+		if len(orders) == 0 {
+			delete(cl.queues, user)
+			cl.mu.Unlock()
+			return
+		}
+		cl.queues[user] = nil
+		cl.mu.Unlock()
+		for _, o := range orders {
+			cl.node.obey(cl.node.ctx, o)
+		}
+	}
+}
+
+// part forgets a node that has said farewell; nobody waits for its answers.
+func (cl *cluster) part(id string) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	delete(cl.peers, id)
+	for _, s := range cl.surveys {
+		s.answered(id)
 	}
 }
 
@@ -220,9 +261,11 @@ func (cl *cluster) farewell() {
 }
 
 func (cl *cluster) close(ctx context.Context) {
-	<-cl.done
 	if cl.controller == nil {
 		return
+	}
+	if cl.done != nil {
+		<-cl.done
 	}
 	if err := cl.controller.Close(ctx); err != nil {
 		cl.node.logger.log(LogWarn, "closing controller", "error", err)

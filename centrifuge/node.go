@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,7 +43,6 @@ type Node struct {
 
 	accepted atomic.Uint64
 	closing  atomic.Bool
-	stop     sync.Once
 	stats    counters
 	metrics  atomic.Pointer[NodeMetrics]
 }
@@ -104,12 +102,23 @@ func (n *Node) Run() error {
 	n.hub = fanout.NewHub(n.config.Lanes)
 	n.wheel = wheel.New(wheelTick)
 	if err := n.broker.Start(n); err != nil {
-		return fmt.Errorf("starting broker: %w", err)
+		return errors.Join(fmt.Errorf("starting broker: %w", err), n.halt(context.Background()))
 	}
 	if err := n.cluster.start(); err != nil {
-		return fmt.Errorf("starting controller: %w", err)
+		return errors.Join(fmt.Errorf("starting controller: %w", err), n.halt(context.Background()))
 	}
 	return nil
+}
+
+// halt stops everything that Run started.
+func (n *Node) halt(ctx context.Context) error {
+	n.closing.Store(true)
+	n.cancel()
+	n.cluster.close(ctx)
+	err := errors.Join(n.broker.Close(ctx), n.presence.Close(ctx))
+	n.hub.Close()
+	n.wheel.Close()
+	return err
 }
 
 // ShuttingDown reports whether Shutdown was called.
@@ -124,12 +133,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	n.cluster.farewell()
 	n.registry.each(func(c *Client) { c.Disconnect(DisconnectShutdown) })
 	err := n.registry.waitEmpty(ctx)
-	n.cancel()
-	n.cluster.close(ctx)
-	err = errors.Join(err, n.broker.Close(ctx), n.presence.Close(ctx))
-	n.hub.Close()
-	n.wheel.Close()
-	return err
+	return errors.Join(err, n.halt(ctx))
 }
 
 // Accept takes a connection in. Its context's values are those that handlers

@@ -51,6 +51,9 @@ func TestMemoryPresenceGivesMemoryBack(t *testing.T) {
 		p := centrifuge.NewMemoryPresence(0)
 		empty := heapAlloc()
 		for i := range n {
+			if i == n/2 {
+				time.Sleep(10 * time.Second)
+			}
 			client, channel := strconv.Itoa(i), "channel"
 			if i%2 == 0 {
 				channel += client
@@ -60,7 +63,7 @@ func TestMemoryPresenceGivesMemoryBack(t *testing.T) {
 			}
 		}
 		full := heapAlloc() - empty
-		time.Sleep(62 * time.Second)
+		time.Sleep(75 * time.Second)
 		synctest.Wait()
 		left := heapAlloc() - empty
 		t.Logf("%d bytes each, %d bytes left", full/n, left)

@@ -29,7 +29,7 @@ type Subscription struct {
 	state    subState
 	expireAt int64
 	info     []byte
-	settled  chan struct{} // closed when joining or ending is over; nil while live
+	settled  chan struct{} // closed when joining, ending or a renewal is over; nil otherwise
 
 	// Owned by the client's tick.
 	checkedAt     time.Time

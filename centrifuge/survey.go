@@ -146,13 +146,21 @@ func (cl *cluster) collect(o order) {
 	if s == nil || !s.waiting[o.From] {
 		return
 	}
-	delete(s.waiting, o.From)
 	for channel, clients := range o.Channels {
 		s.channels[channel] += clients
 	}
 	if o.Error != "" {
 		s.err = errors.New(o.Error)
 	}
+	s.answered(o.From)
+}
+
+// answered notes that nothing more is expected of a node. The caller holds cluster.mu.
+func (s *survey) answered(id string) {
+	if !s.waiting[id] {
+		return
+	}
+	delete(s.waiting, id)
 	if len(s.waiting) == 0 {
 		close(s.done)
 	}

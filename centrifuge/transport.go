@@ -59,7 +59,7 @@ type TransportInfo struct {
 	// last message must be a disconnect push.
 	DisconnectPush bool
 	// MaxFrames bounds how many frames one WriteFrames call gets, zero for the
-	// default of 16 (client-protocol 1.6).
+	// default of 64. SDKs take any number (client-protocol 1.6).
 	MaxFrames uint16
 }
 

@@ -40,18 +40,23 @@ func (n *Node) act(ctx context.Context, o order) error {
 // obey applies an order to this node's connections.
 func (n *Node) obey(ctx context.Context, o order) {
 	for _, c := range n.selectClients(o.Target) {
-		switch o.Op {
-		case orderSubscribe:
-			if err := c.subscribeByServer(ctx, o.Channel, *o.Subscribe); err != nil {
-				n.logger.log(LogInfo, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
-			}
-		case orderUnsubscribe:
-			c.unsubscribeByServer(o.Channel, *o.Unsubscribe)
-		case orderDisconnect:
-			c.Disconnect(*o.Disconnect)
-		case orderRefresh:
-			c.applyRefresh(*o.Refresh, true)
+		c.obey(ctx, &o)
+	}
+}
+
+func (c *Client) obey(ctx context.Context, o *order) {
+	defer c.node.recovered("carrying out a control order", c)
+	switch o.Op {
+	case orderSubscribe:
+		if err := c.subscribeByServer(ctx, o.Channel, *o.Subscribe); err != nil {
+			c.node.logger.log(LogInfo, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
 		}
+	case orderUnsubscribe:
+		c.unsubscribeByServer(o.Channel, *o.Unsubscribe)
+	case orderDisconnect:
+		c.Disconnect(*o.Disconnect)
+	case orderRefresh:
+		c.applyRefresh(*o.Refresh, true)
 	}
 }
 

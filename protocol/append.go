@@ -8,7 +8,8 @@ var (
 	// JSON: the connection is of an inappropriate protocol.
 	ErrNotJSON = errors.New("payload is not valid JSON")
 	// ErrNoForm says that a message does not exist in a format: a reply to a
-	// command over a unidirectional transport, a server ping in V1.
+	// command over a unidirectional transport, a server ping in V1, a push with
+	// an id or an error.
 	ErrNoForm = errors.New("message has no form in this format")
 )
 
@@ -52,13 +53,19 @@ func AppendReply(dst []byte, f Format, r *Reply) ([]byte, error) {
 
 // hasForm reports whether r can be written in f.
 func (r *Reply) hasForm(f Format) bool {
-	if p := r.Push; p != nil && f.V1() && (p.ID != 0 || p.Kind() == FrameUnknown) {
-		return false
+	if p := r.Push; p != nil {
+		if r.ID != 0 || r.Error != nil {
+			return false
+		}
+		return !f.V1() || p.ID == 0 && p.Kind() != FrameUnknown
 	}
-	if f.Uni() {
-		return r.Push != nil || r.Kind() == FramePing && r.ID == 0 && !f.V1()
+	switch {
+	case f.Uni():
+		return !f.V1() && r.ID == 0 && r.Kind() == FramePing
+	case f.V1():
+		return r.ID != 0 || r.Error != nil
 	}
-	return !f.V1() || r.ID != 0 || r.Error != nil || r.Push != nil
+	return true
 }
 
 // AppendCommand appends c as one message without framing, for clients. Of

@@ -97,7 +97,7 @@ func FuzzReplyDecoder(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", dump(reply), err)
 		}
-		if !fm.Protobuf() && !validJSON(encoded) {
+		if !fm.Protobuf() && !stdValid(encoded) {
 			t.Fatalf("not valid JSON: %q", encoded)
 		}
 		first, err := decoder.Decode(encoded)
@@ -155,7 +155,7 @@ func FuzzValidJSON(f *testing.F) {
 		f.Add([]byte(value))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got, want := ValidJSON(b), validJSON(b); got != want && len(b) <= MaxJSONDepth {
+		if got, want := ValidJSON(b), stdValid(b); got != want && len(b) <= MaxJSONDepth {
 			t.Fatalf("ValidJSON(%q) = %t", b, got)
 		}
 	})

@@ -49,6 +49,16 @@ func (w *jsonWriter) request(c *Command, kind FrameKind) {
 }
 
 func (w *jsonWriter) reply(r *Reply) {
+	if r.Push != nil && r.ID == 0 && r.Error == nil {
+		if w.v1 {
+			w.key(`{"result":`)
+		} else {
+			w.key(`{"push":`)
+		}
+		w.push(r.Push)
+		w.b = append(w.b, '}')
+		return
+	}
 	at := len(w.b)
 	w.uint(`,"id":`, uint64(r.ID))
 	if r.Error != nil {
@@ -56,13 +66,6 @@ func (w *jsonWriter) reply(r *Reply) {
 		w.error(r.Error)
 	}
 	switch kind := r.Kind(); {
-	case r.Push != nil:
-		if w.v1 {
-			w.key(`,"result":`)
-		} else {
-			w.key(`,"push":`)
-		}
-		w.push(r.Push)
 	case resultNumbers[kind] == 0 || kind == FramePing && (r.Ping == nil || w.v1):
 	case w.v1:
 		w.key(`,"result":`)
@@ -153,15 +156,14 @@ func (w *jsonWriter) error(m *Error) {
 }
 
 func (w *jsonWriter) clientInfo(m *ClientInfo) {
-	at := len(w.b)
 	if m == nil {
 		m = new(ClientInfo)
 	}
-	w.strAlways(`,"user":`, m.User)
+	w.strAlways(`{"user":`, m.User)
 	w.strAlways(`,"client":`, m.Client)
 	w.raw(`,"conn_info":`, m.ConnInfo)
 	w.raw(`,"chan_info":`, m.ChanInfo)
-	w.end(at)
+	w.b = append(w.b, '}')
 }
 
 func (w *jsonWriter) publication(m *Publication) {

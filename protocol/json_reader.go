@@ -180,8 +180,8 @@ func (r *jsonReader) skipFields() {
 func (r *jsonReader) raw() Raw {
 	r.peek()
 	start := r.i
-	end, high := scanValue(r.b, start, r.maxDepth-r.depth)
-	if end < 0 || high && !utf8.Valid(r.b[start:end]) {
+	end, seen := scanValue(r.b, start, r.maxDepth-r.depth)
+	if end < 0 || seen&valueHigh != 0 && !utf8.Valid(r.b[start:end]) {
 		r.failScan(end)
 		return nil
 	}

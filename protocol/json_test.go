@@ -16,12 +16,12 @@ var jsonValues = []string{
 	`[[[[[[[[[[[[[]]]]]]]]]]]]]`, `{"a":1}}`, `[1]]`,
 }
 
-// validJSON is ValidJSON by the words of its documentation.
-func validJSON(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
+// stdValid is ValidJSON by the words of its documentation.
+func stdValid(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
 
 func TestValidJSON(t *testing.T) {
 	for _, value := range jsonValues {
-		if got, want := ValidJSON([]byte(value)), validJSON([]byte(value)); got != want {
+		if got, want := ValidJSON([]byte(value)), stdValid([]byte(value)); got != want {
 			t.Errorf("ValidJSON(%q) = %t", value, got)
 		}
 	}
@@ -53,7 +53,7 @@ func TestEmbeddedPayloads(t *testing.T) {
 		} {
 			prefix := []byte("before")
 			got, err := AppendReply(prefix, 0, reply)
-			if valid := value == "" || validJSON([]byte(value)); valid != (err == nil) {
+			if valid := value == "" || stdValid([]byte(value)); valid != (err == nil) {
 				t.Errorf("%s %q: error %v", name, value, err)
 			}
 			if err != nil {

@@ -16,11 +16,23 @@ const MaxJSONDepth = 1024
 // It accepts what encoding/json accepts, except deeper nesting and invalid
 // UTF-8: that would make a text frame which browsers refuse.
 func ValidJSON(b []byte) bool {
-	end, high := scanValue(b, 0, MaxJSONDepth)
-	if end < 0 || skipSpace(b, end) != len(b) {
-		return false
+	_, ok := validJSON(b)
+	return ok
+}
+
+// validJSON is ValidJSON and says what it has seen.
+func validJSON(b []byte) (seen valueFlags, ok bool) {
+	end, seen := scanValue(b, 0, MaxJSONDepth)
+	if end < 0 {
+		return 0, false
 	}
-	return !high || utf8.Valid(b)
+	if end < len(b) {
+		seen |= valueSpace
+		if skipSpace(b, end) != len(b) {
+			return 0, false
+		}
+	}
+	return seen, seen&valueHigh == 0 || utf8.Valid(b)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
@@ -38,14 +50,21 @@ const (
 	scanTooDeep   = -2
 )
 
+// valueFlags is what scanValue has seen in a value.
+type valueFlags uint8
+
+const (
+	valueHigh  valueFlags = 1 << iota // bytes outside ASCII, whose UTF-8 was not checked
+	valueSpace                        // white space between tokens
+)
+
 // scanValue finds the end of the JSON value that starts at b[i] or behind
-// white space there; see above for what it returns otherwise. high reports bytes outside ASCII, whose UTF-8 has not
-// been checked; it may be set too often, never too seldom.
+// white space there; see above for what it returns otherwise.
 //
 // It is a loop with one bit per open bracket instead of a recursion, so the
 // depth of the input costs no stack. Strings are scanned in place: with a call
 // for each it takes half as long again.
-func scanValue(b []byte, i, maxDepth int) (end int, high bool) {
+func scanValue(b []byte, i, maxDepth int) (end int, seen valueFlags) {
 	var objects [MaxJSONDepth / 64]uint64 // bit n: the bracket at depth n is an object
 	depth := 0
 	object, key := false, false // inside an object; a key is due, not a value
@@ -53,10 +72,10 @@ func scanValue(b []byte, i, maxDepth int) (end int, high bool) {
 next:
 	for {
 		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
+			i, seen = skipSpace(b, i), seen|valueSpace
 		}
 		if i >= len(b) {
-			return scanMalformed, false
+			return scanMalformed, 0
 		}
 		switch c := b[i]; {
 		case c == '"':
@@ -73,29 +92,34 @@ next:
 			} else {
 				var flags stringFlags
 				if i, flags = scanStringBytes(b, i); i < 0 {
-					return scanMalformed, false
+					return scanMalformed, 0
 				}
-				high = high || flags&stringHigh != 0
+				if flags&stringHigh != 0 {
+					seen |= valueHigh
+				}
 			}
 			if !key {
 				break
 			}
 			if i < len(b) && b[i] <= ' ' {
-				i = skipSpace(b, i)
+				i, seen = skipSpace(b, i), seen|valueSpace
 			}
 			if i >= len(b) || b[i] != ':' {
-				return scanMalformed, false
+				return scanMalformed, 0
 			}
 			i++
 			key = false
 			continue
 		case key:
-			return scanMalformed, false
+			return scanMalformed, 0
 		case c == '{' || c == '[':
 			if depth >= maxDepth {
-				return scanTooDeep, false
+				return scanTooDeep, 0
 			}
-			i = skipSpace(b, i+1)
+			i++
+			if i < len(b) && b[i] <= ' ' {
+				i, seen = skipSpace(b, i), seen|valueSpace
+			}
 			if i < len(b) && b[i] == c+2 { // ']' is '['+2 and '}' is '{'+2
 				i++
 				break
@@ -110,20 +134,20 @@ next:
 			continue
 		case c == '-' || c-'0' <= 9:
 			if i = scanNumber(b, i); i < 0 {
-				return scanMalformed, false
+				return scanMalformed, 0
 			}
 		default:
 			if i = scanLiteral(b, i); i < 0 {
-				return scanMalformed, false
+				return scanMalformed, 0
 			}
 		}
 		// A value has ended: close brackets until another one is due.
 		for depth > 0 {
 			if i < len(b) && b[i] <= ' ' {
-				i = skipSpace(b, i)
+				i, seen = skipSpace(b, i), seen|valueSpace
 			}
 			if i >= len(b) {
-				return scanMalformed, false
+				return scanMalformed, 0
 			}
 			switch c := b[i]; {
 			case c == ',':
@@ -135,10 +159,10 @@ next:
 				depth--
 				object = depth > 0 && objects[(depth-1)>>6]&(1<<((depth-1)&63)) != 0
 			default:
-				return scanMalformed, false
+				return scanMalformed, 0
 			}
 		}
-		return i, high
+		return i, seen
 	}
 }
 

@@ -45,7 +45,8 @@ func (w *jsonWriter) mapKey(key string) {
 }
 
 // The methods named Always write zero values too, those named V1 do so only
-// in the first generation (client-protocol 1.1 and 2.2).
+// in the first generation (client-protocol 1.1 and 2.2). The former stay
+// calls, so that the test for zero, which most fields are, is inlined.
 
 func (w *jsonWriter) str(key, v string) {
 	if v != "" {
@@ -59,6 +60,7 @@ func (w *jsonWriter) strV1(key, v string) {
 	}
 }
 
+//go:noinline
 func (w *jsonWriter) strAlways(key, v string) {
 	w.b = AppendJSONString(append(w.b, key...), v)
 }
@@ -75,6 +77,7 @@ func (w *jsonWriter) uintV1(key string, v uint64) {
 	}
 }
 
+//go:noinline
 func (w *jsonWriter) uintAlways(key string, v uint64) {
 	w.b = strconv.AppendUint(append(w.b, key...), v, 10)
 }
@@ -85,6 +88,7 @@ func (w *jsonWriter) int(key string, v int64) {
 	}
 }
 
+//go:noinline
 func (w *jsonWriter) intAlways(key string, v int64) {
 	w.b = strconv.AppendInt(append(w.b, key...), v, 10)
 }
@@ -111,13 +115,16 @@ func (w *jsonWriter) rawV1(key string, v Raw) {
 
 // rawAlways embeds v as it is, but for raw newlines, which can only be white
 // space and would end the line (client-protocol 1.1).
+//
+//go:noinline
 func (w *jsonWriter) rawAlways(key string, v Raw) {
-	if !ValidJSON(v) {
+	seen, ok := validJSON(v)
+	if !ok {
 		w.err = ErrNotJSON
 		return
 	}
 	w.b = append(w.b, key...)
-	for {
+	for seen&valueSpace != 0 {
 		i := bytes.IndexByte(v, '\n')
 		if i < 0 {
 			break

@@ -169,7 +169,7 @@ func (r *protoReader) raw() Raw {
 
 // shortMessage is the size up to which the strings of a message share one
 // copy of it: one allocation for all, at the price that each of them keeps
-// this many bytes alive.
+// this many bytes alive, which matters for the names of channels.
 const shortMessage = 64
 
 func (r *protoReader) str() string {

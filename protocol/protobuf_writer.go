@@ -120,15 +120,21 @@ func (w *protoWriter) raw(num protowire.Number, v Raw) {
 
 func (w *protoWriter) uint(num protowire.Number, v uint64) {
 	if v != 0 {
-		w.tag(num, protowire.VarintType)
-		w.varint(v)
+		w.uintAlways(num, v)
 	}
+}
+
+// uintAlways stays a call, so that the test for zero is inlined.
+//
+//go:noinline
+func (w *protoWriter) uintAlways(num protowire.Number, v uint64) {
+	w.tag(num, protowire.VarintType)
+	w.varint(v)
 }
 
 func (w *protoWriter) bool(num protowire.Number, v bool) {
 	if v {
-		w.tag(num, protowire.VarintType)
-		w.b = append(w.b, 1)
+		w.uintAlways(num, 1)
 	}
 }
 

@@ -14,6 +14,7 @@ type Client struct {
 	tb     testing.TB
 	format protocol.Format
 	lastID uint32
+	kinds  map[uint32]protocol.FrameKind // what was asked for, by id
 	pushes []*protocol.Push
 	pings  int // server pings seen
 }
@@ -25,7 +26,16 @@ func Dial(ctx context.Context, tb testing.TB, n *centrifuge.Node, format protoco
 	if format.V1() {
 		info.Generation = centrifuge.GenerationV1
 	}
-	return &Client{Transport: NewTransport(ctx, tb, n, info), tb: tb, format: format}
+	return DialTransport(ctx, tb, n, info, format)
+}
+
+// DialTransport is Dial over a transport of the caller's choice. Format is what
+// the client speaks.
+func DialTransport(ctx context.Context, tb testing.TB, n *centrifuge.Node, info centrifuge.TransportInfo, format protocol.Format) *Client {
+	tb.Helper()
+	return &Client{
+		Transport: NewTransport(ctx, tb, n, info), tb: tb, format: format, kinds: make(map[uint32]protocol.FrameKind),
+	}
 }
 
 // Connect dials and connects as user.
@@ -48,6 +58,7 @@ func (c *Client) Send(commands ...*protocol.Command) {
 			c.lastID++
 			command.ID = c.lastID
 		}
+		c.kinds[command.ID] = command.Kind()
 		encoded, err := protocol.AppendCommand(nil, c.format, command)
 		if err != nil {
 			c.tb.Fatalf("encoding a command: %v", err)
@@ -66,7 +77,7 @@ func (c *Client) Do(command *protocol.Command) *protocol.Reply {
 	c.tb.Helper()
 	c.Send(command)
 	for {
-		reply := c.read(command.Kind())
+		reply := c.read()
 		switch {
 		case reply == nil || reply.ID == command.ID:
 			return reply
@@ -76,18 +87,28 @@ func (c *Client) Do(command *protocol.Command) *protocol.Reply {
 	}
 }
 
-// read returns the next reply, or nil at the end. Pushes are kept, pings counted.
-func (c *Client) read(kind protocol.FrameKind) *protocol.Reply {
+// Read returns the next message whatever it is, in the order of the wire; nil
+// at the end of the connection. Pushes that Do has kept are not seen again.
+func (c *Client) Read() *protocol.Reply {
 	c.tb.Helper()
 	frame, ok := c.Next()
 	if !ok {
 		return nil
 	}
-	reply, err := protocol.ReplyDecoder{Format: c.format, Kind: func(uint32) protocol.FrameKind { return kind }}.Decode(frame)
+	kind := func(id uint32) protocol.FrameKind { return c.kinds[id] }
+	reply, err := protocol.ReplyDecoder{Format: c.format, Kind: kind}.Decode(frame)
 	if err != nil {
 		c.tb.Fatalf("decoding %q: %v", frame, err)
 	}
+	return reply
+}
+
+// read is Read; pushes are kept, pings counted.
+func (c *Client) read() *protocol.Reply {
+	c.tb.Helper()
+	reply := c.Read()
 	switch {
+	case reply == nil:
 	case reply.Push != nil:
 		c.pushes = append(c.pushes, reply.Push)
 	case reply.ID == 0:
@@ -100,7 +121,7 @@ func (c *Client) read(kind protocol.FrameKind) *protocol.Reply {
 func (c *Client) Push() *protocol.Push {
 	c.tb.Helper()
 	for len(c.pushes) == 0 {
-		if c.read(protocol.FrameUnknown) == nil {
+		if c.read() == nil {
 			return nil
 		}
 	}
@@ -113,7 +134,7 @@ func (c *Client) Push() *protocol.Push {
 func (c *Client) WaitPing() {
 	c.tb.Helper()
 	for seen := c.pings; c.pings == seen; {
-		if c.read(protocol.FrameUnknown) == nil {
+		if c.read() == nil {
 			c.tb.Fatal("the connection ended instead of a ping")
 		}
 	}

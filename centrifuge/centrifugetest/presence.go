@@ -92,6 +92,8 @@ func testAddPresence(t *testing.T, p *presenceCase) {
 	p.want(t, a, b)
 	p.add(t, "a", "1")
 	p.want(t, a, b)
+	p.remove(t, "a", "1") // once, although added twice
+	p.want(t, b)
 }
 
 func testCountUsers(t *testing.T, p *presenceCase) {

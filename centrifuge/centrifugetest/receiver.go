@@ -1,6 +1,7 @@
 package centrifugetest
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,7 @@ func (r *receiver) put(e event) {
 			r.overlap.Store(true)
 		}
 		defer r.inside.Add(-1)
+		runtime.Gosched() // let a call in that should have waited
 	}
 	r.events <- e
 }

@@ -27,12 +27,14 @@ type Transport struct {
 	closed  bool
 	why     centrifuge.Disconnect
 	pings   int
+	resumed int
+	refuse  error // what writes get
 }
 
 var _ centrifuge.Transport = (*Transport)(nil)
 
-// ErrStuck is what a write gets that is refused.
-var ErrStuck = errors.New("transport is closed")
+// ErrClosed is what a write gets after Close.
+var ErrClosed = errors.New("transport is closed")
 
 // NewTransport connects a transport to n.
 func NewTransport(ctx context.Context, t testing.TB, n *centrifuge.Node, info centrifuge.TransportInfo) *Transport {
@@ -67,7 +69,10 @@ func (tr *Transport) WriteFrames(batch []*protocol.Frame) (int, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if tr.closed {
-		return 0, ErrStuck
+		return 0, ErrClosed
+	}
+	if tr.refuse != nil {
+		return 0, tr.refuse
 	}
 	for _, f := range batch {
 		tr.pending = append(tr.pending, f.Bytes)
@@ -103,7 +108,18 @@ func (tr *Transport) Pings() int {
 }
 
 // Resume implements centrifuge.Transport.
-func (tr *Transport) Resume() {}
+func (tr *Transport) Resume() {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.resumed++
+}
+
+// Resumed counts the calls of Resume.
+func (tr *Transport) Resumed() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.resumed
+}
 
 // Close implements centrifuge.Transport.
 func (tr *Transport) Close(code uint32, reason string) {
@@ -134,6 +150,13 @@ func (tr *Transport) Stick(stuck bool) {
 	}
 }
 
+// Refuse makes writes fail with err.
+func (tr *Transport) Refuse(err error) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.refuse = err
+}
+
 // Cut ends the connection as a network does.
 func (tr *Transport) Cut() { tr.Close(0, "") }
 
@@ -157,6 +180,13 @@ func (tr *Transport) Pending() int {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	return len(tr.frames)
+}
+
+// Ended tells without waiting whether the connection has ended, and why.
+func (tr *Transport) Ended() (why centrifuge.Disconnect, ended bool) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.why, tr.closed
 }
 
 // Closed waits for the end of the connection and tells its code and reason;

@@ -31,7 +31,8 @@ type source struct {
 	imports []string
 }
 
-var generated = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
+// generated code and programs that generate it are not part of a package.
+var generated = regexp.MustCompile(`(?m)^(// Code generated .* DO NOT EDIT\.|//go:build ignore)$`)
 
 // load parses every Go file. It opens the files itself, rather than asking the
 // go command, so that the test cache notices when one changes.

@@ -36,11 +36,11 @@ const (
 	gap
 )
 
-// admitLocked decides about the next push that arrived.
+// admitLocked decides about the next push that arrived. A maxHeld of zero is no limit.
 func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 	switch {
 	case g.state == gateHeld:
-		if g.heldBytes += p.size(); g.heldBytes > maxHeld {
+		if g.heldBytes += p.size(); maxHeld > 0 && g.heldBytes > maxHeld {
 			return g.breakLocked()
 		}
 		g.held = append(g.held, p)

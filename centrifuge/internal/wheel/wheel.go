@@ -69,8 +69,8 @@ type Wheel struct {
 }
 
 // New starts a wheel. A timer never fires before its deadline, and on an idle
-// machine less than two ticks after: deadlines are rounded up to whole ticks.
-// Tick must be positive.
+// machine at most one tick after: deadlines are rounded up to whole ticks. Tick
+// must be positive.
 func New(tick time.Duration) *Wheel {
 	w := &Wheel{
 		tick:     max(tick, 1),

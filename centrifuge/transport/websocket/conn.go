@@ -83,6 +83,17 @@ func (c *conn) Info() centrifuge.TransportInfo {
 // Resume implements centrifuge.Transport.
 func (c *conn) Resume() { c.socket.Resume() }
 
+// join gives the connection its socket, under mu: a loop that is closed in this
+// moment tells the connection so.
+func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.socket, err = loop.Add(tcp, c); err == nil {
+		c.handler.live.Add(1)
+	}
+	return err
+}
+
 // start gives the connection its session and begins reading; first came with
 // the handshake.
 func (c *conn) start(s session, first []byte) {
@@ -134,5 +145,6 @@ func (c *conn) dropLocked() session {
 		c.closeTimer.Stop()
 	}
 	c.socket.Close()
+	c.handler.ended()
 	return c.session
 }

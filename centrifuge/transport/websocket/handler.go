@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"centrifugo/centrifuge"
@@ -33,6 +34,9 @@ type Handler struct {
 	accept   accept
 	deflater *deflater
 
+	live    atomic.Int64  // connections whose socket is open
+	drained chan struct{} // one token when live falls to zero
+
 	// Guarded by mu.
 	mu     sync.Mutex
 	loop   *eventloop.Loop // nil before the first connection
@@ -42,11 +46,38 @@ type Handler struct {
 // newHandler is NewHandler with the node's part abstracted.
 func newHandler(accept accept, config Config) *Handler {
 	config = config.withDefaults()
-	return &Handler{config: config, accept: accept, deflater: newDeflater(config.CompressionLevel)}
+	return &Handler{
+		config: config, accept: accept, deflater: newDeflater(config.CompressionLevel), drained: make(chan struct{}, 1),
+	}
 }
 
-// Close drops all connections and ends the handler's goroutines. It is meant
-// to be called after Node.Shutdown, which says goodbye to the clients.
+// Drain waits until every connection has ended, or ctx is done, whose error it
+// then returns. After Node.Shutdown, which says goodbye to the clients, each
+// lasts until it has answered, at most Config.CloseTimeout: to close a socket at
+// once may make the kernel take back what the peer has not read yet.
+func (h *Handler) Drain(ctx context.Context) error {
+	for h.live.Load() > 0 {
+		select {
+		case <-h.drained:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (h *Handler) ended() {
+	if h.live.Add(-1) > 0 {
+		return
+	}
+	select {
+	case h.drained <- struct{}{}:
+	default: // there is a token
+	}
+}
+
+// Close drops all connections and ends the handler's goroutines. It is meant to
+// be called after Node.Shutdown and Drain.
 func (h *Handler) Close() {
 	h.mu.Lock()
 	loop := h.loop
@@ -99,7 +130,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{handler: h, request: request}
-	if c.socket, err = loop.Add(tcp, c); err != nil {
+	if err := c.join(loop, tcp); err != nil {
 		_ = tcp.Close() // the loop was closed meanwhile
 		return
 	}

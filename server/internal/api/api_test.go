@@ -166,32 +166,19 @@ func TestSequentialBatchKeepsOrder(t *testing.T) {
 	}
 }
 
-func TestMatchChannel(t *testing.T) {
+func TestPatternIsBounded(t *testing.T) {
+	node := &apitest.Node{}
+	a := newAPI(t, node, nil)
 	for _, test := range []struct {
-		pattern, channel string
-		want             bool
-	}{
-		{"*", "news:1/2", true},
-		{"news*", "news:1", true},
-		{"news?1", "news:1", true},
-		{"news:[12]", "news:2", true},
-		{"news:[12]", "news:3", false},
-		{"{a,b}:*", "b:1", true},
-		{"{a,b}:*", "c:1", false},
-		{"news", "news:1", false},
-	} {
-		match, err := MatchChannel(test.pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := match(test.channel); got != test.want {
-			t.Errorf("%s on %s: %v", test.pattern, test.channel, got)
+		length int
+		want   *Error
+	}{{MaxPattern, nil}, {MaxPattern + 1, ErrorBadRequest}} {
+		if _, err := a.Channels(context.Background(), &ChannelsRequest{Pattern: strings.Repeat("a", test.length)}); err != test.want {
+			t.Errorf("pattern of %d bytes: %v", test.length, err)
 		}
 	}
-	for _, pattern := range []string{"[", "{a", strings.Repeat("a", MaxPattern+1)} {
-		if _, err := MatchChannel(pattern); err == nil {
-			t.Errorf("pattern %.10q is accepted", pattern)
-		}
+	if calls := node.Calls(); len(calls) != 1 {
+		t.Errorf("the node was asked %d times", len(calls))
 	}
 }
 

@@ -2,11 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/gobwas/glob"
 )
+
+// MaxPattern bounds the pattern of the channels method, in bytes: it is compiled
+// by every node. A longer one is a bad request.
+const MaxPattern = 4096
 
 // InfoRequest is empty.
 type InfoRequest struct{}
@@ -87,6 +88,9 @@ func (a *API) Channels(ctx context.Context, req *ChannelsRequest) (ChannelsResul
 }
 
 func (a *API) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
+	if len(req.Pattern) > MaxPattern {
+		return ChannelsResult{}, ErrorBadRequest
+	}
 	stats, err := a.node.Channels(ctx, req.Pattern)
 	if err != nil {
 		return ChannelsResult{}, a.internal(ctx, MethodChannels, "", err)
@@ -96,20 +100,4 @@ func (a *API) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResul
 		result[channel] = ChannelInfo{NumClients: count(s.Clients)}
 	}
 	return ChannelsResult{Channels: result}, nil
-}
-
-// MaxPattern bounds the pattern of the channels method, in bytes.
-const MaxPattern = 4096
-
-// MatchChannel compiles a pattern for the channels method: *, ?, [a-z], {a,b},
-// where * crosses boundaries. It is meant for centrifuge.Config.MatchChannel.
-func MatchChannel(pattern string) (func(channel string) bool, error) {
-	if len(pattern) > MaxPattern {
-		return nil, fmt.Errorf("channel pattern of %d bytes exceeds %d", len(pattern), MaxPattern)
-	}
-	g, err := glob.Compile(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("compiling channel pattern: %w", err)
-	}
-	return g.Match, nil
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/glob"
+
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
 	"centrifugo/protocol"
@@ -22,7 +24,14 @@ var _ api.Node = (*centrifuge.Node)(nil)
 // in channels with presence, history and recovery.
 func newNode(t testing.TB) *centrifuge.Node {
 	t.Helper()
-	node, err := centrifuge.New(centrifuge.Config{Name: "n1", Version: "test", MatchChannel: api.MatchChannel})
+	match := func(pattern string) (func(string) bool, error) {
+		g, err := glob.Compile(pattern)
+		if err != nil {
+			return nil, err
+		}
+		return g.Match, nil
+	}
+	node, err := centrifuge.New(centrifuge.Config{Name: "n1", Version: "test", MatchChannel: match})
 	if err != nil {
 		t.Fatal(err)
 	}

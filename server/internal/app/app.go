@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
+	"sync"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/transport/websocket"
@@ -40,8 +42,10 @@ type Options struct {
 
 // App is a server that is put together.
 type App struct {
+	// Static after construction.
 	config    *config.Config
 	options   Options
+	timeouts  timeouts
 	log       *slog.Logger
 	closeLog  func() error
 	node      *centrifuge.Node
@@ -52,9 +56,9 @@ type App struct {
 	websocket *websocket.Handler // nil when disabled
 }
 
-// New puts a server together and starts its node.
+// New puts a server together and starts its node, which Run ends.
 func New(cfg *config.Config, o Options) (*App, error) {
-	a := &App{config: cfg, options: o}
+	a := &App{config: cfg, options: o, timeouts: defaultTimeouts}
 	var err error
 	if a.log, a.closeLog, err = newLogger(cfg.Log, o.Stderr); err != nil {
 		return nil, err
@@ -62,27 +66,38 @@ func New(cfg *config.Config, o Options) (*App, error) {
 	for _, w := range o.Warnings {
 		a.log.Warn("configuration", "warning", w.String())
 	}
-	if err := a.newNode(); err != nil {
-		return nil, err
+	if err := a.assemble(); err != nil {
+		return nil, errors.Join(err, a.closeLog())
 	}
+	a.newWebSocket()
+	return a, nil
+}
+
+// assemble makes the parts that can fail. The node is started last, so that an
+// error leaves nothing running.
+func (a *App) assemble() error {
+	cfg := a.config
+	if err := a.newNode(); err != nil {
+		return err
+	}
+	var err error
 	a.policy, err = client.New(sections(cfg), client.Options{Node: a.node, User: httpx.UserFrom, Log: a.log})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	a.node.Handle(a.policy.Handlers())
-	a.metrics = newMetrics(a.node, o.Version)
+	a.metrics = newMetrics(a.node, a.options.Version)
 	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
 	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
-		return nil, fmt.Errorf("client.allowed_origins: %w", err)
+		return fmt.Errorf("client.allowed_origins: %w", err)
 	}
 	if a.origins.Any() {
 		a.log.Warn("client.allowed_origins admits every origin")
 	}
 	if err := a.node.Run(); err != nil {
-		return nil, fmt.Errorf("starting the node: %w", err)
+		return fmt.Errorf("starting the node: %w", err)
 	}
-	a.newWebSocket()
-	return a, nil
+	return nil
 }
 
 func sections(cfg *config.Config) client.Sections {
@@ -149,7 +164,7 @@ func (a *App) newWebSocket() {
 }
 
 // Run serves until ctx ends, then says goodbye to the clients. It returns nil
-// after an orderly shutdown within shutdown.timeout.
+// after an orderly shutdown within shutdown.timeout. It is called once.
 func (a *App) Run(ctx context.Context) error {
 	defer func() { _ = a.closeLog() }()
 	servers, err := a.listen(ctx)
@@ -158,7 +173,8 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	removePID, err := writePID(a.config.PIDFile)
 	if err != nil {
-		return errors.Join(err, a.shutdown(servers))
+		closeAll(servers)
+		return errors.Join(err, a.shutdown(nil))
 	}
 	defer removePID()
 	failed := make(chan error, len(servers))
@@ -167,8 +183,10 @@ func (a *App) Run(ctx context.Context) error {
 		go func() { failed <- s.serve() }()
 	}
 	ctx, stop := context.WithCancel(ctx)
+	var aggregation sync.WaitGroup
+	defer aggregation.Wait()
 	defer stop()
-	go a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval)
+	aggregation.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
 	for {
 		select {
 		case <-ctx.Done():
@@ -197,10 +215,18 @@ func (a *App) shutdown(servers []*server) error {
 		err = errors.Join(err, <-done)
 	}
 	if a.websocket != nil {
+		// The node is done when every client was told; the sockets when each has
+		// answered. One that does not has nothing to say about the exit code.
+		_ = a.websocket.Drain(ctx)
 		a.websocket.Close()
 	}
 	if err != nil {
-		return fmt.Errorf("shutdown took longer than %v: %w", a.config.Shutdown.Timeout, err)
+		err = fmt.Errorf("shutdown took longer than %v: %w", a.config.Shutdown.Timeout, err)
+		a.log.Log(context.Background(), levelFatal, "stopped before its time", "error", err)
+		for _, s := range servers {
+			_ = s.http.Close()
+		}
+		return err
 	}
 	a.log.Info("stopped")
 	return nil
@@ -214,6 +240,9 @@ func (a *App) reload() {
 	}
 	cfg, warnings, err := a.options.Reload()
 	if err == nil {
+		err = a.mayReload(cfg)
+	}
+	if err == nil {
 		err = a.policy.Reload(sections(cfg))
 	}
 	if err != nil {
@@ -226,7 +255,19 @@ func (a *App) reload() {
 	a.log.Info("configuration reloaded")
 }
 
-// Address is where an http.Handler of the external listener is reached; for tests.
+// mayReload refuses to make a server insecure that listens on addresses which
+// were chosen for a secure one: an insecure server is kept off the network when
+// it starts, and only then.
+func (a *App) mayReload(cfg *config.Config) error {
+	before := a.config.InsecureModes()
+	for _, mode := range cfg.InsecureModes() {
+		if !slices.Contains(before, mode) {
+			return fmt.Errorf("%s cannot be switched on while the server runs", mode)
+		}
+	}
+	return nil
+}
+
 func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
 
 var _ http.Handler = (*websocket.Handler)(nil)

@@ -19,14 +19,14 @@ import (
 	"centrifugo/server/internal/playground"
 )
 
-// Timeouts of the HTTP servers (server-interface 6.6). Connections that have
-// become WebSockets are no longer subject to them.
-const (
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second
-	writeTimeout      = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-)
+// timeouts of the HTTP servers. Connections that have become WebSockets are no
+// longer subject to them.
+type timeouts struct{ readHeader, read, write, idle time.Duration }
+
+// defaultTimeouts are not configurable (server-interface 6.6).
+var defaultTimeouts = timeouts{
+	readHeader: 10 * time.Second, read: 30 * time.Second, write: 10 * time.Second, idle: 2 * time.Minute,
+}
 
 // server is one HTTP listener with its endpoints.
 type server struct {
@@ -46,11 +46,19 @@ func (s *server) serve() error {
 type routes struct {
 	mux      *http.ServeMux
 	patterns []string
+	err      error // what could not be mounted
 }
 
 func newRoutes() *routes { return &routes{mux: http.NewServeMux()} }
 
+// handle mounts h. Where configured prefixes overlap, the mux panics; the caller
+// looks at err instead.
 func (r *routes) handle(pattern string, h http.Handler) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			r.err = errors.Join(r.err, fmt.Errorf("mounting %s: %v", pattern, reason))
+		}
+	}()
 	r.mux.Handle(pattern, h)
 	r.patterns = append(r.patterns, pattern)
 }
@@ -78,6 +86,9 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 	a.mountClients(outer)
 	a.mountAPI(outer, inner)
 	a.mountOperations(inner)
+	if err := errors.Join(outer.err, inner.err); err != nil { // the same twice where there is one listener
+		return nil, err
+	}
 
 	externalTLS, internalTLS := c.TLS, c.TLS
 	if c.TLSExternal {
@@ -97,14 +108,19 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 		}
 		s, err := a.open(ctx, l.address, l.routes, l.tls)
 		if err != nil {
-			for _, opened := range servers {
-				_ = opened.listener.Close()
-			}
+			closeAll(servers)
 			return nil, err
 		}
 		servers = append(servers, s)
 	}
 	return servers, nil
+}
+
+// closeAll closes listeners that were opened for nothing.
+func closeAll(servers []*server) {
+	for _, s := range servers {
+		_ = s.listener.Close()
+	}
 }
 
 func firstOf[T comparable](a, b T) T {
@@ -131,7 +147,8 @@ func (a *App) open(ctx context.Context, address string, r *routes, t config.TLS)
 	return &server{listener: listener, endpoints: r.patterns, http: &http.Server{
 		Handler:           httpx.Recover(a.log)(r.mux),
 		TLSConfig:         tlsConfig,
-		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
+		WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}}, nil
 }
@@ -237,7 +254,10 @@ func serverTLS(c config.TLS) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	t := &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
+		NextProtos: []string{"h2", "http/1.1"}, // HTTP/2 by ALPN (server-interface 6.5)
+	}
 	if c.ClientCAPEM != "" {
 		ca, err := c.ClientCAPEM.Bytes()
 		if err != nil {

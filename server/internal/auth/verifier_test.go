@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha512"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
@@ -360,10 +361,23 @@ func TestAlgorithms(t *testing.T) {
 		_, err := newVerifier(t, tt.config, Options{}).VerifyConnect(text)
 		check(t, tt.name, err, tt.want, text)
 	}
-	// A curve that fits the size of the signature, but not the algorithm.
-	confused := tokenWithHeader(t, jwt.SigningMethodES256, k.p256.private, `{"alg":"ES384"}`, `{}`)
+	confused := curveConfusion(t, k.p256)
 	_, err := newVerifier(t, everything, Options{}).VerifyConnect(confused)
-	check(t, "ES256 signature under ES384", err, ErrInvalidToken, confused)
+	check(t, "ES384 with a key for ES256", err, ErrInvalidToken, confused)
+}
+
+// curveConfusion makes a token of algorithm ES384 whose signature is right but for
+// the curve: it was made with a key of ES256.
+func curveConfusion(t *testing.T, p pair) string {
+	t.Helper()
+	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES384"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{}`))
+	sum := sha512.Sum384([]byte(signed))
+	r, s, err := ecdsa.Sign(rand.Reader, p.private.(*ecdsa.PrivateKey), sum[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sig := append(r.FillBytes(make([]byte, 48)), s.FillBytes(make([]byte, 48))...)
+	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
 }
 
 func TestPreviousSecret(t *testing.T) {

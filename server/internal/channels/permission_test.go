@@ -34,6 +34,7 @@ func TestMaySubscribe(t *testing.T) {
 		{"7 token before everything else", proxied, true, SubscribeQuery{Channel: "x#1", User: "1", HasToken: true}, CheckToken, SourceSubscriptionToken, ""},
 		{"8 listed", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1,42", User: "42"}, Allowed, SourceUserLimited, ""},
 		{"8 last boundary", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#42#1", User: "42"}, Denied, 0, ""},
+		{"8 after the last boundary", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1#42", User: "42"}, Allowed, SourceUserLimited, ""},
 		{"8 no part of a user", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#421", User: "42"}, Denied, 0, ""},
 		{"8 anonymous in an empty element (trap 23)", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#"}, Allowed, SourceUserLimited, ""},
 		{"8 anonymous between separators", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1,,2"}, Allowed, SourceUserLimited, ""},

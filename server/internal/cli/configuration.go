@@ -28,7 +28,7 @@ func (env Env) checkConfigCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := compile(cfg); err != nil {
+		if err := checkKeys(cfg); err != nil {
 			return err
 		}
 		var errs []error

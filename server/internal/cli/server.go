@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"centrifugo/server/internal/auth"
-	"centrifugo/server/internal/channels"
 	"centrifugo/server/internal/config"
 )
 
@@ -114,7 +113,7 @@ func (env Env) serve(o config.Options) error {
 	reload := func() (*config.Config, []config.Warning, error) {
 		cfg, warnings, err := config.Load(o)
 		if err == nil {
-			err = compile(cfg)
+			err = checkKeys(cfg)
 		}
 		return cfg, warnings, err
 	}
@@ -136,8 +135,8 @@ func (env Env) serve(o config.Options) error {
 	return env.Run(ctx, cfg, RunOptions{Dev: o.Dev, Version: env.Version, Warnings: warnings, Reload: reload, Hangup: hangup})
 }
 
-// compile makes from the configuration what can only be judged by making it: keys and rules.
-func compile(cfg *config.Config) error {
+// checkKeys judges what the configuration alone can not: the kind of each key.
+func checkKeys(cfg *config.Config) error {
 	var errs []error
 	skip := auth.Options{SkipSignature: cfg.Client.InsecureSkipTokenSignatureVerify}
 	if _, err := auth.NewVerifier(cfg.Client.Token, skip); err != nil {
@@ -147,10 +146,6 @@ func compile(cfg *config.Config) error {
 		if _, err := auth.NewVerifier(cfg.Client.SubscriptionToken.Token, skip); err != nil {
 			errs = append(errs, fmt.Errorf("client.subscription_token.%w", err))
 		}
-	}
-	settings := channels.Settings{Insecure: cfg.Client.Insecure, Personal: cfg.Client.SubscribeToUserPersonalChannel}
-	if _, err := channels.New(cfg.Channel, settings); err != nil {
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

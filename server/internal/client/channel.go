@@ -7,7 +7,8 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// publish decides a publish command (server-interface 4.4).
+// publish decides a publish command (server-interface 4.4). The core adds who the
+// publisher is.
 func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
 	verdict := p.Rules().MayPublish(channels.PublishQuery{
 		Channel:    e.Channel,
@@ -23,7 +24,6 @@ func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifu
 		HistorySize:    ns.Options.HistorySize,
 		HistoryTTL:     ns.Options.HistoryTTL,
 		HistoryMetaTTL: ns.HistoryMetaTTL,
-		ClientInfo:     e.Info,
 		UseDelta:       ns.Options.DeltaPublish,
 	}}, nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
-	"centrifugo/centrifuge/centrifugetest"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/config"
 )
@@ -98,6 +98,9 @@ func TestPublishIsKept(t *testing.T) {
 	if string(pub.Data) != `{"a":1}` || pub.Info == nil || pub.Info.User != "42" || string(pub.Info.ConnInfo) != `{"name":"A"}` {
 		t.Errorf("publication %+v, info %+v", pub, pub.Info)
 	}
+	if len(s.read) != 1 || s.read[0].MetaTTL != time.Hour {
+		t.Errorf("history was read with %+v", s.read)
+	}
 	since := &protocol.StreamPosition{Offset: 1, Epoch: "other"}
 	if got := outcome(c, &protocol.Command{History: &protocol.HistoryRequest{Channel: "open:1", Since: since}}); got != 112 {
 		t.Errorf("history of another epoch: %d", got)
@@ -139,7 +142,7 @@ func TestRPC(t *testing.T) {
 
 func TestSendHasNoReceiver(t *testing.T) {
 	s := newServer(t, nil)
-	var c *centrifugetest.Client = s.connect(t, claims{"sub": "42"})
+	c := s.connect(t, claims{"sub": "42"})
 	c.Send(&protocol.Command{Send: &protocol.SendRequest{Data: []byte("{}")}})
 	if got := c.Closed().Code; got != 3508 {
 		t.Errorf("disconnect %d, want 3508", got)

@@ -206,6 +206,11 @@ func TestSingleConnection(t *testing.T) {
 	if got := first.Closed(); got != centrifuge.DisconnectConnectionLimit {
 		t.Errorf("first connection: %v", got)
 	}
+	// The new connection is spared by name: whether the node counts it as the
+	// user's already is the node's business.
+	if len(s.disconnected) != 1 || !slices.Equal(s.disconnected[0].Except, []string{second.Client().ID()}) {
+		t.Errorf("disconnected %+v", s.disconnected)
+	}
 	for name, c := range map[string]interface{ Client() *centrifuge.Client }{"second": second, "of another user": other} {
 		if !slices.Contains(c.Client().ServerSideChannels(), "mine:#"+c.Client().UserID()) {
 			t.Errorf("connection %s is gone", name)
@@ -217,7 +222,9 @@ func TestSingleConnection(t *testing.T) {
 func TestTokenSubscriptions(t *testing.T) {
 	s := newServer(t, nil)
 	c := s.dial(context.Background(), t)
-	_, reply := answer(c, &protocol.Command{Connect: &protocol.ConnectRequest{Token: sign(t, secret, claims{
+	// Asking for the channel as well changes nothing.
+	asked := map[string]*protocol.SubscribeRequest{"open:1": {}}
+	_, reply := answer(c, &protocol.Command{Connect: &protocol.ConnectRequest{Subs: asked, Token: sign(t, secret, claims{
 		"sub": "42", "info": claims{"name": "A"},
 		"subs": claims{
 			"open:1":   claims{"data": claims{"d": 1}, "info": claims{"i": 1}, "override": claims{"force_recovery": claims{"value": true}}},

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,9 +82,31 @@ func baseSections() Sections {
 }
 
 type testServer struct {
-	*centrifuge.Node
+	*recorder
 	policy *Policy
 	log    *bytes.Buffer
+}
+
+// recorder is a node that keeps what the policy asked of it.
+type recorder struct {
+	*centrifuge.Node
+	mu           sync.Mutex
+	disconnected []centrifuge.Target
+	read         []centrifuge.HistoryOptions
+}
+
+func (r *recorder) Disconnect(ctx context.Context, t centrifuge.Target, d centrifuge.Disconnect) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.disconnected = append(r.disconnected, t)
+	return r.Node.Disconnect(ctx, t, d)
+}
+
+func (r *recorder) History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read = append(r.read, opts)
+	return r.Node.History(ctx, channel, opts)
 }
 
 type headerUserKey struct{}
@@ -99,9 +122,9 @@ func newServer(t testing.TB, change func(*Sections)) *testServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testServer{Node: node, log: &bytes.Buffer{}}
+	s := &testServer{recorder: &recorder{Node: node}, log: &bytes.Buffer{}}
 	s.policy, err = New(sections, Options{
-		Node: node,
+		Node: s.recorder,
 		Log:  slog.New(slog.NewTextHandler(s.log, nil)),
 		User: func(ctx context.Context) string { user, _ := ctx.Value(headerUserKey{}).(string); return user },
 	})

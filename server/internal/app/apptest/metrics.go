@@ -1,0 +1,76 @@
+package apptest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// client has no connections to keep: they would count as the server's.
+var client = &http.Client{Timeout: 2 * Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+
+// Request sends a request and returns the status and body of its answer.
+func Request(method, url, body string, header http.Header) (status int, answer string, err error) {
+	request, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	return Do(client, request)
+}
+
+// Do sends a request by c.
+func Do(c *http.Client, request *http.Request) (status int, answer string, err error) {
+	response, err := c.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return response.StatusCode, string(text), err
+}
+
+// Metrics are samples by name and labels, as they are written.
+type Metrics map[string]float64
+
+// ReadMetrics asks the endpoint at url.
+func ReadMetrics(url string) (Metrics, error) {
+	status, text, err := Request(http.MethodGet, url, "", nil)
+	if err != nil || status != http.StatusOK {
+		return nil, fmt.Errorf("reading metrics: status %d, %w", status, err)
+	}
+	m := Metrics{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		i := strings.LastIndexByte(line, ' ')
+		if strings.HasPrefix(line, "#") || i < 0 {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[i+1:], 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading metrics: %q: %w", line, err)
+		}
+		m[line[:i]] = value
+	}
+	return m, nil
+}
+
+// Eventually asks again until ok, and reports whether that came within Patience.
+func Eventually(ok func() bool) bool {
+	deadline := time.Now().Add(Patience)
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for !ok() {
+		if time.Now().After(deadline) {
+			return false
+		}
+		<-ticker.C
+	}
+	return true
+}
