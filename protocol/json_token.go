@@ -65,7 +65,7 @@ const (
 // depth of the input costs no stack. Strings are scanned in place: with a call
 // for each it takes half as long again.
 func scanValue(b []byte, i, maxDepth int) (end int, seen valueFlags) {
-	var objects [MaxJSONDepth / 64]uint64 // bit n: the bracket at depth n is an object
+	var open brackets
 	depth := 0
 	object, key := false, false // inside an object; a key is due, not a value
 	maxDepth = min(maxDepth, MaxJSONDepth)
@@ -91,24 +91,23 @@ next:
 				i++
 			} else {
 				var flags stringFlags
-				if i, flags = scanStringBytes(b, i); i < 0 {
-					return scanMalformed, 0
-				}
+				i, flags = scanStringBytes(b, i)
 				if flags&stringHigh != 0 {
 					seen |= valueHigh
 				}
 			}
-			if !key {
+			if !key || i < 0 {
 				break
 			}
-			if i < len(b) && b[i] <= ' ' {
-				i, seen = skipSpace(b, i), seen|valueSpace
+			key = false
+			if i < len(b) && b[i] == ':' {
+				i++
+				continue
 			}
-			if i >= len(b) || b[i] != ':' {
+			if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
 				return scanMalformed, 0
 			}
-			i++
-			key = false
+			i, seen = i+1, seen|valueSpace
 			continue
 		case key:
 			return scanMalformed, 0
@@ -126,20 +125,16 @@ next:
 			}
 			object = c == '{'
 			key = object
-			objects[depth>>6] &^= 1 << (depth & 63)
-			if object {
-				objects[depth>>6] |= 1 << (depth & 63)
-			}
+			open.push(depth, object)
 			depth++
 			continue
 		case c == '-' || c-'0' <= 9:
-			if i = scanNumber(b, i); i < 0 {
-				return scanMalformed, 0
-			}
+			i = scanNumber(b, i)
 		default:
-			if i = scanLiteral(b, i); i < 0 {
-				return scanMalformed, 0
-			}
+			i = scanLiteral(b, i)
+		}
+		if i < 0 {
+			return scanMalformed, 0
 		}
 		// A value has ended: close brackets until another one is due.
 		for depth > 0 {
@@ -157,7 +152,7 @@ next:
 			case c == '}' && object, c == ']' && !object:
 				i++
 				depth--
-				object = depth > 0 && objects[(depth-1)>>6]&(1<<((depth-1)&63)) != 0
+				object = depth > 0 && open.object(depth-1)
 			default:
 				return scanMalformed, 0
 			}
@@ -165,6 +160,18 @@ next:
 		return i, seen
 	}
 }
+
+// brackets has a bit for each open bracket, which is set for an object.
+type brackets [MaxJSONDepth / 64]uint64
+
+func (s *brackets) push(depth int, object bool) {
+	s[depth>>6] &^= 1 << (depth & 63)
+	if object {
+		s[depth>>6] |= 1 << (depth & 63)
+	}
+}
+
+func (s *brackets) object(depth int) bool { return s[depth>>6]&(1<<(depth&63)) != 0 }
 
 type stringFlags uint8
 

@@ -152,13 +152,19 @@ func checkKeys(cfg *config.Config) error {
 
 // devBanner says that development mode must not be used for anything else.
 func (env Env) devBanner(cfg *config.Config) {
-	address := net.JoinHostPort(cfg.HTTPServer.Address, strconv.Itoa(cfg.HTTPServer.Port))
+	host := cfg.HTTPServer.Address
+	if host == "" || host == "0.0.0.0" || host == "::" {
+		host = "127.0.0.1" // a page cannot be opened at "all interfaces"
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(cfg.HTTPServer.Port))
 	_, _ = fmt.Fprintf(env.Stderr, `
   ****************************************************************
   **  DEVELOPMENT MODE: INSECURE, never use it in production    **
   **  no authentication, every client may do everything         **
   ****************************************************************
-  address: %s
+
+  Open the playground in two tabs:  http://%[1]s/
+  Publish:  curl -X POST http://%[1]s/api/publish -d '{"channel":"test","data":{"hello":"world"}}'
 
 `, address)
 }
