@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -530,6 +531,9 @@ func (m *shrinkingMap[V]) get(key string) V { return m.items[key] }
 func (m *shrinkingMap[V]) set(key string, value V) {
 	if m.items == nil {
 		m.items = make(map[string]V)
+	}
+	if _, known := m.items[key]; !known {
+		key = strings.Clone(key) // it may be part of a client's message, which must not be kept
 	}
 	m.items[key] = value
 	m.peak = max(m.peak, len(m.items))

@@ -34,14 +34,21 @@ func (c *Client) carryOut(message []byte) (more bool) {
 	if !c.decide(message) {
 		return false
 	}
-	r := &round{client: c}
-	defer r.flush()
+	r := beginRound(c)
+	defer r.end()
 	decoder := protocol.NewDecoder(c.wireFormat(), message, protocol.Limits{})
 	if c.draft {
 		decoder.UseDraftMethods()
 	}
+	command := &r.command
+	sequential := c.node.config.Concurrency <= 1
+	if sequential {
+		decoder.Reuse(&r.requests)
+	}
 	for {
-		command := new(protocol.Command)
+		if !sequential {
+			command = new(protocol.Command)
+		}
 		switch err := decoder.Next(command); {
 		case errors.Is(err, io.EOF):
 			return true
@@ -127,8 +134,8 @@ func (c *Client) dispatchConcurrently(command *protocol.Command, kind protocol.F
 	go func() {
 		defer c.node.recovered("carrying out a command", c)
 		defer func() { <-slots }()
-		r := &round{client: c}
-		defer r.flush()
+		r := beginRound(c)
+		defer r.end()
 		c.run(r, command, kind)
 	}()
 	return !c.isClosed()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
@@ -149,7 +150,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error)
 			c.mu.Unlock()
 			return nil, ErrorLimitExceeded
 		}
-		s := &Subscription{client: c, channel: channel, serverSide: serverSide, settled: make(chan struct{})}
+		s := &Subscription{client: c, channel: strings.Clone(channel), serverSide: serverSide, settled: make(chan struct{})}
 		s.Out, s.Owner, s.Format, s.Lane = &c.outbox, s, c.format, c.lane
 		c.subs.add(s)
 		c.mu.Unlock()

@@ -139,6 +139,7 @@ func TestSubscribeOrder(t *testing.T) {
 		}))
 		p := s.connect(format, "u")
 		p.commands(subscribeA, `{"id":3,"unsubscribe":{"channel":"a"}}`)
+		time.Sleep(time.Second) // the broker takes its time
 		p.expect(
 			`{"id":2,"subscribe":{"epoch":"<e>","offset":1,"positioned":true}}`,
 			`{"push":{"channel":"a","pub":{"data":"after","offset":2}}}`,

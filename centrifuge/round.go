@@ -1,6 +1,11 @@
 package centrifuge
 
-import "time"
+import (
+	"sync"
+	"time"
+
+	"centrifugo/protocol"
+)
 
 // patience is how long replies wait for those of the later commands of their
 // message, while one of these is carried out.
@@ -15,6 +20,26 @@ type round struct {
 	client *Client
 	owing  bool
 	timer  *time.Timer
+
+	// The command that is carried out, where they are one after another.
+	command  protocol.Command
+	requests protocol.Requests
+}
+
+// rounds are lent out: decoding the commands of a message allocates nothing.
+var rounds = sync.Pool{New: func() any { return new(round) }}
+
+func beginRound(c *Client) *round {
+	r, _ := rounds.Get().(*round)
+	r.client = c
+	return r
+}
+
+// end sends what is owed.
+func (r *round) end() {
+	r.flush()
+	*r = round{}
+	rounds.Put(r)
 }
 
 // owe notes that something was queued.

@@ -55,6 +55,7 @@ type Decoder struct {
 	limits Limits
 	format Format
 	draft  bool
+	room   *Requests
 	count  int
 	err    error
 }
@@ -78,8 +79,9 @@ func (d *Decoder) UseDraftMethods() { d.draft = true }
 // one, and an error that wraps [ErrMalformed] when what follows is none; after
 // an error it returns the same error again.
 //
-// Payloads (Raw) are parts of the transport message, everything else is a
-// copy: a caller that reuses its read buffer copies the payloads it keeps.
+// Payloads and strings are parts of the transport message, not copies: it must
+// not be changed while they are in use, and who keeps one of them for long
+// clones it, or keeps the whole message alive.
 //
 // In V1 a method that does not exist sets UnknownMethod. Rules about ids are
 // enforced in V1 only, where they belong to the envelope.
@@ -112,6 +114,7 @@ func (d *Decoder) next(c *Command) error {
 	d.rest = rest
 	if d.format.Protobuf() {
 		r := newProtoReader(message, d.limits)
+		r.reused = d.room
 		if d.format.V1() {
 			r.v1 = true
 			r.commandV1(c, d.draft)
@@ -121,6 +124,7 @@ func (d *Decoder) next(c *Command) error {
 		return r.err
 	}
 	r := newJSONReader(message, d.limits)
+	r.reused = d.room
 	if d.format.V1() {
 		r.v1 = true
 		r.commandV1(c, d.draft)
@@ -284,7 +288,8 @@ type ReplyDecoder struct {
 	Kind func(id uint32) FrameKind
 }
 
-// Decode decodes one message without framing. Payloads are parts of message.
+// Decode decodes one message without framing. Payloads and strings are parts of
+// message, as with Decoder.Next.
 // The error wraps [ErrMalformed], or is [ErrNoForm] when a V1 result answers a
 // command that Kind does not know.
 func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {

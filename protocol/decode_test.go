@@ -251,9 +251,11 @@ func TestOwnership(t *testing.T) {
 		if !bytes.Equal(message, before) {
 			t.Errorf("%s: appending to a payload changed the message", formatName(f))
 		}
+		// Neither strings nor payloads are copied: that is what the package promises,
+		// and what makes decoding cheap.
 		clear(message)
-		if got[0].Publish.Channel != "chat:index" {
-			t.Errorf("%s: a string is part of the message", formatName(f))
+		if got[0].Publish.Channel == "chat:index" || bytes.Equal(got[0].Publish.Data, []byte(`{"a":1}`)) {
+			t.Errorf("%s: decoding copies", formatName(f))
 		}
 	}
 }
@@ -417,5 +419,55 @@ func TestReplyDecoderErrors(t *testing.T) {
 				t.Errorf("%s: %q left", formatName(f), batch)
 			}
 		}
+	}
+}
+
+// TestReuse: with room for requests, decoding allocates nothing, and nothing of
+// an earlier request shines through; the subscriptions of a connect stay apart.
+func TestReuse(t *testing.T) {
+	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
+		var frames []*Frame
+		for _, c := range []*Command{
+			{ID: 1, Subscribe: &SubscribeRequest{Channel: "a", Token: "secret", Recover: true}},
+			{ID: 2, Subscribe: &SubscribeRequest{Channel: "b"}},
+			{ID: 3, Publish: &PublishRequest{Channel: "a", Data: Raw(`{}`)}},
+		} {
+			b, err := AppendCommand(nil, f, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames = append(frames, &Frame{Bytes: b})
+		}
+		batch := AppendBatch(nil, f, frames)
+		var room Requests
+		var c Command
+		decode := func() {
+			d := NewDecoder(f, batch, Limits{})
+			d.Reuse(&room)
+			for range frames {
+				if err := d.Next(&c); err != nil {
+					t.Fatal(err)
+				}
+				if c.ID == 2 && (c.Subscribe.Channel != "b" || c.Subscribe.Token != "" || c.Subscribe.Recover) {
+					t.Errorf("%s: the request before shines through: %+v", formatName(f), c.Subscribe)
+				}
+			}
+		}
+		if n := testing.AllocsPerRun(100, decode); n != 0 {
+			t.Errorf("%s: %v allocations", formatName(f), n)
+		}
+	}
+	connect := &Command{ID: 1, Connect: &ConnectRequest{Subs: map[string]*SubscribeRequest{
+		"a": {Channel: "a", Offset: 1}, "b": {Channel: "b", Offset: 2},
+	}}}
+	message, err := AppendCommand(nil, 0, connect)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDecoder(0, message, Limits{})
+	d.Reuse(new(Requests))
+	var c Command
+	if err := d.Next(&c); err != nil || c.Connect.Subs["a"].Offset != 1 || c.Connect.Subs["b"].Offset != 2 {
+		t.Errorf("subscriptions of a connect: %v, %+v", err, c.Connect)
 	}
 }

@@ -117,6 +117,7 @@ func (r *jsonReader) connectRequest() *ConnectRequest {
 		return nil
 	}
 	m := new(ConnectRequest)
+	r.reused = nil // subscriptions in a map must not share
 	for r.field() {
 		switch string(r.key) {
 		case "token":
@@ -155,7 +156,7 @@ func (r *jsonReader) subscribeRequest() *SubscribeRequest {
 	if !r.object() {
 		return nil
 	}
-	m := new(SubscribeRequest)
+	m := r.reused.subscribe()
 	var seq, gen uint32 // V1
 	for r.field() {
 		switch string(r.key) {
@@ -263,7 +264,7 @@ func (r *jsonReader) publishRequest() *PublishRequest {
 	if !r.object() {
 		return nil
 	}
-	m := new(PublishRequest)
+	m := r.reused.publish()
 	for r.field() {
 		switch string(r.key) {
 		case "channel":
@@ -368,7 +369,7 @@ func (r *jsonReader) sendRequest() *SendRequest {
 	if !r.object() {
 		return nil
 	}
-	m := new(SendRequest)
+	m := r.reused.send()
 	for r.field() {
 		switch string(r.key) {
 		case "data":
@@ -384,7 +385,7 @@ func (r *jsonReader) rpcRequest() *RPCRequest {
 	if !r.object() {
 		return nil
 	}
-	m := new(RPCRequest)
+	m := r.reused.rpc()
 	for r.field() {
 		switch string(r.key) {
 		case "data":

@@ -16,6 +16,7 @@ type jsonReader struct {
 	first    bool   // nothing of the innermost object or array was read yet
 	key      []byte // of the field or entry that was found last
 	v1       bool
+	reused   *Requests // nil to allocate
 	err      error
 }
 
@@ -204,7 +205,7 @@ func (r *jsonReader) str() string {
 	}
 	r.i = end
 	if flags == 0 {
-		return string(r.b[start : end-1])
+		return view(r.b[start : end-1])
 	}
 	return string(unescape(r.b[start:end-1], flags))
 }

@@ -90,6 +90,7 @@ func (r *protoReader) envelope(seen *envelope) {
 
 func (r *protoReader) connectRequest() *ConnectRequest {
 	m := new(ConnectRequest)
+	r.reused = nil // subscriptions in a map must not share
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -122,7 +123,7 @@ func (r *protoReader) connectRequest() *ConnectRequest {
 }
 
 func (r *protoReader) subscribeRequest() *SubscribeRequest {
-	m := new(SubscribeRequest)
+	m := r.reused.subscribe()
 	var seq, gen uint32
 	outer := r.enter()
 	for r.field() {
@@ -219,7 +220,7 @@ func (r *protoReader) unsubscribeRequest() *UnsubscribeRequest {
 }
 
 func (r *protoReader) publishRequest() *PublishRequest {
-	m := new(PublishRequest)
+	m := r.reused.publish()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -308,7 +309,7 @@ func (r *protoReader) pingRequest() *PingRequest {
 }
 
 func (r *protoReader) sendRequest() *SendRequest {
-	m := new(SendRequest)
+	m := r.reused.send()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -321,7 +322,7 @@ func (r *protoReader) sendRequest() *SendRequest {
 }
 
 func (r *protoReader) rpcRequest() *RPCRequest {
-	m := new(RPCRequest)
+	m := r.reused.rpc()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {

@@ -22,9 +22,9 @@ type protoReader struct {
 	at       span // rest of the innermost message
 	depth    int
 	maxDepth int
-	elements int    // list elements and map entries still allowed
-	text     string // copy of a short message, from which its strings are cut
+	elements int // list elements and map entries still allowed
 	v1       bool
+	reused   *Requests // nil to allocate
 	err      error
 
 	// The field that was found last.
@@ -167,24 +167,13 @@ func (r *protoReader) raw() Raw {
 	return Raw(r.b[r.data.i:r.data.end:r.data.end])
 }
 
-// shortMessage is the size up to which the strings of a message share one
-// copy of it: one allocation for all, at the price that each of them keeps
-// this many bytes alive, which matters for the names of channels.
-const shortMessage = 64
-
 func (r *protoReader) str() string {
 	i, end := r.data.i, r.data.end
 	if r.typ != protowire.BytesType || !utf8.Valid(r.b[i:end]) {
 		r.fail(ErrMalformed)
 		return ""
 	}
-	if len(r.b) > shortMessage {
-		return string(r.b[i:end])
-	}
-	if r.text == "" {
-		r.text = string(r.b)
-	}
-	return r.text[i:end]
+	return view(r.b[i:end])
 }
 
 // place notes where a message field is, to revisit it.

@@ -125,7 +125,7 @@ func New(config Config) (*Loop, error) {
 // Add takes c over. Nothing is read before Start, so that the handler can be
 // told its Socket first. On an error c is still the caller's.
 func (l *Loop) Add(c net.Conn, h Handler) (Socket, error) {
-	if s, err := l.addPolled(c, h); s != nil || err != nil {
+	if s, polled, err := l.addPolled(c, h); polled || err != nil {
 		return s, err
 	}
 	return l.AddThreaded(c, h)

@@ -14,4 +14,4 @@ func (l *Loop) startPollers() error { return nil }
 
 func (l *Loop) stopPollers() {}
 
-func (l *Loop) addPolled(net.Conn, Handler) (Socket, error) { return nil, nil }
+func (l *Loop) addPolled(net.Conn, Handler) (_ Socket, polled bool, _ error) { return nil, false, nil }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -122,25 +123,37 @@ func TestSlowReader(t *testing.T) {
 	p.expect(finText, "after")
 }
 
-// What the core queues while a shared frame is partly written must not get
-// into that frame: others send it too.
-func TestBacklogLeavesSharedFramesAlone(t *testing.T) {
+// What waits for one connection must not get into what waits for another,
+// though both wait for the same shared frame, or were joined in one buffer.
+func TestBacklogsAreApart(t *testing.T) {
 	if !runtimeHasPollers {
 		t.Skip("sockets block here")
 	}
 	s := newServer(t, Config{}, false)
-	slow, quick := s.dial(t, "/"), s.dial(t, "/")
-	block := frames(strings.Repeat("0123456789", 6000))
-	for write(t, slow, block) == 0 {
+	block := strings.Repeat("0123456789", 3000)
+	for name, batch := range map[string][]*protocol.Frame{"shared": frames(block), "joined": frames(block, block)} {
+		t.Run(name, func(t *testing.T) {
+			peers := []*peer{s.dial(t, "/"), s.dial(t, "/")}
+			sent := make([]int, len(peers))
+			for i, p := range peers {
+				sent[i] = 1
+				for ; write(t, p, batch) == 0; sent[i]++ {
+				}
+			}
+			for i, p := range peers {
+				write(t, p, frames(strings.Repeat(strconv.Itoa(i), 4)))
+			}
+			for range 10 { // other use of the buffers that messages are joined in
+				write(t, s.dial(t, "/"), frames(strings.Repeat("#", 2*len(block)), "#"))
+			}
+			for i, p := range peers {
+				for range sent[i] {
+					p.expect(finText, string(serverPayload(appendJoined(nil, batch, false))))
+				}
+				p.expect(finText, strings.Repeat(strconv.Itoa(i), 4))
+			}
+		})
 	}
-	write(t, slow, frames("mine"))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		quick.expect(finText, string(block[0].Bytes))
-	}()
-	write(t, quick, block)
-	<-done
 }
 
 func TestCloseByServer(t *testing.T) {
@@ -229,7 +242,7 @@ func TestCloseByASlowReader(t *testing.T) {
 	sent := 1
 	for ; write(t, p, frames(block)) == 0; sent++ {
 	}
-	p.send(frame(finClose, "\x03\xe8"))
+	p.send(frame(finClose, "\x03\xe8"), frame(finClose, "\x03\xe9"))
 	for c := p.session.transport.(*conn); !c.stateIs(stateLeaving); { // the poller is about to read it
 	}
 	for range sent {

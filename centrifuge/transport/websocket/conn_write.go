@@ -165,7 +165,7 @@ func (c *conn) Writable() {
 // Ping implements centrifuge.Transport.
 func (c *conn) Ping() error {
 	if c.socket.Blocking() {
-		go c.ping() // somebody may be in a write that waits
+		go func() { _ = c.ping() }() // somebody may be in a write that waits; an error ends the connection
 		return nil
 	}
 	return c.ping()

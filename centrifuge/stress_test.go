@@ -1,0 +1,272 @@
+package centrifuge_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/protocol"
+)
+
+// TestStress runs many short lives of a node with real goroutines: publishers,
+// and clients that subscribe, recover, unsubscribe, lose their connection and
+// read slowly, over streams that forget quickly. Each client checks that what
+// it gets ascends, has no duplicates, and no gap that it was not told of.
+func TestStress(t *testing.T) {
+	seed, runs := rand.Uint64(), 2000
+	if text := os.Getenv("STRESS_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if testing.Short() {
+		runs = 200
+	}
+	t.Logf("seed %d, %d runs (STRESS_SEED repeats the choices, not the schedule)", seed, runs)
+	var seen sightings
+	for run := range runs {
+		synctest.Test(t, func(t *testing.T) {
+			stressRun(t, rand.New(rand.NewPCG(seed, uint64(run))), &seen)
+		})
+		if t.Failed() {
+			t.Fatalf("run %d of seed %d", run, seed)
+		}
+	}
+	t.Logf("seen: %v", seen.counts)
+	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed"} {
+		if seen.counts[what] == 0 {
+			t.Errorf("no run had %q: the test does not test it", what)
+		}
+	}
+}
+
+// sightings counts what the runs came across.
+type sightings struct {
+	mu     sync.Mutex
+	counts map[string]int
+}
+
+func (s *sightings) see(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.counts == nil {
+		s.counts = make(map[string]int)
+	}
+	s.counts[what]++
+}
+
+func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
+	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}
+	config := centrifuge.Config{Broker: broker, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
+	s := newSite(t, config, allow(centrifuge.SubscribeOptions{
+		Recovery: true, Presence: r.IntN(2) == 0, JoinLeave: r.IntN(2) == 0, PushJoinLeave: r.IntN(2) == 0,
+	}))
+	const publishers, clients = 2, 4
+	size, count := 2+r.IntN(12), 20+r.IntN(40)
+	var publishing, reading sync.WaitGroup
+	for range publishers {
+		own := rand.New(rand.NewPCG(r.Uint64(), 1))
+		publishing.Go(func() {
+			for range count {
+				broker.lose.Store(own.IntN(60) == 0)
+				// The payload is the offset that the publication will not know: clients go by the wire.
+				_, _ = s.Publish(context.Background(), "a", []byte(`{"pad":"0123456789"}`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
+				pause(own)
+			}
+		})
+	}
+	readers := make([]*stressClient, clients)
+	for i := range readers {
+		readers[i] = &stressClient{site: s, rand: rand.New(rand.NewPCG(r.Uint64(), 2)), format: everyFormat[r.IntN(len(everyFormat))], seen: seen}
+		reading.Go(readers[i].run)
+	}
+	publishing.Wait()
+	broker.lose.Store(false)
+	_, _ = s.Publish(context.Background(), "a", []byte(`"last"`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
+	reading.Wait()
+	top, err := s.History(t.Context(), "a", centrifuge.HistoryOptions{})
+	must(t, err)
+	for i, c := range readers {
+		if c.failure != "" {
+			t.Errorf("client %d (%s): %s\n%s", i, formatName(c.format), c.failure, strings.Join(c.log, "\n"))
+		} else if c.at.Offset != top.Offset {
+			t.Errorf("client %d is at %d in the end, the stream at %d\n%s", i, c.at.Offset, top.Offset, strings.Join(c.log, "\n"))
+		}
+	}
+}
+
+// pause lets the others run, in one of the ways in which they may.
+func pause(r *rand.Rand) {
+	switch r.IntN(8) {
+	case 0:
+		time.Sleep(time.Duration(r.IntN(3)) * time.Millisecond)
+	case 1:
+		time.Sleep(1)
+	}
+}
+
+// stressClient keeps a position as an SDK does.
+type stressClient struct {
+	site   *site
+	rand   *rand.Rand
+	format protocol.Format
+	seen   *sightings
+
+	peer       *peer
+	at         centrifuge.StreamPosition // of the last publication
+	known      bool                      // at is a position
+	subscribed bool
+	log        []string
+	failure    string
+}
+
+func (c *stressClient) note(format string, args ...any) {
+	c.log = append(c.log, fmt.Sprintf(format, args...))
+}
+
+func (c *stressClient) fail(format string, args ...any) {
+	if c.failure == "" {
+		c.failure = fmt.Sprintf(format, args...)
+	}
+}
+
+// run acts at random, then catches up once more and stays.
+func (c *stressClient) run() {
+	for range 5 + c.rand.IntN(25) {
+		c.step()
+		c.read()
+		pause(c.rand)
+	}
+	time.Sleep(time.Hour) // the publishers have ended
+	for range 3 {         // slow readers may fall behind once more
+		c.read()
+		c.ensureSubscribed()
+		time.Sleep(time.Second)
+		c.read()
+	}
+	if c.peer != nil {
+		c.peer.Cut()
+	}
+}
+
+func (c *stressClient) step() {
+	c.ensureSubscribed()
+	switch c.rand.IntN(12) {
+	case 0:
+		c.note("cut")
+		c.seen.see("cut")
+		c.peer.Cut()
+	case 1:
+		c.note("unsubscribe")
+		c.seen.see("unsubscribed")
+		c.peer.commands(`{"id":9,"unsubscribe":{"channel":"a"}}`)
+	case 2:
+		c.note("stick")
+		c.peer.Stick(true)
+		time.Sleep(time.Duration(c.rand.IntN(50)) * time.Millisecond)
+		c.peer.Stick(false)
+	case 3:
+		c.note("unsubscribed by the server")
+		c.peer.Client.Client().Unsubscribe("a", centrifuge.UnsubscribeInsufficient)
+	case 4:
+		time.Sleep(40 * time.Second) // a tick may find the position lost
+	}
+}
+
+// ensureSubscribed connects and subscribes where needed, recovering if there is
+// a position.
+func (c *stressClient) ensureSubscribed() {
+	if c.peer != nil {
+		if why, ended := c.peer.Ended(); ended {
+			c.read()
+			if why.Code == centrifuge.DisconnectSlow.Code {
+				c.seen.see("slow")
+			}
+			c.note("the connection has ended: %v", why)
+			c.peer, c.subscribed = nil, false
+		}
+	}
+	if c.peer == nil {
+		c.peer = c.site.dial(c.format, transport(c.format), "u")
+		c.peer.commands(`{"id":1,"connect":{}}`)
+	}
+	if c.subscribed {
+		return
+	}
+	request := `{"id":2,"subscribe":{"channel":"a"`
+	if c.known {
+		request += fmt.Sprintf(`,"recover":true,"offset":%d,"epoch":"%s"`, c.at.Offset, c.at.Epoch)
+	}
+	c.note("%s", request)
+	c.peer.commands(request + "}}")
+	c.subscribed = true // the reply may undo it
+}
+
+// read takes what has come.
+func (c *stressClient) read() {
+	for c.peer != nil && c.peer.Pending() > 0 {
+		reply := c.peer.Read()
+		switch {
+		case reply.Error != nil:
+			if reply.Error.Code != centrifuge.ErrorAlreadySubscribed.Code {
+				c.fail("an error: %+v", reply.Error)
+			}
+		case reply.Subscribe != nil:
+			c.subscribedTo(reply.Subscribe)
+		case reply.Unsubscribe != nil:
+			c.note("unsubscribed")
+			c.subscribed = false
+		case reply.Push == nil:
+		case reply.Push.Unsubscribe != nil:
+			c.note("unsubscribe push")
+			c.seen.see("insufficient")
+			c.subscribed = false
+		case reply.Push.Pub != nil:
+			if !c.subscribed {
+				c.fail("a publication without a subscription: %d", reply.Push.Pub.Offset)
+			}
+			c.publication(reply.Push.Pub)
+		}
+	}
+}
+
+func (c *stressClient) subscribedTo(r *protocol.SubscribeResult) {
+	c.note("subscribed: recovered %v, offset %d, %d publications", r.Recovered, r.Offset, len(r.Publications))
+	recovering := c.known
+	c.subscribed, c.known = true, true
+	if !recovering || !r.Recovered {
+		if recovering {
+			c.seen.see("unrecovered")
+		}
+		c.at = centrifuge.StreamPosition{Offset: r.Offset, Epoch: r.Epoch} // it knows that there is a gap
+		return
+	}
+	c.seen.see("recovered")
+	if c.at.Epoch != r.Epoch {
+		c.fail("recovered from another epoch")
+	}
+	for _, pub := range r.Publications {
+		c.publication(pub)
+	}
+	if c.format.V1() && c.at.Offset != r.Offset {
+		c.fail("recovered up to %d, the top is %d", c.at.Offset, r.Offset)
+	}
+}
+
+func (c *stressClient) publication(pub *protocol.Publication) {
+	c.seen.see("publication")
+	c.note("publication %d", pub.Offset)
+	if pub.Offset != c.at.Offset+1 {
+		c.fail("publication %d after %d", pub.Offset, c.at.Offset)
+	}
+	c.at.Offset = pub.Offset
+}
