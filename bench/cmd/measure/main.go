@@ -43,7 +43,7 @@ func run(binary, out string, rounds int, d time.Duration) error {
 	var report strings.Builder
 	fmt.Fprintf(&report, "# Results\n\nWritten by `make bench` (`go run ./bench/cmd/measure -rounds %d -seconds %d`) on %s.\n\n", rounds, int(d.Seconds()), time.Now().UTC().Format("2006-01-02"))
 	fmt.Fprintf(&report, "Machine: %s. Load, server and floor share it, over loopback; every figure is the median of the rounds, and ratios are of figures of one run.\n\n", machine())
-	for _, step := range []func(io.Writer) error{m.idle, m.fanout, m.saturated} {
+	for _, step := range []func(io.Writer) error{m.codec, m.idle, m.fanout, m.saturated} {
 		if err := step(&report); err != nil {
 			return err
 		}
