@@ -11,13 +11,13 @@ export class FrameList {
     this.pings = pings;
     this.counter = counter;
     this.total = 0;
+    this.follow = followEnd(list);
     filter.addEventListener('input', () => this.#applyFilter());
     pings.addEventListener('change', () => this.#applyFilter());
   }
 
   add(direction, text) {
     const { list } = this;
-    const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     const item = document.createElement('li');
     item.className = `frame ${direction}`;
     item.dataset.direction = direction;
@@ -32,7 +32,7 @@ export class FrameList {
     while (list.childElementCount > MAX_FRAMES) list.firstElementChild.remove();
     this.total++;
     this.#count();
-    if (follow) list.scrollTop = list.scrollHeight;
+    this.follow();
   }
 
   clear() {
@@ -49,13 +49,29 @@ export class FrameList {
   #applyFilter() {
     for (const item of this.list.children) item.hidden = !this.#matches(item);
     this.#count();
-    this.list.scrollTop = this.list.scrollHeight;
+    this.follow();
   }
 
   #count() {
     const shown = this.list.querySelectorAll('li:not([hidden])').length;
     this.counter.textContent = `${shown} shown of ${this.total}`;
   }
+}
+
+/**
+ * Keeps a list at its end, unless the reader scrolled up, and when its size
+ * changes. Returns what is to be called after something was added.
+ */
+export function followEnd(list) {
+  let following = true;
+  const follow = () => {
+    if (following) list.scrollTop = list.scrollHeight;
+  };
+  list.addEventListener('scroll', () => {
+    following = list.scrollHeight - list.scrollTop - list.clientHeight < 20;
+  });
+  new ResizeObserver(follow).observe(list);
+  return follow;
 }
 
 function part(name, text, label) {

@@ -1,7 +1,7 @@
 // The page: reads the forms, drives one Connection, shows what it says.
 
 import { Connection } from './connection.js';
-import { FrameList, clock } from './frames.js';
+import { FrameList, clock, followEnd } from './frames.js';
 
 const MAX_EVENTS = 300; // entries kept in the feed
 const el = (id) => document.getElementById(id);
@@ -201,18 +201,18 @@ connection.addEventListener('publication', ({ detail: { publication, recovered }
 connection.addEventListener('join', ({ detail }) => addEvent('join', shortInfo(detail.info), ''));
 connection.addEventListener('leave', ({ detail }) => addEvent('leave', shortInfo(detail.info), ''));
 
+const followEvents = followEnd(el('events'));
 const labels = { publication: 'message', recovered: 'recovered', join: 'joined', leave: 'left', note: 'recovery', error: 'error' };
 
 function addEvent(kind, text, meta) {
   const list = el('events');
-  const follow = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
   const item = document.createElement('li');
   item.className = `event ${kind}`;
   item.dataset.kind = kind;
   item.append(span('kind', labels[kind]), span('body', text), span('meta', `${meta} ${clock(new Date())}`.trim()));
   list.append(item);
   while (list.childElementCount > MAX_EVENTS) list.firstElementChild.remove();
-  if (follow) list.scrollTop = list.scrollHeight;
+  followEvents();
 }
 
 function span(className, text) {
@@ -257,7 +257,8 @@ connection.addEventListener('frame', ({ detail }) => frames.add(detail.direction
 el('frame-clear').addEventListener('click', () => frames.clear());
 el('events-clear').addEventListener('click', () => el('events').replaceChildren());
 
-el('endpoint').textContent = endpoint.href;
+el('endpoint').textContent = endpoint.pathname;
+el('endpoint').title = endpoint.href;
 readHash();
 refreshButtons();
 connection.connect();

@@ -1,0 +1,87 @@
+// Headless Chromium, the one the system has, and pages to run SDKs in.
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const PATH = process.env.CHROMIUM_BIN || '/usr/bin/chromium';
+
+const ARGUMENTS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+/** A browser with a profile of its own; close() ends it and removes the profile. */
+export class Browser {
+  static async start(options = {}) {
+    if (!existsSync(PATH)) {
+      throw new Error(`no Chromium at ${PATH}: run e2e/setup.sh (apt-get install chromium) or set CHROMIUM_BIN`);
+    }
+    const browser = new Browser();
+    browser.profile = await mkdtemp(join(tmpdir(), 'centrifugo-e2e-chromium-'));
+    browser.context = await chromium.launchPersistentContext(browser.profile, {
+      executablePath: PATH, headless: true, args: ARGUMENTS, ...options,
+    });
+    return browser;
+  }
+
+  /** A tab that fails the test on errors in the page: complaints() lists them. */
+  async tab(url) {
+    const page = await this.context.newPage();
+    const complaints = [];
+    page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
+    page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(`console: ${message.text()}`));
+    await page.goto(url);
+    return { page, complaints };
+  }
+
+  async close() {
+    await this.context.close();
+    await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+const require = createRequire(import.meta.url);
+const v2 = dirname(dirname(require.resolve('centrifuge')));
+const v1 = dirname(dirname(require.resolve('centrifuge-v1')));
+
+// What browsers get is the ready-made file of each package.
+const files = {
+  '/v2-json.js': join(v2, 'dist/centrifuge.js'),
+  '/v2-protobuf.js': join(v2, 'dist/centrifuge.protobuf.js'),
+  '/v1-json.js': join(v1, 'dist/centrifuge.min.js'),
+  '/v1-protobuf.js': join(v1, 'dist/centrifuge.protobuf.min.js'),
+  '/events.js': new URL('./events.js', import.meta.url),
+  '/session.js': new URL('./session.js', import.meta.url),
+};
+
+/** Serves a page per SDK: /?sdk=v2-json and so on. Resolves with {url, stop}. */
+export async function servePages() {
+  const server = createServer(async (request, response) => {
+    const url = new URL(request.url, 'http://localhost');
+    const file = files[url.pathname];
+    if (file) {
+      response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
+      response.end(await readFile(file));
+    } else if (files[`/${url.searchParams.get('sdk')}.js`]) {
+      response.setHeader('Content-Type', 'text/html; charset=utf-8');
+      response.end(`<!doctype html><link rel="icon" href="data:,"><script src="/${url.searchParams.get('sdk')}.js"></script>`);
+    } else {
+      response.writeHead(404).end();
+    }
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    stop: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
