@@ -45,6 +45,8 @@ var (
 	disconnects      = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
 	unsubscribes     = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
 	subscriptions    = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
+	connected        = desc("client_connections_inflight", "Connections on this node, which are not told apart by client.", "transport", "accept_protocol", "client_name", "client_version")
+	subscribed       = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
 	framesSent       = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
 	framesSentSize   = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
 	framesReceived   = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
@@ -58,7 +60,7 @@ var (
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
-		recovers, replyErrors, disconnects, unsubscribes, subscriptions, framesSent, framesSentSize,
+		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
 		framesReceived, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
@@ -84,6 +86,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
 	out.counter(recovers, s.Unrecovered, "no", "", "no")
 	out.counter(subscriptions, s.SubscriptionsAccepted, "", "")
+	out.gauge(connected, s.Clients, "", "", "", "")
+	out.gauge(subscribed, s.Subscriptions, "", "")
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")
 	for code, n := range s.Disconnects {

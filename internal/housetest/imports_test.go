@@ -18,13 +18,13 @@ var guests = map[string][]string{
 	"github.com/gobwas/ws":                {"centrifuge/transport/websocket"},
 	"github.com/gobwas/glob":              {"server/internal/httpx", "server/internal/app", "server/internal/api", "server/internal/config"},
 	"github.com/spf13":                    {"server/internal/cli"},
-	"github.com/klauspost/compress":       {"centrifuge/transport/websocket"},
+	"github.com/klauspost/compress":       {"centrifuge/transport/websocket", "server/internal/load"},
 	"go.yaml.in/yaml":                     {"server/internal/config"},
 	"github.com/pelletier/go-toml":        {"server/internal/config"},
 	"github.com/joho/godotenv":            {"server/internal/config"},
 	"github.com/bufbuild/protocompile":    {}, // tests and generators only
 	"google.golang.org/protobuf/encoding": {"protocol"},
-	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "bench"},
+	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "server/internal/load", "bench"},
 	"net/http":                            {"centrifuge/transport", "server", "cmd", "bench", "examples"},
 }
 
@@ -70,7 +70,8 @@ var allowed = []struct {
 	{"server/internal/client", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/httpx", "own"}},
 	{"server/internal/httpx", []string{"server/internal/config"}},
 	{"server/internal/playground", nil},
-	{"server/internal/cli", []string{"server/internal/config", "server/internal/auth", "server/internal/channels", "own"}},
+	{"server/internal/load", []string{"protocol", "own"}},
+	{"server/internal/cli", []string{"server/internal/config", "server/internal/auth", "server/internal/channels", "server/internal/load", "own"}},
 	{"server/internal/app", []string{"protocol", "centrifuge", "centrifuge/transport", "centrifuge/prommetrics", "server/internal"}},
 	{"server", []string{"server/internal/app", "server/internal/config", "server/internal/cli"}},
 	{"cmd", []string{"server"}},

@@ -77,10 +77,16 @@ func New(cfg *config.Config, o Options) (*App, error) {
 // error leaves nothing running.
 func (a *App) assemble() error {
 	cfg := a.config
+	var err error
+	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
+		return fmt.Errorf("client.allowed_origins: %w", err)
+	}
+	if a.origins.Any() {
+		a.log.Warn("client.allowed_origins admits every origin")
+	}
 	if err := a.newNode(); err != nil {
 		return err
 	}
-	var err error
 	a.policy, err = client.New(sections(cfg), client.Options{Node: a.node, User: httpx.UserFrom, Log: a.log})
 	if err != nil {
 		return err
@@ -88,12 +94,6 @@ func (a *App) assemble() error {
 	a.node.Handle(a.policy.Handlers())
 	a.metrics = newMetrics(a.node, a.options.Version)
 	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
-	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
-		return fmt.Errorf("client.allowed_origins: %w", err)
-	}
-	if a.origins.Any() {
-		a.log.Warn("client.allowed_origins admits every origin")
-	}
 	if err := a.node.Run(); err != nil {
 		return fmt.Errorf("starting the node: %w", err)
 	}
@@ -171,6 +171,10 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, a.shutdown(nil))
 	}
+	return a.serve(ctx, servers)
+}
+
+func (a *App) serve(ctx context.Context, servers []*server) error {
 	removePID, err := writePID(a.config.PIDFile)
 	if err != nil {
 		closeAll(servers)

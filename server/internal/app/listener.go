@@ -211,11 +211,12 @@ func (a *App) mountOperations(r *routes) {
 		r.handle(path(a.config.Prometheus.HandlerPrefix), a.metrics.handler())
 	}
 	if a.config.Debug.Enabled {
+		// The profiles prolong the write timeout by themselves.
 		prefix := path(a.config.Debug.HandlerPrefix)
 		r.handle(prefix+"/cmdline", http.HandlerFunc(pprof.Cmdline))
-		r.handle(prefix+"/profile", unhurried(pprof.Profile))
+		r.handle(prefix+"/profile", http.HandlerFunc(pprof.Profile))
 		r.handle(prefix+"/symbol", http.HandlerFunc(pprof.Symbol))
-		r.handle(prefix+"/trace", unhurried(pprof.Trace))
+		r.handle(prefix+"/trace", http.HandlerFunc(pprof.Trace))
 		r.handle(prefix+"/", http.StripPrefix(prefix, http.HandlerFunc(profileIndex)))
 	}
 }
@@ -227,14 +228,6 @@ func profileIndex(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pprof.Index(w, r)
-}
-
-// unhurried lifts the server's write timeout: a profile takes as long as it is asked to.
-func unhurried(h http.HandlerFunc) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-		h(w, r)
-	})
 }
 
 // serverTLS returns nil when TLS is off.

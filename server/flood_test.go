@@ -1,0 +1,146 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"centrifugo/server/internal/app/apptest"
+)
+
+// each runs f for 0 to n-1 in a number of goroutines and reports the first errors.
+func each(t *testing.T, n, goroutines int, f func(i int) error) {
+	t.Helper()
+	work := make(chan int)
+	failed := make(chan error, n)
+	var workers sync.WaitGroup
+	for range goroutines {
+		workers.Go(func() {
+			for i := range work {
+				if err := f(i); err != nil {
+					failed <- fmt.Errorf("%d: %w", i, err)
+				}
+			}
+		})
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	workers.Wait()
+	close(failed)
+	count := 0
+	for err := range failed {
+		if count++; count <= 5 {
+			t.Error(err)
+		}
+	}
+	if count > 5 {
+		t.Errorf("%d failed in all", count)
+	}
+}
+
+// Ten thousand connections that never send connect are closed as stale, and
+// nothing of them is kept.
+func TestSilentFlood(t *testing.T) {
+	t.Parallel()
+	const clients = 10_000
+	p := serve(t, strings.Replace(open, `"stale_close_delay": "1s"`, `"stale_close_delay": "8s"`, 1))
+	before := p.warm()
+	conns := make([]*apptest.Conn, clients)
+	each(t, clients, 32, func(i int) (err error) {
+		conns[i], err = apptest.Dialer{}.Dial(p.address)
+		return err
+	})
+	if t.Failed() {
+		return
+	}
+	during := p.figures()
+	if during.clients != clients {
+		t.Errorf("%v clients at once, want %d", during.clients, clients)
+	}
+	t.Logf("a silent connection costs %.0f bytes of RSS", (during.resident-before.resident)/clients)
+	p.roundTrip(t) // others are served meanwhile
+	each(t, clients, 64, func(i int) error {
+		defer func() { _ = conns[i].Close() }()
+		if code, err := conns[i].WaitClosed(); code != 3502 {
+			return fmt.Errorf("closed with %d: %w", code, err)
+		}
+		return nil
+	})
+	p.roundTrip(t)
+	p.back(t, before)
+	p.terminate()
+}
+
+// Clients that come, subscribe and leave in every way leave nothing behind.
+func TestChurn(t *testing.T) {
+	t.Parallel()
+	const clients = 2000
+	p := serve(t, open)
+	before := p.warm()
+	each(t, clients, 50, func(i int) error { return visit(p.address, i) })
+	p.roundTrip(t)
+	p.back(t, before)
+	if answer := p.call("channels", `{}`); answer != `{"result":{"channels":{}}}` {
+		t.Errorf("channels are left: %s", answer)
+	}
+	if answer := p.call("presence", `{"channel":"full:0"}`); answer != `{"result":{"presence":{}}}` {
+		t.Errorf("presence is left: %s", answer)
+	}
+	p.terminate()
+}
+
+// visit is the life of one client.
+func visit(address string, i int) error {
+	c, err := apptest.Dialer{}.Dial(address)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	commands := []string{
+		`{"id":1,"connect":{}}`,
+		fmt.Sprintf(`{"id":2,"subscribe":{"channel":"full:%d","recoverable":true}}`, i%10),
+		fmt.Sprintf(`{"id":3,"subscribe":{"channel":"own%d"}}`, i),
+		fmt.Sprintf(`{"id":4,"publish":{"channel":"full:%d","data":%d}}`, i%10, i),
+	}
+	if err := c.Text(strings.Join(commands, "\n")); err != nil {
+		return err
+	}
+	if i%5 == 0 {
+		return nil // gone before it was answered
+	}
+	for published := false; !published; {
+		reply, err := next(c)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(reply, `"error"`) {
+			return errors.New(reply)
+		}
+		published = strings.Contains(reply, `"publish":{}`)
+	}
+	switch i % 5 {
+	case 1: // an orderly end
+		if err := c.Frame(apptest.Fin|apptest.Close, []byte("\x03\xE8")); err != nil {
+			return err
+		}
+		_, err := c.WaitClosed()
+		return err
+	case 2: // a reset
+		if tcp, ok := c.Conn.(*net.TCPConn); ok {
+			return tcp.SetLinger(0)
+		}
+	case 3: // by breaking the protocol
+		if err := c.Text("nonsense"); err != nil {
+			return err
+		}
+		if code, err := c.WaitClosed(); code != 3501 {
+			return fmt.Errorf("closed with %d: %w", code, err)
+		}
+	}
+	return nil // the rest just closes the socket
+}

@@ -1,0 +1,223 @@
+package app
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"centrifugo/server/internal/app/apptest"
+)
+
+func devNull(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+func TestHealthAndInit(t *testing.T) {
+	i := start(t, everything)
+	for _, path := range []string{"/health", "/connection/init"} {
+		if status, body := i.request(http.MethodGet, i.external(), path, ""); status != 200 || body != "{}" {
+			t.Errorf("%s: status %d, body %q", path, status, body)
+		}
+	}
+	if status, _ := i.request(http.MethodPost, i.external(), "/connection/init", ""); status != http.StatusMethodNotAllowed {
+		t.Errorf("POST to init: status %d", status)
+	}
+}
+
+func TestInitIsForPagesOfAllowedOrigins(t *testing.T) {
+	i := start(t, `"init": {"enabled": true}, "client": {"allowed_origins": ["https://good.example"]}`)
+	for origin, want := range map[string]string{"https://good.example": "https://good.example", "https://evil.example": ""} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+i.external()+"/connection/init", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Origin", origin)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if got := response.Header.Get("Access-Control-Allow-Origin"); got != want || response.StatusCode != 200 {
+			t.Errorf("%s: allowed origin %q, want %q; status %d", origin, got, want, response.StatusCode)
+		}
+	}
+}
+
+// A profile takes as long as it is asked to, whatever the server's timeouts.
+func TestLongProfiles(t *testing.T) {
+	i := start(t, `"debug": {"enabled": true}`, func(a *App) {
+		a.timeouts.read, a.timeouts.write = 300*time.Millisecond, 500*time.Millisecond
+	})
+	for _, path := range []string{"profile", "trace", "mutex"} {
+		started := time.Now()
+		if status, body := i.request(http.MethodGet, i.external(), "/debug/pprof/"+path+"?seconds=1", ""); status != 200 || body == "" {
+			t.Errorf("%s: status %d, %d bytes", path, status, len(body))
+		}
+		if took := time.Since(started); took < time.Second {
+			t.Errorf("%s: cut off after %v", path, took)
+		}
+	}
+}
+
+// The profiles work below any prefix.
+func TestProfiles(t *testing.T) {
+	i := start(t, `"debug": {"enabled": true, "handler_prefix": "/look/inside"}`)
+	tests := map[string]string{
+		"/look/inside/":                    "goroutine",
+		"/look/inside/goroutine?debug=1":   "goroutine profile: total",
+		"/look/inside/heap?debug=1&gc=1":   "heap profile",
+		"/look/inside/block?debug=1":       "contention",
+		"/look/inside/cmdline":             "app",
+		"/look/inside/symbol":              "num_symbols",
+		"/look/inside/nonsense/../heap":    "",
+		"/look/inside/does-not-exist":      "Unknown profile",
+		"/look/inside/goroutine?seconds=x": "",
+	}
+	for path, want := range tests {
+		t.Run(strings.ReplaceAll(path, "/", "_"), func(t *testing.T) {
+			if _, body := i.request(http.MethodGet, i.external(), path, ""); !strings.Contains(body, want) {
+				t.Errorf("body %.200q, want %q in it", body, want)
+			}
+		})
+	}
+}
+
+func TestAPIOverTheSamePort(t *testing.T) {
+	i := start(t, `"client": {"insecure": true}, "http_api": {"key": "k"}`)
+	c := i.connected(apptest.Dialer{})
+	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"subscribe":{}`) {
+		t.Fatalf("subscribing: %s", reply)
+	}
+	if status, _ := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"news","data":1}`); status != 401 {
+		t.Errorf("without a key: status %d", status)
+	}
+	status, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"news","data":{"a":1}}`, "X-API-Key", "k")
+	if status != 200 || strings.TrimSpace(body) != `{"result":{}}` {
+		t.Errorf("publishing: status %d, %s", status, body)
+	}
+	if push, err := c.Message(); err != nil || push != `{"push":{"channel":"news","pub":{"data":{"a":1}}}}` {
+		t.Errorf("the subscriber got %s, %v", push, err)
+	}
+}
+
+func TestOriginOfWebSockets(t *testing.T) {
+	tests := []struct {
+		name, allowed, origin string
+		want                  int
+	}{
+		{"no list, no origin", ``, "", 101},
+		{"no list, an origin", ``, "http://a.example", 403},
+		{"in the list", `"http://*.example"`, "http://a.example", 101},
+		{"in the list, in capitals", `"http://*.example"`, "HTTP://A.example", 101},
+		{"not in the list", `"http://*.example"`, "http://a.example.evil", 403},
+		{"everything", `"*"`, "http://evil", 101},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			i := start(t, `"client": {"allowed_origins": [`+test.allowed+`]}`)
+			header := http.Header{}
+			if test.origin != "" {
+				header.Set("Origin", test.origin)
+			}
+			if status := handshakeStatus(t, i, apptest.Dialer{Header: header}); status != test.want {
+				t.Errorf("status %d, want %d", status, test.want)
+			}
+			warned := i.logged("warn", "client.allowed_origins admits every origin", "")
+			if warned != (test.allowed == `"*"`) {
+				t.Errorf("warned: %v", warned)
+			}
+		})
+	}
+}
+
+// handshakeStatus is 101 for a handshake that succeeds.
+func handshakeStatus(t *testing.T, i *instance, d apptest.Dialer) int {
+	t.Helper()
+	c, err := d.Dial(i.external())
+	var refused *apptest.Refused
+	switch {
+	case errors.As(err, &refused):
+		return refused.Status
+	case err != nil:
+		t.Fatalf("dialling: %v", err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return http.StatusSwitchingProtocols
+}
+
+func TestConnectionLimit(t *testing.T) {
+	i := start(t, `"client": {"allow_anonymous_connect_without_token": true, "connection_limit": 2}, "prometheus": {"enabled": true}`)
+	first := i.connected(apptest.Dialer{})
+	i.connected(apptest.Dialer{})
+	if status := handshakeStatus(t, i, apptest.Dialer{}); status != http.StatusServiceUnavailable {
+		t.Errorf("above the limit: status %d", status)
+	}
+	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := metrics["centrifugo_node_client_connection_limit"]; got != 1 {
+		t.Errorf("refusals counted: %v", got)
+	}
+	_ = first.Close()
+	eventually(t, "room for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+}
+
+func TestConnectionRateLimit(t *testing.T) {
+	i := start(t, `"client": {"allow_anonymous_connect_without_token": true, "connection_rate_limit": 3}`)
+	refused := 0
+	for range 12 {
+		if handshakeStatus(t, i, apptest.Dialer{}) == http.StatusServiceUnavailable {
+			refused++
+		}
+	}
+	if refused == 0 || refused > 9 {
+		t.Errorf("%d of 12 at once were refused by a rate of 3", refused)
+	}
+	eventually(t, "the bucket filled again", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+}
+
+func TestUserConnectionLimit(t *testing.T) {
+	i := start(t, `"client": {"user_connection_limit": 1, "user_id_http_header": "X-User"}`)
+	header := http.Header{"X-User": {"42"}}
+	i.connected(apptest.Dialer{Header: header})
+	c := i.dial(apptest.Dialer{Header: header})
+	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := c.WaitClosed(); code != 3504 {
+		t.Errorf("closed with %d, %v", code, err)
+	}
+}
+
+// A user id comes from the header only where that is switched on.
+func TestUserHeader(t *testing.T) {
+	header := http.Header{"X-User": {"42"}}
+	i := start(t, `"client": {"user_id_http_header": "X-User"}, "http_api": {"key": "k"},
+		"channel": {"without_namespace": {"presence": true, "allow_subscribe_for_client": true}}`)
+	c := i.connected(apptest.Dialer{Header: header})
+	ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`)
+	_, body := i.request(http.MethodPost, i.external(), "/api/presence", `{"channel":"news"}`, "X-API-Key", "k")
+	if !strings.Contains(body, `"user":"42"`) {
+		t.Errorf("presence: %s", body)
+	}
+	off := start(t, ``)
+	c = off.dial(apptest.Dialer{Header: header})
+	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
+		t.Fatal(err)
+	}
+	// No credentials at all: server-interface 3.6 and 3.8.
+	if code, err := c.WaitClosed(); code != 3501 {
+		t.Errorf("closed with %d, %v; want 3501", code, err)
+	}
+}
