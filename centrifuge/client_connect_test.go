@@ -223,8 +223,9 @@ func TestServerSideAtConnect(t *testing.T) {
 // the reply (client-protocol 6.1).
 func TestConnectReplyIsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, centrifuge.Config{}, connecting(centrifuge.ConnectingReply{
+		s := newSite(t, centrifuge.Config{QueueSize: -1}, connecting(centrifuge.ConnectingReply{
 			Subscriptions: map[string]centrifuge.SubscribeOptions{"a": {}},
+			Data:          []byte(`"` + strings.Repeat("x", 1<<20) + `"`), // it takes its time to encode
 		}, nil))
 		stop := make(chan struct{})
 		for range 4 {
@@ -240,7 +241,7 @@ func TestConnectReplyIsFirst(t *testing.T) {
 				}
 			}()
 		}
-		for i := range 300 {
+		for i := range 50 {
 			p := s.dial(jsonV2, transport(jsonV2), "u")
 			p.commands(`{"id":1,"connect":{}}`)
 			if first := p.Read(); first == nil || first.Connect == nil {

@@ -86,6 +86,31 @@ func TestControlOrders(t *testing.T) {
 	})
 }
 
+// TestPanicsByOrders: a handler that panics for an order ends the connections
+// that it worked for, wherever they are.
+func TestPanicsByOrders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sites := newCluster(t, 2, panicking("Unsubscribed"))
+		var peers []*peer
+		for _, s := range sites {
+			p := s.connect(jsonV2, "u")
+			p.commands(subscribeA)
+			p.received()
+			peers = append(peers, p)
+		}
+		must(t, sites[0].Unsubscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.UnsubscribeServer))
+		for i, p := range peers {
+			p.received()
+			if why, ended := p.Ended(); !ended || why.Code != centrifuge.DisconnectServerError.Code {
+				t.Errorf("ended %v with %v", ended, why)
+			}
+			if len(sites[i].logged()) == 0 {
+				t.Error("the panic was not logged")
+			}
+		}
+	})
+}
+
 // TestFarewell: a node that leaves is forgotten at once, one that crashes later.
 func TestFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

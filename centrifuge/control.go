@@ -266,6 +266,10 @@ func (cl *cluster) close(ctx context.Context) {
 	}
 	if cl.done != nil {
 		<-cl.done
+		// An announcement may have been under way at the time of the farewell.
+		if err := cl.publish(ctx, "", order{Op: orderFarewell}); err != nil {
+			cl.node.logger.log(LogDebug, "repeating the farewell", "error", err)
+		}
 	}
 	if err := cl.controller.Close(ctx); err != nil {
 		cl.node.logger.log(LogWarn, "closing controller", "error", err)

@@ -78,7 +78,6 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 		publishing.Go(func() {
 			for range count {
 				broker.lose.Store(own.IntN(60) == 0)
-				// The payload is the offset that the publication will not know: clients go by the wire.
 				_, _ = s.Publish(context.Background(), "a", []byte(`{"pad":"0123456789"}`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
 				pause(own)
 			}
@@ -121,13 +120,20 @@ type stressClient struct {
 	format protocol.Format
 	seen   *sightings
 
-	peer       *peer
-	at         centrifuge.StreamPosition // of the last publication
-	known      bool                      // at is a position
-	subscribed bool
-	log        []string
-	failure    string
+	peer    *peer
+	at      centrifuge.StreamPosition // of the last publication
+	known   bool                      // at is a position
+	state   string                    // of the subscription: one of the below
+	log     []string
+	failure string
 }
+
+const (
+	without       = ""
+	subscribing   = "subscribing"
+	subscribed    = "subscribed"
+	unsubscribing = "unsubscribing"
+)
 
 func (c *stressClient) note(format string, args ...any) {
 	c.log = append(c.log, fmt.Sprintf(format, args...))
@@ -166,9 +172,12 @@ func (c *stressClient) step() {
 		c.seen.see("cut")
 		c.peer.Cut()
 	case 1:
-		c.note("unsubscribe")
-		c.seen.see("unsubscribed")
-		c.peer.commands(`{"id":9,"unsubscribe":{"channel":"a"}}`)
+		if c.state == subscribed {
+			c.note("unsubscribe")
+			c.seen.see("unsubscribed")
+			c.state = unsubscribing
+			c.peer.commands(`{"id":9,"unsubscribe":{"channel":"a"}}`)
+		}
 	case 2:
 		c.note("stick")
 		c.peer.Stick(true)
@@ -192,14 +201,14 @@ func (c *stressClient) ensureSubscribed() {
 				c.seen.see("slow")
 			}
 			c.note("the connection has ended: %v", why)
-			c.peer, c.subscribed = nil, false
+			c.peer, c.state = nil, without
 		}
 	}
 	if c.peer == nil {
 		c.peer = c.site.dial(c.format, transport(c.format), "u")
 		c.peer.commands(`{"id":1,"connect":{}}`)
 	}
-	if c.subscribed {
+	if c.state != without {
 		return
 	}
 	request := `{"id":2,"subscribe":{"channel":"a"`
@@ -208,7 +217,7 @@ func (c *stressClient) ensureSubscribed() {
 	}
 	c.note("%s", request)
 	c.peer.commands(request + "}}")
-	c.subscribed = true // the reply may undo it
+	c.state = subscribing
 }
 
 // read takes what has come.
@@ -217,22 +226,26 @@ func (c *stressClient) read() {
 		reply := c.peer.Read()
 		switch {
 		case reply.Error != nil:
-			if reply.Error.Code != centrifuge.ErrorAlreadySubscribed.Code {
-				c.fail("an error: %+v", reply.Error)
-			}
+			c.fail("an error: %+v", reply.Error)
 		case reply.Subscribe != nil:
 			c.subscribedTo(reply.Subscribe)
 		case reply.Unsubscribe != nil:
 			c.note("unsubscribed")
-			c.subscribed = false
+			c.state = without
 		case reply.Push == nil:
 		case reply.Push.Unsubscribe != nil:
 			c.note("unsubscribe push")
 			c.seen.see("insufficient")
-			c.subscribed = false
+			switch c.state {
+			case subscribed:
+				c.state = without
+			case unsubscribing: // its reply follows
+			default:
+				c.fail("an unsubscribe push while %q", c.state)
+			}
 		case reply.Push.Pub != nil:
-			if !c.subscribed {
-				c.fail("a publication without a subscription: %d", reply.Push.Pub.Offset)
+			if c.state != subscribed && c.state != unsubscribing {
+				c.fail("publication %d while %q", reply.Push.Pub.Offset, c.state)
 			}
 			c.publication(reply.Push.Pub)
 		}
@@ -242,7 +255,10 @@ func (c *stressClient) read() {
 func (c *stressClient) subscribedTo(r *protocol.SubscribeResult) {
 	c.note("subscribed: recovered %v, offset %d, %d publications", r.Recovered, r.Offset, len(r.Publications))
 	recovering := c.known
-	c.subscribed, c.known = true, true
+	if c.state != subscribing {
+		c.fail("a subscribe reply while %q", c.state)
+	}
+	c.state, c.known = subscribed, true
 	if !recovering || !r.Recovered {
 		if recovering {
 			c.seen.see("unrecovered")

@@ -7,6 +7,11 @@ import "sync"
 // inbox is about 30 ms behind.
 const maxPending = 64 << 10
 
+// maxRound bounds the bytes that a lane puts before it flushes, to a part of
+// what an outbox usually holds: a reader that keeps up must not be taken for a
+// slow one because the lane was behind.
+const maxRound = 128 << 10
+
 // Lane delivers to the connections that belong to it. Everything pending is
 // put into the outboxes first, then each outbox that got something is flushed
 // once: the busier the lane, the more messages share a write.
@@ -111,6 +116,7 @@ func (l *Lane) run() {
 // carryOut takes the pushes that follow each other in one channel together:
 // each subscriber then passes its locks once for all of them.
 func (l *Lane) carryOut(orders []order) {
+	size := 0
 	for len(orders) > 0 {
 		o := orders[0]
 		orders = orders[1:]
@@ -121,11 +127,17 @@ func (l *Lane) carryOut(orders []order) {
 			l.remove(o.channel, o.sub)
 		case opPush:
 			l.pushes = append(l.pushes[:0], o.push)
-			for len(orders) > 0 && orders[0].op == opPush && orders[0].channel == o.channel {
+			size += o.push.size()
+			for len(orders) > 0 && orders[0].op == opPush && orders[0].channel == o.channel && size < maxRound {
 				l.pushes = append(l.pushes, orders[0].push)
+				size += orders[0].push.size()
 				orders = orders[1:]
 			}
 			l.deliver(o.channel)
+			if size >= maxRound {
+				l.flush()
+				size = 0
+			}
 		}
 	}
 	clear(l.pushes)

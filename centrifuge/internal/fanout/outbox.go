@@ -33,6 +33,8 @@ type Outbox struct {
 	size    int               // bytes in one and more
 	pending int               // bytes that the sink keeps
 	final   func()            // set by Close, called once nobody writes
+	// overflowed: frames were refused, and so are all that follow.
+	overflowed bool
 }
 
 type outboxState uint8
@@ -52,8 +54,8 @@ type PutResult uint8
 const (
 	PutQueued   PutResult = iota // whoever writes takes them along
 	PutDirty                     // the caller must Flush, now or after more puts
-	PutOverflow                  // refused: the reader is too slow
-	PutClosed                    // refused: the connection has ended
+	PutOverflow                  // refused: the reader is too slow; the caller must Close
+	PutClosed                    // refused: the connection has ended or overflowed
 )
 
 // Init prepares an outbox that holds at most max bytes and writes at most
@@ -74,10 +76,13 @@ func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.state == outboxClosed || o.final != nil {
+	if o.state == outboxClosed || o.final != nil || o.overflowed {
 		return PutClosed
 	}
 	if o.max > 0 && o.size+o.pending+size > o.max {
+		// The connection is about to be closed. Whatever is put until then must
+		// not arrive behind the gap, should the socket have room again.
+		o.overflowed = true
 		return PutOverflow
 	}
 	o.size += size

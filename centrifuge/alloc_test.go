@@ -1,0 +1,61 @@
+//go:build !race
+
+package centrifuge_test
+
+import (
+	"context"
+	"testing"
+
+	"centrifugo/centrifuge"
+	"centrifugo/protocol"
+)
+
+// countingTransport tells of each write and keeps nothing.
+type countingTransport struct{ written chan struct{} }
+
+// Info implements centrifuge.Transport.
+func (countingTransport) Info() centrifuge.TransportInfo {
+	return centrifuge.TransportInfo{Name: "count", Generation: centrifuge.GenerationV2}
+}
+
+// WriteFrames implements centrifuge.Transport.
+func (c countingTransport) WriteFrames([]*protocol.Frame) (int, error) {
+	c.written <- struct{}{}
+	return 0, nil
+}
+
+// Ping implements centrifuge.Transport.
+func (countingTransport) Ping() error { return nil }
+
+// Resume implements centrifuge.Transport.
+func (countingTransport) Resume() {}
+
+// Close implements centrifuge.Transport.
+func (countingTransport) Close(uint32, string) {}
+
+// TestPublishAllocations: from Node.Publish to the socket of one subscriber of a
+// channel without history.
+func TestPublishAllocations(t *testing.T) {
+	node, err := centrifuge.New(centrifuge.Config{Lanes: 1})
+	must(t, err)
+	node.Handle(allow(centrifuge.SubscribeOptions{}))
+	must(t, node.Run())
+	transport := countingTransport{make(chan struct{}, 8)}
+	client, err := node.Accept(centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{}), transport)
+	must(t, err)
+	client.Receive([]byte(`{"id":1,"connect":{}}`))
+	<-transport.written
+	client.Receive([]byte(subscribeA))
+	<-transport.written
+	data, ctx := []byte(`{"x":1}`), context.Background()
+	const frame = 2 // the Frame and its bytes
+	allocs := testing.AllocsPerRun(500, func() {
+		_, _ = node.Publish(ctx, "a", data, centrifuge.PublishOptions{})
+		<-transport.written
+	})
+	t.Logf("%.1f allocations", allocs)
+	if allocs > 4+frame {
+		t.Errorf("%.1f allocations, at most %d beside the frame", allocs, 4)
+	}
+	must(t, node.Shutdown(t.Context()))
+}

@@ -1,0 +1,121 @@
+package centrifuge_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/protocol"
+)
+
+// A node, and an application that lets everybody subscribe and publish. A real
+// program gives the connections of a transport to the node, for example with
+// websocket.NewHandler; here one is made in memory.
+func Example() {
+	node, err := centrifuge.New(centrifuge.Config{})
+	if err != nil {
+		panic(err)
+	}
+	node.Handle(centrifuge.Handlers{
+		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "42"}}, nil
+		},
+		Subscribe: func(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+			if e.Channel == "secret" {
+				return centrifuge.SubscribeReply{}, centrifuge.ErrorPermissionDenied
+			}
+			return centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{Recovery: true}}, nil
+		},
+		Publish: func(context.Context, centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
+			return centrifuge.PublishReply{Options: centrifuge.PublishOptions{HistorySize: 100, HistoryTTL: time.Minute}}, nil
+		},
+		Disconnected: func(_ context.Context, e centrifuge.DisconnectedEvent) {
+			fmt.Println(e.Client.UserID(), "has left:", e.Disconnect.Reason)
+		},
+	})
+	if err := node.Run(); err != nil {
+		panic(err)
+	}
+
+	t := &testing.T{} // stands for the test that centrifugetest is made for
+	client := centrifugetest.Connect(context.Background(), t, node, protocol.Format(0), "42")
+	fmt.Println(client.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "secret"}}).Error.Message)
+	client.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "chat"}})
+	result, err := node.Publish(context.Background(), "chat", []byte(`{"text":"hello"}`),
+		centrifuge.PublishOptions{HistorySize: 100, HistoryTTL: time.Minute})
+	if err != nil {
+		panic(err)
+	}
+	pub := client.Push().Pub
+	fmt.Println(string(pub.Data), pub.Offset == result.Offset)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := node.Shutdown(ctx); err != nil {
+		panic(err)
+	}
+	// Output:
+	// permission denied
+	// {"text":"hello"} true
+	// 42 has left: shutdown
+}
+
+// The embedder gets log entries, and decides what becomes of them.
+func ExampleLogHandler() {
+	node, err := centrifuge.New(centrifuge.Config{
+		LogLevel: centrifuge.LogDebug,
+		LogHandler: func(e centrifuge.LogEntry) {
+			fmt.Println(e.Level == centrifuge.LogDebug, e.Message, e.Fields["error"])
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	if err := node.Run(); err != nil {
+		panic(err)
+	}
+	client := centrifugetest.Dial(context.Background(), &testing.T{}, node, protocol.Format(0))
+	client.SendRaw([]byte(`{"id":`))
+	fmt.Println(client.Closed().Reason)
+	if err := node.Shutdown(context.Background()); err != nil {
+		panic(err)
+	}
+	// Output:
+	// true malformed command malformed message
+	// bad request
+}
+
+func ExampleSlogHandler() {
+	withoutTime := func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}
+	handler := centrifuge.SlogHandler(slog.New(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: withoutTime})))
+	handler(centrifuge.LogEntry{Level: centrifuge.LogWarn, Message: "renewing presence", Fields: map[string]any{"channel": "news"}})
+	handler(centrifuge.LogEntry{Level: centrifuge.LogDebug, Message: "below the level of this logger"})
+	// Output:
+	// level=WARN msg="renewing presence" channel=news
+}
+
+// TestSlogLevels: each level of the library has one of slog's.
+func TestSlogLevels(t *testing.T) {
+	for level, want := range map[centrifuge.LogLevel]string{
+		centrifuge.LogTrace: "DEBUG-4", centrifuge.LogDebug: "DEBUG", centrifuge.LogInfo: "INFO",
+		centrifuge.LogWarn: "WARN", centrifuge.LogError: "ERROR",
+	} {
+		var out bytes.Buffer
+		handler := centrifuge.SlogHandler(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug - 4})))
+		handler(centrifuge.LogEntry{Level: level, Message: "m"})
+		if !bytes.Contains(out.Bytes(), []byte("level="+want+" ")) {
+			t.Errorf("level %d is logged as %s", level, out.String())
+		}
+	}
+}

@@ -1,0 +1,50 @@
+//go:build !race
+
+package fanout
+
+import (
+	"testing"
+
+	"centrifugo/protocol"
+)
+
+// signalSink tells when the last subscriber was served.
+type signalSink struct{ served chan struct{} }
+
+func (s *signalSink) WriteFrames([]*protocol.Frame) (int, error) {
+	if s.served != nil {
+		s.served <- struct{}{}
+	}
+	return 0, nil
+}
+
+func (s *signalSink) Failed(error) {}
+
+// TestBroadcastAllocations: as many for a thousand subscribers as for one.
+func TestBroadcastAllocations(t *testing.T) {
+	measure := func(subscribers int) float64 {
+		h := NewHub(1)
+		defer h.Close()
+		served := make(chan struct{})
+		for i := range subscribers {
+			s := newSubscriber(0, jsonFormat)
+			sink := &signalSink{}
+			if i == subscribers-1 {
+				sink.served = served // added last, flushed last
+			}
+			s.out.Init(sink, 0, 64, false)
+			h.Add("a", &s.Sub)
+			s.Open(false, 0, "")
+		}
+		pub := &protocol.Publication{Data: []byte(`{"x":1}`)}
+		return testing.AllocsPerRun(200, func() {
+			h.Broadcast(&Push{Channel: "a", Pub: pub})
+			<-served
+		})
+	}
+	one, many := measure(1), measure(1000)
+	t.Logf("allocations: %.1f for one subscriber, %.1f for a thousand", one, many)
+	if many > one+2 || one > 6 {
+		t.Errorf("allocations: %.1f for one subscriber, %.1f for a thousand", one, many)
+	}
+}

@@ -1,0 +1,183 @@
+package fanout
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"centrifugo/protocol"
+)
+
+// subscriber is a Sub with a sink of its own.
+type subscriber struct {
+	Sub
+	out  Outbox
+	sink recordingSink
+
+	mu     sync.Mutex
+	losses []Loss
+}
+
+func (s *subscriber) Lost(_ *Sub, why Loss) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.losses = append(s.losses, why)
+}
+
+func newSubscriber(lane uint16, format protocol.Format) *subscriber {
+	s := &subscriber{}
+	s.out.Init(&s.sink, 0, 64, false)
+	s.Out, s.Owner, s.Lane, s.Format = &s.out, s, lane, format
+	return s
+}
+
+func newPush(channel string, offset uint64) *Push {
+	return &Push{Channel: channel, Offset: offset, Epoch: "e", Pub: &protocol.Publication{
+		Data: []byte(strconv.FormatUint(offset, 10)), Offset: offset,
+	}}
+}
+
+// TestHubChanges: subscribers come and go while pushes are broadcast. Whoever is
+// added gets everything from then on, whoever is removed nothing any more.
+func TestHubChanges(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			h := NewHub(3)
+			defer h.Close()
+			const channels, each = 3, 200
+			var work sync.WaitGroup
+			names := [channels]string{"a", "b", "c"}
+			// One lock for each channel, as the node has.
+			var locks [channels]sync.Mutex
+			var tops [channels]uint64
+			for i, name := range names {
+				work.Go(func() {
+					for range each {
+						locks[i].Lock()
+						tops[i]++
+						h.Broadcast(newPush(name, tops[i]))
+						locks[i].Unlock()
+						runtime.Gosched()
+					}
+				})
+			}
+			for range 6 {
+				work.Go(func() {
+					for range 20 {
+						i := rand.IntN(channels)
+						s := newSubscriber(h.Lane(rand.Uint64()), jsonFormat)
+						locks[i].Lock()
+						h.Add(names[i], &s.Sub)
+						from := tops[i]
+						locks[i].Unlock()
+						s.Open(true, from, "e")
+						for range rand.IntN(20) {
+							runtime.Gosched()
+						}
+						h.Remove(&s.Sub)
+						s.mu.Lock()
+						if len(s.losses) > 0 {
+							t.Errorf("a subscriber lost something: %v", s.losses)
+						}
+						s.mu.Unlock()
+						s.checkRun(t, from)
+					}
+				})
+			}
+			work.Wait()
+			synctest.Wait()
+			if channels, subs := h.Count(); channels != 0 || subs != 0 {
+				t.Errorf("%d channels and %d subscribers are left", channels, subs)
+			}
+		})
+	}
+}
+
+var jsonFormat protocol.Format
+
+// checkRun checks that what came is a run that begins behind from.
+func (s *subscriber) checkRun(t *testing.T, from uint64) {
+	t.Helper()
+	s.sink.mu.Lock()
+	defer s.sink.mu.Unlock()
+	for i, f := range s.sink.frames {
+		if want := `"offset":` + strconv.FormatUint(from+uint64(i)+1, 10) + "}"; !strings.Contains(string(f.Bytes), want) {
+			t.Fatalf("frame %d is %s, want %s", i, f.Bytes, want)
+		}
+	}
+}
+
+// watchFilter notices pushes that pass the gate after a moment.
+type watchFilter struct{ over, late atomic.Bool }
+
+func (f *watchFilter) Match(map[string]string) bool {
+	if f.over.Load() {
+		f.late.Store(true)
+	}
+	return true
+}
+
+// TestRemovedGetNothing: after Remove has returned nothing passes the gate.
+func TestRemovedGetNothing(t *testing.T) {
+	h := NewHub(1)
+	var broadcasting sync.WaitGroup
+	stop := make(chan struct{})
+	broadcasting.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				h.Broadcast(newPush("a", 0))
+			}
+		}
+	})
+	var filters []*watchFilter
+	for range 2000 {
+		s, f := newSubscriber(0, jsonFormat), &watchFilter{}
+		s.Filter = f
+		h.Add("a", &s.Sub)
+		s.Open(false, 0, "")
+		runtime.Gosched()
+		h.Remove(&s.Sub)
+		f.over.Store(true)
+		filters = append(filters, f)
+	}
+	close(stop)
+	broadcasting.Wait()
+	h.Close()
+	for i, f := range filters {
+		if f.late.Load() {
+			t.Fatalf("subscriber %d got something after its removal", i)
+		}
+	}
+}
+
+// TestFirstAndLast of a channel's subscribers.
+func TestFirstAndLast(t *testing.T) {
+	h := NewHub(2)
+	defer h.Close()
+	a, b := newSubscriber(0, jsonFormat), newSubscriber(1, jsonFormat)
+	if !h.Add("x", &a.Sub) || h.Add("x", &b.Sub) {
+		t.Error("first is wrong")
+	}
+	if h.NumSubscribers("x") != 2 || h.NumSubscribers("y") != 0 {
+		t.Error("the count is wrong")
+	}
+	seen := make(map[string]int)
+	h.Each(func(channel string, n int) { seen[channel] = n })
+	if len(seen) != 1 || seen["x"] != 2 {
+		t.Errorf("Each has %v", seen)
+	}
+	if h.Remove(&a.Sub) || !h.Remove(&b.Sub) {
+		t.Error("last is wrong")
+	}
+	if channels, subs := h.Count(); channels+subs != 0 {
+		t.Error("something is left")
+	}
+}

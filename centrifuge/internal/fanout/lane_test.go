@@ -1,0 +1,140 @@
+package fanout
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// held is a lane that a subscriber of another channel keeps busy.
+func held(t *testing.T) (h *Hub, release func()) {
+	t.Helper()
+	h = NewHub(1)
+	s := newSubscriber(0, jsonFormat)
+	s.sink.entered, s.sink.release = make(chan struct{}), make(chan struct{})
+	h.Add("held", &s.Sub)
+	s.Open(false, 0, "")
+	h.Broadcast(newPush("held", 0))
+	<-s.sink.entered
+	return h, func() { close(s.sink.release) }
+}
+
+// TestLaneBatches: the busier the lane, the more messages share a write.
+func TestLaneBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		s := newSubscriber(0, jsonFormat)
+		h.Add("a", &s.Sub)
+		h.Add("b", &newSubscriber(0, jsonFormat).Sub)
+		s.Open(false, 0, "")
+		for i := range uint64(30) {
+			h.Broadcast(newPush("a", i+1))
+			h.Broadcast(newPush("b", i+1))
+		}
+		release()
+		synctest.Wait()
+		if len(s.sink.calls) != 1 || s.sink.calls[0] != 30 {
+			t.Errorf("writes of %v frames", s.sink.calls)
+		}
+		s.checkRun(t, 0)
+		h.Close()
+	})
+}
+
+// TestLaneBehind: a reader that keeps up gets everything, however far the lane
+// was behind.
+func TestLaneBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		s := newSubscriber(0, jsonFormat)
+		s.out.Init(&s.sink, 256<<10, 64, false)
+		h.Add("a", &s.Sub)
+		s.Open(true, 0, "e")
+		const pushes = 40_000
+		for i := range uint64(pushes) {
+			h.Broadcast(newPush("a", i+1))
+		}
+		release()
+		synctest.Wait()
+		if len(s.losses) != 0 || s.sink.count() != pushes {
+			t.Errorf("losses %v, %d pushes of %d", s.losses, s.sink.count(), pushes)
+		}
+		s.checkRun(t, 0)
+		h.Close()
+	})
+}
+
+// TestRemovedWhileBehind: what a lane has not delivered at the time of a Remove
+// does not reach the subscriber any more.
+func TestRemovedWhileBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		s := newSubscriber(0, jsonFormat)
+		h.Add("a", &s.Sub)
+		s.Open(false, 0, "")
+		h.Broadcast(newPush("a", 1))
+		h.Remove(&s.Sub)
+		release()
+		synctest.Wait()
+		if s.sink.count() != 0 {
+			t.Errorf("%d pushes after the removal", s.sink.count())
+		}
+		h.Close()
+	})
+}
+
+// TestLaneIsBounded: a publisher that is ahead of a lane waits, and is released
+// by the lane or by the end of the hub.
+func TestLaneIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		const subscribers = 64
+		for range subscribers {
+			s := newSubscriber(0, jsonFormat)
+			h.Add("a", &s.Sub)
+		}
+		published, done := make(chan int, 10*maxPending), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range 2 * maxPending / subscribers {
+				h.Broadcast(newPush("a", uint64(i+1)))
+				published <- i
+			}
+		}()
+		synctest.Wait()
+		if n := len(published); n != maxPending/subscribers {
+			t.Errorf("%d pushes were taken, the bound is %d", n, maxPending/subscribers)
+		}
+		release()
+		<-done
+		h.Close()
+	})
+}
+
+// TestLaneShrinks after a crowd has left.
+func TestLaneShrinks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHub(1)
+		var crowd []*subscriber
+		for range 1000 {
+			s := newSubscriber(0, jsonFormat)
+			s.Open(false, 0, "")
+			h.Add("a", &s.Sub)
+			crowd = append(crowd, s)
+		}
+		for _, s := range crowd[5:] {
+			h.Remove(&s.Sub)
+		}
+		h.Broadcast(newPush("a", 1))
+		synctest.Wait()
+		for i, s := range crowd {
+			if got := s.sink.count(); got != 1 && i < 5 || got != 0 && i >= 5 {
+				t.Errorf("subscriber %d got %d pushes", i, got)
+			}
+		}
+		ch := crowd[0].channel
+		if n := cap(ch.subs[0]); n > 64 {
+			t.Errorf("room for %d subscribers is kept", n)
+		}
+		h.Close()
+	})
+}
