@@ -20,6 +20,7 @@ type Client struct {
 	node      *Node
 	transport Transport
 	info      TransportInfo
+	counted   *transportCounters
 	id        string
 	lane      uint16
 	outbox    fanout.Outbox
@@ -182,7 +183,7 @@ func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
 	}()
 	pending, err = c.transport.WriteFrames(batch)
 	for _, f := range batch {
-		c.node.stats.sent(f)
+		c.counted.sent(f)
 	}
 	if pending > 0 {
 		c.stalled()
@@ -235,7 +236,7 @@ func (c *Client) close(d Disconnect, flush bool) {
 			c.transport.Close(0, "")
 			return
 		}
-		c.node.stats.closed(d.Code)
+		c.counted.closes.add(d.Code)
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
 	}
 	if !c.outbox.Close(flush, hangUp) {
@@ -264,6 +265,7 @@ func (c *Client) cleanUp(was clientState, d Disconnect) {
 func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	c := &Client{node: n, transport: t, info: t.Info(), id: newID()}
 	c.lane = n.hub.Lane(n.accepted.Add(1))
+	c.counted = n.stats.transport(c.info.Name)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
 	maxFrames := int(c.info.MaxFrames)

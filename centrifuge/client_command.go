@@ -94,7 +94,7 @@ func (c *Client) dispatch(r *round, command *protocol.Command) (more bool) {
 		c.Disconnect(DisconnectBadRequest)
 		return false
 	}
-	c.node.stats.received(kind)
+	c.counted.received[kind].Add(1)
 	if c.node.config.Concurrency > 1 && kind != protocol.FrameConnect {
 		return c.dispatchConcurrently(command, kind)
 	}

@@ -136,6 +136,7 @@ func (c *Client) becomeConnected(now time.Time) bool {
 		return false
 	}
 	c.state = clientConnected
+	c.counted.accepted.Add(1)
 	c.connectedLocked(now)
 	return true
 }

@@ -179,7 +179,7 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 	if err := p.configure(); err != nil {
 		return err
 	}
-	if err := n.join(ctx, p.Subscription); err != nil {
+	if err := n.join(ctx, p.Subscription, p.opts.MaxSubscribers); err != nil {
 		return fmt.Errorf("subscribing to channel: %w", err)
 	}
 	p.joined = true
@@ -260,6 +260,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 	if p.joinLeave {
 		c.outbox.Flush() // the broker may take its time
 		p.announced = true
+		c.node.stats.JoinsSent.Add(1)
 		if err := c.node.broker.PublishJoin(c.Context(), p.channel, c.infoFor(p.Subscription)); err != nil {
 			c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.channel, "error", err)
 		}

@@ -132,6 +132,7 @@ func (cl *cluster) broadcast(ctx context.Context, o order) error {
 
 func (cl *cluster) publish(ctx context.Context, to string, o order) error {
 	o.From = cl.node.id
+	cl.node.stats.ControlSent.Add(1)
 	message, err := json.Marshal(o)
 	if err != nil {
 		return fmt.Errorf("encoding control message: %w", err)

@@ -60,9 +60,6 @@ func New(c Config) (*Node, error) {
 	if n.broker == nil {
 		n.broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
 	}
-	if n.presence == nil {
-		n.presence = NewMemoryPresence(0)
-	}
 	if n.config.Name == "" {
 		n.config.Name = n.id
 	}
@@ -101,6 +98,9 @@ func (n *Node) Run() error {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
 	n.wheel = wheel.New(wheelTick)
+	if n.presence == nil {
+		n.presence = NewMemoryPresence(0)
+	}
 	if err := n.broker.Start(n); err != nil {
 		return errors.Join(fmt.Errorf("starting broker: %w", err), n.halt(context.Background()))
 	}
@@ -152,9 +152,12 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
 }
 
 // join makes s a subscriber at the hub and, if it is the first, at the broker.
-func (n *Node) join(ctx context.Context, s *Subscription) error {
+func (n *Node) join(ctx context.Context, s *Subscription, most int) error {
 	lock := n.locks.Lock(s.channel)
 	defer lock.Unlock()
+	if most > 0 && n.hub.NumSubscribers(s.channel) >= most {
+		return ErrorLimitExceeded
+	}
 	if first := n.hub.Add(s.channel, &s.Sub); !first {
 		return nil
 	}
@@ -176,6 +179,7 @@ func (n *Node) leave(s *Subscription, announced bool) {
 		}
 	}
 	if s.joinLeave && announced {
+		n.stats.LeavesSent.Add(1)
 		if err := n.broker.PublishLeave(ctx, s.channel, c.infoFor(s)); err != nil {
 			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.channel, "error", err)
 		}

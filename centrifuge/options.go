@@ -41,6 +41,9 @@ type SubscribeOptions struct {
 	// HistoryMetaTTL prolongs the stream's metadata when it is read; zero for
 	// the node's default.
 	HistoryMetaTTL time.Duration
+	// MaxSubscribers of the channel on this node, beyond which the subscription
+	// is refused with ErrorLimitExceeded; zero for any number.
+	MaxSubscribers int
 	// AllowDelta grants delta compression to a client that asks for it.
 	AllowDelta bool
 	// AllowTagsFilter lets the client filter publications by their tags.

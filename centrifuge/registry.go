@@ -16,7 +16,8 @@ type registry struct {
 	seed   maphash.Seed
 	byID   [registryShards]idShard
 	byUser [registryShards]userShard
-	total  atomic.Int64
+	total  atomic.Int64  // of all
+	known  atomic.Int64  // of those that have connected
 	empty  chan struct{} // one token when total falls to zero
 }
 
@@ -64,6 +65,7 @@ func (r *registry) addUser(c *Client, limit int) bool {
 		return false
 	}
 	sh.users[user] = append(sh.users[user], c)
+	r.known.Add(1)
 	return true
 }
 
@@ -90,6 +92,7 @@ func (r *registry) removeUser(c *Client, user string) {
 	if i < 0 {
 		return
 	}
+	r.known.Add(-1)
 	if len(clients) == 1 {
 		delete(sh.users, user)
 		return
@@ -97,14 +100,6 @@ func (r *registry) removeUser(c *Client, user string) {
 	clients[i] = clients[len(clients)-1]
 	clients[len(clients)-1] = nil
 	sh.users[user] = clients[:len(clients)-1]
-}
-
-// get returns the connection with this id, or nil.
-func (r *registry) get(id string) *Client {
-	sh := r.ids(id)
-	sh.mu.RLock()
-	defer sh.mu.RUnlock()
-	return sh.clients[id]
 }
 
 // ofUser returns the connections of a user.

@@ -13,8 +13,11 @@ import (
 type counters struct {
 	PublicationsSent     atomic.Uint64
 	PublicationsReceived atomic.Uint64
+	JoinsSent            atomic.Uint64
 	JoinsReceived        atomic.Uint64
+	LeavesSent           atomic.Uint64
 	LeavesReceived       atomic.Uint64
+	ControlSent          atomic.Uint64
 	ControlReceived      atomic.Uint64
 
 	SuppressedIdempotency atomic.Uint64
@@ -26,13 +29,42 @@ type counters struct {
 
 	recoveries [2][2]atomic.Uint64 // recovered, with publications
 
-	framesSent, bytesSent [protocol.NumFrameKinds]atomic.Uint64
-	framesReceived        [protocol.NumFrameKinds]atomic.Uint64
-	commands              [protocol.NumFrameKinds]Histogram
-	replyErrors           [protocol.NumFrameKinds][numErrorCodes]atomic.Uint64
-	disconnects           codeCounter
-	unsubscribes          codeCounter
-	PingPong              Histogram
+	commands     [protocol.NumFrameKinds]Histogram
+	replyErrors  [protocol.NumFrameKinds][numErrorCodes]atomic.Uint64
+	unsubscribes codeCounter
+	PingPong     Histogram
+
+	// transports has a *transportCounters for each name that was accepted.
+	transports sync.Map
+}
+
+// transportCounters are the figures of one kind of transport.
+type transportCounters struct {
+	accepted      atomic.Uint64 // connections that have connected
+	frames, bytes [protocol.NumFrameKinds]atomic.Uint64
+	received      [protocol.NumFrameKinds]atomic.Uint64
+	closes        codeCounter
+}
+
+func (c *counters) transport(name string) *transportCounters {
+	if t, ok := c.transports.Load(name); ok {
+		return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
+	}
+	t, _ := c.transports.LoadOrStore(name, new(transportCounters))
+	return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
+}
+
+func (t *transportCounters) sent(f *protocol.Frame) {
+	t.frames[f.Kind].Add(1)
+	t.bytes[f.Kind].Add(uint64(len(f.Bytes)))
+}
+
+// CountTransports makes the figures of transports known before their first
+// connection, as zeros.
+func (n *Node) CountTransports(names ...string) {
+	for _, name := range names {
+		n.stats.transport(name)
+	}
 }
 
 // Stats are the figures of a node since it started, and what it has now.
@@ -40,14 +72,15 @@ type Stats struct {
 	Clients, Users, Channels, Subscriptions, Nodes int
 
 	PublicationsSent, PublicationsReceived         uint64
+	JoinsSent, LeavesSent, ControlSent             uint64
 	JoinsReceived, LeavesReceived, ControlReceived uint64
 	SuppressedIdempotency, SuppressedVersion       uint64
 	SubscriptionsAccepted, InsufficientState       uint64
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
-	// Frames by the name of their protocol.FrameKind.
-	Frames map[string]FrameStats
+	// Transports by name.
+	Transports map[string]TransportStats
 	// Commands by name, with how long they took.
 	Commands map[string]HistogramSnapshot
 	// ReplyErrors by command and code; codes outside 100-113 are counted as 0.
@@ -55,6 +88,16 @@ type Stats struct {
 	// Disconnects and Unsubscribes made by the server, by code.
 	Disconnects, Unsubscribes map[uint32]uint64
 	PingPong                  HistogramSnapshot
+}
+
+// TransportStats are the figures of one kind of transport.
+type TransportStats struct {
+	// Accepted connections are those that have connected.
+	Accepted uint64
+	// Frames by the name of their protocol.FrameKind.
+	Frames map[string]FrameStats
+	// Disconnects made by the server, by code.
+	Disconnects map[uint32]uint64
 }
 
 // FrameStats counts one kind of message.
@@ -69,21 +112,21 @@ func (n *Node) Stats() Stats {
 	channels, subscriptions := n.hub.Count()
 	c := &n.stats
 	s := Stats{
-		Clients: int(n.registry.total.Load()), Users: n.registry.numUsers(), Channels: channels,
+		Clients: int(n.registry.known.Load()), Users: n.registry.numUsers(), Channels: channels,
 		Subscriptions: subscriptions, Nodes: 1 + len(n.cluster.infos()),
 		PublicationsSent: c.PublicationsSent.Load(), PublicationsReceived: c.PublicationsReceived.Load(),
+		JoinsSent: c.JoinsSent.Load(), LeavesSent: c.LeavesSent.Load(), ControlSent: c.ControlSent.Load(),
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
 		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
-		Frames: make(map[string]FrameStats), Commands: make(map[string]HistogramSnapshot),
+		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
-		Disconnects: c.disconnects.snapshot(), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
+		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
 	}
 	for kind := range protocol.NumFrameKinds {
 		name := kind.String()
-		s.Frames[name] = FrameStats{c.framesSent[kind].Load(), c.bytesSent[kind].Load(), c.framesReceived[kind].Load()}
 		if !kind.Command() {
 			continue
 		}
@@ -96,6 +139,22 @@ func (n *Node) Stats() Stats {
 				s.ReplyErrors[name][errorCode(i)] = count
 			}
 		}
+	}
+	c.transports.Range(func(name, t any) bool {
+		ts := t.(*transportCounters).snapshot() //nolint:forcetypeassert // nothing else is stored
+		s.Transports[name.(string)] = ts        //nolint:forcetypeassert // nothing else is a key
+		for code, count := range ts.Disconnects {
+			s.Disconnects[code] += count
+		}
+		return true
+	})
+	return s
+}
+
+func (t *transportCounters) snapshot() TransportStats {
+	s := TransportStats{Accepted: t.accepted.Load(), Frames: make(map[string]FrameStats), Disconnects: t.closes.snapshot()}
+	for kind := range protocol.NumFrameKinds {
+		s.Frames[kind.String()] = FrameStats{t.frames[kind].Load(), t.bytes[kind].Load(), t.received[kind].Load()}
 	}
 	return s
 }
@@ -138,13 +197,6 @@ func (c *codeCounter) snapshot() map[uint32]uint64 {
 // numErrorCodes: 100-113 each, and one for all others.
 const numErrorCodes = 15
 
-func (s *counters) sent(f *protocol.Frame) {
-	s.framesSent[f.Kind].Add(1)
-	s.bytesSent[f.Kind].Add(uint64(len(f.Bytes)))
-}
-
-func (s *counters) received(kind protocol.FrameKind) { s.framesReceived[kind].Add(1) }
-
 func (s *counters) command(kind protocol.FrameKind, d time.Duration) { s.commands[kind].observe(d) }
 
 func (s *counters) replyError(kind protocol.FrameKind, code uint32) {
@@ -154,8 +206,6 @@ func (s *counters) replyError(kind protocol.FrameKind, code uint32) {
 	}
 	s.replyErrors[kind][i].Add(1)
 }
-
-func (s *counters) closed(code uint32) { s.disconnects.add(code) }
 
 func (s *counters) unsubscribed(code uint32) { s.unsubscribes.add(code) }
 

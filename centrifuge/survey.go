@@ -36,7 +36,7 @@ func (n *Node) localInfo() NodeInfo {
 	channels, subscriptions := n.hub.Count()
 	return NodeInfo{
 		ID: n.id, Name: n.config.Name, Version: n.config.Version,
-		Clients: int(n.registry.total.Load()), Users: n.registry.numUsers(),
+		Clients: int(n.registry.known.Load()), Users: n.registry.numUsers(),
 		Channels: channels, Subscriptions: subscriptions, Uptime: time.Since(n.started),
 		Metrics: n.metrics.Load(),
 	}

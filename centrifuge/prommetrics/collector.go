@@ -12,6 +12,12 @@ import (
 
 const namespace = "centrifugo"
 
+// Labels of clients, whose names are not told apart.
+const (
+	unnamed     = "unregistered"
+	unversioned = "unregistered"
+)
+
 // quantiles of the summaries.
 var quantiles = [...]float64{0.5, 0.99, 0.999}
 
@@ -50,6 +56,8 @@ var (
 	framesSent       = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
 	framesSentSize   = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
 	framesReceived   = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
+	accepted         = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
+	closes           = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
 	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
 	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
 	commandHistogram = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
@@ -61,7 +69,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, suppressed, commandSummary, commandHistogram, pingPong,
+		framesReceived, accepted, closes, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
 	}
@@ -78,6 +86,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(numNodes, s.Nodes)
 	out.gauge(build, 1, c.version)
 	out.counter(messagesSent, s.PublicationsSent, "publication", "")
+	out.counter(messagesSent, s.JoinsSent, "join", "")
+	out.counter(messagesSent, s.LeavesSent, "leave", "")
+	out.counter(messagesSent, s.ControlSent, "control", "")
 	out.counter(messagesReceived, s.PublicationsReceived, "publication", "")
 	out.counter(messagesReceived, s.JoinsReceived, "join", "")
 	out.counter(messagesReceived, s.LeavesReceived, "leave", "")
@@ -85,21 +96,27 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(recovers, s.RecoveredWith, "yes", "", "yes")
 	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
 	out.counter(recovers, s.Unrecovered, "no", "", "no")
-	out.counter(subscriptions, s.SubscriptionsAccepted, "", "")
-	out.gauge(connected, s.Clients, "", "", "", "")
-	out.gauge(subscribed, s.Subscriptions, "", "")
+	out.counter(subscriptions, s.SubscriptionsAccepted, unnamed, "")
+	out.gauge(connected, s.Clients, "", "", unnamed, unversioned)
+	out.gauge(subscribed, s.Subscriptions, unnamed, "")
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")
-	for code, n := range s.Disconnects {
-		out.counter(disconnects, n, text(code))
-	}
 	for code, n := range s.Unsubscribes {
 		out.counter(unsubscribes, n, text(code), "")
 	}
-	for kind, f := range s.Frames {
-		out.counter(framesSent, f.Sent, "", kind, "")
-		out.counter(framesSentSize, f.SentBytes, "", kind, "")
-		out.counter(framesReceived, f.Received, "", kind, "")
+	for name, t := range s.Transports {
+		out.counter(accepted, t.Accepted, name, "", unnamed, unversioned)
+		for kind, f := range t.Frames {
+			out.counter(framesSent, f.Sent, name, kind, "")
+			out.counter(framesSentSize, f.SentBytes, name, kind, "")
+			out.counter(framesReceived, f.Received, name, kind, "")
+		}
+		for code, n := range t.Disconnects {
+			out.counter(closes, n, name, text(code))
+		}
+	}
+	for code, n := range s.Disconnects {
+		out.counter(disconnects, n, text(code))
 	}
 	for method, h := range s.Commands {
 		out.summary(commandSummary, h, method, "")

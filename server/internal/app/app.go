@@ -129,6 +129,7 @@ func (a *App) newNode() error {
 	if err != nil {
 		return fmt.Errorf("making the node: %w", err)
 	}
+	node.CountTransports("websocket")
 	a.node = node
 	return nil
 }

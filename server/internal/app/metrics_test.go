@@ -33,7 +33,7 @@ func TestMetricsFromTheStart(t *testing.T) {
 	var want []string
 	for _, kind := range frames {
 		for _, name := range []string{"sent", "sent_size", "received"} {
-			want = append(want, `centrifugo_transport_messages_`+name+`{channel_namespace="",frame_type="`+kind+`",transport=""}`)
+			want = append(want, `centrifugo_transport_messages_`+name+`{channel_namespace="",frame_type="`+kind+`",transport="websocket"}`)
 		}
 	}
 	for _, command := range commands {
@@ -83,21 +83,22 @@ func TestMetricsCount(t *testing.T) {
 		"centrifugo_node_num_users":         1,
 		"centrifugo_node_num_subscriptions": 1,
 		"centrifugo_node_num_channels":      1,
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="",client_version="",transport=""}`: 1,
-		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name=""}`:                            1,
-		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                             1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                         1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="join"}`:                                1,
-		`centrifugo_client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                1,
-		`centrifugo_client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:        1,
-		`centrifugo_client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                    1,
-		`centrifugo_client_num_server_disconnects{code="3501"}`:                                                    1,
-		`centrifugo_client_subscriptions_accepted{channel_namespace="",client_name=""}`:                            1,
-		`centrifugo_transport_messages_sent{channel_namespace="",frame_type="push_publication",transport=""}`:      1,
-		`centrifugo_transport_messages_received{channel_namespace="",frame_type="connect",transport=""}`:           1,
-		`centrifugo_api_command_duration_seconds_count{method="publish",protocol="http"}`:                          2,
-		`centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                2,
-		`centrifugo_api_command_errors_total{error="107",method="publish",protocol="http"}`:                        1,
+		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport=""}`:          1,
+		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name="unregistered"}`:                                                 1,
+		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                                                              1,
+		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                                                          1,
+		`centrifugo_node_messages_received_count{channel_namespace="",type="join"}`:                                                                 1,
+		`centrifugo_client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                                                 1,
+		`centrifugo_client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:                                         1,
+		`centrifugo_client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                                                     1,
+		`centrifugo_client_num_server_disconnects{code="3501"}`:                                                                                     1,
+		`centrifugo_client_subscriptions_accepted{channel_namespace="",client_name="unregistered"}`:                                                 1,
+		`centrifugo_client_connections_accepted{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`: 1,
+		`centrifugo_transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="websocket"}`:                              1,
+		`centrifugo_transport_messages_received{channel_namespace="",frame_type="connect",transport="websocket"}`:                                   1,
+		`centrifugo_api_command_duration_seconds_count{method="publish",protocol="http"}`:                                                           2,
+		`centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                                                 2,
+		`centrifugo_api_command_errors_total{error="107",method="publish",protocol="http"}`:                                                         1,
 	}
 	var m apptest.Metrics
 	if !apptest.Eventually(func() bool {
@@ -173,7 +174,7 @@ func TestInfoMetrics(t *testing.T) {
 		"centrifugo.node.num_clients",
 		"centrifugo.client.command_duration_seconds.count.method.connect",
 		"centrifugo.client.command_duration_seconds.sum.method.connect",
-		"centrifugo.transport.messages_sent.frame_type.publish",
+		"centrifugo.transport.messages_sent.frame_type.publish.transport.websocket",
 		"centrifugo.node.build.version.0.0.0 OSS",
 	} {
 		if _, ok := seen[key]; !ok {
