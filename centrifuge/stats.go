@@ -69,7 +69,8 @@ func (n *Node) CountTransports(names ...string) {
 
 // Stats are the figures of a node since it started, and what it has now.
 type Stats struct {
-	Clients, Users, Channels, Subscriptions, Nodes int
+	// Connections are all there are, Clients those that have connected.
+	Connections, Clients, Users, Channels, Subscriptions, Nodes int
 
 	PublicationsSent, PublicationsReceived         uint64
 	JoinsSent, LeavesSent, ControlSent             uint64
@@ -112,7 +113,8 @@ func (n *Node) Stats() Stats {
 	channels, subscriptions := n.hub.Count()
 	c := &n.stats
 	s := Stats{
-		Clients: int(n.registry.known.Load()), Users: n.registry.numUsers(), Channels: channels,
+		Connections: n.NumClients(),
+		Clients:     int(n.registry.known.Load()), Users: n.registry.numUsers(), Channels: channels,
 		Subscriptions: subscriptions, Nodes: 1 + len(n.cluster.infos()),
 		PublicationsSent: c.PublicationsSent.Load(), PublicationsReceived: c.PublicationsReceived.Load(),
 		JoinsSent: c.JoinsSent.Load(), LeavesSent: c.LeavesSent.Load(), ControlSent: c.ControlSent.Load(),

@@ -273,8 +273,9 @@ func (p *process) figures() figures {
 	}
 	return figures{
 		goroutines: goroutines, descriptors: m["process_open_fds"], heap: m["go_memstats_heap_inuse_bytes"],
-		clients: m["centrifugo_node_num_clients"], subscriptions: m["centrifugo_node_num_subscriptions"],
-		channels: m["centrifugo_node_num_channels"], users: m["centrifugo_node_num_users"],
+		clients:       m[`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport=""}`],
+		subscriptions: m["centrifugo_node_num_subscriptions"],
+		channels:      m["centrifugo_node_num_channels"], users: m["centrifugo_node_num_users"],
 		resident: m["process_resident_memory_bytes"],
 	}
 }
