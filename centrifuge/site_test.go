@@ -26,7 +26,6 @@ const (
 var (
 	everyFormat = []protocol.Format{jsonV2, protobufV2, jsonV1, protobufV1}
 	v2Formats   = []protocol.Format{jsonV2, protobufV2}
-	v1Formats   = []protocol.Format{jsonV1, protobufV1}
 )
 
 func formatName(f protocol.Format) string {

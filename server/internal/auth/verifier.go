@@ -81,7 +81,7 @@ func NewVerifier(c config.Token, o Options) (*Verifier, error) {
 
 func compile(pattern string) (*regexp.Regexp, error) {
 	if pattern == "" {
-		return nil, nil
+		return nil, nil //nolint:nilnil // no pattern is nothing to match
 	}
 	return regexp.Compile(pattern)
 }

@@ -118,6 +118,7 @@ func (d Dialer) Upgrade(c net.Conn, address string) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = response.Body.Close() // there is none
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, &Refused{response.StatusCode}
 	}
