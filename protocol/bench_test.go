@@ -123,8 +123,11 @@ func BenchmarkDecodeReply(b *testing.B) {
 		message := encoded(b, f, benchReply)
 		b.Run("ours/"+formatName(f), func(b *testing.B) {
 			b.ReportAllocs()
+			decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
 			for b.Loop() {
-				_, _ = DecodeReply(f, message)
+				if _, err := decoder.Decode(message); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

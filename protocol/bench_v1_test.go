@@ -38,8 +38,9 @@ func BenchmarkNested(b *testing.B) {
 		})
 		b.Run("decode/ours/"+name, func(b *testing.B) {
 			b.ReportAllocs()
+			decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
 			for b.Loop() {
-				if _, err := DecodeReply(f, message); err != nil {
+				if _, err := decoder.Decode(message); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -286,6 +286,8 @@ type ReplyDecoder struct {
 	// Kind returns what the command with this id asked for. Replies of V1 do
 	// not say it; in V2 it is not used and may be nil.
 	Kind func(id uint32) FrameKind
+	// Room, if not nil, receives what is decoded, until the next Decode.
+	Room *ReplyRoom
 }
 
 // Decode decodes one message without framing. Payloads and strings are parts of
@@ -293,15 +295,17 @@ type ReplyDecoder struct {
 // The error wraps [ErrMalformed], or is [ErrNoForm] when a V1 result answers a
 // command that Kind does not know.
 func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
-	reply := new(Reply)
+	reply := d.Room.begin()
 	var err error
 	if d.Format.Protobuf() {
 		r := newProtoReader(message, trusted)
+		r.lent = d.Room
 		r.v1 = d.Format.V1()
 		r.anyReply(reply, d)
 		err = r.err
 	} else {
 		r := newJSONReader(message, trusted)
+		r.lent = d.Room
 		r.v1 = d.Format.V1()
 		r.anyReply(reply, d)
 		err = r.err

@@ -101,7 +101,7 @@ func (r *jsonReader) push() *Push {
 	if !r.object() {
 		return nil
 	}
-	p := new(Push)
+	p := r.lent.push()
 	if r.v1 {
 		r.pushV1(p)
 		return p
@@ -195,7 +195,7 @@ func (r *jsonReader) clientInfo() *ClientInfo {
 	if !r.object() {
 		return nil
 	}
-	m := new(ClientInfo)
+	m := r.lent.info()
 	for r.field() {
 		switch string(r.key) {
 		case "user":
@@ -217,7 +217,7 @@ func (r *jsonReader) publication() *Publication {
 	if !r.object() {
 		return nil
 	}
-	m := new(Publication)
+	m := r.lent.publication()
 	for r.field() {
 		switch string(r.key) {
 		case "data":

@@ -16,7 +16,8 @@ type jsonReader struct {
 	first    bool   // nothing of the innermost object or array was read yet
 	key      []byte // of the field or entry that was found last
 	v1       bool
-	reused   *Requests // nil to allocate
+	reused   *Requests  // nil to allocate
+	lent     *ReplyRoom // nil to allocate
 	err      error
 }
 

@@ -24,7 +24,8 @@ type protoReader struct {
 	maxDepth int
 	elements int // list elements and map entries still allowed
 	v1       bool
-	reused   *Requests // nil to allocate
+	reused   *Requests  // nil to allocate
+	lent     *ReplyRoom // nil to allocate
 	err      error
 
 	// The field that was found last.

@@ -1,0 +1,33 @@
+package protocol
+
+import (
+	"reflect"
+	"testing"
+)
+
+// TestReplyRoom: a client with room decodes pushes without allocating, nothing of
+// an earlier one shines through, and the elements of a list stay apart.
+func TestReplyRoom(t *testing.T) {
+	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatV1 | FormatProtobuf, FormatUni} {
+		decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
+		full, bare := encoded(t, f, benchReply), encoded(t, f, &Reply{Push: &Push{Channel: "b", Pub: &Publication{Data: Raw("1")}}})
+		decode := func() {
+			if got, err := decoder.Decode(full); err != nil || got.Push.Pub.Info.Client != benchReply.Push.Pub.Info.Client {
+				t.Fatalf("%s: %v, %+v", formatName(f), err, got)
+			}
+			if got, err := decoder.Decode(bare); err != nil || got.Push.Pub.Info != nil || got.Push.Pub.Offset != 0 || got.Push.Channel != "b" {
+				t.Fatalf("%s: %v, %+v", formatName(f), err, got)
+			}
+		}
+		if n := testing.AllocsPerRun(100, decode); n != 0 {
+			t.Errorf("%s: %v allocations", formatName(f), n)
+		}
+	}
+	want := &Reply{ID: 1, History: &HistoryResult{Epoch: "e", Offset: 2, Publications: []*Publication{
+		{Data: Raw("1"), Offset: 1, Info: &ClientInfo{User: "a"}}, {Data: Raw("2"), Offset: 2, Info: &ClientInfo{User: "b"}},
+	}}}
+	got, err := ReplyDecoder{Format: FormatProtobuf, Room: new(ReplyRoom)}.Decode(encoded(t, FormatProtobuf, want))
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("history: %v, %+v", err, got)
+	}
+}
