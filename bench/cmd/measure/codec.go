@@ -19,7 +19,7 @@ type codecRow struct{ ns, bytes, allocs []float64 }
 // codec compares encoding and decoding with the standard packages, on the same
 // messages in one run.
 func (m *measurement) codec(w io.Writer) error {
-	cmd := exec.Command("go", "test", "./protocol", "-run", "^$", "-bench", "Nested|EncodeReply|DecodeReply|DecodeSubscribe|DecodePublish", "-benchtime", "200ms", "-count", strconv.Itoa(m.rounds))
+	cmd := exec.Command("go", "test", "./protocol", "-run", "^$", "-bench", "Nested|EncodeReply|DecodeReply|DecodeSubscribe|DecodePublish", "-benchtime", "100ms", "-count", strconv.Itoa(m.rounds))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("benchmarks of protocol: %w\n%s", err, out)
