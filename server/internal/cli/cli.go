@@ -60,6 +60,7 @@ func Main(env Env) int {
 		env.checkTokenCommand(),
 		env.checkSubTokenCommand(),
 		env.serveCommand(),
+		env.benchCommand(),
 	)
 	root.SetArgs(append([]string{}, env.Args...)) // nil would make cobra take os.Args
 	root.SetOut(env.Stdout)

@@ -166,10 +166,9 @@ func (f *fleet) message(c *client, message []byte, compressed bool) {
 	}
 }
 
-// Tags of the members of a reply that tell what it is (client-protocol 1.2).
-const (
-	tagID = 1<<3 | 0
-)
+// tagID is the first byte of a Protobuf message that is a reply: the tag of its
+// id, field 1, a varint (client-protocol 1.2).
+const tagID = 1 << 3
 
 func (f *fleet) protobuf(c *client, message []byte) {
 	for len(message) > 0 && c.state != stateClosed {

@@ -74,11 +74,10 @@ type Options struct {
 
 // endpoint is where a server is.
 type endpoint struct {
-	tls       bool
-	host      string // as in the URL
-	address   string // host:port
-	path      string
-	websocket bool
+	tls     bool
+	host    string // as in the URL
+	address string // host:port
+	path    string
 }
 
 // parseEndpoint reads host:port or a URL.

@@ -179,8 +179,7 @@ func (s *session) steps(ctx context.Context) error {
 		publishing <- s.crew.publish(ctx, s.options.Warmup+s.options.Duration, 0)
 	}()
 	if !pause(ctx, s.options.Warmup) {
-		<-publishing
-		return ctx.Err()
+		return errors.Join(ctx.Err(), <-publishing)
 	}
 	if err := s.window(ctx, func() error {
 		if s.report.Server != nil {
@@ -191,8 +190,7 @@ func (s *session) steps(ctx context.Context) error {
 		}
 		return nil
 	}); err != nil {
-		<-publishing
-		return err
+		return errors.Join(err, <-publishing)
 	}
 	s.enter(phaseDrain)
 	if err := <-publishing; err != nil {
