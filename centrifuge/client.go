@@ -47,7 +47,6 @@ type Client struct {
 	exp               int64 // Unix seconds, zero for never
 	subs              subscriptions
 	clock             clock
-	disconnect        Disconnect // why it is closed
 }
 
 type clientState uint8
@@ -218,7 +217,6 @@ func (c *Client) close(d Disconnect, flush bool) {
 	}
 	was := c.state
 	c.state = clientClosed
-	c.disconnect = d
 	format := c.format
 	cancel := c.cancel
 	c.mu.Unlock()
@@ -261,7 +259,7 @@ func (c *Client) cleanUp(was clientState, d Disconnect) {
 	}
 }
 
-// accept prepares a client for its transport.
+// newClient prepares a client for its transport.
 func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	c := &Client{node: n, transport: t, info: t.Info(), id: newID()}
 	c.lane = n.hub.Lane(n.accepted.Add(1))

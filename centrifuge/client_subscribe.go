@@ -29,7 +29,6 @@ type wish struct {
 	filter  *FilterNode
 	// rejectUnrecoverable asks for an error where the position is lost.
 	rejectUnrecoverable bool
-	serverSide          bool
 	clientSideRefresh   bool
 }
 
@@ -327,7 +326,6 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 			p.wish = wishOf(asked)
 			p.wish.filter = nil // the application did not see it
 		}
-		p.wish.serverSide = true
 		started = append(started, p)
 		if err := p.start(c.Context()); err != nil {
 			return started, err
@@ -346,7 +344,7 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 	if err != nil {
 		return err
 	}
-	p := &pendingSubscription{Subscription: s, opts: opts, wish: wish{serverSide: true}}
+	p := &pendingSubscription{Subscription: s, opts: opts}
 	defer p.abandon()
 	if opts.RecoverSince != nil && opts.Recovery {
 		p.wish.recover, p.wish.since = true, *opts.RecoverSince

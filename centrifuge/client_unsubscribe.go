@@ -67,7 +67,6 @@ func (c *Client) end(s *Subscription, why Unsubscribe, tell bool) {
 			})
 		}
 	}()
-	c.node.stats.SubscriptionsEnded.Add(1)
 	if c.node.handlers.Unsubscribed != nil {
 		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
 			Client: c, Channel: s.channel, Unsubscribe: why, ServerSide: s.serverSide,

@@ -25,9 +25,6 @@ type HistogramSnapshot struct {
 	Sum     float64 // seconds
 }
 
-// Observe counts d.
-func (h *Histogram) Observe(d time.Duration) { h.observe(d) }
-
 func (h *Histogram) observe(d time.Duration) {
 	i, seconds := 0, d.Seconds()
 	for i < len(HistogramBounds) && seconds > HistogramBounds[i] {

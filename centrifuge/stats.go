@@ -24,7 +24,6 @@ type counters struct {
 	SuppressedVersion     atomic.Uint64
 
 	SubscriptionsAccepted atomic.Uint64
-	SubscriptionsEnded    atomic.Uint64
 	InsufficientState     atomic.Uint64
 
 	recoveries [2][2]atomic.Uint64 // recovered, with publications
