@@ -181,9 +181,7 @@ func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
 		}
 	}()
 	pending, err = c.transport.WriteFrames(batch)
-	for _, f := range batch {
-		c.counted.sent(f)
-	}
+	c.counted.sent(batch)
 	if pending > 0 {
 		c.stalled()
 	}
@@ -263,7 +261,7 @@ func (c *Client) cleanUp(was clientState, d Disconnect) {
 func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	c := &Client{node: n, transport: t, info: t.Info(), id: newID()}
 	c.lane = n.hub.Lane(n.accepted.Add(1))
-	c.counted = n.stats.transport(c.info.Name)
+	c.counted = n.stats.transport(c.info.Name, c.lane)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
 	maxFrames := int(c.info.MaxFrames)

@@ -52,6 +52,9 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
+	if p.Filter == nil && !p.Delta {
+		r.Run = p.client.node.runs.of(p.channel, r.Epoch, r.Publications)
+	}
 	if p.Delta {
 		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {
 			p.HasBase(p.top.Offset)

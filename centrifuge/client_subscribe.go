@@ -353,7 +353,7 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 		return err
 	}
 	// The push has no room for publications: they follow it.
-	p.missed, p.result.Publications = p.result.Publications, nil
+	p.missed, p.result.Publications, p.result.Run = p.result.Publications, nil, nil
 	frame, err := protocol.NewFrame(s.Format, &protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
 		Recoverable: p.recoverable, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
 	}}})

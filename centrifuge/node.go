@@ -44,6 +44,7 @@ type Node struct {
 	accepted atomic.Uint64
 	closing  atomic.Bool
 	stats    counters
+	runs     runs
 	metrics  atomic.Pointer[NodeMetrics]
 }
 

@@ -33,11 +33,19 @@ type counters struct {
 	unsubscribes codeCounter
 	PingPong     Histogram
 
-	// transports has a *transportCounters for each name that was accepted.
+	// transports has *transportCounters by transportKey.
 	transports sync.Map
 }
 
-// transportCounters are the figures of one kind of transport.
+// transportKey tells lanes apart: they count each message to each connection,
+// and cores that add to the same counter wait for each other.
+type transportKey struct {
+	name string
+	lane uint16
+}
+
+// transportCounters are the figures of the connections of one lane with one
+// kind of transport.
 type transportCounters struct {
 	accepted      atomic.Uint64 // connections that have connected
 	frames, bytes [protocol.NumFrameKinds]atomic.Uint64
@@ -45,24 +53,34 @@ type transportCounters struct {
 	closes        codeCounter
 }
 
-func (c *counters) transport(name string) *transportCounters {
-	if t, ok := c.transports.Load(name); ok {
+func (c *counters) transport(name string, lane uint16) *transportCounters {
+	key := transportKey{name, lane}
+	if t, ok := c.transports.Load(key); ok {
 		return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 	}
-	t, _ := c.transports.LoadOrStore(name, new(transportCounters))
+	t, _ := c.transports.LoadOrStore(key, new(transportCounters))
 	return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 }
 
-func (t *transportCounters) sent(f *protocol.Frame) {
-	t.frames[f.Kind].Add(1)
-	t.bytes[f.Kind].Add(uint64(len(f.Bytes)))
+// sent counts a batch, those of a kind that follow each other at once.
+func (t *transportCounters) sent(batch []*protocol.Frame) {
+	for len(batch) > 0 {
+		kind, n, size := batch[0].Kind, 0, 0
+		for n < len(batch) && batch[n].Kind == kind {
+			size += len(batch[n].Bytes)
+			n++
+		}
+		t.frames[kind].Add(uint64(n))
+		t.bytes[kind].Add(uint64(size)) //nolint:gosec // a sum of lengths
+		batch = batch[n:]
+	}
 }
 
 // CountTransports makes the figures of transports known before their first
 // connection, as zeros.
 func (n *Node) CountTransports(names ...string) {
 	for _, name := range names {
-		n.stats.transport(name)
+		n.stats.transport(name, 0)
 	}
 }
 
@@ -75,7 +93,7 @@ type Stats struct {
 	JoinsSent, LeavesSent, ControlSent             uint64
 	JoinsReceived, LeavesReceived, ControlReceived uint64
 	SuppressedIdempotency, SuppressedVersion       uint64
-	SubscriptionsAccepted, InsufficientState       uint64
+	SubscriptionsAccepted, InsufficientState uint64
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
@@ -141,23 +159,36 @@ func (n *Node) Stats() Stats {
 			}
 		}
 	}
-	c.transports.Range(func(name, t any) bool {
-		ts := t.(*transportCounters).snapshot() //nolint:forcetypeassert // nothing else is stored
-		s.Transports[name.(string)] = ts        //nolint:forcetypeassert // nothing else is a key
+	c.transports.Range(func(key, t any) bool {
+		name := key.(transportKey).name //nolint:forcetypeassert // nothing else is a key
+		ts, ok := s.Transports[name]
+		if !ok {
+			ts = TransportStats{Frames: make(map[string]FrameStats), Disconnects: make(map[uint32]uint64)}
+		}
+		t.(*transportCounters).addTo(&ts) //nolint:forcetypeassert // nothing else is stored
+		s.Transports[name] = ts
+		return true
+	})
+	for _, ts := range s.Transports {
 		for code, count := range ts.Disconnects {
 			s.Disconnects[code] += count
 		}
-		return true
-	})
+	}
 	return s
 }
 
-func (t *transportCounters) snapshot() TransportStats {
-	s := TransportStats{Accepted: t.accepted.Load(), Frames: make(map[string]FrameStats), Disconnects: t.closes.snapshot()}
+func (t *transportCounters) addTo(s *TransportStats) {
+	s.Accepted += t.accepted.Load()
 	for kind := range protocol.NumFrameKinds {
-		s.Frames[kind.String()] = FrameStats{t.frames[kind].Load(), t.bytes[kind].Load(), t.received[kind].Load()}
+		f := s.Frames[kind.String()]
+		f.Sent += t.frames[kind].Load()
+		f.SentBytes += t.bytes[kind].Load()
+		f.Received += t.received[kind].Load()
+		s.Frames[kind.String()] = f
 	}
-	return s
+	for code, count := range t.closes.snapshot() {
+		s.Disconnects[code] += count
+	}
 }
 
 func errorCode(i int) uint32 {

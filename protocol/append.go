@@ -153,7 +153,7 @@ func EncodeClientInfo(info *ClientInfo) []byte {
 // the kind of an error reply, which does not name its command, before it
 // shares the frame. Errors are those of [AppendReply].
 func NewFrame(f Format, r *Reply) (*Frame, error) {
-	b, err := AppendReply(make([]byte, 0, r.sizeGuess()), f, r)
+	b, err := AppendReply(make([]byte, 0, r.sizeGuess(f)), f, r)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +162,17 @@ func NewFrame(f Format, r *Reply) (*Frame, error) {
 
 // sizeGuess is meant to be a little too large for the common messages, so that
 // they are allocated once.
-func (r *Reply) sizeGuess() int {
+func (r *Reply) sizeGuess(f Format) int {
 	switch {
 	case r.Push != nil && r.Push.Pub != nil:
 		return publicationSize(r.Push.Pub) + len(r.Push.Channel) + 128
+	case r.Subscribe != nil && r.Subscribe.Run != nil:
+		encoded, _ := r.Subscribe.Run.encoded(f) // the error comes again
+		return len(encoded) + len(r.Subscribe.Data) + 256
+	case r.Subscribe != nil:
+		return publicationsSize(r.Subscribe.Publications) + len(r.Subscribe.Data) + 256
+	case r.History != nil:
+		return publicationsSize(r.History.Publications) + 128
 	case r.RPC != nil:
 		return len(r.RPC.Data) + 48
 	case r.Push == nil && r.Kind() == FramePing:

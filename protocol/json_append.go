@@ -359,7 +359,11 @@ func (w *jsonWriter) subscribeResult(m *SubscribeResult) {
 	w.uint(`,"ttl":`, uint64(m.TTL))
 	w.bool(`,"recoverable":`, m.Recoverable)
 	w.str(`,"epoch":`, m.Epoch)
-	w.publications(`,"publications":`, m.Publications, false)
+	if m.Run != nil {
+		w.run(`,"publications":`, m.Run)
+	} else {
+		w.publications(`,"publications":`, m.Publications, false)
+	}
 	w.bool(`,"recovered":`, m.Recovered)
 	w.uint(`,"offset":`, m.Offset)
 	w.bool(`,"positioned":`, m.Positioned)

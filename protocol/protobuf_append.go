@@ -332,6 +332,9 @@ func (w *protoWriter) subscribeRequest(m *SubscribeRequest) {
 	w.bool(19, m.Asc)
 }
 
+// subscribeResultPublications is the number of a field that is also encoded by itself.
+const subscribeResultPublications = 7
+
 func (w *protoWriter) subscribeResult(m *SubscribeResult) {
 	if m == nil {
 		return
@@ -340,7 +343,11 @@ func (w *protoWriter) subscribeResult(m *SubscribeResult) {
 	w.uint(2, uint64(m.TTL))
 	w.bool(3, m.Recoverable)
 	w.str(6, m.Epoch)
-	w.publications(7, m.Publications)
+	if m.Run != nil {
+		w.run(m.Run)
+	} else {
+		w.publications(subscribeResultPublications, m.Publications)
+	}
 	w.bool(8, m.Recovered)
 	w.uint(9, m.Offset)
 	w.bool(10, m.Positioned)

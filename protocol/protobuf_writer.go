@@ -173,6 +173,15 @@ func publicationSize(p *Publication) int {
 	return size
 }
 
+// publicationsSize guesses the size of a list in either encoding.
+func publicationsSize(list []*Publication) int {
+	size := 0
+	for _, p := range list {
+		size += publicationSize(p) + 48
+	}
+	return size
+}
+
 func (w *protoWriter) subscribeResults(num protowire.Number, m map[string]*SubscribeResult) {
 	for channel, result := range m {
 		entry := w.open(num)

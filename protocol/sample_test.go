@@ -26,6 +26,9 @@ func (f *filler) fill(v reflect.Value, depth int) {
 			if field.Kind() == reflect.Slice && field.Type().Elem() == reflect.PointerTo(v.Type()) && depth >= 3 {
 				continue // a filter node in a filter node
 			}
+			if field.Type() == reflect.TypeFor[*Run]() {
+				continue // another form of a list
+			}
 			f.fill(field, depth+1)
 		}
 	case reflect.Slice:
