@@ -1,14 +1,18 @@
 // Package eventloop watches many sockets with a few goroutines. On Linux an
 // idle TCP socket costs no goroutine, no buffer and no timer: a poller waits
-// for all of its sockets with epoll and reads into a buffer of its own. Any
-// other connection (TLS, other systems) is read by one shallow goroutine behind
-// the same interface.
+// for all of its sockets with epoll and reads into a buffer of its own. So it
+// is for TLS over a connection that Beneath has prepared. Any other connection
+// (other TLS, other systems) is read by one shallow goroutine behind the same
+// interface.
 //
-//	eventloop.go    the interface, and what both kinds of socket share
-//	loop_linux.go   the pollers
-//	polled_linux.go a socket that belongs to a poller
-//	threaded.go     a socket that has a goroutine
-//	loop_other.go   systems without epoll: every socket is threaded
+//	eventloop.go      the interface, and what all kinds of socket share
+//	loop_linux.go     the pollers
+//	polled_linux.go   a socket that belongs to a poller
+//	secure_linux.go   TLS on top of it
+//	conn_linux.go     what TLS runs over, before and after a poller has it
+//	leftover_linux.go memory that TLS would keep
+//	threaded.go       a socket that has a goroutine
+//	loop_other.go     systems without epoll: every socket is threaded
 package eventloop
 
 import (
@@ -52,8 +56,9 @@ type Socket interface {
 	// socket came here, and are the handler's first Data, maybe during the call.
 	Start(first []byte) error
 	// Write writes b. A socket that is not Blocking takes what the kernel has
-	// room for: n may be less than len(b) without an error. A Blocking one takes
-	// all of b within the loop's write timeout.
+	// room for: n may be less than len(b) without an error, and the next Write
+	// has to begin with what is left, of which a part may be encrypted already.
+	// A Blocking one takes all of b within the loop's write timeout.
 	Write(b []byte) (n int, err error)
 	// WantWrite switches calls of Handler.Writable on or off.
 	WantWrite(on bool)

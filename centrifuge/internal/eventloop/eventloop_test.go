@@ -47,7 +47,7 @@ func (r *recorder) Writable() {
 }
 func (r *recorder) Closed(err error) { r.closed <- err }
 
-func receive[T any](t *testing.T, c chan T, what string) T {
+func receive[T any](t testing.TB, c chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-c:
@@ -99,20 +99,47 @@ func newLoop(t testing.TB, config Config) *Loop {
 	return l
 }
 
-// bothKinds runs f for each kind of socket.
-func bothKinds(t *testing.T, f func(t *testing.T, add func(*Loop, net.Conn, Handler) (Socket, error))) {
-	t.Run("default", func(t *testing.T) { f(t, (*Loop).Add) })
-	t.Run("threaded", func(t *testing.T) { f(t, (*Loop).AddThreaded) })
+// peer is the other end of a connection.
+type peer interface {
+	net.Conn
+	CloseWrite() error
 }
 
-type adder = func(*Loop, net.Conn, Handler) (Socket, error)
+// kind of socket.
+type kind struct {
+	name   string
+	add    func(*Loop, net.Conn, Handler) (Socket, error)
+	secure bool
+}
+
+var (
+	plain    = kind{"plain", (*Loop).Add, false}
+	secure   = kind{"secure", (*Loop).Add, true}
+	threaded = kind{"threaded", (*Loop).AddThreaded, false}
+)
+
+// allKinds runs f for each kind of socket.
+func allKinds(t *testing.T, f func(*testing.T, kind)) {
+	for _, k := range []kind{plain, secure, threaded, {"secure-threaded", (*Loop).AddThreaded, true}} {
+		t.Run(k.name, func(t *testing.T) { f(t, k) })
+	}
+}
+
+// pair returns both ends of a connection of this kind.
+func (k kind) pair(t testing.TB) (server net.Conn, client peer) {
+	s, c := pair(t)
+	if !k.secure {
+		return s, c
+	}
+	return securePair(t, s, c, nil)
+}
 
 // connect puts one end of a connection into l and returns the other.
-func connect(t testing.TB, l *Loop, add adder, r *recorder) *net.TCPConn {
+func connect(t testing.TB, l *Loop, k kind, r *recorder) peer {
 	t.Helper()
-	server, client := pair(t)
+	server, client := k.pair(t)
 	var err error
-	if r.socket, err = add(l, server, r); err != nil {
+	if r.socket, err = k.add(l, server, r); err != nil {
 		t.Fatal(err)
 	}
 	return client
@@ -133,9 +160,9 @@ func send(t testing.TB, c net.Conn, s string) {
 }
 
 func TestExchange(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		r := newRecorder()
-		client := connect(t, newLoop(t, Config{BufferSize: 64}), add, r)
+		client := connect(t, newLoop(t, Config{BufferSize: 64}), k, r)
 		start(t, r, "first ")
 		r.expect(t, "first ")
 		long := strings.Repeat("0123456789", 1000) // many buffers
@@ -165,11 +192,11 @@ func TestExchange(t *testing.T) {
 }
 
 func TestCloseEndsConnectionAndIsSilent(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		for _, started := range []bool{false, true} {
 			l := newLoop(t, Config{})
 			r := newRecorder()
-			client := connect(t, l, add, r)
+			client := connect(t, l, k, r)
 			if started {
 				start(t, r, "")
 			}
@@ -190,10 +217,10 @@ func TestCloseEndsConnectionAndIsSilent(t *testing.T) {
 }
 
 func TestPauseAndResume(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		r := newRecorder()
 		r.hook = func(b []byte) (int, bool) { return 1, false } // byte by byte
-		client := connect(t, newLoop(t, Config{}), add, r)
+		client := connect(t, newLoop(t, Config{}), k, r)
 		start(t, r, "abc")
 		for i, want := range []string{"a", "b", "c"} {
 			r.expect(t, want)
@@ -225,13 +252,13 @@ func TestPauseAndResume(t *testing.T) {
 func resumeWhenPaused(r *recorder) { r.socket.Resume() }
 
 func TestResumeWithinData(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		r := newRecorder()
 		r.hook = func(b []byte) (int, bool) {
 			r.socket.Resume() // before the loop can know of the pause
 			return 1, false
 		}
-		client := connect(t, newLoop(t, Config{}), add, r)
+		client := connect(t, newLoop(t, Config{}), k, r)
 		start(t, r, "")
 		send(t, client, "abcdef")
 		r.expect(t, "abcdef")
@@ -240,42 +267,62 @@ func TestResumeWithinData(t *testing.T) {
 	})
 }
 
+// A full socket takes less than it is given, and says when there is room. What
+// it did not take is given to it again.
 func TestWritable(t *testing.T) {
-	r := newRecorder()
-	client := connect(t, newLoop(t, Config{}), (*Loop).Add, r)
-	if r.socket.Blocking() {
-		t.Skip("no sockets here that do not block")
-	}
-	start(t, r, "")
-	chunk := bytes.Repeat([]byte("x"), 64<<10)
-	sent := 0
-	for {
-		n, err := r.socket.Write(chunk)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sent += n
-		if n < len(chunk) {
-			break
-		}
-	}
-	if len(r.writable) != 0 {
-		t.Fatal("Writable is called for nobody")
-	}
-	r.socket.WantWrite(true)
-	if _, err := io.CopyN(io.Discard, client, int64(sent)); err != nil {
-		t.Fatal(err)
-	}
-	receive(t, r.writable, "room")
-	r.socket.WantWrite(false)
-	if n, err := r.socket.Write([]byte("y")); n != 1 || err != nil {
-		t.Fatalf("Write: %d, %v", n, err)
+	for _, k := range []kind{plain, secure} {
+		t.Run(k.name, func(t *testing.T) {
+			r := newRecorder()
+			client := connect(t, newLoop(t, Config{}), k, r)
+			if r.socket.Blocking() {
+				t.Skip("no sockets here that do not block")
+			}
+			start(t, r, "")
+			var sent bytes.Buffer
+			chunk := make([]byte, 64<<10)
+			n := len(chunk)
+			var err error
+			for i := byte(0); n == len(chunk); i++ {
+				for j := range chunk {
+					chunk[j] = i + byte(j>>8)
+				}
+				sent.Write(chunk)
+				if n, err = r.socket.Write(chunk); err != nil {
+					t.Fatal(err)
+				}
+			}
+			again, err := r.socket.Write(chunk[n:])
+			if n += again; n == len(chunk) || err != nil {
+				t.Fatalf("a full socket took %d, %v", again, err)
+			}
+			if len(r.writable) != 0 {
+				t.Fatal("Writable is called for nobody")
+			}
+			r.socket.WantWrite(true)
+			received := make(chan []byte)
+			go func() {
+				b := make([]byte, sent.Len()+1)
+				_, _ = io.ReadFull(client, b)
+				received <- b
+			}()
+			for rest := append(chunk[n:], 'y'); len(rest) > 0; {
+				receive(t, r.writable, "room")
+				if n, err = r.socket.Write(rest); err != nil {
+					t.Fatal(err)
+				}
+				rest = rest[n:]
+			}
+			r.socket.WantWrite(false)
+			if !bytes.Equal(receive(t, received, "what was written"), append(sent.Bytes(), 'y')) {
+				t.Fatal("what came is not what was written")
+			}
+		})
 	}
 }
 
 func TestBlockingWriteTimesOut(t *testing.T) {
 	r := newRecorder()
-	connect(t, newLoop(t, Config{WriteTimeout: 20 * time.Millisecond}), (*Loop).AddThreaded, r)
+	connect(t, newLoop(t, Config{WriteTimeout: 20 * time.Millisecond}), threaded, r)
 	start(t, r, "")
 	chunk := make([]byte, 1<<20)
 	for {
@@ -290,7 +337,7 @@ func TestBlockingWriteTimesOut(t *testing.T) {
 }
 
 func TestPanicClosesOnlyItsConnection(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		panics := make(chan any, 8)
 		l := newLoop(t, Config{Pollers: 1, Panicked: func(v any, stack []byte) {
 			if !bytes.Contains(stack, []byte("eventloop_test.go")) {
@@ -300,7 +347,7 @@ func TestPanicClosesOnlyItsConnection(t *testing.T) {
 		}})
 		bad, good := newRecorder(), newRecorder()
 		bad.hook = func(b []byte) (int, bool) { panic("at the disco") }
-		badClient, goodClient := connect(t, l, add, bad), connect(t, l, add, good)
+		badClient, goodClient := connect(t, l, k, bad), connect(t, l, k, good)
 		start(t, bad, "")
 		start(t, good, "")
 		send(t, badClient, "x")
@@ -319,12 +366,12 @@ func TestPanicClosesOnlyItsConnection(t *testing.T) {
 }
 
 func TestLoopCloseTellsAll(t *testing.T) {
-	bothKinds(t, func(t *testing.T, add adder) {
+	allKinds(t, func(t *testing.T, k kind) {
 		l := newLoop(t, Config{})
 		var all []*recorder
 		for i := range 8 {
 			r := newRecorder()
-			connect(t, l, add, r)
+			connect(t, l, k, r)
 			if i%2 == 0 {
 				start(t, r, "")
 			}
@@ -337,9 +384,9 @@ func TestLoopCloseTellsAll(t *testing.T) {
 				t.Fatalf("socket %d closed with %v", i, err)
 			}
 		}
-		server, _ := pair(t)
+		server, _ := k.pair(t)
 		defer func() { _ = server.Close() }()
-		if _, err := add(l, server, newRecorder()); !errors.Is(err, ErrClosed) {
+		if _, err := k.add(l, server, newRecorder()); !errors.Is(err, ErrClosed) {
 			t.Fatalf("Add after Close: %v", err)
 		}
 	})
@@ -372,17 +419,21 @@ func (h *tagged) Closed(error) { h.done.Done() }
 // Descriptors are closed and reused all the time while other goroutines write
 // to, resume and close the sockets that had them before.
 func TestDescriptorReuse(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { reuseDescriptors(t, plain, 200) })
+	t.Run("secure", func(t *testing.T) { reuseDescriptors(t, secure, 40) })
+}
+
+func reuseDescriptors(t *testing.T, k kind, rounds int) {
 	l := newLoop(t, Config{Pollers: 2})
-	rounds := 200
 	if testing.Short() {
-		rounds = 20
+		rounds /= 10
 	}
 	var workers sync.WaitGroup
 	for w := range 8 {
 		workers.Go(func() {
 			for i := range rounds {
 				tag := byte(w*31 + i + 1)
-				server, client := pair(t)
+				server, client := k.pair(t)
 				h := &tagged{t: t, tag: tag}
 				h.done.Add(1)
 				var err error
@@ -446,11 +497,11 @@ func (c *counter) Writable()                 {}
 func (c *counter) Closed(error)              {}
 
 func BenchmarkRoundTrip(b *testing.B) {
-	for name, add := range map[string]adder{"default": (*Loop).Add, "threaded": (*Loop).AddThreaded} {
-		b.Run(name, func(b *testing.B) {
+	for _, k := range []kind{plain, secure, threaded} {
+		b.Run(k.name, func(b *testing.B) {
 			r := &counter{came: make(chan struct{}, 1)}
-			server, client := pair(b)
-			s, err := add(newLoop(b, Config{}), server, r)
+			server, client := k.pair(b)
+			s, err := k.add(newLoop(b, Config{}), server, r)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -3,6 +3,7 @@
 package eventloop
 
 import (
+	"net"
 	"testing"
 	"unsafe"
 
@@ -15,7 +16,7 @@ func TestPausedSocketIsQuietAndNoticesTheEnd(t *testing.T) {
 	l := newLoop(t, Config{Pollers: 1})
 	r := newRecorder()
 	r.hook = func(b []byte) (int, bool) { return len(b), false }
-	client := connect(t, l, (*Loop).Add, r)
+	client := connect(t, l, plain, r).(*net.TCPConn)
 	start(t, r, "")
 	send(t, client, "x")
 	r.expect(t, "x")
@@ -71,6 +72,9 @@ func TestEventOfAnEarlierOwnerIsDropped(t *testing.T) {
 // The socket is part of what an idle connection costs.
 func TestSocketSize(t *testing.T) {
 	if size := unsafe.Sizeof(polledSocket{}); size > 64 {
-		t.Fatalf("a socket has %d bytes", size)
+		t.Errorf("a socket has %d bytes", size)
+	}
+	if size := unsafe.Sizeof(secureSocket{}); size > 176 {
+		t.Errorf("a secure one has %d bytes", size)
 	}
 }

@@ -72,6 +72,15 @@ func (s *polledSocket) shut() bool {
 	}
 }
 
+// layered reports whether the handler is TLS: that may have something for its
+// own handler though no byte comes here.
+func (s *polledSocket) layered() bool {
+	_, ok := s.handler.(*secureSocket)
+	return ok
+}
+
+func (s *polledSocket) isShut() bool { return s.users.Load()&closedBit != 0 }
+
 // destroy runs once, when nobody can use fd any more.
 func (s *polledSocket) destroy() {
 	s.poller.loop.table.remove(s)
@@ -98,12 +107,12 @@ func (s *polledSocket) Start(first []byte) error {
 		return net.ErrClosed
 	}
 	defer s.release()
-	if len(first) > 0 {
-		s.deliver(first)
+	if len(first) > 0 || s.layered() {
+		s.deliver(first, false)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users.Load()&closedBit != 0 {
+	if s.isShut() {
 		return nil // the first bytes ended it
 	}
 	s.added = true
@@ -177,7 +186,7 @@ func (s *polledSocket) dispatch(events uint32, buf []byte) {
 		s.end(ErrPanic)
 		return
 	}
-	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 || s.users.Load()&closedBit != 0 {
+	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 || s.isShut() {
 		return
 	}
 	s.mu.Lock()
@@ -195,7 +204,7 @@ func (s *polledSocket) read(buf []byte) {
 	n, err := unix.Read(int(s.fd), buf)
 	switch {
 	case n > 0:
-		s.deliver(buf[:n])
+		s.deliver(buf[:n], false)
 	case err == nil:
 		s.end(io.EOF)
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
@@ -212,31 +221,39 @@ func (s *polledSocket) failure() error {
 	return io.EOF
 }
 
-// deliver hands b to the handler. It reports whether reading goes on.
-func (s *polledSocket) deliver(b []byte) bool {
+// deliver hands b to the handler. While a pause lasts, and what was left of b
+// comes again, the socket is not watched: the poller must not read what is
+// behind it. paused says that it begins so.
+func (s *polledSocket) deliver(b []byte, paused bool) {
 	for {
 		var n int
 		more := false
 		s.flow.begin()
 		if !s.poller.loop.guard(func() { n, more = s.handler.Data(b) }) {
 			s.end(ErrPanic)
-			return false
+			return
 		}
 		if more {
-			return true
+			if paused {
+				s.watch(func() { s.in = true })
+			}
+			return
 		}
-		if b = b[n:]; len(b) > 0 {
+		if b = b[n:]; len(b) > 0 || s.layered() {
 			rest := bytes.Clone(b)
 			s.rest = &rest
 		}
-		s.watch(func() { s.in = false })
+		if !paused {
+			s.watch(func() { s.in = false })
+			paused = true
+		}
 		if s.flow.pause() {
-			return false
+			return
 		}
 		s.rest = nil
-		s.watch(func() { s.in = true })
-		if len(b) == 0 {
-			return true
+		if len(b) == 0 && !s.layered() {
+			s.watch(func() { s.in = true })
+			return
 		}
 	}
 }
@@ -261,7 +278,5 @@ func (s *polledSocket) redeliver() {
 	defer s.release()
 	rest := *s.rest
 	s.rest = nil
-	if s.deliver(rest) {
-		s.watch(func() { s.in = true })
-	}
+	s.deliver(rest, true)
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -40,8 +41,8 @@ func write(t testing.TB, p *peer, batch []*protocol.Frame) (pending int) {
 }
 
 func TestWriteFrames(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		long := strings.Repeat("x", 70000)
 		for _, c := range []struct {
 			path  string
@@ -59,7 +60,7 @@ func TestWriteFrames(t *testing.T) {
 			{"/?format=protobuf", frames(strings.Repeat("x", 200)), finBinary, "\xc8\x01" + strings.Repeat("x", 200)},
 		} {
 			p := s.dial(t, c.path)
-			if info := p.session.transport.Info(); info.Blocking != secure && runtimeHasPollers {
+			if info := p.session.transport.Info(); info.Blocking != wire.blocks() {
 				t.Fatalf("Blocking is %v", info.Blocking)
 			}
 			for range 2 { // the second time from what the first has cached
@@ -86,79 +87,77 @@ func TestForeignWireForm(t *testing.T) {
 }
 
 func TestSlowReader(t *testing.T) {
-	if !runtimeHasPollers {
-		t.Skip("sockets block here")
-	}
-	s := newServer(t, Config{}, false)
-	p := s.dial(t, "/")
-	block := strings.Repeat("0123456789", 6000)
-	sent, pending := 0, 0
-	for pending == 0 {
-		pending = write(t, p, frames(block))
-		sent++
-	}
-	if pending >= len(block)+maxServerHeader {
-		t.Fatalf("%d bytes pending of %d", pending, len(block))
-	}
-	// Pings that nobody reads the answers of cost one pong, not a thousand.
-	p.send(bytes.Repeat(frame(finPing, strings.Repeat("p", 100)), 1000), frame(finPing, "last"), frame(finText, "mark"))
-	p.session.expect(t, "mark")
-	if err := p.session.transport.Ping(); err != nil {
-		t.Fatal(err)
-	}
-	if more := write(t, p, frames("tail", "end")); more <= pending || more > pending+100 {
-		t.Fatalf("%d bytes pending after %d", more, pending)
-	}
-	for range sent {
-		p.expect(finText, block)
-	}
-	p.expect(finPing, "")
-	p.expect(finText, "tail\nend")
-	p.expect(finPong, "last")
-	receive(t, p.session.writable, "Writable")
-	for pending := write(t, p, nil); pending != 0; pending = write(t, p, nil) {
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		p := s.dial(t, "/")
+		block := strings.Repeat("0123456789", 6000)
+		sent, pending := 0, 0
+		for pending == 0 {
+			pending = write(t, p, frames(block))
+			sent++
+		}
+		if pending >= len(block)+maxServerHeader {
+			t.Fatalf("%d bytes pending of %d", pending, len(block))
+		}
+		// Pings that nobody reads the answers of cost one pong, not a thousand.
+		p.send(bytes.Repeat(frame(finPing, strings.Repeat("p", 100)), 1000), frame(finPing, "last"), frame(finText, "mark"))
+		p.session.expect(t, "mark")
+		if err := p.session.transport.Ping(); err != nil {
+			t.Fatal(err)
+		}
+		if more := write(t, p, frames("tail", "end")); more <= pending || more > pending+100 {
+			t.Fatalf("%d bytes pending after %d", more, pending)
+		}
+		for range sent {
+			p.expect(finText, block)
+		}
+		p.expect(finPing, "")
+		p.expect(finText, "tail\nend")
+		p.expect(finPong, "last")
 		receive(t, p.session.writable, "Writable")
-	}
-	write(t, p, frames("after"))
-	p.expect(finText, "after")
+		for pending := write(t, p, nil); pending != 0; pending = write(t, p, nil) {
+			receive(t, p.session.writable, "Writable")
+		}
+		write(t, p, frames("after"))
+		p.expect(finText, "after")
+	})
 }
 
 // What waits for one connection must not get into what waits for another,
 // though both wait for the same shared frame, or were joined in one buffer.
 func TestBacklogsAreApart(t *testing.T) {
-	if !runtimeHasPollers {
-		t.Skip("sockets block here")
-	}
-	s := newServer(t, Config{}, false)
-	block := strings.Repeat("0123456789", 3000)
-	for name, batch := range map[string][]*protocol.Frame{"shared": frames(block), "joined": frames(block, block)} {
-		t.Run(name, func(t *testing.T) {
-			peers := []*peer{s.dial(t, "/"), s.dial(t, "/")}
-			sent := make([]int, len(peers))
-			for i, p := range peers {
-				sent[i] = 1
-				for ; write(t, p, batch) == 0; sent[i]++ {
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		block := strings.Repeat("0123456789", 3000)
+		for name, batch := range map[string][]*protocol.Frame{"shared": frames(block), "joined": frames(block, block)} {
+			t.Run(name, func(t *testing.T) {
+				peers := []*peer{s.dial(t, "/"), s.dial(t, "/")}
+				sent := make([]int, len(peers))
+				for i, p := range peers {
+					sent[i] = 1
+					for ; write(t, p, batch) == 0; sent[i]++ {
+					}
 				}
-			}
-			for i, p := range peers {
-				write(t, p, frames(strings.Repeat(strconv.Itoa(i), 4)))
-			}
-			for range 10 { // other use of the buffers that messages are joined in
-				write(t, s.dial(t, "/"), frames(strings.Repeat("#", 2*len(block)), "#"))
-			}
-			for i, p := range peers {
-				for range sent[i] {
-					p.expect(finText, string(serverPayload(appendJoined(nil, batch, false))))
+				for i, p := range peers {
+					write(t, p, frames(strings.Repeat(strconv.Itoa(i), 4)))
 				}
-				p.expect(finText, strings.Repeat(strconv.Itoa(i), 4))
-			}
-		})
-	}
+				for range 10 { // other use of the buffers that messages are joined in
+					write(t, s.dial(t, "/"), frames(strings.Repeat("#", 2*len(block)), "#"))
+				}
+				for i, p := range peers {
+					for range sent[i] {
+						p.expect(finText, string(serverPayload(appendJoined(nil, batch, false))))
+					}
+					p.expect(finText, strings.Repeat(strconv.Itoa(i), 4))
+				}
+			})
+		}
+	})
 }
 
 func TestCloseByServer(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{CloseTimeout: testCloseTimeout}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{CloseTimeout: testCloseTimeout}, wire)
 		t.Run("answered", func(t *testing.T) {
 			p := s.dial(t, "/")
 			write(t, p, frames("last words"))
@@ -178,7 +177,7 @@ func TestCloseByServer(t *testing.T) {
 			if _, err := p.session.transport.WriteFrames(frames("x")); !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("WriteFrames after Close: %v", err)
 			}
-			if !secure {
+			if !wire.blocks() {
 				if err := p.session.transport.Ping(); !errors.Is(err, net.ErrClosed) {
 					t.Fatalf("Ping after Close: %v", err)
 				}
@@ -212,50 +211,48 @@ func TestCloseByServer(t *testing.T) {
 
 // A full socket gets its close frame behind what waits, or none at all.
 func TestCloseOfASlowReader(t *testing.T) {
-	if !runtimeHasPollers {
-		t.Skip("sockets block here")
-	}
-	s := newServer(t, Config{}, false)
-	p := s.dial(t, "/")
-	block := strings.Repeat("0123456789", 6000)
-	sent := 1
-	for ; write(t, p, frames(block)) == 0; sent++ {
-	}
-	p.session.transport.Close(3008, "slow")
-	p.session.transport.Resume()
-	for range sent {
-		p.expect(finText, block)
-	}
-	p.expectClose(3008)
-	p.send(frame(finClose, "\x0b\xc0"))
-	p.session.expectGone(t, &CloseError{Code: 3008})
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		p := s.dial(t, "/")
+		block := strings.Repeat("0123456789", 6000)
+		sent := 1
+		for ; write(t, p, frames(block)) == 0; sent++ {
+		}
+		p.session.transport.Close(3008, "slow")
+		p.session.transport.Resume()
+		for range sent {
+			p.expect(finText, block)
+		}
+		p.expectClose(3008)
+		p.send(frame(finClose, "\x0b\xc0"))
+		p.session.expectGone(t, &CloseError{Code: 3008})
+	})
 }
 
 // The peer's close frame is answered behind what waits.
 func TestCloseByASlowReader(t *testing.T) {
-	if !runtimeHasPollers {
-		t.Skip("sockets block here")
-	}
-	s := newServer(t, Config{}, false)
-	p := s.dial(t, "/")
-	block := strings.Repeat("0123456789", 6000)
-	sent := 1
-	for ; write(t, p, frames(block)) == 0; sent++ {
-	}
-	p.send(frame(finClose, "\x03\xe8"), frame(finClose, "\x03\xe9"))
-	for c := p.session.transport.(*conn); !c.stateIs(stateLeaving); { // the poller is about to read it
-	}
-	for range sent {
-		p.expect(finText, block)
-	}
-	p.expectClose(1000)
-	p.expectEnd()
-	p.session.expectGone(t, errLeft)
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		p := s.dial(t, "/")
+		block := strings.Repeat("0123456789", 6000)
+		sent := 1
+		for ; write(t, p, frames(block)) == 0; sent++ {
+		}
+		p.send(frame(finClose, "\x03\xe8"), frame(finClose, "\x03\xe9"))
+		for c := p.session.transport.(*conn); !c.stateIs(stateLeaving); { // the poller is about to read it
+		}
+		for range sent {
+			p.expect(finText, block)
+		}
+		p.expectClose(1000)
+		p.expectEnd()
+		p.session.expectGone(t, errLeft)
+	})
 }
 
 func TestPeerVanishes(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		t.Run("end of stream", func(t *testing.T) {
 			p := s.dial(t, "/")
 			p.send(frame(finText, "first"))
@@ -285,8 +282,8 @@ func TestPeerVanishes(t *testing.T) {
 }
 
 func TestWriteToAVanishedPeer(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		p := s.dial(t, "/")
 		tcp := p.Conn
 		if c, ok := tcp.(interface{ NetConn() net.Conn }); ok {
@@ -302,8 +299,8 @@ func TestWriteToAVanishedPeer(t *testing.T) {
 }
 
 func TestFirstFramesBehindTheHandshake(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		first := join(frame(finText, "one"), frame(finText, strings.Repeat("2", 3000)), frame(finText, "three")[:4])
 		p := s.dialRaw(t, handshake("/", "X-Session: first")+string(first))
 		p.session = receive(t, s.session("first"), "session")
@@ -313,8 +310,8 @@ func TestFirstFramesBehindTheHandshake(t *testing.T) {
 }
 
 func TestNativePing(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		p := newServer(t, Config{}, secure).dial(t, "/?cf_ws_frame_ping_pong=true")
+	allWires(t, func(t *testing.T, wire wire) {
+		p := newServerOn(t, Config{}, wire).dial(t, "/?cf_ws_frame_ping_pong=true")
 		if err := p.session.transport.Ping(); err != nil {
 			t.Fatal(err)
 		}
@@ -325,8 +322,8 @@ func TestNativePing(t *testing.T) {
 }
 
 func TestBackPressure(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		s.receive = func(*testSession, []byte) bool { return false }
 		p := s.dial(t, "/")
 		p.send(frame(finText, "a"), frame(finText, "b"), frame(opText, "c"), frame(finCont, "c"))
@@ -348,8 +345,8 @@ func TestBackPressure(t *testing.T) {
 }
 
 func TestPanicStaysInItsConnection(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{Pollers: 1}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{Pollers: 1}, wire)
 		s.receive = func(_ *testSession, m []byte) bool {
 			if string(m) == "boom" {
 				panic("boom")
@@ -368,8 +365,8 @@ func TestPanicStaysInItsConnection(t *testing.T) {
 }
 
 func TestRefusedByTheNode(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		refuse := make(chan error, 1)
 		s.accepting = func(centrifuge.Transport) error { return <-refuse }
 		for _, c := range []struct {
@@ -399,8 +396,8 @@ func TestRefusedByTheNode(t *testing.T) {
 
 // The core may close a connection before Accept has returned.
 func TestClosedWhileAccepted(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		s.accepting = func(transport centrifuge.Transport) error {
 			transport.Resume()
 			if _, err := transport.WriteFrames(frames("early")); err != nil {
@@ -419,19 +416,21 @@ func TestClosedWhileAccepted(t *testing.T) {
 
 // A connection that ends before it has its session tells it once.
 func TestGoneWhileAccepted(t *testing.T) {
-	s := newServer(t, Config{}, false)
-	s.accepting = func(transport centrifuge.Transport) error {
-		transport.(*conn).drop(io.EOF)
-		return nil
-	}
-	p := s.dial(t, "/")
-	p.expectEnd()
-	p.session.expectGone(t, net.ErrClosed)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		s.accepting = func(transport centrifuge.Transport) error {
+			transport.(*conn).drop(io.EOF)
+			return nil
+		}
+		p := s.dial(t, "/")
+		p.expectEnd()
+		p.session.expectGone(t, net.ErrClosed)
+	})
 }
 
 func TestHandlerClose(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
 		p := s.dial(t, "/")
 		s.handler.Close()
 		p.session.expectGone(t, nil)
@@ -443,8 +442,8 @@ func TestHandlerClose(t *testing.T) {
 
 // Everything may happen at once; Gone comes once.
 func TestRaces(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{CloseTimeout: 20 * time.Millisecond, Compression: true}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{CloseTimeout: 20 * time.Millisecond, Compression: true}, wire)
 		rounds := 60
 		for range rounds {
 			p := s.dial(t, "/", "Sec-WebSocket-Extensions: permessage-deflate")
@@ -468,50 +467,93 @@ func TestRaces(t *testing.T) {
 	})
 }
 
-// A thousand connections come and go and leave neither descriptors nor (by
-// TestMain) goroutines.
+// A thousand connections need no goroutine while they are idle; they come and
+// go and leave neither descriptors nor (by TestMain) goroutines.
 func TestManyConnectionsLeaveNothing(t *testing.T) {
-	s := newServer(t, Config{}, false)
-	s.dial(t, "/") // starts the loop
-	before := descriptors(t)
-	const connections = 1000
-	var gone atomic.Int64
-	var all sync.WaitGroup
-	for w := range 4 {
-		all.Go(func() {
-			var peers []*peer
-			for range connections / 4 {
-				peers = append(peers, s.dial(t, "/"))
-			}
-			for i, p := range peers {
-				p.send(frame(finText, "x"))
-				p.session.expect(t, "x")
-				switch (i + w) % 3 {
-				case 0:
-					_ = p.Close()
-				case 1:
-					p.send(frame(finClose, ""))
-				case 2:
-					p.session.transport.Close(3001, "shutdown")
-					p.send(frame(finClose, ""))
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		s.dial(t, "/") // starts the loop
+		before, goroutines := descriptors(t), runtime.NumGoroutine()
+		const connections, workers = 1000, 4
+		var crews [workers][]*peer
+		var all sync.WaitGroup
+		for w := range workers {
+			all.Go(func() {
+				for range connections / workers {
+					crews[w] = append(crews[w], s.dial(t, "/"))
 				}
-				p.session.expectGone(t, nil)
-				_ = p.Close()
-				gone.Add(1)
+			})
+		}
+		all.Wait()
+		// Those of the HTTP server end just after the session came.
+		await(t, "goroutines", goroutines, runtime.NumGoroutine)
+		for w, peers := range crews {
+			all.Go(func() {
+				for i, p := range peers {
+					p.end(t, (i+w)%3)
+				}
+			})
+		}
+		all.Wait()
+		// A socket is closed when its last user has left, which may be just after Gone.
+		await(t, "descriptors", before+1, func() int { return descriptors(t) }) // the listener's poller may come to it late
+	})
+}
+
+// end ends a connection in one of three ways.
+func (p *peer) end(t *testing.T, way int) {
+	p.send(frame(finText, "x"))
+	p.session.expect(t, "x")
+	switch way {
+	case 0:
+		_ = p.Close()
+	case 1:
+		p.send(frame(finClose, ""))
+	case 2:
+		p.session.transport.Close(3001, "shutdown")
+		p.send(frame(finClose, ""))
+	}
+	p.session.expectGone(t, nil)
+	_ = p.Close()
+}
+
+// await waits until count is at most most.
+func await(t *testing.T, what string, most int, count func() int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); count() > most; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d %s, want %d", count(), what, most)
+		}
+	}
+}
+
+// Whatever comes in place of a handshake, the server is there for the next.
+func TestGarbageInPlaceOfTLS(t *testing.T) {
+	s := newServerOn(t, Config{}, wireTLS)
+	s.http.Config.ErrorLog = log.New(io.Discard, "", 0)
+	hello := "\x16\x03\x01\x00\x40\x01\x00\x00\x3c\x03\x03" + strings.Repeat("r", 200)
+	for name, garbage := range map[string]string{
+		"nothing": "", "plain HTTP": handshake("/"), "zeros": strings.Repeat("\x00", 5000), "half a record": hello[:30],
+		"bad hello": hello, "alert": "\x15\x03\x01\x00\x02\x02\x28", "SSLv2": "\x80\x2e\x01\x03\x01" + strings.Repeat("s", 50),
+		"too long": "\x16\x03\x01\xff\xff" + strings.Repeat("l", 70000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", s.http.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			_ = c.SetDeadline(time.Now().Add(patience))
+			_, _ = io.WriteString(c, garbage) // it may be cut short
+			_ = c.(*net.TCPConn).CloseWrite()
+			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Fatal("the server still waits")
 			}
 		})
 	}
-	all.Wait()
-	if gone.Load() != connections {
-		t.Fatalf("%d of %d gone", gone.Load(), connections)
-	}
-	// A socket is closed when its last user has left, which may be just after Gone.
-	deadline := time.Now().Add(patience)
-	for descriptors(t) > before+1 { // the listener's poller may come to it late
-		if time.Now().After(deadline) {
-			t.Fatalf("%d descriptors, %d before", descriptors(t), before)
-		}
-	}
+	p := s.dial(t, "/")
+	p.send(frame(finText, "fine"))
+	p.session.expect(t, "fine")
 }
 
 func descriptors(t *testing.T) int {

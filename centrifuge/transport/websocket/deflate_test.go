@@ -42,8 +42,8 @@ func deflate(t testing.TB, s string) string {
 const deflateOfferLine = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"
 
 func TestOutgoingCompression(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{Compression: true, CompressionMinSize: 100}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{Compression: true, CompressionMinSize: 100}, wire)
 		long := strings.Repeat("compress me ", 50)
 		random := make([]byte, 500)
 		_, _ = rand.Read(random)
@@ -107,8 +107,8 @@ func TestCompressedOnce(t *testing.T) {
 }
 
 func TestIncomingCompression(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{Compression: true, MessageSizeLimit: 1000}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{Compression: true, MessageSizeLimit: 1000}, wire)
 		p := s.dial(t, "/", deflateOfferLine)
 		limit := strings.Repeat("x", 10000)
 		p.send(frame(finText|bitRSV1, deflate(t, "short")), frame(finText|bitRSV1, deflate(t, limit)))

@@ -1,10 +1,12 @@
 // Package websocket carries connections of a node over WebSocket: RFC 6455,
 // with permessage-deflate (RFC 7692) without context takeover.
 //
-// A plain TCP connection lives on an event loop: while it is idle it has no
-// goroutine, no buffer and no timer. A TLS connection has one goroutine.
+// A TCP connection lives on an event loop: while it is idle it has no goroutine,
+// no buffer and no timer. So does TLS over a connection of Listener; other TLS
+// has one goroutine for each connection.
 //
 //	node.go        a Handler for a node
+//	listener.go    connections that can be taken away from under TLS
 //	handler.go     the HTTP side: checks, upgrade, acceptance by the node
 //	handshake.go   what a request asks for: encoding, generation, compression
 //	conn.go        one connection: its parts, its states, its end

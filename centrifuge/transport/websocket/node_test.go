@@ -2,8 +2,11 @@ package websocket
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -15,13 +18,15 @@ type userKey struct{}
 
 // newNodeServer runs a node behind a Handler, and puts a value into the context
 // as middleware does.
-func newNodeServer(t *testing.T, config Config, secure bool) (*server, *centrifuge.Node) {
+func newNodeServer(t *testing.T, config Config, wire wire) (*server, *centrifuge.Node, chan *centrifuge.Client) {
 	t.Helper()
-	node, err := centrifuge.New(centrifuge.Config{})
+	node, err := centrifuge.New(centrifuge.Config{QueueSize: 100_000})
 	if err != nil {
 		t.Fatal(err)
 	}
+	clients := make(chan *centrifuge.Client, 8)
 	node.Handle(centrifuge.Handlers{
+		Connected: func(_ context.Context, e centrifuge.ConnectedEvent) { clients <- e.Client },
 		Connecting: func(ctx context.Context, _ centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 			user, _ := ctx.Value(userKey{}).(string)
 			if ctx.Err() != nil {
@@ -35,18 +40,18 @@ func newNodeServer(t *testing.T, config Config, secure bool) (*server, *centrifu
 	}
 	accept := NewHandler(node, config).accept
 	s := &server{}
-	s.serve(t, func(ctx context.Context, transport centrifuge.Transport) (session, error) {
+	s.serveOn(t, func(ctx context.Context, transport centrifuge.Transport) (session, error) {
 		return accept(context.WithValue(ctx, userKey{}, "42"), transport)
-	}, config, secure)
+	}, config, wire)
 	t.Cleanup(func() { _ = node.Shutdown(context.Background()) })
-	return s, node
+	return s, node, clients
 }
 
 // A node and a connection understand each other: commands, an error of the
 // client, a message that is too big, shutdown.
 func TestNode(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s, node := newNodeServer(t, Config{Compression: true}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s, node, _ := newNodeServer(t, Config{Compression: true}, wire)
 		connect := func() *peer {
 			p := s.dialRaw(t, handshake("/", deflateOfferLine))
 			p.send(frame(finText, `{"id":1,"connect":{}}`))
@@ -90,6 +95,48 @@ func (p *peer) expectNothingAfter(in []byte, code uint16) {
 	p.expectEnd()
 }
 
+// A client that reads nothing is given up when its queue is full, and not
+// before: what had been accepted comes, without a gap, and then why it ended.
+func TestSlowClientOfANode(t *testing.T) {
+	polledWires(t, func(t *testing.T, wire wire) {
+		s, _, clients := newNodeServer(t, Config{}, wire)
+		p := s.dialRaw(t, handshake("/"))
+		p.send(frame(finText, `{"id":1,"connect":{}}`))
+		if _, _, err := p.message(); err != nil {
+			t.Fatal(err)
+		}
+		client := receive(t, clients, "client")
+		padding := strings.Repeat("x", 10_000)
+		message := func(i int) string { return fmt.Sprintf(`{"n":%d,"p":%q}`, i, padding) }
+		sent := 0
+		for ; client.Context().Err() == nil; sent++ {
+			if err := client.Send([]byte(message(sent))); err != nil || sent > 10_000 {
+				t.Fatalf("%d messages, %v", sent, err)
+			}
+		}
+		for i := 0; ; {
+			first, payload, err := p.message()
+			if err != nil {
+				t.Fatalf("after %d of %d: %v", i, sent, err)
+			}
+			if first == finClose {
+				if code := binary.BigEndian.Uint16(payload); code != 3008 || i == 0 || i > sent {
+					t.Fatalf("closed with %d after %d of %d", code, i, sent)
+				}
+				break
+			}
+			for push := range strings.Lines(string(payload)) {
+				if want := `{"push":{"message":{"data":` + message(i) + `}}}`; strings.TrimSuffix(push, "\n") != want {
+					t.Fatalf("got %.60q, want %.60q", push, want)
+				}
+				i++
+			}
+		}
+		p.send(frame(finClose, ""))
+		p.expectEnd()
+	})
+}
+
 func ExampleNewHandler() {
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {
@@ -104,4 +151,18 @@ func ExampleNewHandler() {
 	_ = node.Shutdown(context.Background())
 	handler.Close()
 	// Output:
+}
+
+func ExampleListener() {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler()) // in place of a Handler
+	server.Listener = Listener(server.Listener)
+	server.StartTLS() // http.Server.ServeTLS and tls.NewListener do as well
+	answer, err := server.Client().Get(server.URL)
+	if err != nil {
+		panic(err)
+	}
+	_ = answer.Body.Close()
+	fmt.Println(answer.Status)
+	server.Close()
+	// Output: 404 Not Found
 }

@@ -63,15 +63,68 @@ type server struct {
 	accepting func(centrifuge.Transport) error
 }
 
+// wire is what the bytes travel over.
+type wire int
+
+const (
+	wireTCP wire = iota
+	wireTLS
+	// wireForeign is TLS that a Handler cannot reach beneath.
+	wireForeign
+)
+
+// blocks reports whether a connection over w has a goroutine.
+func (w wire) blocks() bool { return w == wireForeign || !runtimeHasPollers }
+
+// wires runs f over TCP and over TLS.
+func wires(t *testing.T, f func(t *testing.T, secure bool)) {
+	t.Run("tcp", func(t *testing.T) { f(t, false) })
+	t.Run("tls", func(t *testing.T) { f(t, true) })
+}
+
+// allWires runs f over each wire.
+func allWires(t *testing.T, f func(t *testing.T, wire wire)) {
+	t.Run("tcp", func(t *testing.T) { f(t, wireTCP) })
+	t.Run("tls", func(t *testing.T) { f(t, wireTLS) })
+	t.Run("foreign-tls", func(t *testing.T) { f(t, wireForeign) })
+}
+
+// polledWires runs f over those without a goroutine for each connection.
+func polledWires(t *testing.T, f func(t *testing.T, wire wire)) {
+	if !runtimeHasPollers {
+		t.Skip("sockets block here")
+	}
+	t.Run("tcp", func(t *testing.T) { f(t, wireTCP) })
+	t.Run("tls", func(t *testing.T) { f(t, wireTLS) })
+}
+
+// wireOf is the usual wire.
+func wireOf(secure bool) wire {
+	if secure {
+		return wireTLS
+	}
+	return wireTCP
+}
+
 func newServer(t testing.TB, config Config, secure bool) *server {
 	t.Helper()
+	return newServerOn(t, config, wireOf(secure))
+}
+
+func newServerOn(t testing.TB, config Config, wire wire) *server {
+	t.Helper()
 	s := &server{errors: make(chan error, 100)}
-	s.serve(t, s.accept, config, secure)
+	s.serveOn(t, s.accept, config, wire)
 	return s
 }
 
 // serve starts s with connections for accept.
 func (s *server) serve(t testing.TB, accept accept, config Config, secure bool) {
+	t.Helper()
+	s.serveOn(t, accept, config, wireOf(secure))
+}
+
+func (s *server) serveOn(t testing.TB, accept accept, config Config, wire wire) {
 	t.Helper()
 	config.OnError = func(err error) { s.errors <- err }
 	s.handler = newHandler(accept, config)
@@ -79,10 +132,14 @@ func (s *server) serve(t testing.TB, accept accept, config Config, secure bool) 
 		// As middleware would say who connects.
 		s.handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, r.Header.Get("X-Session"))))
 	}))
-	if secure {
-		s.http.StartTLS()
-	} else {
+	switch wire {
+	case wireTCP:
 		s.http.Start()
+	case wireTLS:
+		s.http.Listener = Listener(s.http.Listener)
+		s.http.StartTLS()
+	case wireForeign:
+		s.http.StartTLS()
 	}
 	t.Cleanup(func() {
 		s.handler.Close()
@@ -269,10 +326,4 @@ func (s *testSession) expectGone(t testing.TB, want error) {
 	if len(s.gone) != 0 {
 		t.Fatal("gone twice")
 	}
-}
-
-// wires runs f over plain TCP and over TLS.
-func wires(t *testing.T, f func(t *testing.T, secure bool)) {
-	t.Run("tcp", func(t *testing.T) { f(t, false) })
-	t.Run("tls", func(t *testing.T) { f(t, true) })
 }

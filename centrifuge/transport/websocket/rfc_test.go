@@ -112,8 +112,8 @@ var rfcCases = []struct {
 }
 
 func TestRFC(t *testing.T) {
-	wires(t, func(t *testing.T, secure bool) {
-		s := newServer(t, Config{Compression: true}, secure)
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{Compression: true}, wire)
 		for _, c := range rfcCases {
 			for name, size := range map[string]int{"whole": 1 << 20, "bytes": 1} {
 				if size == 1 && len(c.in) > 1000 {
@@ -181,18 +181,20 @@ func checkEnd(t *testing.T, p *peer, code uint16) {
 // A peer that goes on sending after an error still gets the close frame, and
 // the connection ends in time.
 func TestCloseFrameReachesAStubbornPeer(t *testing.T) {
-	s := newServer(t, Config{CloseTimeout: testCloseTimeout}, false)
-	p := s.dial(t, "/")
-	p.send(frame(finText, strings.Repeat("x", 70000)))
-	p.expectClose(closeTooBig)
-	p.expectEnd() // of what the server sends; it still reads
-	chunk := make([]byte, 64<<10)
-	for {
-		if _, err := p.Write(chunk); err != nil {
-			break
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{CloseTimeout: testCloseTimeout}, wire)
+		p := s.dial(t, "/")
+		p.send(frame(finText, strings.Repeat("x", 70000)))
+		p.expectClose(closeTooBig)
+		p.expectEnd() // of what the server sends; it still reads
+		chunk := make([]byte, 64<<10)
+		for {
+			if _, err := p.Write(chunk); err != nil {
+				break
+			}
 		}
-	}
-	p.session.expectGone(t, errCloseTimeout)
+		p.session.expectGone(t, errCloseTimeout)
+	})
 }
 
 func TestFrameHelpers(t *testing.T) {

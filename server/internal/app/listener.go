@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/httpx"
@@ -136,13 +137,12 @@ func (a *App) open(ctx context.Context, address string, r *routes, t config.TLS)
 	if err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
-	listener, err := lc.Listen(ctx, "tcp", address)
+	listener, err := listenConfig().Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("opening listener: %w", err)
 	}
 	if tlsConfig != nil {
-		listener = tls.NewListener(listener, tlsConfig)
+		listener = tls.NewListener(websocket.Listener(listener), tlsConfig)
 	}
 	return &server{listener: listener, endpoints: r.patterns, http: &http.Server{
 		Handler:           httpx.Recover(a.log)(r.mux),

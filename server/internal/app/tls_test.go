@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"runtime"
 	"testing"
 	"time"
 
@@ -133,6 +135,28 @@ func TestTLS(t *testing.T) {
 	}
 	if status, _ := i.request(http.MethodGet, i.external(), "/health", ""); status != http.StatusBadRequest {
 		t.Errorf("plain HTTP to a TLS port: status %d", status)
+	}
+}
+
+// What the listener gives to a WebSocket connection can be polled: no goroutine
+// waits for what comes over TLS.
+func TestTLSWithoutGoroutines(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("every connection has a goroutine here")
+	}
+	a := newAuthority(t)
+	i := start(t, anonymous+`, "http_server": {`+a.section("tls", "")+`}`)
+	c := i.connected(apptest.Dialer{TLS: a.client()})
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if !bytes.Contains(stacks, []byte("eventloop.(*poller).run")) {
+		t.Error("no poller runs: the test looks for the wrong names")
+	}
+	if bytes.Contains(stacks, []byte("eventloop.(*threadedSocket)")) {
+		t.Error("a goroutine reads the connection")
+	}
+	if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply == "" {
+		t.Error("the connection is gone")
 	}
 }
 
