@@ -38,7 +38,7 @@ lint:
 vuln: ## needs the vulnerability database; without a way to it this is said and not held against the change
 	@$(GO) run $(GOVULNCHECK) ./... || { code=$$?; [ $$code -eq 3 ] && exit 3; echo "vuln: govulncheck could not run here (exit $$code)"; }
 
-bench: build ## the measurements; writes bench/RESULTS.md
+bench: build ## the measurements, 20 minutes; writes bench/RESULTS.md and bench/growth.svg
 	$(GO) run ./bench/cmd/measure -binary ./$(BIN) -out bench/RESULTS.md
 
 docs: ## regenerates what is generated

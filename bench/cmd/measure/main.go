@@ -1,81 +1,108 @@
 //go:build linux
 
-// Command measure runs the server and the floor in turn, several rounds, and
-// writes medians and ratios: bench/RESULTS.md holds only what it printed.
+// Command measure runs the server and the floor in turn, several rounds, under
+// the load of "centrifugo bench", and writes medians and ratios beside what they
+// must reach: bench/RESULTS.md holds only what it printed.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strings"
+	"regexp"
+	"syscall"
 	"time"
 )
 
+// measurement is one run of the program.
+type measurement struct {
+	server, floor, dir string // the binaries, and where files may be put
+	rounds             int
+	seconds            int // of each paced run
+	certificate        settings
+}
+
 func main() {
-	binary := flag.String("binary", "bin/centrifugo", "the server")
-	out := flag.String("out", "", "file to write the report to, standard output if empty")
-	rounds := flag.Int("rounds", 5, "rounds of each measurement")
-	seconds := flag.Int("seconds", 10, "length of each paced run")
+	m := &measurement{}
+	flag.StringVar(&m.server, "binary", "bin/centrifugo", "the server, and the tool that loads it")
+	out := flag.String("out", "", "file to write the report to, with growth.svg beside it; standard output if empty, without the plot")
+	flag.IntVar(&m.rounds, "rounds", 5, "rounds of each measurement, at most: some that take long have fewer")
+	flag.IntVar(&m.seconds, "seconds", 5, "length of each paced run")
+	only := flag.String("only", "", "regular expression: measure only works with such names")
 	flag.Parse()
-	if err := run(*binary, *out, *rounds, time.Duration(*seconds)*time.Second); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := m.run(ctx, *out, *only); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(binary, out string, rounds int, d time.Duration) error {
-	dir, err := os.MkdirTemp("", "measure")
+func (m *measurement) run(ctx context.Context, out, only string) error {
+	if m.rounds < 1 || m.seconds < 1 {
+		return errors.New("rounds and seconds are at least 1")
+	}
+	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	floor := filepath.Join(dir, "floor")
-	if text, err := exec.Command("go", "build", "-o", floor, "./bench/floor").CombinedOutput(); err != nil {
+	if m.server, err = filepath.Abs(m.server); err != nil {
+		return err
+	}
+	if m.dir, err = os.MkdirTemp("", "measure"); err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(m.dir) }()
+	m.floor = filepath.Join(m.dir, "floor")
+	if text, err := exec.CommandContext(ctx, "go", "build", "-o", m.floor, "./bench/floor").CombinedOutput(); err != nil {
 		return fmt.Errorf("building the floor: %w\n%s", err, text)
 	}
-	m := &measurement{server: binary, floor: floor, dir: dir, rounds: rounds, length: d}
-	var report strings.Builder
-	fmt.Fprintf(&report, "# Results\n\nWritten by `make bench` (`go run ./bench/cmd/measure -rounds %d -seconds %d`) on %s.\n\n", rounds, int(d.Seconds()), time.Now().UTC().Format("2006-01-02"))
-	fmt.Fprintf(&report, "Machine: %s. Load, server and floor share it, over loopback; every figure is the median of the rounds, and ratios are of figures of one run.\n\n", machine())
-	for _, step := range []func(io.Writer) error{m.codec, m.idle, m.fanout, m.saturated} {
-		if err := step(&report); err != nil {
+	if m.certificate, err = newCertificate(); err != nil {
+		return err
+	}
+	began := time.Now()
+	var done []outcome
+	for _, w := range works(m) {
+		if !wanted.MatchString(w.name) {
+			continue
+		}
+		done = append(done, m.measure(ctx, w))
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 	}
-	if out == "" {
-		fmt.Print(report.String())
-		return nil
+	if len(done) == 0 {
+		return fmt.Errorf("no work has a name like %q", only)
 	}
-	return os.WriteFile(out, []byte(report.String()), 0o644) //nolint:gosec // for everybody to read
+	log.Printf("%d works in %v", len(done), time.Since(began).Round(time.Second))
+	return m.write(out, done)
 }
 
-func machine() string {
-	model := "unknown processor"
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(text)) {
-			if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-				model = strings.TrimSpace(value)
-				break
+// write writes the report, and fails when a work did.
+func (m *measurement) write(out string, done []outcome) error {
+	report, plot := m.report(done), plots(done)
+	if out == "" {
+		fmt.Print(report)
+	} else {
+		if err := os.WriteFile(out, []byte(report), 0o644); err != nil {
+			return err
+		}
+		if plot != "" {
+			if err := os.WriteFile(filepath.Join(filepath.Dir(out), plotFile), []byte(plot), 0o644); err != nil {
+				return err
 			}
 		}
 	}
-	kernel := "unknown kernel"
-	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
-		kernel = "Linux " + strings.TrimSpace(string(text))
+	var errs []error
+	for _, o := range done {
+		if o.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.work.name, o.err))
+		}
 	}
-	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), model, kernel, runtime.Version())
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return errors.Join(errs...)
 }

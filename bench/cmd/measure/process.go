@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,35 +14,109 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 )
 
 // process is a server under measurement.
 type process struct {
-	cmd  *exec.Cmd
-	addr string
+	cmd    *exec.Cmd
+	addr   string
+	secure bool
+	ended  chan struct{} // closed by the goroutine that waits for it
 }
 
-func (m *measurement) startServer(namespaces string) (*process, error) {
+// subject is what is loaded.
+type subject struct {
+	floor  bool     // rather than the server
+	config settings // beside configuration
+	procs  int      // GOMAXPROCS; 0 leaves it
+	tls    bool
+	// metrics says that the server's counters are added to the figures.
+	metrics bool
+}
+
+// start starts a subject on a port that is free and waits until it answers.
+func (m *measurement) start(ctx context.Context, s subject) (*process, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(m.dir, "config.json")
-	if err := os.WriteFile(file, fmt.Appendf(nil, configuration, namespaces), 0o600); err != nil {
+	name, args := m.floor, []string{"-addr", "127.0.0.1:" + port}
+	if !s.floor {
+		config := merge(configuration, s.config)
+		if s.tls {
+			config = merge(config, m.certificate)
+		}
+		if s.metrics {
+			config = merge(config, settings{"prometheus": settings{"enabled": true}})
+		}
+		text, err := json.Marshal(config)
+		if err != nil {
+			return nil, err
+		}
+		file := filepath.Join(m.dir, "config.json")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			return nil, err
+		}
+		name, args = m.server, []string{"-c", file, "-a", "127.0.0.1", "-p", port, "--log.level", "error"}
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stderr = os.Stderr
+	if s.procs > 0 {
+		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(s.procs))
+	}
+	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	return start(port, m.server, "-c", file, "-a", "127.0.0.1", "-p", port, "--log.level", "error")
+	p := &process{cmd: cmd, addr: "127.0.0.1:" + port, secure: s.tls, ended: make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // it is killed in the end
+		close(p.ended)
+	}()
+	if err := p.await(ctx); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+	}
+	return p, nil
 }
 
-func (m *measurement) startFloor() (*process, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+// await waits until the process answers.
+func (p *process) await(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	client := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}} // our own certificate
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url("http")+"/health", nil)
+		if err != nil {
+			return err
+		}
+		if response, err := client.Do(r); err == nil {
+			_ = response.Body.Close()
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("it does not answer")
+		case <-p.ended:
+			return errors.New("it has ended")
+		case <-tick.C:
+		}
 	}
-	return start(port, m.floor, "-addr", "127.0.0.1:"+port)
+}
+
+// url of the process, by http or ws.
+func (p *process) url(scheme string) string {
+	if p.secure {
+		scheme += "s"
+	}
+	return scheme + "://" + p.addr
+}
+
+func (p *process) stop() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
 }
 
 func freePort() (string, error) {
@@ -51,76 +127,4 @@ func freePort() (string, error) {
 	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, err
-}
-
-// start runs a command and waits until it answers.
-func start(port, name string, args ...string) (*process, error) {
-	cmd := exec.Command(name, args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	p := &process{cmd: cmd, addr: "127.0.0.1:" + port}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.addr+"/health", nil)
-		if err != nil {
-			return nil, err
-		}
-		response, err := http.DefaultClient.Do(r)
-		if err == nil {
-			_ = response.Body.Close()
-			return p, nil
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	p.stop()
-	return nil, errors.New(name + " does not answer")
-}
-
-func (p *process) stop() {
-	_ = p.cmd.Process.Kill()
-	_ = p.cmd.Wait()
-}
-
-// cpuTime is what a process has used.
-type cpuTime struct{ user, system time.Duration }
-
-func (c cpuTime) total() time.Duration { return c.user + c.system }
-
-func (c cpuTime) minus(o cpuTime) cpuTime { return cpuTime{c.user - o.user, c.system - o.system} }
-
-// cpu reads /proc/PID/stat, proc(5); its unit is a hundredth of a second.
-func (p *process) cpu() (cpuTime, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
-		return cpuTime{}, err
-	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return cpuTime{}, errors.New("malformed stat")
-	}
-	user, err := strconv.Atoi(fields[11])
-	if err != nil {
-		return cpuTime{}, err
-	}
-	system, err := strconv.Atoi(fields[12])
-	const tick = 10 * time.Millisecond
-	return cpuTime{time.Duration(user) * tick, time.Duration(system) * tick}, err
-}
-
-// rss is the resident memory in bytes.
-func (p *process) rss() (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, errors.New("malformed statm")
-	}
-	pages, err := strconv.Atoi(fields[1])
-	return pages * syscall.Getpagesize(), err
 }

@@ -51,6 +51,7 @@ func (env Env) benchCommand() *cobra.Command {
 	flags.StringVar(&files.tokenFile, "token-file", "", "file with the connection token")
 	flags.IntVar(&o.Clients, "clients", load.DefaultClients, "clients")
 	flags.IntVar(&o.Channels, "channels", 1, "channels that the clients share")
+	flags.IntVar(&o.ClientChannels, "channels-per-client", 0, "idle, unique: channels of its own that each client subscribes to (default unique 1, idle none but the shared one)")
 	flags.Float64Var(&o.Rate, "rate", load.ScenarioRate, "publications (storm: connections) a second; 0 saturates; -1 is the default of the scenario")
 	flags.IntVar(&o.Publishers, "publishers", load.DefaultPublishers, "concurrent publishers of the API")
 	flags.DurationVar(&o.Duration, "duration", load.DefaultDuration, "how long to measure")

@@ -31,22 +31,25 @@ type link interface {
 
 // client is one connection. All of it is guarded by the fleet's mutex.
 type client struct {
-	index     int // among the clients of all workers
-	state     state
-	pong      bool // the server wants its pings answered
-	slow      bool
-	steady    bool
-	counted   bool // the fleet waits for it to become ready
-	partial   bool // a fragmented message is being put together
-	inflate   bool // and it is compressed
-	link      link
-	began     int64 // when it was dialed
-	pending   int   // subscriptions that are not answered
-	rest      []byte
-	parts     []byte
-	out       []byte // what the socket did not take
-	ledgers   []ledger
-	positions []position
+	index      int // among the clients of all workers
+	state      state
+	pong       bool // the server wants its pings answered
+	slow       bool
+	steady     bool
+	counted    bool // the fleet waits for it to become ready
+	partial    bool // a fragmented message is being put together
+	inflate    bool // and it is compressed
+	link       link
+	began      int64 // when it was dialed
+	asked      int64 // when it subscribed last, while there is more to subscribe to
+	channels   int   // to subscribe to
+	subscribed int   // of these, how many were sent
+	pending    int   // commands of connecting that are not answered
+	rest       []byte
+	parts      []byte
+	out        []byte // what the socket did not take
+	ledgers    []ledger
+	positions  []position // of each channel, for scenario recover only
 
 	// Echo.
 	channel []byte
@@ -58,18 +61,19 @@ type client struct {
 
 // position in a channel, for recovery.
 type position struct {
-	channel string
-	epoch   string
-	offset  uint64
-	known   bool
+	epoch  string
+	offset uint64
+	known  bool
 }
 
-// Ids of commands: connect, then the subscriptions, then publications.
+// Ids of commands: connect, then the subscriptions, then publishID.
 const (
 	connectID      = 1
 	firstSubscribe = 2
-	firstPublish   = 1000
 )
+
+// publishID is the id of every publication of the client: it sends one at a time.
+func (c *client) publishID() uint32 { return firstSubscribe + uint32(c.channels) } //nolint:gosec // bounded by Validate
 
 // feed takes bytes from the server and returns what is left of them: a frame
 // of which the end has not come.
@@ -235,7 +239,7 @@ func (f *fleet) publication(c *client, b []byte) {
 		}
 	}
 	for i := range c.ledgers {
-		m, ok := c.ledgers[i].owns(s.publisher)
+		m, ok := c.ledgers[i].owns(s.source)
 		if !ok {
 			continue
 		}
@@ -278,7 +282,7 @@ func (f *fleet) reply(c *client, message []byte) {
 		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
 		return
 	}
-	if reply.ID >= firstPublish {
+	if c.channel != nil && reply.ID == c.publishID() {
 		f.published(c, reply)
 		return
 	}
@@ -289,41 +293,39 @@ func (f *fleet) reply(c *client, message []byte) {
 	switch {
 	case reply.ID == connectID:
 		c.pong = reply.Connect != nil && reply.Connect.Pong
-		if c.pending == 0 {
-			f.ready(c)
+		f.answered(c)
+	case reply.ID >= firstSubscribe && int(reply.ID-firstSubscribe) < c.subscribed && c.pending > 0:
+		if f.plan.scenario.recovers && reply.Subscribe != nil && !f.recovered(c, &c.positions[reply.ID-firstSubscribe], reply.Subscribe) {
+			return
 		}
-	case reply.ID >= firstSubscribe && int(reply.ID-firstSubscribe) < len(c.positions) && c.pending > 0:
-		f.subscribed(c, &c.positions[reply.ID-firstSubscribe], reply.Subscribe)
+		f.answered(c)
 	default:
 		f.fail(c, Cause{Kind: causeTransport, Reason: fmt.Sprintf("reply to command %d, which was not sent", reply.ID)})
 	}
 }
 
-// subscribed takes the answer to a subscription, with what it recovered.
-func (f *fleet) subscribed(c *client, p *position, r *protocol.SubscribeResult) {
-	if r != nil && f.plan.scenario.recovers {
-		if !r.Recoverable {
-			f.fail(c, Cause{Kind: causeRecover, Reason: "the channel has no recovery"})
-			return
-		}
-		if p.known && !r.Recovered {
-			f.tally.cause(Cause{Kind: causeRecover, Reason: "not recovered"})
-		}
-		for _, pub := range r.Publications {
-			if i := bytes.Index(pub.Data, f.marker); i >= 0 {
-				f.tally.Recovered++
-				f.publication(c, pub.Data[i+len(f.marker):])
-			}
-			p.offset = pub.Offset
-		}
-		if len(r.Publications) == 0 {
-			p.offset = r.Offset
-		}
-		p.epoch, p.known = string([]byte(r.Epoch)), true // a copy: the message will be overwritten
+// recovered takes what came with a subscription; it reports false when the
+// client had to be given up.
+func (f *fleet) recovered(c *client, p *position, r *protocol.SubscribeResult) bool {
+	if !r.Recoverable {
+		f.fail(c, Cause{Kind: causeRecover, Reason: "the channel has no recovery"})
+		return false
 	}
-	if c.pending--; c.pending == 0 {
-		f.ready(c)
+	if p.known && !r.Recovered {
+		f.tally.cause(Cause{Kind: causeRecover, Reason: "not recovered"})
 	}
+	for _, pub := range r.Publications {
+		if i := bytes.Index(pub.Data, f.marker); i >= 0 {
+			f.tally.Recovered++
+			f.publication(c, pub.Data[i+len(f.marker):])
+		}
+		p.offset = pub.Offset
+	}
+	if len(r.Publications) == 0 {
+		p.offset = r.Offset
+	}
+	p.epoch, p.known = string([]byte(r.Epoch)), true // a copy: the message will be overwritten
+	return true
 }
 
 // send writes, and keeps what the socket does not take.

@@ -67,8 +67,8 @@ func (f *fleet) speak(c *client, at int64) {
 	}
 	c.waiting, c.sent, c.due = true, at, 0
 	f.echoCount++
-	data := f.payloads.append(nil, stamp{echoPublishers + uint32(c.index), c.number + 1, at}) //nolint:gosec // bounded by Validate
-	f.command(c, protocol.Command{ID: firstPublish, Publish: &protocol.PublishRequest{Channel: string(c.channel), Data: data}})
+	data := f.payloads.append(nil, stamp{echoSources + uint32(c.index), c.number + 1, at}) //nolint:gosec // bounded by Validate
+	f.command(c, protocol.Command{ID: c.publishID(), Publish: &protocol.PublishRequest{Channel: string(c.channel), Data: data}})
 }
 
 // published takes the answer to a publication of a client.

@@ -88,8 +88,9 @@ func newFleet(share *Share) (*fleet, error) {
 	f.stop, f.cancel = context.WithCancel(context.Background())
 	for i := share.First; i < share.First+share.Clients; i++ {
 		c := &client{index: i, slow: f.plan.isSlow(i), steady: f.plan.steady(i), ledgers: f.plan.ledgers(i)}
-		for _, channel := range f.plan.subscriptions(i) {
-			c.positions = append(c.positions, position{channel: channel})
+		c.channels = f.plan.subscriptions(i)
+		if f.plan.scenario.recovers {
+			c.positions = make([]position, c.channels)
 		}
 		if f.plan.scenario.echo && c.steady {
 			c.channel = []byte(f.plan.ownChannel(i))
@@ -173,7 +174,7 @@ func (f *fleet) dialMore() {
 func (f *fleet) expire() {
 	oldest := f.clock.now() - int64(connectTimeout)
 	for _, c := range f.clients {
-		if c.state != stateClosed && c.state != stateReady && c.began < oldest {
+		if c.state != stateClosed && c.state != stateReady && max(c.began, c.asked) < oldest {
 			f.fail(c, Cause{Kind: causeConnect, Reason: "timeout"})
 		}
 	}
@@ -183,7 +184,7 @@ func (f *fleet) expire() {
 func (f *fleet) dial(c *client) {
 	c.state, c.began = stateDialing, f.clock.now()
 	c.rest, c.parts, c.out, c.partial, c.pong, c.waiting = nil, nil, nil, false, false, false
-	c.pending = len(c.positions)
+	c.pending, c.subscribed = 0, 0
 	if !f.plan.scenario.recovers {
 		for i := range c.ledgers {
 			if !c.steady {
@@ -215,19 +216,48 @@ func (f *fleet) opened(c *client) {
 	f.send(c, f.handshake.request)
 }
 
-// greet sends connect and all subscriptions in one message, as SDKs do.
+// greet sends connect and the subscriptions in one message, as SDKs do.
 func (f *fleet) greet(c *client) {
 	c.state = stateSubscribing
-	commands := []protocol.Command{{ID: connectID, Connect: &protocol.ConnectRequest{Token: f.opts.Token, Name: "bench"}}}
-	for i, p := range c.positions {
-		request := &protocol.SubscribeRequest{Channel: p.channel}
+	c.pending++
+	f.subscribe(c, protocol.Command{ID: connectID, Connect: &protocol.ConnectRequest{Token: f.opts.Token, Name: "bench"}})
+}
+
+// What is sent in one message while a client subscribes to many channels. The
+// next waits until this one is answered, so that neither the server's limit of a
+// message nor that of what waits to be sent (64 KB and 1 MB by default) is met.
+const (
+	subscribeBytes = 32 << 10
+	subscribeCost  = 64 // bytes of a command without its channel, at most
+)
+
+// subscribe sends the next subscriptions, behind what is given.
+func (f *fleet) subscribe(c *client, commands ...protocol.Command) {
+	c.asked = f.clock.now()
+	for size := 0; c.subscribed < c.channels && size < subscribeBytes; c.subscribed++ {
+		request := &protocol.SubscribeRequest{Channel: f.plan.subscription(c.index, c.subscribed)}
 		if f.plan.scenario.recovers {
+			p := &c.positions[c.subscribed]
 			request.Recoverable = true
 			request.Recover, request.Epoch, request.Offset = p.known, p.epoch, p.offset
 		}
-		commands = append(commands, protocol.Command{ID: firstSubscribe + uint32(i), Subscribe: request}) //nolint:gosec // one or two
+		commands = append(commands, protocol.Command{ID: firstSubscribe + uint32(c.subscribed), Subscribe: request}) //nolint:gosec // bounded by Validate
+		c.pending++
+		size += subscribeCost + len(request.Channel)
 	}
 	f.command(c, commands...)
+}
+
+// answered takes note of the answer to connect or to a subscription.
+func (f *fleet) answered(c *client) {
+	if c.pending--; c.pending > 0 {
+		return
+	}
+	if c.subscribed < c.channels {
+		f.subscribe(c)
+		return
+	}
+	f.ready(c)
 }
 
 // command sends commands in one message.

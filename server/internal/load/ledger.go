@@ -1,13 +1,13 @@
 package load
 
-// ledger is what one client has heard from the publishers it listens to:
+// ledger is what one client has heard from the sources it listens to:
 // numbers first, first+stride and so on.
 type ledger struct {
 	first, stride uint32
 	marks         []mark
 }
 
-// mark is what was heard from one publisher.
+// mark is what was heard from one source.
 type mark struct {
 	last    uint64
 	seen    uint64 // bit i: number last-1-i has come
@@ -22,16 +22,16 @@ const (
 	gap               // numbers before it are missing
 	duplicate         // it has come before
 	disorder          // it had been missing: it came late
-	foreign           // the client does not listen to this publisher
+	foreign           // the client does not listen to this source
 )
 
 func newLedger(first, stride uint32, size int) ledger {
 	return ledger{first: first, stride: stride, marks: make([]mark, max(size, 0))}
 }
 
-// owns says whether the client listens to a publisher here.
-func (l *ledger) owns(publisher uint32) (*mark, bool) {
-	d := publisher - l.first // wraps for a smaller number, which is then too large
+// owns says whether the client listens to a source here.
+func (l *ledger) owns(source uint32) (*mark, bool) {
+	d := source - l.first // wraps for a smaller number, which is then too large
 	if l.stride != 1 {
 		if d%l.stride != 0 {
 			return nil, false

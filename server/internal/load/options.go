@@ -18,15 +18,18 @@ import (
 
 // Bounds of Options. They keep a slip of the finger from becoming an attack.
 const (
-	MaxClients    = 1_000_000
-	MaxPublishers = 4096
-	MaxWorkers    = 64
-	MaxPayload    = 1 << 20 // bytes
-	MaxEchoed     = 60_000  // bytes of a payload that a client publishes, below the usual limit of 64 KiB
-	MaxMissed     = 100_000
-	MaxRate       = 10_000_000 // a second
-	MaxDuration   = 24 * time.Hour
-	maxLines      = 100_000 // of a payload file
+	MaxClients = 1_000_000
+	// MaxOwnChannels bounds the channels of their own that all clients have
+	// together; the tool needs some 100 bytes for each that is published to.
+	MaxOwnChannels = 10_000_000
+	MaxPublishers  = 4096
+	MaxWorkers     = 64
+	MaxPayload     = 1 << 20 // bytes
+	MaxEchoed      = 60_000  // bytes of a payload that a client publishes, below the usual limit of 64 KiB
+	MaxMissed      = 100_000
+	MaxRate        = 10_000_000 // a second
+	MaxDuration    = 24 * time.Hour
+	maxLines       = 100_000 // of a payload file
 )
 
 // Defaults of Options.
@@ -45,28 +48,31 @@ const (
 
 // Options of a run. Secrets in it go to workers through a pipe and appear in no report.
 type Options struct {
-	Scenario    string
-	Address     string // host:port or URL of the WebSocket endpoint (ws, wss, http, https)
-	API         string // URL of the HTTP API; empty means /api at the host of Address
-	APIKey      string
-	Token       string // connection token; empty means none
-	Clients     int
-	Channels    int     // shared channels that clients are spread over; 0 means 1
-	Rate        float64 // publications (storm: connections) a second; 0 saturates; ScenarioRate
-	Publishers  int
-	Duration    time.Duration // of the measurement
-	Warmup      time.Duration // before it; ScenarioWarmup
-	Payload     int           // bytes of a publication's payload, at least MinPayload
-	Payloads    [][]byte      // JSON values to carry instead, in turn
-	Missed      int           // publications that clients of recover miss in each round
-	Concurrency int           // clients that connect at the same time; 0 means 128, recover: 1024
-	Protobuf    bool
-	Deflate     bool   // offer permessage-deflate without context takeover
-	Channel     string // shared channel, and prefix of the others; may have a namespace
-	Sources     string // source addresses: "a", "a-b", or several with commas; empty means the system's choice
-	Workers     int    // processes; 0 and 1 mean this one
-	PID         int    // local process whose CPU and memory are sampled; 0 means none
-	SkipVerify  bool   // accept any certificate of the server
+	Scenario string
+	Address  string // host:port or URL of the WebSocket endpoint (ws, wss, http, https)
+	API      string // URL of the HTTP API; empty means /api at the host of Address
+	APIKey   string
+	Token    string // connection token; empty means none
+	Clients  int
+	Channels int // shared channels that clients are spread over; 0 means 1
+	// ClientChannels is how many channels of its own each client subscribes to,
+	// in idle (in place of the shared one) and unique; 0 is the scenario's own way.
+	ClientChannels int
+	Rate           float64 // publications (storm: connections) a second; 0 saturates; ScenarioRate
+	Publishers     int
+	Duration       time.Duration // of the measurement
+	Warmup         time.Duration // before it; ScenarioWarmup
+	Payload        int           // bytes of a publication's payload, at least MinPayload
+	Payloads       [][]byte      // JSON values to carry instead, in turn
+	Missed         int           // publications that clients of recover miss in each round
+	Concurrency    int           // clients that connect at the same time; 0 means 128, recover: 1024
+	Protobuf       bool
+	Deflate        bool   // offer permessage-deflate without context takeover
+	Channel        string // shared channel, and prefix of the others; may have a namespace
+	Sources        string // source addresses: "a", "a-b", or several with commas; empty means the system's choice
+	Workers        int    // processes; 0 and 1 mean this one
+	PID            int    // local process whose CPU and memory are sampled; 0 means none
+	SkipVerify     bool   // accept any certificate of the server
 
 	// WorkerCommand starts a worker process that calls ServeWorker with its standard input and output.
 	WorkerCommand []string
@@ -216,6 +222,8 @@ func (o *Options) Validate() error {
 	}
 	check(o.Clients >= 1 && o.Clients <= MaxClients, "clients: %d is not between 1 and %d", o.Clients, MaxClients)
 	check(o.Channels >= 0 && o.Channels <= MaxClients, "channels: %d is not between 0 and %d", o.Channels, MaxClients)
+	check(o.ClientChannels >= 0 && o.ClientChannels*max(o.Clients, 1) <= MaxOwnChannels && o.ClientChannels <= MaxOwnChannels, "channels per client: %d is not between 0 and %d of all clients together", o.ClientChannels, MaxOwnChannels)
+	check(o.ClientChannels == 0 || s.many, "channels per client: scenario %s has none", o.Scenario)
 	check(o.Publishers >= 1 && o.Publishers <= MaxPublishers, "publishers: %d is not between 1 and %d", o.Publishers, MaxPublishers)
 	check(o.Workers >= 0 && o.Workers <= MaxWorkers && o.Workers <= o.Clients, "workers: %d is not between 1 and %d, or more than clients", o.Workers, MaxWorkers)
 	check(o.Rate == ScenarioRate || o.Rate >= 0 && o.Rate <= MaxRate, "rate: %v is not between 0 and %d", o.Rate, MaxRate)

@@ -1,6 +1,8 @@
 package load
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -19,34 +21,38 @@ func TestValidate(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Options){
-		"unknown scenario":         func(o *Options) { o.Scenario = "fan" },
-		"clients: 0":               func(o *Options) { o.Clients = 0 },
-		"clients: 1000001":         func(o *Options) { o.Clients = MaxClients + 1 },
-		"channels: -1":             func(o *Options) { o.Channels = -1 },
-		"publishers: 0":            func(o *Options) { o.Publishers = 0 },
-		"workers: 65":              func(o *Options) { o.Workers = 65 },
-		"workers: 11":              func(o *Options) { o.Workers = 11 },
-		"rate: -2":                 func(o *Options) { o.Rate = -2 },
-		"rate: 1e+08":              func(o *Options) { o.Rate = 1e8 },
-		"duration: 0s":             func(o *Options) { o.Duration = 0 },
-		"duration: 25h":            func(o *Options) { o.Duration = 25 * time.Hour },
-		"warmup: -1s":              func(o *Options) { o.Warmup = -time.Second },
-		"payload: 10 bytes":        func(o *Options) { o.Payload = 10 },
-		"payload: 1048577":         func(o *Options) { o.Payload = MaxPayload + 1 },
-		"payload: 60001":           func(o *Options) { o.Scenario, o.Payload = Echo, MaxEchoed+1 },
-		"payloads: number 2":       func(o *Options) { o.Payloads = [][]byte{{'1'}, make([]byte, MaxPayload)} },
-		"missed: 0":                func(o *Options) { o.Missed = 0 },
-		"concurrency: -1":          func(o *Options) { o.Concurrency = -1 },
-		"pid: -1":                  func(o *Options) { o.PID = -1 },
-		"channel: \"\"":            func(o *Options) { o.Channel = "" },
-		"channel: \"a\\nb\"":       func(o *Options) { o.Channel = "a\nb" },
-		"token: it has control":    func(o *Options) { o.Token = "a\r\nb" },
-		"API key: it has control":  func(o *Options) { o.APIKey = "a\r\nX: b" },
-		"the scheme is none of":    func(o *Options) { o.Address = "ftp://a" },
-		"a host is needed":         func(o *Options) { o.API = "http:///api" },
-		"source addresses: 2-1":    func(o *Options) { o.Sources = "127.0.0.2-127.0.0.1" },
-		"source addresses: more":   func(o *Options) { o.Sources = "10.0.0.0-10.1.0.0" },
-		"source addresses: ParseA": func(o *Options) { o.Sources = "localhost" },
+		"unknown scenario":                func(o *Options) { o.Scenario = "fan" },
+		"clients: 0":                      func(o *Options) { o.Clients = 0 },
+		"clients: 1000001":                func(o *Options) { o.Clients = MaxClients + 1 },
+		"channels: -1":                    func(o *Options) { o.Channels = -1 },
+		"publishers: 0":                   func(o *Options) { o.Publishers = 0 },
+		"workers: 65":                     func(o *Options) { o.Workers = 65 },
+		"workers: 11":                     func(o *Options) { o.Workers = 11 },
+		"rate: -2":                        func(o *Options) { o.Rate = -2 },
+		"rate: 1e+08":                     func(o *Options) { o.Rate = 1e8 },
+		"duration: 0s":                    func(o *Options) { o.Duration = 0 },
+		"duration: 25h":                   func(o *Options) { o.Duration = 25 * time.Hour },
+		"warmup: -1s":                     func(o *Options) { o.Warmup = -time.Second },
+		"payload: 10 bytes":               func(o *Options) { o.Payload = 10 },
+		"payload: 1048577":                func(o *Options) { o.Payload = MaxPayload + 1 },
+		"payload: 60001":                  func(o *Options) { o.Scenario, o.Payload = Echo, MaxEchoed+1 },
+		"payloads: number 2":              func(o *Options) { o.Payloads = [][]byte{{'1'}, make([]byte, MaxPayload)} },
+		"missed: 0":                       func(o *Options) { o.Missed = 0 },
+		"concurrency: -1":                 func(o *Options) { o.Concurrency = -1 },
+		"channels per client: -1":         func(o *Options) { o.Scenario, o.ClientChannels = Idle, -1 },
+		"channels per client: 1000001 is": func(o *Options) { o.Scenario, o.ClientChannels = Unique, MaxOwnChannels/10+1 },
+		"channels per client: 9223372036854775807": func(o *Options) { o.Scenario, o.ClientChannels = Unique, math.MaxInt },
+		"scenario fanout has none":                 func(o *Options) { o.ClientChannels = 2 },
+		"pid: -1":                                  func(o *Options) { o.PID = -1 },
+		"channel: \"\"":                            func(o *Options) { o.Channel = "" },
+		"channel: \"a\\nb\"":                       func(o *Options) { o.Channel = "a\nb" },
+		"token: it has control":                    func(o *Options) { o.Token = "a\r\nb" },
+		"API key: it has control":                  func(o *Options) { o.APIKey = "a\r\nX: b" },
+		"the scheme is none of":                    func(o *Options) { o.Address = "ftp://a" },
+		"a host is needed":                         func(o *Options) { o.API = "http:///api" },
+		"source addresses: 2-1":                    func(o *Options) { o.Sources = "127.0.0.2-127.0.0.1" },
+		"source addresses: more":                   func(o *Options) { o.Sources = "10.0.0.0-10.1.0.0" },
+		"source addresses: ParseA":                 func(o *Options) { o.Sources = "localhost" },
 	} {
 		o := valid()
 		change(&o)
@@ -102,35 +108,45 @@ func TestReadPayloads(t *testing.T) {
 // scenario, whatever the numbers of clients, channels and publishers.
 func TestPlan(t *testing.T) {
 	for _, s := range Scenarios() {
-		for _, n := range [][3]int{{1, 1, 1}, {7, 1, 32}, {100, 1, 3}, {100, 7, 32}, {250, 64, 5}, {3, 9, 8}} {
+		for _, n := range [][4]int{{1, 1, 1, 0}, {7, 1, 32, 1}, {100, 1, 3, 0}, {100, 7, 32, 4}, {250, 64, 5, 3}, {3, 9, 8, 2}, {3, 9, 8, 100}} {
 			o := valid()
 			o.Scenario, o.Clients, o.Channels, o.Publishers = s.Name, n[0], n[1], n[2]
+			if s.many {
+				o.ClientChannels = n[3]
+			}
 			o.complete()
 			p := newPlan(o)
 			listeners := map[string][]int{}
 			for client := range o.Clients {
-				for _, channel := range p.subscriptions(client) {
+				for i := range p.subscriptions(client) {
+					channel := p.subscription(client, i)
 					listeners[channel] = append(listeners[channel], client)
 				}
 			}
-			heard := map[uint32]int{} // how many channels each publisher has
+			sources := map[uint32]string{} // and the one channel that each has
 			for _, g := range p.groups {
 				for i := range g.size {
-					publisher := g.first + uint32(i)
 					for _, channel := range p.targets(g, i) {
-						heard[publisher]++
-						checkTarget(t, &p, g, publisher, channel, listeners)
+						source := g.source(i, channel)
+						if other, taken := sources[source]; taken {
+							t.Errorf("%s %v: source %d of channel %d of publisher %d is also that of %s", s.Name, n, source, channel, i, other)
+						}
+						sources[source] = fmt.Sprintf("channel %d of publisher %d", channel, i)
+						checkTarget(t, &p, g, source, channel, listeners)
 					}
 				}
 			}
-			if s.api && len(heard) == 0 {
+			if s.api && len(sources) == 0 {
 				t.Errorf("%s %v: nobody publishes", s.Name, n)
+			}
+			if s.own && s.api && o.ClientChannels > 0 && len(listeners) != o.Clients*o.ClientChannels {
+				t.Errorf("%s %v: %d channels", s.Name, n, len(listeners))
 			}
 		}
 	}
 }
 
-func checkTarget(t *testing.T, p *plan, g group, publisher uint32, channel int, listeners map[string][]int) {
+func checkTarget(t *testing.T, p *plan, g group, source uint32, channel int, listeners map[string][]int) {
 	t.Helper()
 	name, audience := p.ownChannel(channel), uint64(1)
 	if !g.own {
@@ -143,12 +159,12 @@ func checkTarget(t *testing.T, p *plan, g group, publisher uint32, channel int, 
 		}
 		owners := 0
 		for _, l := range p.ledgers(client) {
-			if _, ok := l.owns(publisher); ok {
+			if _, ok := l.owns(source); ok {
 				owners++
 			}
 		}
 		if owners != 1 {
-			t.Errorf("%s: client %d has %d ledgers for publisher %d of %s", p.scenario.Name, client, owners, publisher, name)
+			t.Errorf("%s: client %d has %d ledgers for source %d of %s", p.scenario.Name, client, owners, source, name)
 		}
 	}
 	if steady != audience {

@@ -11,17 +11,17 @@ import (
 //
 //	{"bench":"RRRRRRRRPPPPPPPPNNNNNNNNNNNNTTTTTTTTTTTTTTTT"
 //
-// in hexadecimal: the run, the publisher, the number of the publication there,
+// in hexadecimal: the run, the source, the number of the publication there,
 // and when it was published in nanoseconds. The widths are fixed, so that it is
 // read without looking for an end, and found in any encoding of the message.
 const (
-	runDigits       = 8
-	publisherDigits = 8
-	numberDigits    = 12
-	timeDigits      = 16
-	stampDigits     = publisherDigits + numberDigits + timeDigits
-	stampHead       = `{"bench":"`
-	padHead         = `","pad":"`
+	runDigits    = 8
+	sourceDigits = 8
+	numberDigits = 12
+	timeDigits   = 16
+	stampDigits  = sourceDigits + numberDigits + timeDigits
+	stampHead    = `{"bench":"`
+	padHead      = `","pad":"`
 
 	// MinPayload is the size of a payload without any padding, in bytes.
 	MinPayload = len(stampHead) + runDigits + stampDigits + len(padHead) + len(`"}`)
@@ -40,9 +40,9 @@ func (r run) marker() []byte { return append([]byte(`bench":"`), r[:]...) }
 
 // stamp is the numbers of a publication.
 type stamp struct {
-	publisher uint32
-	number    uint64
-	at        int64
+	source uint32
+	number uint64
+	at     int64
 }
 
 const digits = "0123456789abcdef"
@@ -74,11 +74,11 @@ func parseStamp(b []byte, timed bool) (s stamp, ok bool) {
 	if len(b) < stampDigits {
 		return s, false
 	}
-	publisher, ok1 := parseHex(b[:publisherDigits])
-	number, ok2 := parseHex(b[publisherDigits : publisherDigits+numberDigits])
-	s.publisher, s.number = uint32(publisher), number //nolint:gosec // eight digits
+	source, ok1 := parseHex(b[:sourceDigits])
+	number, ok2 := parseHex(b[sourceDigits : sourceDigits+numberDigits])
+	s.source, s.number = uint32(source), number //nolint:gosec // eight digits
 	if timed {
-		at, ok := parseHex(b[publisherDigits+numberDigits : stampDigits])
+		at, ok := parseHex(b[sourceDigits+numberDigits : stampDigits])
 		s.at = int64(at) //nolint:gosec // a time that we wrote
 		return s, ok && ok1 && ok2
 	}
@@ -108,7 +108,7 @@ func newPayloads(r run, size int, lines [][]byte) payloads {
 func (p *payloads) append(dst []byte, s stamp) []byte {
 	dst = append(dst, stampHead...)
 	dst = append(dst, p.run[:]...)
-	dst = appendHex(dst, uint64(s.publisher), publisherDigits)
+	dst = appendHex(dst, uint64(s.source), sourceDigits)
 	dst = appendHex(dst, s.number, numberDigits)
 	dst = appendHex(dst, uint64(s.at), timeDigits) //nolint:gosec // after 1970
 	return append(dst, p.tails[s.number%uint64(len(p.tails))]...)

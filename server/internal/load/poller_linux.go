@@ -14,6 +14,10 @@ const (
 	slowBytes   = 1000      // that a slow reader takes in each slowTick: 10 KB/s
 	slowTick    = 100 * time.Millisecond
 	slowReceive = 16 << 10 // receive buffer of a slow reader, so that the kernel does not read for it
+	// slowSegment is the segment size that a slow reader announces, that of
+	// Ethernet: for the 64 KB of loopback the server's kernel keeps megabytes for
+	// each socket, and the server itself never has anything waiting.
+	slowSegment = 1460
 )
 
 // poller reads the sockets of a fleet with one goroutine.
@@ -115,6 +119,7 @@ func (p *poller) prepare(c *client, fd int, remote netip.AddrPort) error {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, slowReceive); err != nil {
 			return fmt.Errorf("setting receive buffer: %w", err)
 		}
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_MAXSEG, slowSegment) // likewise
 	}
 	if source, ok := p.fleet.source(c); ok {
 		// The port is chosen at connect, when the other end is known: it must be unique only with that.

@@ -22,7 +22,7 @@ import (
 type publisher struct {
 	fleet   *fleet
 	group   group
-	number  uint32 // of the publisher
+	index   int // in the group
 	targets []target
 	next    int
 	server  endpoint
@@ -37,6 +37,7 @@ type publisher struct {
 // target is a channel, and how many publications of this publisher it has had.
 type target struct {
 	channel  []byte // as JSON
+	source   uint32
 	count    uint64
 	audience uint64 // steady subscribers
 }
@@ -75,15 +76,15 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 	head.WriteString("Content-Length: ")
 	audience := f.plan.audience()
 	var publishers []*publisher
+	turn := 0
 	for _, g := range f.plan.groups {
 		for i := range g.size {
-			number := g.first + uint32(i) //nolint:gosec // bounded by Validate
-			if int(number)%workers != worker {
+			if (turn+i)%workers != worker {
 				continue
 			}
-			p := &publisher{fleet: f, group: g, number: number, server: server, head: head.Bytes()}
+			p := &publisher{fleet: f, group: g, index: i, server: server, head: head.Bytes()}
 			for _, channel := range f.plan.targets(g, i) {
-				t := target{audience: 1}
+				t := target{source: g.source(i, channel), audience: 1}
 				if g.own {
 					t.channel = protocol.AppendJSONString(nil, f.plan.ownChannel(channel))
 				} else {
@@ -95,6 +96,7 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 				publishers = append(publishers, p)
 			}
 		}
+		turn += g.size
 	}
 	return publishers, nil
 }
@@ -109,7 +111,7 @@ func (p *publisher) run(ctx context.Context, start int64, count int) {
 		rate = 0
 	}
 	pace := newPace(start, rate/float64(p.group.size), f.clock)
-	pace.n = float64(p.number-p.group.first) / float64(p.group.size) // the publishers take turns
+	pace.n = float64(p.index) / float64(p.group.size) // the publishers take turns
 	refused := 0
 	for n := 0; count == 0 || n < count; n++ {
 		at, err := pace.wait(ctx)
@@ -141,7 +143,7 @@ func (p *publisher) run(ctx context.Context, start int64, count int) {
 
 // publish makes one publication. Its number is used again when it was refused.
 func (p *publisher) publish(t *target, at int64) *Cause {
-	p.payload = p.fleet.payloads.append(p.payload[:0], stamp{p.number, t.count + 1, at})
+	p.payload = p.fleet.payloads.append(p.payload[:0], stamp{t.source, t.count + 1, at})
 	p.body = append(append(append(p.body[:0], `{"channel":`...), t.channel...), `,"data":`...)
 	p.body = append(append(p.body, p.payload...), '}')
 	p.request = strconv.AppendInt(append(p.request[:0], p.head...), int64(len(p.body)), 10)

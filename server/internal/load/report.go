@@ -12,31 +12,32 @@ import (
 // Times end in _s, _ms or _us, memory in _bytes; figures are of the measured
 // part of the run unless their comment says otherwise.
 type Report struct {
-	Scenario     string          `json:"scenario"`
-	Address      string          `json:"address"`
-	Started      string          `json:"started"`  // RFC 3339, UTC
-	Encoding     string          `json:"encoding"` // json or protobuf
-	Deflate      bool            `json:"deflate"`
-	Clients      int             `json:"clients"`
-	Channels     int             `json:"channels"`
-	Publishers   int             `json:"publishers"` // of the API; clients that publish are not counted
-	Rate         float64         `json:"rate"`       // a second, as asked for; 0 saturates
-	PayloadBytes int             `json:"payload_bytes"`
-	Workers      int             `json:"workers"`
-	WarmupS      float64         `json:"warmup_s"`
-	DurationS    float64         `json:"duration_s"` // that was measured
-	Connect      ConnectFigures  `json:"connect"`
-	Publish      PublishFigures  `json:"publish"`
-	Deliver      DeliverFigures  `json:"deliver"`
-	Loss         LossFigures     `json:"loss"`
-	Recover      *RecoverFigures `json:"recover,omitempty"` // of scenario recover
-	Slow         *SlowFigures    `json:"slow,omitempty"`    // of scenario slow
-	Errors       []ErrorFigure   `json:"errors"`
-	Server       *ServerFigures  `json:"server,omitempty"` // with a process to sample
-	Load         LoadFigures     `json:"load"`
-	Timeline     []Point         `json:"timeline"`
-	OK           bool            `json:"ok"`
-	Failures     []string        `json:"failures"` // why OK is false
+	Scenario      string          `json:"scenario"`
+	Address       string          `json:"address"`
+	Started       string          `json:"started"`  // RFC 3339, UTC
+	Encoding      string          `json:"encoding"` // json or protobuf
+	Deflate       bool            `json:"deflate"`
+	Clients       int             `json:"clients"`
+	Channels      int             `json:"channels"`
+	Subscriptions int             `json:"subscriptions"` // of all clients together
+	Publishers    int             `json:"publishers"`    // of the API; clients that publish are not counted
+	Rate          float64         `json:"rate"`          // a second, as asked for; 0 saturates
+	PayloadBytes  int             `json:"payload_bytes"`
+	Workers       int             `json:"workers"`
+	WarmupS       float64         `json:"warmup_s"`
+	DurationS     float64         `json:"duration_s"` // that was measured
+	Connect       ConnectFigures  `json:"connect"`
+	Publish       PublishFigures  `json:"publish"`
+	Deliver       DeliverFigures  `json:"deliver"`
+	Loss          LossFigures     `json:"loss"`
+	Recover       *RecoverFigures `json:"recover,omitempty"` // of scenario recover
+	Slow          *SlowFigures    `json:"slow,omitempty"`    // of scenario slow
+	Errors        []ErrorFigure   `json:"errors"`
+	Server        *ServerFigures  `json:"server,omitempty"` // with a process to sample
+	Load          LoadFigures     `json:"load"`
+	Timeline      []Point         `json:"timeline"`
+	OK            bool            `json:"ok"`
+	Failures      []string        `json:"failures"` // why OK is false
 
 	rounds int // of scenarios that have them
 }
@@ -116,17 +117,18 @@ type ErrorFigure struct {
 
 // ServerFigures are about the sampled process.
 type ServerFigures struct {
-	PID                  int     `json:"pid"`
-	CPUUserS             float64 `json:"cpu_user_s"`
-	CPUSystemS           float64 `json:"cpu_system_s"`
-	CPUUSPerDelivery     float64 `json:"cpu_us_per_delivery"`
-	UserUSPerDelivery    float64 `json:"user_us_per_delivery"`
-	CPUUSPerConnect      float64 `json:"cpu_us_per_connect"` // scenarios storm and recover
-	CPUUSPerClientSecond float64 `json:"cpu_us_per_client_second"`
-	RSSBeforeBytes       int64   `json:"rss_before_bytes"`    // before the first client
-	RSSConnectedBytes    int64   `json:"rss_connected_bytes"` // after connecting and the warmup
-	RSSMaxBytes          int64   `json:"rss_max_bytes"`
-	RSSPerClientBytes    float64 `json:"rss_per_client_bytes"` // what connecting has added
+	PID                     int     `json:"pid"`
+	CPUUserS                float64 `json:"cpu_user_s"`
+	CPUSystemS              float64 `json:"cpu_system_s"`
+	CPUUSPerDelivery        float64 `json:"cpu_us_per_delivery"`
+	UserUSPerDelivery       float64 `json:"user_us_per_delivery"`
+	CPUUSPerConnect         float64 `json:"cpu_us_per_connect"` // scenarios storm and recover
+	CPUUSPerClientSecond    float64 `json:"cpu_us_per_client_second"`
+	RSSBeforeBytes          int64   `json:"rss_before_bytes"`    // before the first client
+	RSSConnectedBytes       int64   `json:"rss_connected_bytes"` // after connecting and the warmup
+	RSSMaxBytes             int64   `json:"rss_max_bytes"`
+	RSSPerClientBytes       float64 `json:"rss_per_client_bytes"`       // what connecting has added
+	RSSPerSubscriptionBytes float64 `json:"rss_per_subscription_bytes"` // the same by subscriptions
 }
 
 // LoadFigures are about this program itself.

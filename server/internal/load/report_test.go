@@ -57,8 +57,8 @@ func TestSchema(t *testing.T) {
 		ok payload_bytes publish publish.count publish.latency publish.per_second publishers rate
 		recover recover.cpu_us_per_publication recover.missed recover.recovered recover.recovered_per_second recover.rounds
 		scenario server server.cpu_system_s server.cpu_us_per_client_second server.cpu_us_per_connect server.cpu_us_per_delivery server.cpu_user_s server.pid
-		server.rss_before_bytes server.rss_connected_bytes server.rss_max_bytes server.rss_per_client_bytes server.user_us_per_delivery
-		slow slow.bytes_per_second slow.clients slow.deliveries slow.disconnected started
+		server.rss_before_bytes server.rss_connected_bytes server.rss_max_bytes server.rss_per_client_bytes server.rss_per_subscription_bytes server.user_us_per_delivery
+		slow slow.bytes_per_second slow.clients slow.deliveries slow.disconnected started subscriptions
 		timeline timeline.at_s timeline.bytes_per_s timeline.clients timeline.connects_per_s timeline.cpu_system timeline.cpu_user timeline.deliveries_per_s
 		timeline.load_cpu timeline.max_ms timeline.p50_ms timeline.p90_ms timeline.p999_ms timeline.p99_ms timeline.phase timeline.publications_per_s timeline.rss_bytes
 		warmup_s workers`)

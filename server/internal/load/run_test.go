@@ -52,7 +52,7 @@ func startServer(t *testing.T, secure bool) string {
 	}
 	text, err := json.Marshal(map[string]any{
 		"http_server": listen, "http_api": map[string]any{"key": apiKey}, "health": map[string]any{"enabled": true}, "log": map[string]any{"level": "error"},
-		"client": map[string]any{"allow_anonymous_connect_without_token": true}, "websocket": map[string]any{"compression": true},
+		"client": map[string]any{"allow_anonymous_connect_without_token": true, "channel_limit": 2000}, "websocket": map[string]any{"compression": true},
 		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history}},
 	})
 	if err != nil {
@@ -135,6 +135,7 @@ func TestScenarios(t *testing.T) {
 	t.Run("all", func(t *testing.T) { // so that the servers outlive them
 		for name, change := range map[string]func(*load.Options){
 			"idle":              func(*load.Options) {},
+			"idle many":         func(o *load.Options) { o.Clients, o.ClientChannels = 3, 2000 },
 			"storm":             func(*load.Options) {},
 			"storm paced":       func(o *load.Options) { o.Rate = 100 },
 			"fanout":            func(*load.Options) {},
@@ -148,6 +149,9 @@ func TestScenarios(t *testing.T) {
 			"fanout tls":        func(o *load.Options) { o.Address, o.SkipVerify = "wss://"+secure, true },
 			"unique":            func(o *load.Options) { o.Rate = 200 },
 			"unique few":        func(o *load.Options) { o.Rate, o.Clients = 200, 3 },
+			"unique many":       func(o *load.Options) { o.Rate, o.Clients, o.ClientChannels = 500, 3, 1000 },
+			"unique workers":    func(o *load.Options) { o.Rate, o.ClientChannels, o.Workers = 500, 5, 3 },
+			"unique protobuf":   func(o *load.Options) { o.Rate, o.Clients, o.ClientChannels, o.Protobuf = 200, 1, 3, true },
 			"echo":              func(o *load.Options) { o.Rate = 200 },
 			"echo saturating":   func(o *load.Options) { o.Rate, o.Duration = 0, 300*time.Millisecond },
 			"echo protobuf":     func(o *load.Options) { o.Rate, o.Protobuf, o.Workers = 200, true, 2 },
@@ -185,6 +189,9 @@ func checkRun(t *testing.T, o load.Options) {
 	}
 	if r.Server == nil || r.Server.RSSBeforeBytes <= 0 || r.Load.CPUS <= 0 {
 		t.Errorf("server %+v, load %+v", r.Server, r.Load)
+	}
+	if o.ClientChannels > 0 && (r.Subscriptions != o.Clients*o.ClientChannels || r.Channels != r.Subscriptions) {
+		t.Errorf("%d subscriptions to %d channels", r.Subscriptions, r.Channels)
 	}
 	publishes := o.Scenario != load.Idle && o.Scenario != load.Storm
 	if publishes && (r.Deliver.Count == 0 || r.Loss.Expected == 0 || r.Loss.Received != r.Loss.Expected) {

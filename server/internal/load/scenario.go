@@ -31,16 +31,17 @@ type Scenario struct {
 	rounds   bool          // clients are cut off and come back
 	slow     int           // every n-th client reads slowly
 	churn    int           // every n-th client leaves and comes back all the time
+	many     bool          // a client may have several channels of its own
 	recovers bool
 }
 
 // Scenarios returns all of them in the order in which they are explained.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{Name: Idle, About: "connections that do nothing: memory of each, CPU of pings", warmup: 3 * time.Second, shared: true},
+		{Name: Idle, About: "connections that do nothing: memory of each, CPU of pings", warmup: 3 * time.Second, shared: true, many: true},
 		{Name: Storm, About: "connect and subscribe, again and again: connections a second", shared: true, rounds: true},
 		{Name: Fanout, About: "one channel, all clients subscribed to it", rate: 100, warmup: time.Second, shared: true, api: true},
-		{Name: Unique, About: "a channel for each client", rate: 1000, warmup: time.Second, own: true, api: true},
+		{Name: Unique, About: "a channel for each client", rate: 1000, warmup: time.Second, own: true, api: true, many: true},
 		{Name: Echo, About: "clients publish, each to its own channel, and get it back", rate: 1000, warmup: time.Second, own: true, echo: true},
 		{Name: Recover, About: "clients come back at once and recover what was published meanwhile", shared: true, api: true, rounds: true, recovers: true},
 		{Name: Slow, About: "fanout in which 1 % of the readers read 10 KB/s", rate: 100, warmup: time.Second, shared: true, api: true, slow: 100},
@@ -57,8 +58,8 @@ func scenario(name string) (Scenario, bool) {
 	return Scenario{}, false
 }
 
-// echoPublishers is where the numbers of publishing clients begin.
-const echoPublishers = 1 << 24
+// echoSources is where the numbers of clients that publish begin, above those of channels.
+const echoSources = 1 << 24
 
 // plan says who subscribes to what and who publishes where. It is the same in
 // every worker, so that all agree without talking.
@@ -67,13 +68,14 @@ type plan struct {
 	prefix   string
 	clients  int
 	channels int // that the clients share
+	each     int // channels of its own that a client has
 	groups   []group
 	echoRate float64
 }
 
 // group is a number of publishers of the API that share work.
 type group struct {
-	first    uint32 // number of the first publisher
+	first    uint32 // number of the first source; a source numbers its publications by itself
 	size     int
 	own      bool // to the channels of the clients, rather than the shared ones
 	channels int
@@ -82,7 +84,10 @@ type group struct {
 
 func newPlan(o Options) plan {
 	s, _ := scenario(o.Scenario)
-	p := plan{scenario: s, prefix: o.Channel, clients: o.Clients, channels: max(min(o.Channels, o.Clients), 1)}
+	if s.many && o.ClientChannels > 0 {
+		s.shared, s.own = false, true
+	}
+	p := plan{scenario: s, prefix: o.Channel, clients: o.Clients, channels: max(min(o.Channels, o.Clients), 1), each: max(o.ClientChannels, 1)}
 	size := o.Publishers
 	if s.recovers {
 		size = min(size, o.Missed)
@@ -92,11 +97,11 @@ func newPlan(o Options) plan {
 		few := max(size/8, 1)
 		p.groups = []group{
 			{size: few, channels: p.channels, rate: o.Rate * 0.1},
-			{first: uint32(few), size: max(size-few, 1), own: true, channels: o.Clients, rate: o.Rate * 0.6}, //nolint:gosec // bounded by Validate
+			{first: uint32(max(few, p.channels)), size: max(size-few, 1), own: true, channels: o.Clients, rate: o.Rate * 0.6}, //nolint:gosec // bounded by Validate
 		}
 		p.echoRate = o.Rate * 0.3
 	case s.api && s.own:
-		p.groups = []group{{size: size, own: true, channels: o.Clients, rate: o.Rate}}
+		p.groups = []group{{size: size, own: true, channels: o.Clients * p.each, rate: o.Rate}}
 	case s.api:
 		p.groups = []group{{size: size, channels: p.channels, rate: o.Rate}}
 	case s.echo:
@@ -126,61 +131,86 @@ func (p *plan) sharedChannel(n int) string {
 	return p.prefix + "-all-" + strconv.Itoa(n)
 }
 
-func (p *plan) ownChannel(client int) string { return p.prefix + "-" + strconv.Itoa(client) }
+// ownChannel returns the name of a channel of one client: those of client c
+// have the numbers from c*each on.
+func (p *plan) ownChannel(n int) string { return p.prefix + "-" + strconv.Itoa(n) }
 
-// subscriptions returns the channels of a client.
-func (p *plan) subscriptions(client int) []string {
-	var channels []string
+// subscriptions returns how many channels a client has.
+func (p *plan) subscriptions(client int) int {
+	n := 0
 	if p.scenario.shared {
-		channels = append(channels, p.sharedChannel(client%p.channels))
+		n++
 	}
 	if p.scenario.own && p.steady(client) {
-		channels = append(channels, p.ownChannel(client))
+		n += p.each
 	}
-	return channels
+	return n
+}
+
+// subscription returns the name of a client's i-th channel.
+func (p *plan) subscription(client, i int) string {
+	if p.scenario.shared {
+		if i == 0 {
+			return p.sharedChannel(client % p.channels)
+		}
+		i--
+	}
+	return p.ownChannel(client*p.each + i)
 }
 
 // ledgers returns what a client has to hear from whom.
 func (p *plan) ledgers(client int) []ledger {
 	var ledgers []ledger
 	for _, g := range p.groups {
-		channel := client % p.channels
+		channel, count := client%p.channels, 1
 		if g.own {
 			if !p.steady(client) {
 				continue
 			}
-			channel = client
+			channel, count = client*p.each, p.each
 		}
-		if l := g.ledger(channel); len(l.marks) > 0 {
-			ledgers = append(ledgers, l)
+		if g.channels >= g.size { // a source for each channel
+			ledgers = append(ledgers, newLedger(g.first+uint32(channel), 1, count)) //nolint:gosec // bounded by Validate
+			continue
+		}
+		for ; count > 0; channel, count = channel+1, count-1 { // few: there are more publishers
+			if l := g.ledger(channel); len(l.marks) > 0 {
+				ledgers = append(ledgers, l)
+			}
 		}
 	}
 	if p.scenario.echo && p.steady(client) {
-		ledgers = append(ledgers, newLedger(echoPublishers+uint32(client), 1, 1)) //nolint:gosec // bounded by Validate
+		ledgers = append(ledgers, newLedger(echoSources+uint32(client), 1, 1)) //nolint:gosec // bounded by Validate
 	}
 	return ledgers
 }
 
-// ledger of a subscriber to one channel of a group. With more channels than
-// publishers a channel has one publisher, otherwise a publisher has one channel.
-func (g group) ledger(channel int) ledger {
+// source returns the number that stands in what a publisher publishes to a
+// channel. With more channels than publishers a channel has one publisher and
+// is the source, otherwise a publisher has one channel and is.
+func (g group) source(publisher, channel int) uint32 {
 	if g.channels >= g.size {
-		return newLedger(g.first+uint32(channel%g.size), 1, 1) //nolint:gosec // bounded by Validate
+		return g.first + uint32(channel) //nolint:gosec // bounded by Validate
 	}
+	return g.first + uint32(publisher) //nolint:gosec // bounded by Validate
+}
+
+// ledger of a subscriber to one channel that several publishers publish to.
+func (g group) ledger(channel int) ledger {
 	return newLedger(g.first+uint32(channel), uint32(g.channels), (g.size-channel+g.channels-1)/g.channels) //nolint:gosec // bounded by Validate
 }
 
 // targets returns the channels, by number, that a publisher of the group publishes to.
 func (p *plan) targets(g group, publisher int) []int {
 	if g.channels < g.size {
-		if channel := publisher % g.channels; !g.own || p.steady(channel) {
+		if channel := publisher % g.channels; !g.own || p.steady(channel/p.each) {
 			return []int{channel}
 		}
 		return nil
 	}
 	var channels []int
 	for channel := publisher; channel < g.channels; channel += g.size {
-		if !g.own || p.steady(channel) {
+		if !g.own || p.steady(channel/p.each) {
 			channels = append(channels, channel)
 		}
 	}

@@ -121,7 +121,10 @@ func (s *session) newReport() *Report {
 		r.Channels += s.plan.channels
 	}
 	if s.plan.scenario.own {
-		r.Channels += o.Clients
+		r.Channels += o.Clients * s.plan.each
+	}
+	for i := range o.Clients {
+		r.Subscriptions += s.plan.subscriptions(i)
 	}
 	for _, g := range s.plan.groups {
 		r.Publishers += g.size
@@ -426,7 +429,8 @@ func (s *session) serverFigures(start, end *measurement) {
 		f.RSSConnectedBytes = end.server.rss
 	}
 	f.RSSMaxBytes = max(s.most, start.server.rss, end.server.rss)
-	f.RSSPerClientBytes = float64(f.RSSConnectedBytes-f.RSSBeforeBytes) / float64(s.options.Clients)
+	grown := float64(f.RSSConnectedBytes - f.RSSBeforeBytes)
+	f.RSSPerClientBytes, f.RSSPerSubscriptionBytes = ratio(grown, float64(s.options.Clients)), ratio(grown, float64(s.report.Subscriptions))
 }
 
 func (s *session) slowFigures(total *Snapshot) {

@@ -58,6 +58,7 @@ func (r *Report) rows() [][2]string {
 	if f := r.Server; f != nil {
 		row(true, "server memory", "%s, %s with clients, at most %s", size(float64(f.RSSBeforeBytes)), size(float64(f.RSSConnectedBytes)), size(float64(f.RSSMaxBytes)))
 		row(f.RSSPerClientBytes > 0, "", "%s for each client", size(f.RSSPerClientBytes)) // a server that had clients before may not grow
+		row(f.RSSPerSubscriptionBytes > 0 && r.Subscriptions > r.Clients, "", "%s for each subscription", size(f.RSSPerSubscriptionBytes))
 		row(true, "server CPU", "%.2f s user, %.2f s system, %.2f µs for each client and second", f.CPUUserS, f.CPUSystemS, f.CPUUSPerClientSecond)
 		row(r.Deliver.Count > 0 && r.Recover == nil, "", "%.2f µs for each delivery, of it %.2f user", f.CPUUSPerDelivery, f.UserUSPerDelivery)
 		row(f.CPUUSPerConnect > 0 && r.Recover == nil, "", "%.1f µs for each connection", f.CPUUSPerConnect)

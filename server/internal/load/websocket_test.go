@@ -145,7 +145,7 @@ func TestBadServers(t *testing.T) {
 		"bad deflate":   {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|0x40|opText, "\xff\xff")...) }, Cause{causeTransport, 0, "inflating: flate: corrupt input before offset 1"}},
 		"bad reply":     {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":"x"}`)...) }, Cause{causeTransport, 0, ""}},
 		"other reply":   {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":77,"rpc":{}}`)...) }, Cause{causeTransport, 0, "reply to command 77, which was not sent"}},
-		"unasked ack":   {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":1000,"publish":{}}`)...) }, Cause{causeTransport, 0, "reply to command 1000, which was not sent"}},
+		"unasked ack":   {func(o *Options) { o.Scenario = Echo }, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":3,"publish":{}}`)...) }, Cause{causeTransport, 0, "reply to command 3, which was not sent"}},
 		"error": {nil, func(f *fleet) []byte {
 			return append(f.switched(""), serverFrame(fin|opText, `{"id":1,"error":{"code":109,"message":"token`+"\x01"+` expired"}}`)...)
 		}, Cause{causeTransport, 0, ""}},

@@ -110,7 +110,7 @@ func (w *Worker) Publish(o PublishOrder, _ *Nothing) error {
 	for _, p := range w.publishers {
 		count := 0
 		if o.Count > 0 { // publisher i of n makes every n-th
-			count = (o.Count - int(p.number-p.group.first) + p.group.size - 1) / p.group.size
+			count = (o.Count - p.index + p.group.size - 1) / p.group.size
 			if count <= 0 {
 				continue
 			}
