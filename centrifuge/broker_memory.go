@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"centrifugo/centrifuge/internal/keylock"
 	"centrifugo/centrifuge/internal/stream"
 	"centrifugo/centrifuge/internal/wheel"
 )
@@ -48,8 +49,9 @@ type MemoryBrokerConfig struct {
 // memory, with the semantics of the Redis broker but for one: a publication
 // without a version resets the stored version (server-interface 1.6).
 //
-// A channel takes memory while it is subscribed or has something to remember;
-// publishing without history into a channel without subscribers takes none.
+// A channel takes memory while it has something to remember. Who is subscribed
+// the broker asks of a handler that can tell (with NumSubscribers, as a Node), so
+// that a million channels without history take none; otherwise it remembers that.
 // The handler is called by the publisher's goroutine, which it may hold up, and
 // with it everything that concerns the same channel, and nothing else. From
 // within it calls for the same channel deadlock.
@@ -58,33 +60,37 @@ type MemoryBroker struct {
 	config MemoryBrokerConfig
 	start  time.Time // times are kept as durations since then
 	seed   maphash.Seed
+	locks  *keylock.Locks // what concerns one channel happens one after another
 	shards [memoryShards]memoryShard
 
 	// Static after Start.
-	handler BrokerHandler
-	wheel   *wheel.Wheel
+	handler  BrokerHandler
+	audience audience // the handler, if it can tell who is subscribed
+	wheel    *wheel.Wheel
 
 	closed atomic.Bool
 }
 
-type memoryShard struct {
-	// Guarded by mu, which is a leaf.
-	mu       sync.RWMutex
-	channels shrinkingMap[*memoryChannel]
+// audience knows which channels have subscribers.
+type audience interface {
+	NumSubscribers(channel string) int
 }
 
-// memoryChannel is what the broker knows of one channel. Its mutex makes
-// publishing one step and orders the calls of the handler.
+type memoryShard struct {
+	// Guarded by mu, which is a leaf.
+	mu         sync.RWMutex
+	channels   shrinkingMap[*memoryChannel]
+	subscribed shrinkingMap[struct{}] // unless there is an audience
+}
+
+// memoryChannel is what the broker remembers of one channel.
 type memoryChannel struct {
 	// Static after construction.
 	broker *MemoryBroker
 	name   string
 	timer  wheel.Timer
 
-	// Guarded by mu.
-	mu            sync.Mutex
-	gone          bool // not in the shard any more
-	subscribed    bool
+	// Guarded by the channel's key in MemoryBroker.locks.
 	armed         time.Duration // when timer expires, zero if it is not set
 	stream        *stream.Stream
 	streamExpires time.Duration // of the stream's publications
@@ -100,7 +106,7 @@ func NewMemoryBroker(config MemoryBrokerConfig) *MemoryBroker {
 	if config.IdempotencyKeys <= 0 {
 		config.IdempotencyKeys = defaultIdempotencyKeys
 	}
-	return &MemoryBroker{config: config, start: time.Now(), seed: maphash.MakeSeed()}
+	return &MemoryBroker{config: config, start: time.Now(), seed: maphash.MakeSeed(), locks: keylock.New()}
 }
 
 // Start implements Broker.
@@ -110,6 +116,7 @@ func (b *MemoryBroker) Start(h BrokerHandler) error {
 	}
 	b.wheel = wheel.New(memoryTick)
 	b.handler = h
+	b.audience, _ = h.(audience)
 	return nil
 }
 
@@ -124,12 +131,7 @@ func (b *MemoryBroker) Close(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
-		for i := range b.shards {
-			for _, c := range b.shards[i].list() {
-				c.mu.Lock()   // whoever locks it later sees closed
-				c.mu.Unlock() //nolint:staticcheck // the section is empty: its end is waited for
-			}
-		}
+		b.locks.Drain() // whoever takes a lock later sees closed
 	}()
 	select {
 	case <-idle:
@@ -141,42 +143,63 @@ func (b *MemoryBroker) Close(ctx context.Context) error {
 
 // Subscribe implements Broker.
 func (b *MemoryBroker) Subscribe(ctx context.Context, channel string) error {
-	c, err := b.lock(ctx, channel, true)
-	if err != nil {
-		return err
-	}
-	c.subscribed = true
-	c.unlock()
-	return nil
+	return b.setSubscribed(ctx, channel, true)
 }
 
 // Unsubscribe implements Broker.
 func (b *MemoryBroker) Unsubscribe(ctx context.Context, channel string) error {
-	c, err := b.lock(ctx, channel, false)
-	if c == nil {
+	return b.setSubscribed(ctx, channel, false)
+}
+
+func (b *MemoryBroker) setSubscribed(ctx context.Context, channel string, subscribed bool) error {
+	if b.audience != nil {
+		return b.usable(ctx)
+	}
+	lock, err := b.lock(ctx, channel)
+	if err != nil {
 		return err
 	}
-	c.subscribed = false
-	c.unlock()
+	defer lock.Unlock()
+	s := b.shard(channel)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if subscribed {
+		s.subscribed.set(strings.Clone(channel), struct{}{})
+	} else {
+		s.subscribed.remove(channel)
+	}
 	return nil
+}
+
+// heard reports whether the handler wants to know of what happens in channel.
+func (b *MemoryBroker) heard(channel string) bool {
+	if b.audience != nil {
+		return b.audience.NumSubscribers(channel) > 0
+	}
+	s := b.shard(channel)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, subscribed := s.subscribed.items[channel]
+	return subscribed
 }
 
 // Publish implements Broker.
 func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (PublishResult, error) {
-	keep := opts.HistorySize > 0 && opts.HistoryTTL > 0
-	c, err := b.lock(ctx, channel, keep || opts.IdempotencyKey != "")
-	if c == nil {
-		return PublishResult{}, err // nobody to tell, unless there is an error
+	lock, err := b.lock(ctx, channel)
+	if err != nil {
+		return PublishResult{}, err
 	}
-	defer c.unlock()
+	defer lock.Unlock()
 	var prev []byte
 	var result PublishResult
+	keep := opts.HistorySize > 0 && opts.HistoryTTL > 0
 	if keep || opts.IdempotencyKey != "" {
-		if result, prev = c.recordLocked(pub, &opts, keep); result.Suppressed != NotSuppressed {
+		result, prev = b.channelLocked(channel, true).recordLocked(pub, &opts, keep)
+		if result.Suppressed != NotSuppressed {
 			return result, nil
 		}
 	}
-	if c.subscribed {
+	if b.heard(channel) {
 		b.handler.HandlePublication(channel, pub, result.StreamPosition, prev)
 	}
 	return result, nil
@@ -184,12 +207,12 @@ func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publica
 
 // PublishJoin implements Broker.
 func (b *MemoryBroker) PublishJoin(ctx context.Context, channel string, info *ClientInfo) error {
-	c, err := b.lock(ctx, channel, false)
-	if c == nil {
+	lock, err := b.lock(ctx, channel)
+	if err != nil {
 		return err
 	}
-	defer c.unlock()
-	if c.subscribed {
+	defer lock.Unlock()
+	if b.heard(channel) {
 		b.handler.HandleJoin(channel, info)
 	}
 	return nil
@@ -197,12 +220,12 @@ func (b *MemoryBroker) PublishJoin(ctx context.Context, channel string, info *Cl
 
 // PublishLeave implements Broker.
 func (b *MemoryBroker) PublishLeave(ctx context.Context, channel string, info *ClientInfo) error {
-	c, err := b.lock(ctx, channel, false)
-	if c == nil {
+	lock, err := b.lock(ctx, channel)
+	if err != nil {
 		return err
 	}
-	defer c.unlock()
-	if c.subscribed {
+	defer lock.Unlock()
+	if b.heard(channel) {
 		b.handler.HandleLeave(channel, info)
 	}
 	return nil
@@ -214,12 +237,12 @@ func (b *MemoryBroker) History(ctx context.Context, channel string, opts History
 	if opts.Reverse && since != nil && since.Offset == 0 {
 		return HistoryResult{}, ErrorBadRequest
 	}
-	c, err := b.lock(ctx, channel, true)
+	lock, err := b.lock(ctx, channel)
 	if err != nil {
 		return HistoryResult{}, err
 	}
-	defer c.unlock()
-	now := time.Since(b.start)
+	defer lock.Unlock()
+	c, now := b.channelLocked(channel, true), time.Since(b.start)
 	s := c.streamLocked(now, opts.MetaTTL)
 	c.armLocked(now)
 	result := HistoryResult{StreamPosition: s.Position()}
@@ -241,89 +264,71 @@ func (b *MemoryBroker) History(ctx context.Context, channel string, opts History
 
 // RemoveHistory implements HistoryBroker.
 func (b *MemoryBroker) RemoveHistory(ctx context.Context, channel string) error {
-	c, err := b.lock(ctx, channel, false)
-	if c == nil {
+	lock, err := b.lock(ctx, channel)
+	if err != nil {
 		return err
 	}
-	defer c.unlock()
-	if c.stream != nil {
+	defer lock.Unlock()
+	if c := b.channelLocked(channel, false); c != nil && c.stream != nil {
 		c.stream.Clear()
 	}
 	return nil
 }
 
-// lock returns the channel's state locked; nil without an error when there is
-// none and create does not ask for it.
-func (b *MemoryBroker) lock(ctx context.Context, channel string, create bool) (*memoryChannel, error) {
-	if b.handler == nil {
-		return nil, errBrokerNotStarted
+// usable is nil between Start and Close, while ctx lasts.
+func (b *MemoryBroker) usable(ctx context.Context) error {
+	switch {
+	case b.handler == nil:
+		return errBrokerNotStarted
+	case b.closed.Load():
+		return ErrShutdown
 	}
-	if err := ctx.Err(); err != nil {
+	return ctx.Err()
+}
+
+// lock makes the caller the only one who does something with channel.
+func (b *MemoryBroker) lock(ctx context.Context, channel string) (*keylock.Entry, error) {
+	if err := b.usable(ctx); err != nil {
 		return nil, err
 	}
-	s := b.shard(channel)
-	for {
-		s.mu.RLock()
-		c := s.channels.get(channel)
-		s.mu.RUnlock()
-		if c == nil && create && !b.closed.Load() {
-			c = s.getOrAdd(b, channel)
-		}
-		if c != nil {
-			c.mu.Lock()
-		}
-		// Looked at under the lock: Close waits for those who saw false.
-		if b.closed.Load() {
-			if c != nil {
-				c.mu.Unlock()
-			}
-			return nil, ErrShutdown
-		}
-		if c == nil || !c.gone {
-			return c, nil
-		}
-		c.mu.Unlock() // removed since it was found
+	lock := b.locks.Lock(channel)
+	if b.closed.Load() { // looked at under the lock: Close waits for those who saw false
+		lock.Unlock()
+		return nil, ErrShutdown
 	}
+	return lock, nil
 }
 
 func (b *MemoryBroker) shard(channel string) *memoryShard {
 	return &b.shards[maphash.String(b.seed, channel)%memoryShards]
 }
 
-func (s *memoryShard) getOrAdd(b *MemoryBroker, channel string) *memoryChannel {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// channelLocked returns what is remembered of a channel; nil when that is
+// nothing and create does not ask for it.
+func (b *MemoryBroker) channelLocked(channel string, create bool) *memoryChannel {
+	s := b.shard(channel)
+	s.mu.RLock()
 	c := s.channels.get(channel)
-	if c == nil {
-		c = &memoryChannel{broker: b, name: channel}
+	s.mu.RUnlock()
+	if c == nil && create {
+		c = &memoryChannel{broker: b, name: strings.Clone(channel)} // a client's message must not be kept
 		c.timer.Owner = c
-		s.channels.set(channel, c)
+		s.mu.Lock()
+		s.channels.set(c.name, c)
+		s.mu.Unlock()
 	}
 	return c
 }
 
-func (s *memoryShard) list() []*memoryChannel {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	channels := make([]*memoryChannel, 0, len(s.channels.items))
-	for _, c := range s.channels.items {
-		channels = append(channels, c)
+// forgetLocked removes a channel about which there is nothing to know any more.
+func (c *memoryChannel) forgetLocked() {
+	if c.stream != nil || c.results != nil {
+		return
 	}
-	return channels
-}
-
-// unlock ends what MemoryBroker.lock began, and removes a channel about which
-// there is nothing to know any more.
-func (c *memoryChannel) unlock() {
-	if !c.subscribed && c.stream == nil && c.results == nil {
-		c.gone = true
-		c.broker.wheel.Stop(&c.timer)
-		s := c.broker.shard(c.name)
-		s.mu.Lock()
-		s.channels.remove(c.name)
-		s.mu.Unlock()
-	}
-	c.mu.Unlock()
+	s := c.broker.shard(c.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.channels.remove(c.name)
 }
 
 // recordLocked does in one step what must be known before anybody gets pub:
@@ -416,15 +421,17 @@ func (c *memoryChannel) armLocked(now time.Duration) {
 
 // Expired implements wheel.Owner.
 func (c *memoryChannel) Expired(t *wheel.Timer, _ time.Time) {
-	if !c.mu.TryLock() { // a handler may hold it for long, and the wheel must go on
+	lock, free := c.broker.locks.TryLock(c.name)
+	if !free { // a handler may hold it for long, and the wheel must go on
 		c.broker.wheel.Set(t, memoryTick)
 		return
 	}
+	defer lock.Unlock()
 	now := time.Since(c.broker.start)
 	c.armed = 0
 	c.expireLocked(now)
 	c.armLocked(now)
-	c.unlock()
+	c.forgetLocked()
 }
 
 // later is now+ttl, without overflow.
@@ -520,7 +527,8 @@ const shrinkAbove = 256
 
 // shrinkingMap is a map by channel that gives memory back when it has lost most
 // of its entries, which Go's maps do not. The copy is paid for by the removals
-// that led to it. The zero value is empty.
+// that led to it. The zero value is empty. Keys must not be parts of a client's
+// message, which must not be kept.
 type shrinkingMap[V any] struct {
 	items map[string]V
 	peak  int
@@ -531,9 +539,6 @@ func (m *shrinkingMap[V]) get(key string) V { return m.items[key] }
 func (m *shrinkingMap[V]) set(key string, value V) {
 	if m.items == nil {
 		m.items = make(map[string]V)
-	}
-	if _, known := m.items[key]; !known {
-		key = strings.Clone(key) // it may be part of a client's message, which must not be kept
 	}
 	m.items[key] = value
 	m.peak = max(m.peak, len(m.items))

@@ -145,6 +145,45 @@ func TestMemoryBrokerSlowHandler(t *testing.T) {
 	wg.Wait()
 }
 
+// audienceFuncs is a handler that knows itself who is subscribed.
+type audienceFuncs struct {
+	handlerFuncs
+	subscribers map[string]int
+}
+
+// NumSubscribers is what a MemoryBroker asks for.
+func (a audienceFuncs) NumSubscribers(channel string) int { return a.subscribers[channel] }
+
+// TestMemoryBrokerAsksItsAudience: it remembers no subscriptions if the handler
+// does.
+func TestMemoryBrokerAsksItsAudience(t *testing.T) {
+	var got []string
+	handler := audienceFuncs{subscribers: map[string]int{"heard": 2}, handlerFuncs: handlerFuncs{
+		publication: func(channel string, _ *centrifuge.Publication) { got = append(got, channel) },
+	}}
+	b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handler)
+	for _, channel := range []string{"heard", "silent"} {
+		err := b.Subscribe(t.Context(), channel)
+		_, errPublish := b.Publish(t.Context(), channel, &centrifuge.Publication{}, centrifuge.PublishOptions{})
+		if err := errors.Join(err, errPublish); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(got) != 1 || got[0] != "heard" {
+		t.Errorf("publications into %q were handed on", got)
+	}
+	before := heapAlloc()
+	for i := range 10_000 {
+		if err := b.Subscribe(t.Context(), strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if taken := heapAlloc() - before; taken > 100_000 {
+		t.Errorf("10,000 channels take %d bytes", taken)
+	}
+	runtime.KeepAlive(b)
+}
+
 func TestMemoryBrokerIdempotencyKeysAreBounded(t *testing.T) {
 	b := startedBroker(t, centrifuge.MemoryBrokerConfig{IdempotencyKeys: 3}, handlerFuncs{})
 	publish := func(key string) centrifuge.SuppressReason {

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -114,7 +115,7 @@ func (c *Client) channels(want func(*Subscription) bool) []string {
 	names := make([]string, 0, c.subs.len())
 	c.subs.each(func(s *Subscription) {
 		if s.state == subLive && want(s) {
-			names = append(names, s.channel)
+			names = append(names, s.Channel)
 		}
 	})
 	return names
@@ -133,8 +134,8 @@ func (c *Client) infoFor(s *Subscription) *ClientInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info := &ClientInfo{User: c.user, Client: c.id, ConnInfo: c.connInfo}
-	if s != nil {
-		info.ChanInfo = s.info
+	if s != nil && s.details != nil {
+		info.ChanInfo = s.details.info
 	}
 	return info
 }
@@ -188,8 +189,13 @@ func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
 	return pending, err
 }
 
-// Failed is told by the outbox that the transport did not take a write.
+// Failed is told by the outbox that the transport did not take a write, or took
+// so little that the node has no room for the rest.
 func (c *Client) Failed(err error) {
+	if errors.Is(err, fanout.ErrOverBudget) {
+		c.close(DisconnectSlow, false)
+		return
+	}
 	c.node.logger.log(LogDebug, "write failed", "client", c.id, "error", err)
 	c.close(DisconnectWriteError, false)
 }
@@ -264,19 +270,12 @@ func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	c.counted = n.stats.transport(c.info.Name, c.lane)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
-	maxFrames := int(c.info.MaxFrames)
-	if maxFrames == 0 {
-		maxFrames = defaultMaxFrames
-	}
-	c.outbox.Init(c, n.config.QueueSize, maxFrames, c.info.Blocking)
+	n.outboxes.prepare(c)
 	c.mailbox.client = c
 	c.timer.Owner = c
 	c.startClock(time.Now())
 	return c
 }
-
-// defaultMaxFrames are joined into one transport message at the most.
-const defaultMaxFrames = 64
 
 // initialFormat is what the transport tells; of a connection that leaves the
 // generation open errors are sent as V2 (client-protocol 2.7).

@@ -191,7 +191,7 @@ func (c *Client) needsTickLocked() bool {
 		return false
 	}
 	c.ticking = c.node.handlers.Alive != nil
-	c.subs.each(func(s *Subscription) { c.ticking = c.ticking || s.state == subLive && s.needsTick() })
+	c.subs.each(func(s *Subscription) { c.ticking = c.ticking || s.state == subLive && s.needsTickLocked() })
 	return c.ticking
 }
 
@@ -207,7 +207,7 @@ func (c *Client) tick(now time.Time) {
 	c.mu.Lock()
 	subs := make([]*Subscription, 0, c.subs.len())
 	c.subs.each(func(s *Subscription) {
-		if s.state == subLive && s.needsTick() {
+		if s.state == subLive && s.needsTickLocked() {
 			subs = append(subs, s)
 		}
 	})
@@ -243,15 +243,14 @@ func (c *Client) renewPresence(ctx context.Context, s *Subscription) {
 		c.mu.Unlock()
 		return
 	}
-	s.settled = make(chan struct{})
+	s.busy = true
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		close(s.settled)
-		s.settled = nil
+		s.settleLocked()
 	}()
-	if err := c.node.presence.AddPresence(ctx, s.channel, c.id, c.infoFor(s)); err != nil {
-		c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.channel, "error", err)
+	if err := c.node.presence.AddPresence(ctx, s.Channel, c.id, c.infoFor(s)); err != nil {
+		c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.Channel, "error", err)
 	}
 }

@@ -151,7 +151,7 @@ func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscrip
 	if len(started) > 0 {
 		result.Subs = make(map[string]*protocol.SubscribeResult, len(started))
 		for _, s := range started {
-			result.Subs[s.channel] = s.result
+			result.Subs[s.Channel] = s.result
 		}
 	}
 	if !c.nativePing(c.format) {

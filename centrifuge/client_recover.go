@@ -15,7 +15,7 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	n := p.client.node
 	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
 	if !p.recoverable || !p.wish.recover && !automatic {
-		position, err := n.History(ctx, p.channel, HistoryOptions{MetaTTL: p.metaTTL})
+		position, err := n.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
 		if err != nil {
 			return fmt.Errorf("reading position: %w", err)
 		}
@@ -52,10 +52,10 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
-	if p.Filter == nil && !p.Delta {
-		r.Run = p.client.node.runs.of(p.channel, r.Epoch, r.Publications)
+	if p.Extra == nil {
+		r.Run = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications)
 	}
-	if p.Delta {
+	if p.Extra != nil && p.Extra.Delta {
 		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {
 			p.HasBase(p.top.Offset)
 		}
@@ -65,12 +65,12 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 
 // wanted leaves out what the subscriber's filter does.
 func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
-	if p.Filter == nil {
+	if p.Extra == nil || p.Extra.Filter == nil {
 		return pubs
 	}
 	kept := make([]*Publication, 0, len(pubs))
 	for _, pub := range pubs {
-		if p.Filter.Match(pub.Tags) {
+		if p.Extra.Filter.Match(pub.Tags) {
 			kept = append(kept, pub)
 		}
 	}
@@ -85,9 +85,9 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 		limit = -1
 	}
 	since := p.wish.since
-	history, err := p.client.node.History(ctx, p.channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.metaTTL})
+	history, err := p.client.node.History(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL})
 	if errors.Is(err, ErrorUnrecoverablePosition) {
-		history, err = p.client.node.History(ctx, p.channel, HistoryOptions{MetaTTL: p.metaTTL})
+		history, err = p.client.node.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
 		p.top = history.StreamPosition
 		return nil, false, err
 	}
@@ -107,7 +107,7 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 
 // readCached reads the newest publication, which is the state of the channel.
 func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publication, recovered bool, err error) {
-	history, err := p.client.node.History(ctx, p.channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.metaTTL})
+	history, err := p.client.node.History(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL})
 	if err != nil {
 		return nil, false, err
 	}
@@ -131,17 +131,18 @@ func (c *Client) checkPosition(ctx context.Context, s *Subscription, now time.Ti
 	if !ok || delay <= 0 {
 		return
 	}
-	if s.checkedAt.IsZero() || offset != s.checkedOffset {
-		s.checkedAt, s.checkedOffset = now, offset // something was delivered since
+	check := &s.details.check // positioned: they were made before it went live
+	if check.at.IsZero() || offset != check.offset {
+		check.at, check.offset = now, offset // something was delivered since
 		return
 	}
-	if now.Sub(s.checkedAt) < delay {
+	if now.Sub(check.at) < delay {
 		return
 	}
-	s.checkedAt = now
-	history, err := c.node.History(ctx, s.channel, HistoryOptions{MetaTTL: s.metaTTL})
+	check.at = now
+	history, err := c.node.History(ctx, s.Channel, HistoryOptions{MetaTTL: check.metaTTL})
 	if err != nil {
-		c.node.logger.log(LogDebug, "checking position", "client", c.id, "channel", s.channel, "error", err)
+		c.node.logger.log(LogDebug, "checking position", "client", c.id, "channel", s.Channel, "error", err)
 		return // next time
 	}
 	if history.Offset == offset && (epoch == "" || history.Epoch == epoch) {
@@ -160,7 +161,7 @@ func (c *Client) checkPosition(ctx context.Context, s *Subscription, now time.Ti
 }
 
 // onItsWay is the time that a publication may take from the stream to a gate.
-const onItsWay = 500 * time.Millisecond
+const onItsWay = MaxBatchDelay + 500*time.Millisecond
 
 // insufficient ends a subscription whose position is lost: the client recovers
 // it, by subscribing or, where only that helps, by connecting again.

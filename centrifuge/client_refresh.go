@@ -128,24 +128,25 @@ func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protoco
 func (c *Client) setSubExpiry(s *Subscription, reply SubRefreshReply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.expireAt = reply.ExpireAt
+	details := s.detailsLocked()
+	details.expireAt = reply.ExpireAt
 	if reply.Info != nil {
-		s.info = reply.Info
+		details.info = reply.Info
 	}
 }
 
 // expireSubscription ends s if it has run out, and reports whether it did.
 func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now time.Time) (ended bool) {
 	c.mu.Lock()
-	expireAt := s.expireAt
+	expireAt := s.expiryLocked()
 	c.mu.Unlock()
 	if expireAt == 0 || now.Unix() < expireAt {
 		return false
 	}
 	if !s.clientSideRefresh && c.node.handlers.SubRefresh != nil {
-		reply, err := c.node.handlers.SubRefresh(ctx, SubRefreshEvent{Client: c, Channel: s.channel})
+		reply, err := c.node.handlers.SubRefresh(ctx, SubRefreshEvent{Client: c, Channel: s.Channel})
 		if err != nil {
-			c.node.logger.log(LogError, "refreshing a subscription", "client", c.id, "channel", s.channel, "error", err)
+			c.node.logger.log(LogError, "refreshing a subscription", "client", c.id, "channel", s.Channel, "error", err)
 			reply.ExpireAt = now.Add(retryRefresh).Unix()
 		}
 		if !reply.Expired {

@@ -35,6 +35,7 @@ type wish struct {
 // pendingSubscription is a Subscription that is being made.
 type pendingSubscription struct {
 	*Subscription
+	client *Client
 	opts   SubscribeOptions
 	wish   wish
 	result *protocol.SubscribeResult
@@ -56,7 +57,7 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if err != nil {
 		return err
 	}
-	p := &pendingSubscription{Subscription: reserved, wish: wishOf(request)}
+	p := &pendingSubscription{Subscription: reserved, client: c, wish: wishOf(request)}
 	defer p.abandon() // unless it went live
 	if c.node.handlers.Subscribe == nil {
 		return ErrorNotAvailable
@@ -135,7 +136,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error)
 			c.mu.Unlock()
 			return nil, errLeft
 		case old != nil && old.state == subEnding:
-			settled := old.settled
+			settled := old.settledLocked()
 			c.mu.Unlock()
 			if !waitUntil(settled, deadline) {
 				return nil, DisconnectServerError
@@ -149,8 +150,9 @@ func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error)
 			c.mu.Unlock()
 			return nil, ErrorLimitExceeded
 		}
-		s := &Subscription{client: c, channel: strings.Clone(channel), serverSide: serverSide, settled: make(chan struct{})}
-		s.Out, s.Owner, s.Format, s.Lane = &c.outbox, s, c.format, c.lane
+		s := &Subscription{serverSide: serverSide, busy: true}
+		s.Channel = strings.Clone(channel) // the rest of the message must not be kept
+		s.Out, s.Format, s.Lane = &c.outbox, c.format, c.lane
 		c.subs.add(s)
 		c.mu.Unlock()
 		return s, nil
@@ -183,7 +185,7 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 	}
 	p.joined = true
 	if p.presence {
-		if err := n.presence.AddPresence(ctx, p.channel, p.client.id, p.client.infoFor(p.Subscription)); err != nil {
+		if err := n.presence.AddPresence(ctx, p.Channel, p.client.id, p.client.infoFor(p.Subscription)); err != nil {
 			return fmt.Errorf("adding presence: %w", err)
 		}
 	}
@@ -204,32 +206,47 @@ func (p *pendingSubscription) configure() error {
 	p.clientSideRefresh = p.wish.clientSideRefresh
 	p.presence, p.joinLeave = o.Presence, o.JoinLeave
 	p.positioned, p.recoverable = o.Positioning || o.Recovery, o.Recovery
-	p.PushJoinLeave, p.Delta = o.PushJoinLeave, o.AllowDelta && p.wish.delta
-	p.metaTTL = o.HistoryMetaTTL
+	p.PushJoinLeave = o.PushJoinLeave
+	delta := o.AllowDelta && p.wish.delta
 	p.result = &protocol.SubscribeResult{
-		Positioned: p.positioned, Recoverable: p.recoverable, Data: o.Data, Delta: p.Delta,
+		Positioned: p.positioned, Recoverable: p.recoverable, Data: o.Data, Delta: delta,
 	}
-	filters := make([]*FilterNode, 0, 2)
-	if p.wish.filter != nil {
-		if !o.AllowTagsFilter {
-			return ErrorBadRequest
-		}
-		filters = append(filters, p.wish.filter)
+	filter, err := p.filter()
+	if err != nil {
+		return err
 	}
-	if o.ServerTagsFilter != nil {
-		filters = append(filters, o.ServerTagsFilter)
-	}
-	if len(filters) > 0 {
-		filter, err := tagfilter.Compile(&FilterNode{Op: "and", Nodes: filters})
-		if err != nil {
-			return ErrorBadRequest
-		}
-		p.Filter = filter
+	if delta || filter != nil {
+		p.Extra = &fanout.Extra{Delta: delta, Filter: filter}
 	}
 	p.client.mu.Lock()
 	defer p.client.mu.Unlock()
-	p.expireAt, p.info = o.ExpireAt, o.Info
+	if p.positioned || o.ExpireAt != 0 || o.Info != nil {
+		d := p.detailsLocked()
+		d.expireAt, d.info, d.check.metaTTL = o.ExpireAt, o.Info, o.HistoryMetaTTL
+	}
 	return nil
+}
+
+// filter joins the client's filter and the application's; nil is none.
+func (p *pendingSubscription) filter() (fanout.Filter, error) {
+	var filters []*FilterNode
+	if p.wish.filter != nil {
+		if !p.opts.AllowTagsFilter {
+			return nil, ErrorBadRequest
+		}
+		filters = append(filters, p.wish.filter)
+	}
+	if p.opts.ServerTagsFilter != nil {
+		filters = append(filters, p.opts.ServerTagsFilter)
+	}
+	if len(filters) == 0 {
+		return nil, nil //nolint:nilnil // no filter is what most have
+	}
+	filter, err := tagfilter.Compile(&FilterNode{Op: "and", Nodes: filters})
+	if err != nil {
+		return nil, ErrorBadRequest
+	}
+	return filter, nil
 }
 
 // goLive opens the gate behind the reply, tells the channel, and makes the
@@ -241,7 +258,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		frames = append(frames, reply)
 	}
 	for _, pub := range p.missed {
-		frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: p.channel, Pub: pub}})
+		frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Pub: pub}})
 		if err != nil {
 			return DisconnectInappropriateProtocol
 		}
@@ -260,8 +277,8 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		c.outbox.Flush() // the broker may take its time
 		p.announced = true
 		c.node.stats.JoinsSent.Add(1)
-		if err := c.node.broker.PublishJoin(c.Context(), p.channel, c.infoFor(p.Subscription)); err != nil {
-			c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.channel, "error", err)
+		if err := c.node.broker.PublishJoin(c.Context(), p.Channel, c.infoFor(p.Subscription)); err != nil {
+			c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.Channel, "error", err)
 		}
 	}
 	c.mu.Lock()
@@ -270,8 +287,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		return errLeft
 	}
 	p.live, p.state = true, subLive
-	close(p.settled)
-	p.settled = nil
+	p.settleLocked()
 	c.node.stats.SubscriptionsAccepted.Add(1)
 	return nil
 }
@@ -283,7 +299,7 @@ func (p *pendingSubscription) abandon() {
 	}
 	c := p.client
 	if p.joined {
-		c.node.leave(p.Subscription, p.announced)
+		c.node.leave(c, p.Subscription, p.announced)
 	}
 	c.forget(p.Subscription)
 }
@@ -293,7 +309,7 @@ func (c *Client) forget(s *Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subs.remove(s)
-	close(s.settled)
+	s.settleLocked()
 }
 
 // subscription returns the live subscription of channel, or nil.
@@ -321,7 +337,7 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		if err != nil {
 			return started, err
 		}
-		p := &pendingSubscription{Subscription: s, opts: opts}
+		p := &pendingSubscription{Subscription: s, client: c, opts: opts}
 		if asked := request.Subs[channel]; asked != nil {
 			p.wish = wishOf(asked)
 			p.wish.filter = nil // the application did not see it
@@ -344,7 +360,7 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 	if err != nil {
 		return err
 	}
-	p := &pendingSubscription{Subscription: s, opts: opts}
+	p := &pendingSubscription{Subscription: s, client: c, opts: opts}
 	defer p.abandon()
 	if opts.RecoverSince != nil && opts.Recovery {
 		p.wish.recover, p.wish.since = true, *opts.RecoverSince

@@ -35,16 +35,16 @@ func (c *Client) find(channel string) *Subscription {
 func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bool) {
 	for {
 		c.mu.Lock()
-		if c.subs.get(s.channel) != s {
+		if c.subs.get(s.Channel) != s {
 			c.mu.Unlock()
 			return false, true
 		}
-		if s.state == subLive && s.settled == nil {
-			s.state, s.settled = subEnding, make(chan struct{})
+		if s.state == subLive && !s.busy {
+			s.state, s.busy = subEnding, true
 			c.mu.Unlock()
 			return true, true
 		}
-		wait := s.settled
+		wait := s.settledLocked()
 		c.mu.Unlock()
 		if deadline.IsZero() {
 			<-wait
@@ -59,17 +59,17 @@ func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bo
 func (c *Client) end(s *Subscription, why Unsubscribe, tell bool) {
 	func() {
 		defer c.forget(s) // even if an engine panics: somebody may wait for it
-		c.node.leave(s, true)
+		c.node.leave(c, s, true)
 		if tell {
 			c.node.stats.unsubscribed(why.Code)
 			_ = c.push(&protocol.Push{ // it has no payload that could fail
-				Channel: s.channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
+				Channel: s.Channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
 			})
 		}
 	}()
 	if c.node.handlers.Unsubscribed != nil {
 		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
-			Client: c, Channel: s.channel, Unsubscribe: why, ServerSide: s.serverSide,
+			Client: c, Channel: s.Channel, Unsubscribe: why, ServerSide: s.serverSide,
 		})
 	}
 }

@@ -48,6 +48,19 @@ type Config struct {
 	ChannelMaxLength int
 	// QueueSize in bytes of messages that a connection may be behind, 1 MiB.
 	QueueSize int
+	// QueueTotalSize in bytes of messages that wait for all the connections of
+	// this node whose sockets are full; one for which there is no room is closed
+	// with DisconnectSlow. What is sent to many counts for each. Default: a quarter
+	// of the Go memory limit, 256 MiB where there is none.
+	QueueTotalSize int
+	// WriteDelay is how long a connection that got something to send waits for
+	// more, replies and pings included, at most 1 s. What gathers leaves together,
+	// at once when MaxMessagesInFrame messages or 64 KiB of them wait. Default: none.
+	WriteDelay time.Duration
+	// MaxMessagesInFrame bounds how many messages are joined in one of the
+	// transport, 1 for none, 64 by default; 65535 is the most, and what no limit
+	// means. A transport may lower it.
+	MaxMessagesInFrame int
 	// UserConnectionLimit on this node, none by default.
 	UserConnectionLimit int
 	// HistoryMaxPublications of a history command, RecoveryMaxPublications of a
@@ -62,6 +75,11 @@ type Config struct {
 	// Concurrency of the commands of one connection; above 1 they are answered
 	// out of order. Default 1.
 	Concurrency int
+	// ChannelBatch says how the publications of a channel are gathered on this
+	// node; nil for not at all. It is asked when a channel gets its first
+	// subscriber, and the answer holds until the last one has left. It must return
+	// at once, and not call the node.
+	ChannelBatch func(channel string) BatchOptions
 	// MatchChannel compiles a pattern for Channels, default path.Match.
 	MatchChannel func(pattern string) (func(channel string) bool, error)
 }
@@ -80,6 +98,7 @@ func (c Config) withDefaults() Config {
 		{&c.PresenceInterval, 25 * time.Second},
 		{&c.PositionCheckDelay, 40 * time.Second},
 		{&c.WriteTimeout, time.Second},
+		{&c.WriteDelay, 0},
 		{&c.HistoryMetaTTL, 30 * 24 * time.Hour},
 	} {
 		*d.field = resolve(*d.field, d.value)
@@ -91,6 +110,8 @@ func (c Config) withDefaults() Config {
 		{&c.ChannelLimit, 128},
 		{&c.ChannelMaxLength, 255},
 		{&c.QueueSize, 1 << 20},
+		{&c.QueueTotalSize, totalSizeDefault()},
+		{&c.MaxMessagesInFrame, defaultMaxFrames},
 		{&c.UserConnectionLimit, 0},
 		{&c.HistoryMaxPublications, 0},
 		{&c.RecoveryMaxPublications, 0},

@@ -34,6 +34,8 @@ type Node struct {
 	broker   Broker
 	presence PresenceManager
 	hub      *fanout.Hub
+	batches  *fanout.Batcher // nil if no channel's publications are gathered
+	outboxes outboxes
 	wheel    *wheel.Wheel
 	locks    *keylock.Locks
 	registry *registry
@@ -69,6 +71,10 @@ func New(c Config) (*Node, error) {
 	if n.config.MatchChannel == nil {
 		n.config.MatchChannel = matchChannel
 	}
+	var err error
+	if n.outboxes, err = newOutboxes(&n.config); err != nil {
+		return nil, err
+	}
 	n.cluster = newCluster(n, c.Controller)
 	for f := range n.pings {
 		if !protocol.Format(f).V1() { //nolint:gosec // a small index
@@ -100,6 +106,10 @@ func (n *Node) Run() error {
 	n.started = time.Now()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
+	if n.config.ChannelBatch != nil {
+		n.batches = fanout.NewBatcher(n.hub)
+	}
+	n.outboxes.start(&n.config)
 	n.wheel = wheel.New(wheelTick)
 	if n.presence == nil {
 		n.presence = NewMemoryPresence(0)
@@ -119,7 +129,9 @@ func (n *Node) halt(ctx context.Context) error {
 	n.cancel()
 	n.cluster.close(ctx)
 	err := errors.Join(n.broker.Close(ctx), n.presence.Close(ctx))
+	n.endBatches()
 	n.hub.Close()
+	n.outboxes.close()
 	n.wheel.Close()
 	return err
 }
@@ -134,6 +146,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	n.cluster.farewell()
+	n.endBatches() // while there is somebody to get them
 	n.registry.each(func(c *Client) { c.Disconnect(DisconnectShutdown) })
 	err := n.registry.waitEmpty(ctx)
 	return errors.Join(err, n.halt(ctx))
@@ -156,67 +169,69 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
 
 // join makes s a subscriber at the hub and, if it is the first, at the broker.
 func (n *Node) join(ctx context.Context, s *Subscription, most int) error {
-	lock := n.locks.Lock(s.channel)
+	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
-	if most > 0 && n.hub.NumSubscribers(s.channel) >= most {
+	if most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
 		return ErrorLimitExceeded
 	}
-	if first := n.hub.Add(s.channel, &s.Sub); !first {
+	if first := n.hub.Add(&s.Sub); !first {
 		return nil
 	}
-	if err := n.broker.Subscribe(ctx, s.channel); err != nil {
+	n.openBatch(s.Channel)
+	if err := n.broker.Subscribe(ctx, s.Channel); err != nil {
 		n.hub.Remove(&s.Sub)
+		n.dropBatch(s.Channel)
 		return err
 	}
 	return nil
 }
 
 // leave undoes join and what followed it. announced subscribers are seen off.
-func (n *Node) leave(s *Subscription, announced bool) {
+func (n *Node) leave(c *Client, s *Subscription, announced bool) {
 	ctx := n.ctx
 	n.unjoin(ctx, s)
-	c := s.client
 	if s.presence {
-		if err := n.presence.RemovePresence(ctx, s.channel, c.id, c.UserID()); err != nil {
-			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.channel, "error", err)
+		if err := n.presence.RemovePresence(ctx, s.Channel, c.id, c.UserID()); err != nil {
+			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.Channel, "error", err)
 		}
 	}
 	if s.joinLeave && announced {
 		n.stats.LeavesSent.Add(1)
-		if err := n.broker.PublishLeave(ctx, s.channel, c.infoFor(s)); err != nil {
-			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.channel, "error", err)
+		if err := n.broker.PublishLeave(ctx, s.Channel, c.infoFor(s)); err != nil {
+			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.Channel, "error", err)
 		}
 	}
 }
 
 func (n *Node) unjoin(ctx context.Context, s *Subscription) {
-	lock := n.locks.Lock(s.channel)
+	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	if last := n.hub.Remove(&s.Sub); !last {
 		return
 	}
-	if err := n.broker.Unsubscribe(ctx, s.channel); err != nil {
+	n.dropBatch(s.Channel)
+	if err := n.broker.Unsubscribe(ctx, s.Channel); err != nil {
 		// Publications that still come find no subscriber; the next Subscribe repairs it.
-		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.channel, "error", err)
+		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.Channel, "error", err)
 	}
 }
 
 // HandlePublication implements BrokerHandler: it delivers to this node's subscribers.
 func (n *Node) HandlePublication(channel string, pub *Publication, position StreamPosition, prev []byte) {
 	n.stats.PublicationsReceived.Add(1)
-	n.hub.Broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
+	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
 }
 
 // HandleJoin implements BrokerHandler.
 func (n *Node) HandleJoin(channel string, info *ClientInfo) {
 	n.stats.JoinsReceived.Add(1)
-	n.hub.Broadcast(&fanout.Push{Channel: channel, Join: info})
+	n.broadcast(&fanout.Push{Channel: channel, Join: info})
 }
 
 // HandleLeave implements BrokerHandler.
 func (n *Node) HandleLeave(channel string, info *ClientInfo) {
 	n.stats.LeavesReceived.Add(1)
-	n.hub.Broadcast(&fanout.Push{Channel: channel, Leave: info})
+	n.broadcast(&fanout.Push{Channel: channel, Leave: info})
 }
 
 // recovered is deferred by goroutines that work for one connection: a panic in

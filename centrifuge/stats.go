@@ -93,7 +93,15 @@ type Stats struct {
 	JoinsSent, LeavesSent, ControlSent             uint64
 	JoinsReceived, LeavesReceived, ControlReceived uint64
 	SuppressedIdempotency, SuppressedVersion       uint64
-	SubscriptionsAccepted, InsufficientState       uint64
+	// PublicationsSuperseded were left out of a batch because it had a newer
+	// one; see BatchOptions.FlushLatest.
+	PublicationsSuperseded                   uint64
+	SubscriptionsAccepted, InsufficientState uint64
+	// SlowQueued is how many bytes wait now for connections whose sockets are
+	// full, SlowRefused how many connections were closed because these had grown
+	// to Config.QueueTotalSize. Those that were slow by themselves are not in it.
+	SlowQueued  int64
+	SlowRefused uint64
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
@@ -138,11 +146,15 @@ func (n *Node) Stats() Stats {
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
+		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
 		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
 		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
 		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
+	}
+	if n.batches != nil {
+		s.PublicationsSuperseded = n.batches.Superseded()
 	}
 	for kind := range protocol.NumFrameKinds {
 		name := kind.String()

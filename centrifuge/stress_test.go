@@ -67,6 +67,10 @@ func (s *sightings) see(what string) {
 func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}
 	config := centrifuge.Config{Broker: broker, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
+	if r.IntN(2) == 0 {
+		batch := centrifuge.BatchOptions{MaxSize: r.IntN(5), MaxDelay: time.Duration(1+r.IntN(5)) * time.Millisecond}
+		config.ChannelBatch = func(string) centrifuge.BatchOptions { return batch }
+	}
 	s := newSite(t, config, allow(centrifuge.SubscribeOptions{
 		Recovery: true, Presence: r.IntN(2) == 0, JoinLeave: r.IntN(2) == 0, PushJoinLeave: r.IntN(2) == 0,
 	}))

@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"slices"
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
@@ -9,31 +10,44 @@ import (
 // Subscription is one subscription of one client: channel, options, position
 // and gate in one object, whose identity is its pointer. An old attempt to
 // subscribe can thus never undo a newer one.
+//
+// A node may have millions: it is 112 bytes, and what few of them need is apart.
 type Subscription struct {
 	fanout.Sub
 
-	// Static after construction.
-	client     *Client
-	channel    string
-	serverSide bool
+	// Guarded by client.mu, but for what the tick owns.
+	details *details // nil while nothing in it is needed
 
 	// Static before it goes live.
+	serverSide        bool
 	clientSideRefresh bool
 	presence          bool
 	joinLeave         bool
 	positioned        bool
 	recoverable       bool
-	metaTTL           time.Duration
 
 	// Guarded by client.mu.
-	state    subState
+	state subState
+	busy  bool // being made, renewed or ended
+}
+
+// details are what few subscriptions have.
+type details struct {
+	// Guarded by client.mu.
 	expireAt int64
 	info     []byte
-	settled  chan struct{} // closed when joining, ending or a renewal is over; nil otherwise
+	settled  chan struct{} // closed when it is not busy any more; made by who waits for that
 
 	// Owned by the client's tick.
-	checkedAt     time.Time
-	checkedOffset uint64
+	check positionCheck
+}
+
+// positionCheck is when a position was found to be what, see checkPosition. Those
+// of positioned subscriptions are made before these go live.
+type positionCheck struct {
+	metaTTL time.Duration // static
+	at      time.Time
+	offset  uint64
 }
 
 type subState uint8
@@ -44,57 +58,102 @@ const (
 	subEnding // unmade by whoever claimed it
 )
 
-// needsTick reports whether there is something to look after from time to time.
-func (s *Subscription) needsTick() bool {
-	return s.presence || s.positioned || s.expireAt != 0
+func (s *Subscription) detailsLocked() *details {
+	if s.details == nil {
+		s.details = &details{}
+	}
+	return s.details
 }
 
-// Lost is called by a lane when the subscription cannot go on; it must not block.
-func (s *Subscription) Lost(_ *fanout.Sub, why fanout.Loss) {
+// expiryLocked is in Unix seconds, zero for never.
+func (s *Subscription) expiryLocked() int64 {
+	if s.details == nil {
+		return 0
+	}
+	return s.details.expireAt
+}
+
+// needsTickLocked reports whether there is something to look after from time to time.
+func (s *Subscription) needsTickLocked() bool {
+	return s.presence || s.positioned || s.expiryLocked() != 0
+}
+
+// settledLocked is closed when the subscription, which is busy, is not any more.
+func (s *Subscription) settledLocked() <-chan struct{} {
+	d := s.detailsLocked()
+	if d.settled == nil {
+		d.settled = make(chan struct{})
+	}
+	return d.settled
+}
+
+func (s *Subscription) settleLocked() {
+	s.busy = false
+	if d := s.details; d != nil && d.settled != nil {
+		close(d.settled)
+		d.settled = nil
+	}
+}
+
+var _ fanout.Owner = (*Client)(nil)
+
+// Lost is called by a lane when a subscription cannot go on; it must not block.
+func (c *Client) Lost(lost *fanout.Sub, why fanout.Loss) {
 	switch why {
 	case fanout.LossSlow:
-		go s.client.close(DisconnectSlow, false)
+		go c.close(DisconnectSlow, false)
 	case fanout.LossEncoding:
-		go s.client.Disconnect(DisconnectInappropriateProtocol)
+		go c.Disconnect(DisconnectInappropriateProtocol)
 	case fanout.LossGap:
-		go s.client.insufficient(s)
+		go func() {
+			if s := c.find(lost.Channel); s != nil && &s.Sub == lost { // otherwise it has ended
+				c.insufficient(s)
+			}
+		}()
 	case fanout.LossNone:
 	}
 }
 
 // subscriptions is a set of subscriptions by channel. Most connections have a
-// few, for which a slice is smaller than a map and as fast.
+// few, for which a slice is smaller than a table and as fast.
 type subscriptions struct {
 	few  []*Subscription
-	many map[string]*Subscription // used instead of few beyond maxFew
+	many *fanout.Table[*Subscription] // used instead of few beyond maxFew
 }
 
 const maxFew = 8
 
-func (ss *subscriptions) len() int { return len(ss.few) + len(ss.many) }
+func (ss *subscriptions) len() int {
+	if ss.many != nil {
+		return ss.many.Len()
+	}
+	return len(ss.few)
+}
 
 func (ss *subscriptions) get(channel string) *Subscription {
 	if ss.many != nil {
-		return ss.many[channel]
+		s, _ := ss.many.Get(channel)
+		return s
 	}
 	for _, s := range ss.few {
-		if s.channel == channel {
+		if s.Channel == channel {
 			return s
 		}
 	}
 	return nil
 }
 
+// add takes s in, whose channel must not have a subscription yet.
 func (ss *subscriptions) add(s *Subscription) {
 	switch {
 	case ss.many != nil:
-		ss.many[s.channel] = s
+		ss.many.Put(s)
 	case len(ss.few) < maxFew:
 		ss.few = append(ss.few, s)
 	default:
-		ss.many = make(map[string]*Subscription, 2*maxFew)
+		ss.many = fanout.NewTable[*Subscription]()
 		for _, other := range append(ss.few, s) {
-			ss.many[other.channel] = other
+			ss.many.Put(other)
 		}
 		ss.few = nil
 	}
@@ -102,26 +161,25 @@ func (ss *subscriptions) add(s *Subscription) {
 
 // remove forgets s, and only s.
 func (ss *subscriptions) remove(s *Subscription) {
-	if ss.many[s.channel] == s {
-		delete(ss.many, s.channel)
-		if len(ss.many) == 0 {
+	if ss.get(s.Channel) != s {
+		return
+	}
+	if ss.many != nil {
+		ss.many.Delete(s.Channel)
+		if ss.many.Len() == 0 {
 			ss.many = nil
 		}
 		return
 	}
-	for i, other := range ss.few {
-		if other == s {
-			ss.few = append(ss.few[:i], ss.few[i+1:]...)
-			return
-		}
-	}
+	at := slices.Index(ss.few, s)
+	ss.few = slices.Delete(ss.few, at, at+1)
 }
 
 func (ss *subscriptions) each(f func(*Subscription)) {
 	for _, s := range ss.few {
 		f(s)
 	}
-	for _, s := range ss.many {
-		f(s)
+	if ss.many != nil {
+		ss.many.Each(f)
 	}
 }

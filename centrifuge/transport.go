@@ -59,7 +59,8 @@ type TransportInfo struct {
 	// last message must be a disconnect push.
 	DisconnectPush bool
 	// MaxFrames bounds how many frames one WriteFrames call gets, zero for the
-	// default of 64. SDKs take any number (client-protocol 1.6).
+	// node's own bound (Config.MaxMessagesInFrame). SDKs take any number
+	// (client-protocol 1.6).
 	MaxFrames uint16
 }
 

@@ -58,6 +58,9 @@ var (
 	framesReceived   = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
 	accepted         = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
 	closes           = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
+	slowQueued       = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
+	slowRefused      = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
+	superseded       = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
 	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
 	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
 	commandHistogram = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
@@ -69,7 +72,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, accepted, closes, suppressed, commandSummary, commandHistogram, pingPong,
+		framesReceived, accepted, closes, slowQueued, slowRefused, superseded, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
 	}
@@ -99,6 +102,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(subscriptions, s.SubscriptionsAccepted, unnamed, "")
 	out.gauge(connected, s.Connections, "", "", unnamed, unversioned)
 	out.gauge(subscribed, s.Subscriptions, unnamed, "")
+	out.gauge(slowQueued, int(s.SlowQueued))
+	out.counter(slowRefused, s.SlowRefused)
+	out.counter(superseded, s.PublicationsSuperseded)
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")
 	for code, n := range s.Unsubscribes {

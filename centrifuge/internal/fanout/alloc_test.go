@@ -33,7 +33,7 @@ func TestBroadcastAllocations(t *testing.T) {
 				sink.served = served // added last, flushed last
 			}
 			s.out.Init(sink, 0, 64, false)
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 			s.Open(false, 0, "")
 		}
 		pub := &protocol.Publication{Data: []byte(`{"x":1}`)}

@@ -6,8 +6,9 @@ import "sync"
 //
 // It starts held: pushes are kept while the subscription is being made and
 // history is read. Open puts the reply and then what was held, and lets pushes
-// through from then on, one offset after another. A gate that sees a gap breaks
-// and says so once; the subscription must then end.
+// through from then on, one offset after another; a push may stand for a range
+// of them. A gate that sees a gap breaks and says so once; the subscription must
+// then end.
 type Gate struct {
 	mu    sync.Mutex
 	state gateState
@@ -15,8 +16,13 @@ type Gate struct {
 	positioned bool
 	next       uint64 // the offset expected next
 	epoch      string // empty until the first publication tells it
-	held       []*Push
-	heldBytes  int
+	hold       *hold  // nil when nothing was held
+}
+
+// hold is what a gate keeps while it is held.
+type hold struct {
+	pushes []*Push
+	bytes  int
 }
 
 type gateState uint8
@@ -40,11 +46,7 @@ const (
 func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 	switch {
 	case g.state == gateHeld:
-		if g.heldBytes += p.size(); maxHeld > 0 && g.heldBytes > maxHeld {
-			return g.breakLocked()
-		}
-		g.held = append(g.held, p)
-		return drop
+		return g.holdLocked(p, maxHeld)
 	case g.state != gateOpen:
 		return drop
 	case !g.positioned || p.Offset == 0:
@@ -53,17 +55,30 @@ func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 		g.epoch = p.Epoch // there was no stream yet at the time of subscribing
 	}
 	switch {
-	case p.Epoch != g.epoch || p.Offset > g.next:
+	case p.Epoch != g.epoch || p.first() > g.next:
 		return g.breakLocked()
 	case p.Offset < g.next:
 		return drop // the history that was read had it already
 	}
-	g.next++
+	// What p stands for beside itself was left out on purpose; the subscriber may
+	// have had some of it from the history.
+	g.next = p.Offset + 1
 	return pass
 }
 
+func (g *Gate) holdLocked(p *Push, maxHeld int) verdict {
+	if g.hold == nil {
+		g.hold = &hold{}
+	}
+	if g.hold.bytes += p.size(); maxHeld > 0 && g.hold.bytes > maxHeld {
+		return g.breakLocked()
+	}
+	g.hold.pushes = append(g.hold.pushes, p)
+	return drop
+}
+
 func (g *Gate) breakLocked() verdict {
-	g.state, g.held = gateBroken, nil
+	g.state, g.hold = gateBroken, nil
 	return gap
 }
 
@@ -73,8 +88,10 @@ func (g *Gate) openLocked(positioned bool, offset uint64, epoch string) (held []
 	if g.state != gateHeld {
 		return nil, false
 	}
-	held = g.held
-	g.state, g.held = gateOpen, nil
+	if g.hold != nil {
+		held = g.hold.pushes
+	}
+	g.state, g.hold = gateOpen, nil
 	g.positioned, g.next, g.epoch = positioned, offset+1, epoch
 	return held, true
 }
@@ -83,7 +100,7 @@ func (g *Gate) openLocked(positioned bool, offset uint64, epoch string) (held []
 func (g *Gate) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state, g.held = gateClosed, nil
+	g.state, g.hold = gateClosed, nil
 }
 
 // Position returns the offset and epoch up to which the subscriber has been

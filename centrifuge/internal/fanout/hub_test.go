@@ -32,8 +32,14 @@ func (s *subscriber) Lost(_ *Sub, why Loss) {
 func newSubscriber(lane uint16, format protocol.Format) *subscriber {
 	s := &subscriber{}
 	s.out.Init(&s.sink, 0, 64, false)
-	s.Out, s.Owner, s.Lane, s.Format = &s.out, s, lane, format
+	s.sink.Owner = s
+	s.Out, s.Lane, s.Format = &s.out, lane, format
 	return s
+}
+
+func (s *subscriber) join(h *Hub, channel string) (first bool) {
+	s.Channel = channel
+	return h.Add(&s.Sub)
 }
 
 func newPush(channel string, offset uint64) *Push {
@@ -72,7 +78,7 @@ func TestHubChanges(t *testing.T) {
 						i := rand.IntN(channels)
 						s := newSubscriber(h.Lane(rand.Uint64()), jsonFormat)
 						locks[i].Lock()
-						h.Add(names[i], &s.Sub)
+						s.join(h, names[i])
 						from := tops[i]
 						locks[i].Unlock()
 						s.Open(true, from, "e")
@@ -140,8 +146,8 @@ func TestRemovedGetNothing(t *testing.T) {
 	var filters []*watchFilter
 	for range 2000 {
 		s, f := newSubscriber(0, jsonFormat), &watchFilter{}
-		s.Filter = f
-		h.Add("a", &s.Sub)
+		s.Extra = &Extra{Filter: f}
+		s.join(h, "a")
 		s.Open(false, 0, "")
 		runtime.Gosched()
 		h.Remove(&s.Sub)
@@ -163,7 +169,7 @@ func TestFirstAndLast(t *testing.T) {
 	h := NewHub(2)
 	defer h.Close()
 	a, b := newSubscriber(0, jsonFormat), newSubscriber(1, jsonFormat)
-	if !h.Add("x", &a.Sub) || h.Add("x", &b.Sub) {
+	if !a.join(h, "x") || b.join(h, "x") {
 		t.Error("first is wrong")
 	}
 	if h.NumSubscribers("x") != 2 || h.NumSubscribers("y") != 0 {
@@ -180,4 +186,49 @@ func TestFirstAndLast(t *testing.T) {
 	if channels, subs := h.Count(); channels+subs != 0 {
 		t.Error("something is left")
 	}
+}
+
+// TestSoleBecomesCrowd: the order of what the first subscriber gets does not
+// change when a second one comes, and channels of both kinds are counted alike.
+func TestSoleBecomesCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		first, second := newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat)
+		if !first.join(h, "a") {
+			t.Error("the first is not the first")
+		}
+		first.Open(true, 0, "e")
+		h.Broadcast(newPush("a", 1))
+		h.Broadcast(newPush("a", 2))
+		if first.crowd != nil {
+			t.Error("one subscriber takes the room of many")
+		}
+		if second.join(h, "a") {
+			t.Error("the second is the first")
+		}
+		second.Open(true, 2, "e")
+		h.Broadcast(newPush("a", 3))
+		release()
+		synctest.Wait()
+		if first.sink.count() != 3 || second.sink.count() != 1 {
+			t.Errorf("%d and %d pushes, want 3 and 1", first.sink.count(), second.sink.count())
+		}
+		first.checkRun(t, 0)
+		second.checkRun(t, 2)
+		if h.Remove(&first.Sub) {
+			t.Error("the first to leave is the last")
+		}
+		h.Broadcast(newPush("a", 4))
+		synctest.Wait()
+		if first.sink.count() != 3 || second.sink.count() != 2 {
+			t.Errorf("%d and %d pushes, want 3 and 2", first.sink.count(), second.sink.count())
+		}
+		if n := h.NumSubscribers("a"); n != 1 {
+			t.Errorf("%d subscribers", n)
+		}
+		if !h.Remove(&second.Sub) || h.NumSubscribers("a") != 0 {
+			t.Error("the last is not the last")
+		}
+		h.Close()
+	})
 }

@@ -35,7 +35,8 @@ type Lane struct {
 }
 
 // order is an entry of an inbox. Adds and removes of subscribers travel with
-// the pushes, so that their sequence needs no lock to be kept.
+// the pushes, so that their sequence needs no lock to be kept. A push is for all
+// of the channel, or for sub, which was the only subscriber when it was sent.
 type order struct {
 	op      op
 	channel *Channel
@@ -128,12 +129,12 @@ func (l *Lane) carryOut(orders []order) {
 		case opPush:
 			l.pushes = append(l.pushes[:0], o.push)
 			size += o.push.size()
-			for len(orders) > 0 && orders[0].op == opPush && orders[0].channel == o.channel && size < maxRound {
+			for len(orders) > 0 && orders[0].follows(o) && size < maxRound {
 				l.pushes = append(l.pushes, orders[0].push)
 				size += orders[0].push.size()
 				orders = orders[1:]
 			}
-			l.deliver(o.channel)
+			l.deliver(o)
 			if size >= maxRound {
 				l.flush()
 				size = 0
@@ -143,14 +144,27 @@ func (l *Lane) carryOut(orders []order) {
 	clear(l.pushes)
 }
 
-func (l *Lane) deliver(ch *Channel) {
+// follows reports whether o is another push for the same subscribers.
+func (o *order) follows(other order) bool {
+	return o.op == opPush && o.channel == other.channel && o.sub == other.sub
+}
+
+func (l *Lane) deliver(o order) {
 	l.batch.reset(l.pushes)
-	for _, s := range ch.subs[l.index] {
-		if s.deliver(&l.batch) {
-			l.dirty = append(l.dirty, s.Out)
+	if o.sub != nil {
+		l.deliverTo(o.sub)
+	} else {
+		for _, s := range o.channel.subs[l.index] {
+			l.deliverTo(s)
 		}
 	}
 	l.batch.reset(nil)
+}
+
+func (l *Lane) deliverTo(s *Sub) {
+	if s.deliver(&l.batch) {
+		l.dirty = append(l.dirty, s.Out)
+	}
 }
 
 func (l *Lane) flush() {
@@ -162,7 +176,7 @@ func (l *Lane) flush() {
 }
 
 func (l *Lane) add(ch *Channel, s *Sub) {
-	s.index = len(ch.subs[l.index])
+	s.index = int32(len(ch.subs[l.index])) //nolint:gosec // a lane has less than two billion connections
 	ch.subs[l.index] = append(ch.subs[l.index], s)
 }
 

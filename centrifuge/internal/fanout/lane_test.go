@@ -11,7 +11,7 @@ func held(t *testing.T) (h *Hub, release func()) {
 	h = NewHub(1)
 	s := newSubscriber(0, jsonFormat)
 	s.sink.entered, s.sink.release = make(chan struct{}), make(chan struct{})
-	h.Add("held", &s.Sub)
+	s.join(h, "held")
 	s.Open(false, 0, "")
 	h.Broadcast(newPush("held", 0))
 	<-s.sink.entered
@@ -23,8 +23,8 @@ func TestLaneBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, release := held(t)
 		s := newSubscriber(0, jsonFormat)
-		h.Add("a", &s.Sub)
-		h.Add("b", &newSubscriber(0, jsonFormat).Sub)
+		s.join(h, "a")
+		newSubscriber(0, jsonFormat).join(h, "b")
 		s.Open(false, 0, "")
 		for i := range uint64(30) {
 			h.Broadcast(newPush("a", i+1))
@@ -47,7 +47,7 @@ func TestLaneBehind(t *testing.T) {
 		h, release := held(t)
 		s := newSubscriber(0, jsonFormat)
 		s.out.Init(&s.sink, 256<<10, 64, false)
-		h.Add("a", &s.Sub)
+		s.join(h, "a")
 		s.Open(true, 0, "e")
 		const pushes = 40_000
 		for i := range uint64(pushes) {
@@ -69,7 +69,7 @@ func TestRemovedWhileBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, release := held(t)
 		s := newSubscriber(0, jsonFormat)
-		h.Add("a", &s.Sub)
+		s.join(h, "a")
 		s.Open(false, 0, "")
 		h.Broadcast(newPush("a", 1))
 		h.Remove(&s.Sub)
@@ -90,7 +90,7 @@ func TestLaneIsBounded(t *testing.T) {
 		const subscribers = 64
 		for range subscribers {
 			s := newSubscriber(0, jsonFormat)
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 		}
 		published, done := make(chan int, 10*maxPending), make(chan struct{})
 		go func() {
@@ -118,7 +118,7 @@ func TestLaneShrinks(t *testing.T) {
 		for range 1000 {
 			s := newSubscriber(0, jsonFormat)
 			s.Open(false, 0, "")
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 			crowd = append(crowd, s)
 		}
 		for _, s := range crowd[5:] {
@@ -131,7 +131,7 @@ func TestLaneShrinks(t *testing.T) {
 				t.Errorf("subscriber %d got %d pushes", i, got)
 			}
 		}
-		ch := crowd[0].channel
+		ch := crowd[0].crowd
 		if n := cap(ch.subs[0]); n > 64 {
 			t.Errorf("room for %d subscribers is kept", n)
 		}

@@ -44,7 +44,8 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Logf("seen: %v", seen)
-	for _, what := range []string{"recovered", "unrecovered", "fresh", "gap", "slow", "held", "epoch loss", "trim", "delivered", "filtered", "complete"} {
+	for _, what := range []string{"recovered", "unrecovered", "fresh", "gap", "slow", "held", "epoch loss", "trim", "delivered", "filtered", "complete",
+		"batch", "superseded", "mid-batch"} {
 		if seen[what] == 0 {
 			t.Errorf("no interleaving had %q: the test does not test it", what)
 		}
@@ -84,9 +85,17 @@ type world struct {
 	fault    error
 	skipped  int // pushes that the broker lost since the subscription began
 	filter   bool
+
+	// In half of the worlds publications are gathered before they reach the inbox.
+	batched   bool
+	gathering gathering
+	arrived   []*Push                    // all that went into the batch that is open
+	left      map[string]map[uint64]bool // what batches left out on purpose, by epoch
+	newest    uint64                     // offset of the newest publication with a tag
 }
 
 type modelSink struct {
+	Owner
 	frames []*protocol.Frame
 	stuck  bool
 	kept   []*protocol.Frame
@@ -122,13 +131,16 @@ type oddTags struct{}
 func (oddTags) Match(tags map[string]string) bool { return tags != nil }
 
 func newWorld(r *rand.Rand) *world {
-	w := &world{rand: r, seen: make(map[string]int), filter: r.IntN(4) == 0}
+	w := &world{rand: r, seen: make(map[string]int), filter: r.IntN(4) == 0, left: make(map[string]map[uint64]bool)}
+	if w.batched = r.IntN(2) == 0; w.batched {
+		w.gathering.options = BatchOptions{MaxSize: r.IntN(6), Latest: r.IntN(2) == 0, ByTags: w.filter}
+	}
 	w.connect()
 	return w
 }
 
 func (w *world) connect() {
-	w.sink, w.out = &modelSink{}, &Outbox{}
+	w.sink, w.out = &modelSink{Owner: w}, &Outbox{}
 	w.out.Init(w.sink, 700, 4, false)
 	w.consumed = 0
 }
@@ -157,6 +169,8 @@ func (w *world) step() error {
 	switch n := w.rand.IntN(100); {
 	case n < 30:
 		w.publish()
+	case n < 34:
+		w.flush()
 	case n < 55:
 		w.deliver(1 + w.rand.IntN(4))
 	case n < 62:
@@ -192,9 +206,60 @@ func (w *world) publish() {
 	if w.rand.IntN(2) == 0 {
 		pub.Tags = map[string]string{"odd": "1"}
 	}
+	if pub.Tags != nil {
+		w.newest = w.top
+	}
 	w.kept = append(w.kept, pub)
-	w.inbox = append(w.inbox, &Push{Channel: "c", Pub: pub, Offset: w.top, Epoch: w.epochName()})
+	push := &Push{Channel: "c", Pub: pub, Offset: w.top, Epoch: w.epochName()}
 	w.note("publish %d %s", w.top, w.epochName())
+	switch {
+	case !w.batched:
+		w.inbox = append(w.inbox, push)
+	case w.rand.IntN(40) == 0:
+		w.note("lose %d before it is gathered", push.Offset)
+		w.skipped++
+	default:
+		w.arrived = append(w.arrived, push)
+		if full, _ := w.gathering.add(push); full {
+			w.flush()
+		}
+	}
+}
+
+// flush hands a batch to the lane, as a timer may at any time.
+func (w *world) flush() {
+	pushes := w.gathering.take(nil)
+	if len(pushes) == 0 {
+		return
+	}
+	w.seen["batch"]++
+	sent := make(map[*Push]bool)
+	for _, p := range pushes {
+		sent[p] = true
+	}
+	for _, p := range w.arrived {
+		if !sent[p] {
+			w.seen["superseded"]++
+			if w.left[p.Epoch] == nil {
+				w.left[p.Epoch] = make(map[uint64]bool)
+			}
+			w.left[p.Epoch][p.Offset] = true
+		}
+	}
+	w.note("flush %d of %d", len(pushes), len(w.arrived))
+	w.arrived = nil
+	w.inbox = append(w.inbox, pushes...)
+}
+
+// leftOut reports whether a batch left out everything after one offset and
+// before another.
+func (w *world) leftOut(after, before uint64) bool {
+	for offset := after + 1; offset < before; offset++ {
+		if !w.left[w.atEpoch][offset] {
+			return false
+		}
+	}
+	return true
 }
 
 func (w *world) deliver(n int) {
@@ -259,9 +324,9 @@ func (w *world) subscribe() {
 		return
 	}
 	w.consume()
-	w.sub = &Sub{Out: w.out, Owner: w, Format: protocol.FormatProtobuf}
+	w.sub = &Sub{Out: w.out, Format: protocol.FormatProtobuf}
 	if w.filter {
-		w.sub.Filter = oddTags{}
+		w.sub.Extra = &Extra{Filter: oddTags{}}
 	}
 	w.recovers = w.known && w.rand.IntN(4) != 0
 	w.since, w.sinceEp, w.skipped = w.at, w.atEpoch, 0
@@ -271,6 +336,9 @@ func (w *world) subscribe() {
 func (w *world) readHistory() {
 	if w.sub == nil || w.read {
 		return
+	}
+	if len(w.arrived) > 0 {
+		w.seen["mid-batch"]++
 	}
 	w.read, w.readTop, w.readEp, w.missed = true, w.top, w.epochName(), nil
 	for _, pub := range w.kept {
@@ -293,7 +361,7 @@ func (w *world) open() {
 		if complete {
 			result.Recovered, result.Offset = true, w.since
 			for _, pub := range w.missed {
-				if w.sub.Filter == nil || w.sub.Filter.Match(pub.Tags) {
+				if w.sub.Extra == nil || w.sub.Extra.Filter.Match(pub.Tags) {
 					result.Publications = append(result.Publications, pub)
 				}
 			}
@@ -337,7 +405,7 @@ func (w *world) trim() {
 
 func (w *world) loseEpoch() {
 	w.epoch++
-	w.top, w.kept = 0, nil
+	w.top, w.kept, w.newest = 0, nil, 0
 	w.seen["epoch loss"]++
 	w.note("epoch loss")
 }
@@ -412,7 +480,7 @@ func (w *world) takePublication(pub *protocol.Publication) error {
 		return fmt.Errorf("publication %d without a subscription", pub.Offset)
 	case pub.Offset <= w.at:
 		return fmt.Errorf("publication %d again, the client is at %d", pub.Offset, w.at)
-	case !w.filter && pub.Offset != w.at+1:
+	case !w.filter && !w.leftOut(w.at, pub.Offset):
 		return fmt.Errorf("publication %d, the client is at %d: a gap that nobody told", pub.Offset, w.at)
 	case w.filter && pub.Tags == nil:
 		return fmt.Errorf("publication %d should have been filtered", pub.Offset)
@@ -444,6 +512,7 @@ func (w *world) settle() error {
 	}
 	w.readHistory()
 	w.open()
+	w.flush()
 	w.deliver(len(w.inbox))
 	if w.sub != nil {
 		w.afterLoss()
@@ -467,6 +536,9 @@ func (w *world) settle() error {
 	}
 	if !w.filter && (w.at != w.top || w.atEpoch != w.epochName()) {
 		return fmt.Errorf("the client is at %d %s, the stream at %d %s", w.at, w.atEpoch, w.top, w.epochName())
+	}
+	if w.filter && w.atEpoch == w.epochName() && w.at < w.newest {
+		return fmt.Errorf("the client is at %d, the newest publication that it wants is %d", w.at, w.newest)
 	}
 	w.seen["complete"]++
 	return nil

@@ -1,40 +1,47 @@
 package fanout
 
 import (
+	"math"
 	"sync"
 
 	"centrifugo/protocol"
 )
 
-// Sink takes the frames of one connection. Only one call is made at a time.
+// Sink takes the frames of one connection. Only one call is made at a time. That
+// of a connection with subscriptions is also their Owner.
 type Sink interface {
 	// WriteFrames returns how many bytes the socket did not take and the sink
 	// keeps; see centrifuge.Transport.
 	WriteFrames(batch []*protocol.Frame) (pending int, err error)
-	// Failed is called once after an error of WriteFrames. It must not block.
+	// Failed is called once after an error of WriteFrames, or with
+	// ErrOverBudget; the outbox is closed then. It must not block.
 	Failed(err error)
 }
 
 // Outbox is one connection's queue: frames in, batches out. An idle outbox
 // holds no memory but itself.
 type Outbox struct {
-	// Static after Init.
+	// Static after Init and Share.
 	sink     Sink
-	max      int // bytes
-	maxBatch int // frames
+	delay    *Delay  // nil: what is flushed is written at once
+	budget   *Budget // nil: what waits is not counted
+	max      int     // bytes
+	maxBatch int32   // frames
 	blocking bool
 
 	// Guarded by mu.
-	mu      sync.Mutex
-	state   outboxState
-	again   bool              // Unblock came while a flush was writing
-	one     *protocol.Frame   // the usual case: a single frame waits
-	more    []*protocol.Frame // the frames behind it
-	size    int               // bytes in one and more
-	pending int               // bytes that the sink keeps
-	final   func()            // set by Close, called once nobody writes
+	mu    sync.Mutex
+	state outboxState
+	again bool // Unblock came while a flush was writing
 	// overflowed: frames were refused, and so are all that follow.
 	overflowed bool
+	turn       uint32                 // counts the times that the outbox was delayed
+	one        *protocol.Frame        // the usual case: a single frame waits
+	more       *fifo[*protocol.Frame] // the frames behind it, lent; nil when there are none
+	size       int                    // bytes in one and more
+	pending    int                    // bytes that the sink keeps
+	charged    int                    // bytes that the budget counts
+	final      func()                 // set by Close, called once nobody writes
 }
 
 type outboxState uint8
@@ -42,7 +49,8 @@ type outboxState uint8
 const (
 	outboxIdle     outboxState = iota // nothing waits, nobody writes
 	outboxQueued                      // somebody owes a Flush
-	outboxFlushing                    // a Flush is writing
+	outboxDelayed                     // the delay will write
+	outboxFlushing                    // somebody is writing
 	outboxBlocked                     // the socket is full: Unblock goes on
 	outboxClosed
 )
@@ -58,12 +66,26 @@ const (
 	PutClosed                    // refused: the connection has ended or overflowed
 )
 
-// Init prepares an outbox that holds at most max bytes and writes at most
+// delayBytes is how much may wait for a delay: beyond, a larger write saves
+// nothing. The second bound, as a part of what an outbox may hold, keeps readers
+// that keep up from being taken for slow ones.
+const (
+	delayBytes = 64 << 10
+	delayShare = 8
+)
+
+// Init prepares an outbox that holds at most maxBytes and writes at most
 // maxBatch frames at once. A blocking sink is written to by a goroutine that
 // exists while there is work; another one by whoever flushes.
 func (o *Outbox) Init(sink Sink, maxBytes, maxBatch int, blocking bool) {
-	o.sink, o.max, o.maxBatch, o.blocking = sink, maxBytes, maxBatch, blocking
+	o.sink, o.max, o.blocking = sink, maxBytes, blocking
+	o.maxBatch = int32(min(max(maxBatch, 1), math.MaxInt32)) //nolint:gosec // bounded
 }
+
+// Share gives an outbox what it has in common with others, before anything is
+// put: a delay by which writes wait for more to come, and a budget for what
+// waits while the socket is full. Either may be nil.
+func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.budget = d, b }
 
 // Put queues frames, all or none.
 func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
@@ -79,7 +101,7 @@ func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
 	if o.state == outboxClosed || o.final != nil || o.overflowed {
 		return PutClosed
 	}
-	if o.max > 0 && o.size+o.pending+size > o.max {
+	if o.max > 0 && o.size+o.pending+size > o.max || o.waitsLocked() && !o.chargeLocked(o.charged+size) {
 		// The connection is about to be closed. Whatever is put until then must
 		// not arrive behind the gap, should the socket have room again.
 		o.overflowed = true
@@ -89,64 +111,142 @@ func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
 	if o.one == nil {
 		o.one, frames = frames[0], frames[1:]
 	}
-	o.more = append(o.more, frames...)
-	if o.state != outboxIdle {
+	if len(frames) > 0 {
+		if o.more == nil {
+			o.more = lendQueue()
+		}
+		o.more.push(frames...)
+	}
+	switch {
+	case o.state == outboxIdle:
+	case o.state == outboxDelayed && o.fullLocked():
+	default:
 		return PutQueued
 	}
 	o.state = outboxQueued
 	return PutDirty
 }
 
-// Flush writes what is queued. For a blocking sink it starts a goroutine that does.
-func (o *Outbox) Flush() {
-	o.mu.Lock()
-	if o.state != outboxQueued {
-		o.mu.Unlock()
-		return
-	}
-	o.state = outboxFlushing
-	if o.blocking {
-		o.mu.Unlock()
-		go o.write()
-		return
-	}
-	o.mu.Unlock()
-	o.write()
+// waitsLocked reports whether what is put now counts against the budget.
+func (o *Outbox) waitsLocked() bool {
+	return o.state == outboxBlocked || o.state == outboxFlushing && o.blocking
 }
 
-// batches are lent to writers: at most maxBatch frames each.
-var batches = sync.Pool{New: func() any { return new([]*protocol.Frame) }}
+// chargeLocked makes the budget count n bytes for this outbox, unless these are
+// more than before and it has no room for them.
+func (o *Outbox) chargeLocked(n int) bool {
+	switch {
+	case o.budget == nil || n == o.charged:
+		return true
+	case n < o.charged:
+		o.budget.give(o.charged - n)
+	case !o.budget.take(n - o.charged):
+		return false
+	}
+	o.charged = n
+	return true
+}
 
-// write owns the sink until it leaves the state flushing.
-func (o *Outbox) write() {
-	room, _ := batches.Get().(*[]*protocol.Frame)
+func (o *Outbox) countLocked() int {
+	switch {
+	case o.one == nil:
+		return 0
+	case o.more == nil:
+		return 1
+	}
+	return 1 + o.more.len()
+}
+
+// fullLocked reports whether waiting for more would gain nothing.
+func (o *Outbox) fullLocked() bool {
+	return o.countLocked() >= int(o.maxBatch) || o.size >= delayBytes || o.max > 0 && o.size >= o.max/delayShare
+}
+
+// Flush writes what is queued, or leaves it to the delay. For a blocking sink
+// it starts a goroutine that writes.
+func (o *Outbox) Flush() {
+	o.mu.Lock()
+	switch {
+	case o.state != outboxQueued:
+		o.mu.Unlock()
+	case o.delay != nil && o.final == nil && !o.fullLocked():
+		turn := o.delayLocked()
+		o.mu.Unlock()
+		o.delay.add(o, turn)
+	default:
+		o.startLocked()
+	}
+}
+
+// delayLocked leaves the next write to the delay, to which the turn must be added.
+func (o *Outbox) delayLocked() (turn uint32) {
+	o.state = outboxDelayed
+	o.turn++
+	return o.turn
+}
+
+// ripe is called by the delay when the time of a turn has come.
+func (o *Outbox) ripe(turn uint32) {
+	o.mu.Lock()
+	if o.state != outboxDelayed || o.turn != turn {
+		o.mu.Unlock() // it was written or closed before
+		return
+	}
+	o.startLocked()
+}
+
+// startLocked writes all that is queued now. It releases the lock.
+func (o *Outbox) startLocked() {
+	o.state = outboxFlushing
+	owed := 0
+	if o.delay != nil {
+		owed = o.countLocked()
+	}
+	o.mu.Unlock()
+	if o.blocking {
+		go o.write(owed)
+		return
+	}
+	o.write(owed)
+}
+
+// write owns the sink until it leaves the state flushing. owed are the frames
+// for which the delay is over; those that come meanwhile have one of their own.
+func (o *Outbox) write(owed int) {
+	room := lendQueue()
 	for {
 		o.mu.Lock()
-		batch := o.takeLocked((*room)[:0])
+		room.items = o.takeLocked(room.items)
 		o.again = false
 		o.mu.Unlock()
 
-		pending, err := o.sink.WriteFrames(batch)
-		clear(batch)
-		*room = batch
+		pending, err := o.sink.WriteFrames(room.items)
+		owed -= len(room.items)
+		clear(room.items)
+		room.items = room.items[:0]
 
-		if o.wrote(pending, err) {
-			batches.Put(room)
+		if o.wrote(pending, err, owed > 0) {
+			giveBack(room)
 			return
 		}
 	}
 }
 
 // wrote settles the state after a write and reports whether the writer may leave.
-func (o *Outbox) wrote(pending int, err error) (done bool) {
+func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 	o.mu.Lock()
 	o.pending = pending
 	final := o.final
+	delayed, turn := false, uint32(0)
 	switch {
 	case err != nil:
 		o.closeLocked()
-	case o.state == outboxClosed:
 	case pending > 0 && final == nil && !o.again:
+		if !o.overflowed && !o.chargeLocked(o.size+pending) {
+			err = ErrOverBudget
+			o.closeLocked()
+			break
+		}
 		o.state = outboxBlocked
 	case pending > 0 && final != nil:
 		o.closeLocked() // the transport sends what it keeps, if it can
@@ -154,12 +254,18 @@ func (o *Outbox) wrote(pending int, err error) (done bool) {
 		o.closeLocked()
 	case pending == 0 && o.one == nil:
 		o.state = outboxIdle
+	case pending == 0 && o.delay != nil && !owing && final == nil && !o.fullLocked():
+		o.chargeLocked(0)
+		delayed, turn = true, o.delayLocked()
 	default:
 		o.mu.Unlock()
 		return false
 	}
 	o.final = nil
 	o.mu.Unlock()
+	if delayed {
+		o.delay.add(o, turn)
+	}
 	if err != nil {
 		o.sink.Failed(err)
 	}
@@ -169,24 +275,50 @@ func (o *Outbox) wrote(pending int, err error) (done bool) {
 	return true
 }
 
-// takeLocked moves the next frames into batch.
+// takeLocked moves the next frames into batch, which is empty.
 func (o *Outbox) takeLocked(batch []*protocol.Frame) []*protocol.Frame {
-	if o.one == nil {
+	if o.one != nil {
+		batch = append(batch, o.one)
+	}
+	if o.more == nil {
+		o.one, o.size = nil, 0
+		o.uncountLocked()
 		return batch
 	}
-	batch = append(batch, o.one)
-	n := min(len(o.more), o.maxBatch-1)
-	batch = append(batch, o.more[:n]...)
-	if n == len(o.more) {
-		o.one, o.more, o.size = nil, nil, 0
+	more := o.more.front()
+	n := min(len(more), int(o.maxBatch)-1)
+	batch = append(batch, more[:n]...)
+	if n == len(more) {
+		o.dropLocked()
 		return batch
 	}
 	for _, f := range batch {
 		o.size -= len(f.Bytes)
 	}
-	clear(o.more[:n])
-	o.one, o.more = o.more[n], o.more[n+1:]
+	o.one = more[n]
+	if o.more.drop(n + 1); o.more.len() == 0 {
+		giveBack(o.more)
+		o.more = nil
+	}
+	o.uncountLocked()
 	return batch
+}
+
+// dropLocked empties the queue, and counts neither it nor what the sink keeps.
+func (o *Outbox) dropLocked() {
+	o.one, o.size = nil, 0
+	if o.more != nil {
+		giveBack(o.more)
+		o.more = nil
+	}
+	o.uncountLocked()
+}
+
+// uncountLocked gives back to the budget what does not wait here any more.
+func (o *Outbox) uncountLocked() {
+	if o.charged > o.size {
+		o.chargeLocked(o.size)
+	}
 }
 
 // Unblock goes on writing once the sink's socket has room again.
@@ -194,21 +326,19 @@ func (o *Outbox) Unblock() {
 	o.mu.Lock()
 	switch o.state {
 	case outboxBlocked:
-		o.state = outboxFlushing
-		o.mu.Unlock()
-		o.write()
+		o.startLocked()
 		return
 	case outboxFlushing: // the socket had room before the flush could say that it was full
 		o.again = true
-	case outboxIdle, outboxQueued, outboxClosed:
+	case outboxIdle, outboxQueued, outboxDelayed, outboxClosed:
 	}
 	o.mu.Unlock()
 }
 
-// Close takes no more frames. With flush it writes what is queued, as far as
-// the sink takes it; otherwise that is dropped. final is called when nobody
-// writes to the sink any more, at once or by the writer. A second Close does
-// nothing and reports false.
+// Close takes no more frames. With flush it writes what is queued, at once and
+// as far as the sink takes it; otherwise that is dropped. final is called when
+// nobody writes to the sink any more, at once or by the writer. A second Close
+// does nothing and reports false.
 func (o *Outbox) Close(flush bool, final func()) bool {
 	o.mu.Lock()
 	if o.state == outboxClosed || o.final != nil {
@@ -216,16 +346,15 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 		return false
 	}
 	if !flush {
-		o.one, o.more, o.size = nil, nil, 0
+		o.dropLocked()
 	}
 	switch {
 	case o.state == outboxFlushing:
 		o.final = final
 		o.mu.Unlock()
-	case o.state == outboxQueued && flush:
+	case (o.state == outboxQueued || o.state == outboxDelayed) && flush:
 		o.final = final
-		o.mu.Unlock()
-		o.Flush()
+		o.startLocked()
 	default:
 		o.closeLocked()
 		o.mu.Unlock()
@@ -235,7 +364,8 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 }
 
 func (o *Outbox) closeLocked() {
-	o.one, o.more, o.size, o.state = nil, nil, 0, outboxClosed
+	o.dropLocked()
+	o.state = outboxClosed
 }
 
 // Stalled reports whether the socket is full.

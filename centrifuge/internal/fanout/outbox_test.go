@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,8 @@ import (
 
 // recordingSink keeps what it gets and notices a second writer.
 type recordingSink struct {
+	Owner // of the connection's subscriptions, if there are any
+
 	writing atomic.Int32
 	twice   atomic.Bool
 	failed  atomic.Int32
@@ -65,6 +68,13 @@ func (s *recordingSink) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.frames)
+}
+
+// called returns how many frames each call had.
+func (s *recordingSink) called() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.calls)
 }
 
 func numbered(putter, n int) *protocol.Frame {
@@ -180,7 +190,7 @@ func TestOutboxBound(t *testing.T) {
 		t.Errorf("%d frames came, %d bytes wait", sink.count(), o.Queued())
 	}
 	put(10, PutDirty)
-	if o.one == nil || len(o.more) != 9 {
+	if o.countLocked() != 10 {
 		t.Error("the frames are not queued")
 	}
 	o.Flush()

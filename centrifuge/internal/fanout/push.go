@@ -24,7 +24,15 @@ type Push struct {
 	frames [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Frame]
 
 	deltaOnce sync.Once
-	delta     []byte // nil when it would not be smaller
+	// replaced is how many publications right before it the push also stands for:
+	// they were left out (BatchOptions.Latest). It is set before the broadcast.
+	replaced uint32
+	delta    []byte // nil when it would not be smaller
+}
+
+// first is the first offset that p stands for.
+func (p *Push) first() uint64 {
+	return p.Offset - uint64(p.replaced)
 }
 
 // form is what a subscription's options make of a publication. Together with

@@ -15,8 +15,8 @@ func TestEncodeOnce(t *testing.T) {
 		var subscribers []*subscriber
 		for i := range 400 {
 			s := newSubscriber(h.Lane(uint64(i)), protocol.Format(i%protocol.NumFormats))
-			s.Delta = i%3 == 0
-			h.Add("a", &s.Sub)
+			s.Extra = &Extra{Delta: i%3 == 0}
+			s.join(h, "a")
 			s.Open(true, 0, "e")
 			subscribers = append(subscribers, s)
 		}
@@ -49,7 +49,7 @@ func TestUnencodable(t *testing.T) {
 		h := NewHub(1)
 		text, binary := newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)
 		for _, s := range []*subscriber{text, binary} {
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 			s.Open(false, 0, "")
 		}
 		for range 3 {

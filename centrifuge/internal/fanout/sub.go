@@ -2,33 +2,50 @@ package fanout
 
 import "centrifugo/protocol"
 
-// Sub is one subscriber of one channel.
+// Sub is one subscriber of one channel. A node may have millions: what few of
+// them need is in Extra.
 type Sub struct {
 	Gate
 
 	// Static after Hub.Add.
-	Out    *Outbox
-	Owner  Owner
-	Filter Filter // nil passes everything
-	Format protocol.Format
-	Lane   uint16
+	Out   *Outbox
+	Extra *Extra // may be nil
+	// Channel is its name.
+	Channel string
+	Format  protocol.Format
 	// PushJoinLeave lets joins and leaves through.
 	PushJoinLeave bool
+	Lane          uint16
+
+	index int32    // in Channel.subs; owned by the lane
+	crowd *Channel // nil for the channel's only subscriber; guarded by the hub shard's mu
+}
+
+// ChannelName implements Named.
+func (s *Sub) ChannelName() string { return s.Channel }
+
+// Extra is what few subscribers have.
+type Extra struct {
+	// Static after Hub.Add.
+	Filter Filter // nil passes everything
 	// Delta sends publications in the form that client-protocol 1.10 asks for.
-	Delta   bool
-	channel *Channel
+	Delta bool
 
 	// Guarded by Gate.mu: the offset of the publication that the client got
 	// last, which is the base of the next delta.
 	base uint64
-
-	index int // in Channel.subs; owned by the lane
 }
 
-// Owner is told when a Sub cannot go on. Lost is called at most once for a gap,
-// from a lane; it must not block, nor call the hub.
+// Owner is told when a subscription of its connection cannot go on. Lost is
+// called at most once for a gap, from a lane; it must not block, nor call the hub.
 type Owner interface {
 	Lost(s *Sub, why Loss)
+}
+
+func (s *Sub) lost(why Loss) {
+	if owner, ok := s.Out.sink.(Owner); ok {
+		owner.Lost(s, why)
+	}
 }
 
 // Loss says why a subscriber cannot go on.
@@ -77,7 +94,7 @@ func (s *Sub) deliver(b *batch) (dirty bool) {
 	}
 	s.mu.Unlock()
 	if loss != LossNone {
-		s.Owner.Lost(s, loss)
+		s.lost(loss)
 	}
 	return dirty
 }
@@ -105,12 +122,12 @@ func (s *Sub) Open(positioned bool, offset uint64, epoch string, replies ...*pro
 	return dirty, true, loss
 }
 
-// HasBase tells that the client holds the publication with this offset, before
-// the gate is opened: it may be the base of a delta.
+// HasBase tells that the client, which wants deltas, holds the publication with
+// this offset, before the gate is opened: it may be the base of the next.
 func (s *Sub) HasBase(offset uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.base = offset
+	s.Extra.base = offset
 }
 
 // collectLocked appends the frames of those pushes that pass.
@@ -126,7 +143,7 @@ func (s *Sub) collectLocked(frames []*protocol.Frame, pushes []*Push) ([]*protoc
 			return frames, LossGap
 		case pass:
 		}
-		if s.Filter != nil && p.Pub != nil && !s.Filter.Match(p.Pub.Tags) {
+		if s.Extra != nil && s.Extra.leavesOut(p) {
 			continue // the position has moved all the same
 		}
 		f := p.frame(s.Format, s.formLocked(p))
@@ -139,14 +156,19 @@ func (s *Sub) collectLocked(frames []*protocol.Frame, pushes []*Push) ([]*protoc
 	return frames, LossNone
 }
 
+// leavesOut reports whether p is a publication that the filter does not want.
+func (e *Extra) leavesOut(p *Push) bool {
+	return e.Filter != nil && p.Pub != nil && !e.Filter.Match(p.Pub.Tags)
+}
+
 // formLocked chooses between plain, full and delta. A delta is only sent to a
 // client that holds its base: the very publication before this one.
 func (s *Sub) formLocked(p *Push) form {
-	if !s.Delta || p.Pub == nil {
+	if s.Extra == nil || !s.Extra.Delta || p.Pub == nil {
 		return formPlain
 	}
-	follows := p.Offset > 1 && s.base == p.Offset-1
-	s.base = p.Offset
+	follows := p.Offset > 1 && s.Extra.base == p.Offset-1
+	s.Extra.base = p.Offset
 	if follows && p.hasDelta() {
 		return formDelta
 	}

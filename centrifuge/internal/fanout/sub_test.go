@@ -13,7 +13,7 @@ func TestSubHolds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(1)
 		s := newSubscriber(0, jsonFormat)
-		h.Add("a", &s.Sub)
+		s.join(h, "a")
 		for i := range uint64(5) {
 			h.Broadcast(newPush("a", i+1))
 		}
@@ -49,7 +49,7 @@ func TestSubHoldIsBounded(t *testing.T) {
 			h := NewHub(1)
 			s := newSubscriber(0, jsonFormat)
 			s.out.Init(&s.sink, limit, 4, false)
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 			for i := range uint64(100) {
 				h.Broadcast(newPush("a", i+1))
 			}
@@ -83,7 +83,7 @@ func TestSubLosses(t *testing.T) {
 					h := NewHub(1)
 					s := newSubscriber(0, jsonFormat)
 					s.out.Init(&s.sink, 1000, 4, false)
-					h.Add("a", &s.Sub)
+					s.join(h, "a")
 					if when == "held" {
 						s.out.max = 10_000 // the hold has room, the outbox has not
 						h.Broadcast(test.push)
@@ -116,7 +116,7 @@ func TestSubJoinsAndLeaves(t *testing.T) {
 		wants, not := newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat)
 		wants.PushJoinLeave = true
 		for _, s := range []*subscriber{wants, not} {
-			h.Add("a", &s.Sub)
+			s.join(h, "a")
 			s.Open(true, 4, "e")
 		}
 		info := &protocol.ClientInfo{User: "u", Client: "c"}

@@ -72,6 +72,37 @@ func (l *Locks) Lock(key string) *Entry {
 	return e
 }
 
+// TryLock is Lock for those who must not wait: ok is false if somebody holds key.
+func (l *Locks) TryLock(key string) (e *Entry, ok bool) {
+	s := &l.shards[maphash.String(l.seed, key)%numShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[key] != nil {
+		return nil, false
+	}
+	e = s.addLocked(key)
+	e.users++
+	e.mu.Lock() // nobody else can have it
+	return e, true
+}
+
+// Drain returns when everybody who held a key at the time of the call, or waited
+// for it, has given it back. Keys that are taken later are not waited for.
+func (l *Locks) Drain() {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		keys := make([]string, 0, len(s.entries))
+		for key := range s.entries {
+			keys = append(keys, key)
+		}
+		s.mu.Unlock()
+		for _, key := range keys {
+			l.Lock(key).Unlock()
+		}
+	}
+}
+
 // Unlock lets the next one in. The entry must not be used afterwards.
 func (e *Entry) Unlock() {
 	e.mu.Unlock()

@@ -111,3 +111,59 @@ func BenchmarkLock(b *testing.B) {
 		l.Lock(keys[i%len(keys)]).Unlock()
 	}
 }
+
+func TestTryLock(t *testing.T) {
+	l := New()
+	held := l.Lock("a")
+	if _, ok := l.TryLock("a"); ok {
+		t.Error("a key was had by two")
+	}
+	b, ok := l.TryLock("b")
+	if !ok {
+		t.Fatal("a free key was refused")
+	}
+	got := make(chan struct{})
+	go func() {
+		l.Lock("b").Unlock()
+		close(got)
+	}()
+	for waiting(b) != 2 {
+		runtime.Gosched()
+	}
+	b.Unlock()
+	<-got
+	held.Unlock()
+	if n := l.Len(); n != 0 {
+		t.Errorf("%d entries left", n)
+	}
+}
+
+// TestDrain waits for those who hold a key or wait for it, not for later ones.
+func TestDrain(t *testing.T) {
+	l := New()
+	l.Drain()
+	first := l.Lock("a")
+	second := make(chan *Entry)
+	go func() { second <- l.Lock("a") }()
+	for waiting(first) != 2 {
+		runtime.Gosched()
+	}
+	drained := make(chan struct{})
+	go func() {
+		l.Drain()
+		close(drained)
+	}()
+	for waiting(first) != 3 {
+		runtime.Gosched()
+	}
+	l.Lock("b").Unlock()
+	first.Unlock()
+	next := <-second
+	select {
+	case <-drained:
+		t.Error("drained while a key was held")
+	default:
+	}
+	next.Unlock()
+	<-drained
+}

@@ -24,17 +24,17 @@ type Config struct {
 	CompressionMinSize int
 	// CompressionLevel is one of compress/flate's, 1 to 9, zero for 1.
 	CompressionLevel int
-	// WriteTimeout bounds a write to a connection that has a goroutine (TLS), zero
-	// for one second. A plain TCP socket that takes nothing is the node's to
-	// give up, by its own WriteTimeout.
+	// WriteTimeout bounds a write to a connection that has a goroutine (TLS that
+	// does not come from Listener), zero for one second. Another one that takes
+	// nothing is the node's to give up, by its own WriteTimeout.
 	WriteTimeout time.Duration
 	// CloseTimeout is how long the peer's close frame is waited for before the
 	// TCP connection is dropped, zero for five seconds.
 	CloseTimeout time.Duration
 	// MaxFrames bounds the frames in one message, zero for the node's default.
 	MaxFrames uint16
-	// Pollers is how many goroutines read from plain TCP connections, zero for
-	// one per processor, four at most.
+	// Pollers is how many goroutines read from connections that have none of
+	// their own, zero for one per processor, four at most.
 	Pollers int
 	// OnError hears of failures that nothing else reports: a panic in a
 	// connection, a connection that could not be accepted. It is called by any

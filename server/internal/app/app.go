@@ -21,6 +21,7 @@ import (
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/httpx"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/gobwas/glob"
 )
 
@@ -46,6 +47,7 @@ type App struct {
 	config    *config.Config
 	options   Options
 	timeouts  timeouts
+	limits    limits
 	log       *slog.Logger
 	closeLog  func() error
 	node      *centrifuge.Node
@@ -66,6 +68,8 @@ func New(cfg *config.Config, o Options) (*App, error) {
 	for _, w := range o.Warnings {
 		a.log.Warn("configuration", "warning", w.String())
 	}
+	a.limits = takeLimits(a.log, memlimit.FromCgroup) // before parts are made that are measured by them
+	a.limits.log(a.log)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(err, a.closeLog())
 	}
@@ -122,9 +126,10 @@ func (a *App) newNode() error {
 		PresenceInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
 		WriteTimeout: a.config.WebSocket.WriteTimeout, HistoryMetaTTL: a.config.Channel.HistoryMetaTTL,
 		ChannelLimit: orNone(c.ChannelLimit), ChannelMaxLength: a.config.Channel.MaxLength, QueueSize: c.QueueMaxSize,
+		QueueTotalSize: c.QueueMaxTotalSize, WriteDelay: c.WriteDelay, MaxMessagesInFrame: c.MaxMessagesInFrame,
 		UserConnectionLimit: c.UserConnectionLimit, HistoryMaxPublications: orNone(c.HistoryMaxPublicationLimit),
 		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), IncludeServerTime: c.ConnectIncludeServerTime,
-		Concurrency: c.Concurrency, MatchChannel: matchChannel,
+		Concurrency: c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, Lanes: a.limits.procs,
 	})
 	if err != nil {
 		return fmt.Errorf("making the node: %w", err)

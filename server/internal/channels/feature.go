@@ -72,3 +72,26 @@ func pick(over *bool, option bool) bool {
 	}
 	return option
 }
+
+// Batch says how the publications of a channel are gathered before they are sent.
+type Batch struct {
+	MaxDelay time.Duration // zero: not at all
+	MaxSize  int           // in messages, zero: any number
+	// FlushLatest sends only the newest publication, with ByTags the newest of
+	// each set of tags.
+	FlushLatest, ByTags bool
+}
+
+// Batch returns how the channel's publications are gathered; not at all when its
+// namespace is not defined.
+func (r *Rules) Batch(channel string) Batch {
+	ns, ok := r.Namespace(channel)
+	if !ok {
+		return Batch{}
+	}
+	o := &ns.Options
+	return Batch{
+		MaxDelay: o.BatchMaxDelay, MaxSize: o.BatchMaxSize,
+		FlushLatest: o.BatchFlushLatest, ByTags: o.AllowTagsFilter,
+	}
+}

@@ -83,6 +83,14 @@ type ChannelOptions struct {
 	DeltaPublish bool `key:"delta_publish"`
 	// Let clients filter publications by tags.
 	AllowTagsFilter bool `key:"allow_tags_filter"`
+	// How long publications of a channel, with its joins and leaves, are gathered on each node to be sent together; at most 1s.
+	// 0: each is sent at once. As the other two batch options, it applies to a channel when it next gets its first subscriber.
+	BatchMaxDelay time.Duration `key:"batch_max_delay"`
+	// Messages after which a batch is sent before its time. 0: any number, up to 128 KiB. Needs batch_max_delay.
+	BatchMaxSize int `key:"batch_max_size"`
+	// Send only the newest publication of a batch; history has them all. With allow_tags_filter: the newest of each set of tags,
+	// so that every filter is served. With deltas: in full, unless it was the only one. Needs batch_max_delay.
+	BatchFlushLatest bool `key:"batch_flush_latest"`
 
 	// Any client may subscribe.
 	AllowSubscribeForClient bool `key:"allow_subscribe_for_client"`

@@ -31,6 +31,15 @@ type Client struct {
 	ChannelLimit int `key:"channel_limit" default:"128"`
 	// Bytes queued for one connection before it is closed as slow (3008).
 	QueueMaxSize int `key:"queue_max_size" default:"1048576"`
+	// Bytes queued for all connections of the node whose sockets are full, counted for each connection; one for
+	// which there is no room is closed as slow (3008). 0: a quarter of the memory limit, 268435456 where there is none.
+	QueueMaxTotalSize int `key:"queue_max_total_size"`
+	// How long a connection that got something to send waits for more, at most 1s; less than pong_timeout. Replies and
+	// pings wait too. What gathers leaves in one write, at once when max_messages_in_frame messages or 64 KiB wait. 0: no wait.
+	WriteDelay time.Duration `key:"write_delay"`
+	// Messages joined at most in one frame of the transport, up to 65535. 1: none are joined, and write_delay has no
+	// effect. 0: the default. -1: as many as there are, 65535 at most.
+	MaxMessagesInFrame int `key:"max_messages_in_frame" default:"64"`
 	// How often the presence of a connection is renewed and the expiry of its subscriptions checked.
 	PresenceUpdateInterval time.Duration `key:"presence_update_interval" default:"27s"`
 	// Commands of one client processed at the same time when greater than 1.

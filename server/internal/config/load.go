@@ -186,7 +186,7 @@ func (l *loader) finish() {
 			} else {
 				v.SetString("/")
 			}
-		case !nonNegative(v) && f.key != "compression_level":
+		case !nonNegative(v) && f.key != "compression_level" && f.key != "max_messages_in_frame":
 			l.problem(path, "must not be negative")
 		}
 	})

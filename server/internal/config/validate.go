@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gobwas/glob"
 )
@@ -22,6 +23,12 @@ var (
 // maxReason bounds the text of an error or disconnect: it must fit a WebSocket
 // close frame (server-interface 5.3).
 const maxReason = 123
+
+// Bounds of the node for how messages are joined.
+const (
+	maxWriteDelay      = time.Second
+	maxMessagesInFrame = 65535
+)
 
 // validate adds a problem for every rule that the merged configuration breaks.
 func (l *loader) validate() {
@@ -158,6 +165,12 @@ func (l *loader) validateClient() {
 	c := l.cfg.Client
 	if c.PingInterval <= c.PongTimeout {
 		l.problem("client.ping_interval", "must be greater than client.pong_timeout")
+	}
+	if c.WriteDelay > maxWriteDelay || c.WriteDelay > 0 && c.PongTimeout > 0 && c.WriteDelay >= c.PongTimeout {
+		l.problemf("client.write_delay", "must be at most %v and less than client.pong_timeout", maxWriteDelay)
+	}
+	if c.MaxMessagesInFrame < -1 || c.MaxMessagesInFrame > maxMessagesInFrame {
+		l.problemf("client.max_messages_in_frame", "must be from -1 to %d", maxMessagesInFrame)
 	}
 	for _, pattern := range c.AllowedOrigins {
 		if _, err := glob.Compile(pattern); err != nil {

@@ -49,6 +49,7 @@ func (l *loader) metaTTL(key string, ttl time.Duration) {
 // validateOptions checks the rules of server-interface 4.2.
 func (l *loader) validateOptions(path string, o *ChannelOptions) {
 	l.validateHistory(path, o)
+	l.validateBatch(path, o)
 	l.dataFormat(path+".publication_data_format", o.PublicationDataFormat)
 	for _, typ := range o.AllowedDeltaTypes {
 		l.oneOf(path+".allowed_delta_types", typ, "fossil")
@@ -101,6 +102,23 @@ func (l *loader) validateHistory(path string, o *ChannelOptions) {
 	l.oneOf(path+".force_recovery_mode", o.ForceRecoveryMode, "", "stream", "cache")
 	if o.AutoCacheRecover && !(o.ForceRecovery && o.ForceRecoveryMode == "cache") {
 		l.problem(path+".auto_cache_recover", "needs force_recovery and force_recovery_mode cache")
+	}
+}
+
+// maxBatchDelay is the bound of the node, whose check of positions must give a
+// publication that waits the time to arrive.
+const maxBatchDelay = time.Second
+
+// validateBatch: without a delay a batch that is not full would wait for ever.
+func (l *loader) validateBatch(path string, o *ChannelOptions) {
+	if o.BatchMaxDelay > maxBatchDelay {
+		l.problemf(path+".batch_max_delay", "must be at most %v", maxBatchDelay)
+	}
+	if o.BatchMaxDelay == 0 && o.BatchMaxSize > 0 {
+		l.problem(path+".batch_max_size", "needs batch_max_delay")
+	}
+	if o.BatchMaxDelay == 0 && o.BatchFlushLatest {
+		l.problem(path+".batch_flush_latest", "needs batch_max_delay")
 	}
 }
 

@@ -1,0 +1,71 @@
+package centrifuge
+
+import (
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+)
+
+// MaxBatchDelay bounds BatchOptions.MaxDelay. The check of positions must give a
+// publication that waits in a batch the time to arrive.
+const MaxBatchDelay = time.Second
+
+// BatchOptions say how the publications of one channel are gathered on a node
+// before they are sent, so that a subscriber gets several in one write. Joins and
+// leaves travel with them, in their order. The zero value gathers nothing.
+//
+// Between its subscribers and a channel a batch is only a delay: a subscriber
+// that comes, recovers or leaves meanwhile sees no difference, but for this: one
+// without a position also gets what was published at most MaxDelay before it came.
+type BatchOptions struct {
+	// MaxDelay is how long the first publication of a batch waits, at most
+	// MaxBatchDelay; more is taken for that. Without it nothing is gathered:
+	// there would be publications that wait for ever.
+	MaxDelay time.Duration
+	// MaxSize in messages sends a batch before its time; zero for any number. A
+	// batch of about 128 KiB leaves in any case.
+	MaxSize int
+	// FlushLatest sends only the newest publication of a batch. The others are
+	// left out on purpose: a positioned subscription takes that for no gap, and
+	// history keeps them. Stats counts them in PublicationsSuperseded. A
+	// subscriber with deltas gets the newest in full, unless it was alone.
+	FlushLatest bool
+	// ByTags, for channels with tags filters, makes FlushLatest keep the newest
+	// publication of each set of tags, so that every subscriber gets the newest
+	// that its filter lets through.
+	ByTags bool
+}
+
+// openBatch is called for a channel's first subscriber, under its keylock.
+func (n *Node) openBatch(channel string) {
+	if n.batches == nil {
+		return
+	}
+	o := n.config.ChannelBatch(channel)
+	n.batches.Open(channel, fanout.BatchOptions{
+		MaxDelay: min(o.MaxDelay, MaxBatchDelay), MaxSize: o.MaxSize, Latest: o.FlushLatest, ByTags: o.ByTags,
+	})
+}
+
+// dropBatch is called after a channel's last subscriber was removed, under its keylock.
+func (n *Node) dropBatch(channel string) {
+	if n.batches != nil {
+		n.batches.Drop(channel)
+	}
+}
+
+// endBatches sends what waits. From then on nothing does.
+func (n *Node) endBatches() {
+	if n.batches != nil {
+		n.batches.Close()
+	}
+}
+
+// broadcast is how everything of a channel gets to its subscribers on this node.
+func (n *Node) broadcast(p *fanout.Push) {
+	if n.batches != nil {
+		n.batches.Broadcast(p)
+		return
+	}
+	n.hub.Broadcast(p)
+}

@@ -1,0 +1,66 @@
+//go:build !race
+
+package centrifuge_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"centrifugo/centrifuge"
+)
+
+// subscriptionBytes measures the live heap of n subscriptions of one client,
+// each to a channel of its own, per subscription and all in: the channel's name,
+// what hub and broker keep, the client's set.
+func subscriptionBytes(t *testing.T, n int, opts centrifuge.SubscribeOptions) (bytes, objects float64) {
+	t.Helper()
+	node, err := centrifuge.New(centrifuge.Config{Lanes: 2, ChannelLimit: n, QueueSize: 1 << 20})
+	must(t, err)
+	node.Handle(allow(opts))
+	must(t, node.Run())
+	transport := countingTransport{make(chan struct{}, 8)}
+	client, err := node.Accept(centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{}), transport)
+	must(t, err)
+	client.Receive([]byte(`{"id":1,"connect":{}}`))
+	<-transport.written
+	before := liveHeap()
+	for i := range n {
+		client.Receive(fmt.Appendf(nil, `{"id":%d,"subscribe":{"channel":"room:%08d"}}`, i+2, i))
+		<-transport.written
+	}
+	after := liveHeap()
+	if got := len(client.Channels()); got != n {
+		t.Fatalf("%d subscriptions, want %d", got, n)
+	}
+	must(t, node.Shutdown(t.Context()))
+	return float64(after.HeapAlloc-before.HeapAlloc) / float64(n), float64(after.HeapObjects-before.HeapObjects) / float64(n)
+}
+
+func liveHeap() (stats runtime.MemStats) {
+	runtime.GC()
+	runtime.GC() // the first one leaves what has finalizers, and pools
+	runtime.ReadMemStats(&stats)
+	return stats
+}
+
+// TestSubscriptionMemory: what a channel with one subscriber takes.
+func TestSubscriptionMemory(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		opts centrifuge.SubscribeOptions
+		most float64
+	}{
+		{"plain", centrifuge.SubscribeOptions{}, 200},
+		{"positioned", centrifuge.SubscribeOptions{Positioning: true}, 600},
+		{"presence", centrifuge.SubscribeOptions{Presence: true}, 1000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bytes, objects := subscriptionBytes(t, 100_000, tc.opts)
+			t.Logf("%.0f bytes in %.1f objects", bytes, objects)
+			if bytes > tc.most {
+				t.Errorf("%.0f bytes, at most %.0f", bytes, tc.most)
+			}
+		})
+	}
+}

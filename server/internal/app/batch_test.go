@@ -1,0 +1,91 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/app/apptest"
+	"centrifugo/server/internal/config"
+)
+
+// batching settings: a namespace for each kind of batch. The delay is the
+// greatest, so that what comes earlier was not sent by time.
+const batching = `"client": {"insecure": true}, "http_api": {"insecure": true}, "channel": {"namespaces": [
+	{"name": "size", "batch_max_delay": "1s", "batch_max_size": 3},
+	{"name": "time", "batch_max_delay": "1s", "history_size": 10, "history_ttl": "60s", "force_recovery": true},
+	{"name": "latest", "batch_max_delay": "1s", "batch_max_size": 3, "batch_flush_latest": true,
+	 "history_size": 10, "history_ttl": "60s", "force_recovery": true},
+	{"name": "plain"}
+]}`
+
+// TestBatches: from the configuration to the frames of a WebSocket.
+func TestBatches(t *testing.T) {
+	for _, test := range []struct {
+		channel string
+		publish int
+		want    []int // the publications of each message that comes
+		at      uint64
+	}{
+		{"size:x", 6, []int{3, 3}, 0},
+		{"time:x", 2, []int{2}, 2},
+		{"latest:x", 6, []int{1, 1}, 6},
+	} {
+		t.Run(test.channel, func(t *testing.T) {
+			i := start(t, batching)
+			c := i.connected(apptest.Dialer{})
+			if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"`+test.channel+`"}}`); !strings.Contains(reply, `"subscribe":{`) {
+				t.Fatalf("subscribing: %s", reply)
+			}
+			for n := range test.publish {
+				body := fmt.Sprintf(`{"channel":"%s","data":{"n":%d}}`, test.channel, n+1)
+				if status, answer := i.request(http.MethodPost, i.internal(), "/api/publish", body); status != 200 || strings.Contains(answer, "error") {
+					t.Fatalf("publishing: %d %s", status, answer)
+				}
+			}
+			got := 0
+			for k, want := range test.want {
+				message, err := c.Message()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n := strings.Count(message, `"pub":`); n != want {
+					t.Errorf("message %d has %d publications, want %d: %s", k, n, want, message)
+				}
+				got += want
+				newest := fmt.Sprintf(`{"n":%d}`, (k+1)*test.publish/len(test.want))
+				if !strings.Contains(message, newest) {
+					t.Errorf("message %d has not %s: %s", k, newest, message)
+				}
+			}
+			if left := i.app.node.Stats().PublicationsSuperseded; int(left) != test.publish-got { //nolint:gosec // a few
+				t.Errorf("%d publications were counted as superseded, want %d", left, test.publish-got)
+			}
+			if test.at == 0 {
+				return
+			}
+			// The history has what the batch left out.
+			_, answer := i.request(http.MethodPost, i.internal(), "/api/history", `{"channel":"`+test.channel+`","limit":100}`)
+			if n := strings.Count(answer, `"data":`); n != int(test.at) {
+				t.Errorf("the history has %d publications, want %d", n, test.at)
+			}
+		})
+	}
+}
+
+// TestBatchDelayBound: the configuration refuses what the node would not do.
+func TestBatchDelayBound(t *testing.T) {
+	for delay, ok := range map[string]bool{
+		centrifuge.MaxBatchDelay.String():       true,
+		(centrifuge.MaxBatchDelay + 1).String(): false,
+	} {
+		_, _, err := config.Load(config.Options{Environ: []string{
+			"CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_BATCH_MAX_DELAY=" + delay,
+		}})
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", delay, err)
+		}
+	}
+}

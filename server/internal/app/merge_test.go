@@ -1,0 +1,104 @@
+package app
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"centrifugo/server/internal/app/apptest"
+)
+
+// frameOf returns the next WebSocket message, in lines.
+func frameOf(t *testing.T, c *apptest.Conn) []string {
+	t.Helper()
+	_, payload, err := c.ReadFrame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(string(payload), "\n")
+}
+
+// TestMessagesInFrame: client.max_messages_in_frame reaches the socket.
+func TestMessagesInFrame(t *testing.T) {
+	for _, most := range []int{1, 2, 5} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) {
+			i := start(t, fmt.Sprintf(`"client": {"insecure": true, "max_messages_in_frame": %d}`, most))
+			c := i.connected(apptest.Dialer{})
+			full := false
+			for range 20 { // a busy machine may send what it has
+				commands := make([]string, 20)
+				for n := range commands {
+					commands[n] = fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, n+2)
+				}
+				if err := c.Text(strings.Join(commands, "\n")); err != nil {
+					t.Fatal(err)
+				}
+				for came := 0; came < len(commands); {
+					lines := frameOf(t, c)
+					if len(lines) > most {
+						t.Fatalf("%d messages in a frame", len(lines))
+					}
+					full = full || len(lines) == most
+					for _, line := range lines {
+						if want := fmt.Sprintf(`{"id":%d,"publish":{}}`, came+2); line != want {
+							t.Fatalf("got %s, want %s", line, want)
+						}
+						came++
+					}
+				}
+			}
+			if !full {
+				t.Errorf("no frame had %d messages", most)
+			}
+		})
+	}
+}
+
+// TestWriteDelay: answers to messages that come one after another leave together.
+func TestWriteDelay(t *testing.T) {
+	i := start(t, `"client": {"insecure": true, "write_delay": "700ms"}`)
+	c := i.connected(apptest.Dialer{})
+	for id := 2; id < 5; id++ {
+		if err := c.Text(fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{`{"id":2,"publish":{}}`, `{"id":3,"publish":{}}`, `{"id":4,"publish":{}}`}
+	if got := frameOf(t, c); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// TestQueueMaxTotalSize: a client that does not read is closed when the node
+// has no room for what waits, before its own limit; the metrics tell.
+func TestQueueMaxTotalSize(t *testing.T) {
+	i := start(t, `"client": {"insecure": true, "queue_max_size": 1000000000, "queue_max_total_size": 10000},
+		"websocket": {"write_timeout": "1m"}, "http_api": {"key": "k"}, "prometheus": {"enabled": true}`)
+	c := i.connected(apptest.Dialer{})
+	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"subscribe":{}`) {
+		t.Fatalf("subscribing: %s", reply)
+	}
+	body := `{"channel":"news","data":"` + strings.Repeat("x", 50_000) + `"}`
+	refused := func() float64 {
+		metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if queued, ok := metrics["centrifugo_client_slow_queue_bytes"]; !ok || queued > 10000 {
+			t.Fatalf("%v bytes wait, %v", queued, ok)
+		}
+		return metrics["centrifugo_client_slow_queue_refused_count"]
+	}
+	for n := 0; refused() == 0; n++ {
+		if n > 2000 {
+			t.Fatal("100 MB were taken for one that does not read")
+		}
+		if status, answer := i.request(http.MethodPost, i.external(), "/api/publish", body, "X-API-Key", "k"); status != 200 {
+			t.Fatalf("publishing: status %d, %s", status, answer)
+		}
+	}
+	if code, err := c.WaitClosed(); err != nil || code != 3008 {
+		t.Errorf("closed with %d, %v", code, err)
+	}
+}
