@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"time"
 )
 
@@ -27,10 +26,10 @@ type process struct {
 
 // subject is what is loaded.
 type subject struct {
-	floor  bool     // rather than the server
-	config settings // beside configuration
-	procs  int      // GOMAXPROCS; 0 leaves it
-	tls    bool
+	floor   bool     // rather than the server
+	config  settings // beside configuration
+	environ []string // beside the environment, such as GOMAXPROCS=1
+	tls     bool
 	// metrics says that the server's counters are added to the figures.
 	metrics bool
 }
@@ -62,9 +61,7 @@ func (m *measurement) start(ctx context.Context, s subject) (*process, error) {
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = os.Stderr
-	if s.procs > 0 {
-		cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(s.procs))
-	}
+	cmd.Env = append(os.Environ(), s.environ...)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func steadyWorks(m *measurement) []work {
 				{name: "positioned", run: against(subject{config: positioned}, m.paced("fanout", "--channel", hist)...)},
 				{name: "Protobuf", run: against(subject{}, m.paced("fanout", "--protobuf")...)},
 				{name: "saturated", run: against(subject{}, m.paced("fanout", "--rate", "0", "--publishers", "32")...)},
+				{name: "Protobuf, saturated", run: against(subject{}, m.paced("fanout", "--rate", "0", "--publishers", "32", "--protobuf")...)},
 			},
 			columns: delivering,
 			figures: []figure{
@@ -31,6 +32,7 @@ func steadyWorks(m *measurement) []work {
 				{work: "fan-out 100/s to 1,000: user-mode CPU per delivery", limit: 2.3, places: 2, unit: " µs", value: just("server", deliveryUser)},
 				{work: "the same with history and recovery on (positioned), to without", limit: 1.10, places: 2, unit: "x", value: over("positioned", "server", deliveryCPU)},
 				{work: "Protobuf, to JSON", limit: 1, places: 2, unit: "x", value: over("Protobuf", "server", deliveryCPU)},
+				{work: "Protobuf saturated, to JSON saturated", limit: 1, places: 2, unit: "x", value: over("Protobuf, saturated", "saturated", deliveryCPU)},
 				{work: "fan-out saturated, 32 publishers, 1,000 subscribers: CPU per delivery, to the paced floor", limit: 0.10, places: 3, unit: "x", value: over("saturated", "floor", deliveryCPU),
 					remark: func(at lookup) string {
 						return fmt.Sprintf("%.2f million deliveries/s, none lost", at("saturated", deliveries)/1e6)
@@ -62,8 +64,8 @@ func coresWork(m *measurement) work {
 		columns: delivering,
 		figures: []figure{{work: "GOMAXPROCS 2, to 1: deliveries/s saturated", limit: shown, places: 2, unit: "x", value: over("GOMAXPROCS=2", "GOMAXPROCS=1", deliveries)}},
 	}
-	for _, procs := range []int{1, 2} {
-		w.sides = append(w.sides, side{name: fmt.Sprintf("GOMAXPROCS=%d", procs), run: against(subject{procs: procs}, m.paced("fanout", "--rate", "0")...)})
+	for _, procs := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2"} {
+		w.sides = append(w.sides, side{name: procs, run: against(subject{environ: []string{procs}}, m.paced("fanout", "--rate", "0")...)})
 	}
 	return w
 }
@@ -84,10 +86,10 @@ func deflateWork(m *measurement) work {
 }
 
 func deflateMemoryWork(m *measurement) work {
-	args := []string{"fanout", "--clients", "8000", "--rate", "4", "--payload", "1024", "--warmup", "3s"}
+	args := []string{"fanout", "--clients", "15000", "--rate", "2", "--payload", "1024", "--warmup", "3s"}
 	return work{
-		name: "deflate-memory", title: "Memory with permessage-deflate", rounds: 3,
-		note: "8,000 connections that have got 12 publications of 1 KB each; memory as above, 3 s after the last has subscribed.",
+		name: "deflate-memory", title: "Memory with permessage-deflate",
+		note: "15,000 connections that have got 6 publications of 1 KB each; memory as above, 3 s after the last has subscribed.",
 		sides: []side{
 			{name: "plain", run: against(subject{config: compression}, m.paused(1, args...)...)},
 			{name: "deflate", run: against(subject{config: compression}, m.paused(1, append(args[:len(args):len(args)], "--deflate")...)...)},
