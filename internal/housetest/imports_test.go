@@ -22,6 +22,9 @@ var guests = map[string][]string{
 	"go.yaml.in/yaml":                     {"server/internal/config"},
 	"github.com/pelletier/go-toml":        {"server/internal/config"},
 	"github.com/joho/godotenv":            {"server/internal/config"},
+	"github.com/KimMachineGun":            {"server/internal/app"},
+	"github.com/google/pprof":             {"bench/cmd/measure"},
+	"unsafe":                              {"centrifuge/internal/eventloop", "protocol"},
 	"github.com/bufbuild/protocompile":    {}, // tests and generators only
 	"google.golang.org/protobuf/encoding": {"protocol"},
 	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "server/internal/load", "bench"},

@@ -2,6 +2,8 @@ package fanout
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"testing"
 
 	"centrifugo/protocol"
@@ -24,6 +26,53 @@ func BenchmarkDeliver(b *testing.B) {
 			}
 			pub := &protocol.Publication{Data: []byte(`{"x":1}`)}
 			b.ReportAllocs()
+			b.ResetTimer()
+			for range max(1, b.N/subscribers) {
+				h.Broadcast(&Push{Channel: "a", Pub: pub})
+			}
+			h.Close()
+		})
+	}
+}
+
+// writingSink makes a system call for each frame.
+type writingSink struct{ file *os.File }
+
+func (s writingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+	for _, f := range batch {
+		if _, err := s.file.Write(f.Bytes); err != nil {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+func (writingSink) Failed(error) {}
+
+// BenchmarkLanes: a lane for each core, and nothing beside them that needs one.
+// The time of an operation is that of a delivery with a write of its own.
+func BenchmarkLanes(b *testing.B) {
+	for _, cores := range []int{1, 2, 4, 8} {
+		if cores > runtime.NumCPU() {
+			break
+		}
+		b.Run(fmt.Sprintf("cores=%d", cores), func(b *testing.B) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(cores))
+			const subscribers = 1000
+			h := NewHub(cores)
+			for i := range subscribers {
+				file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer func() { _ = file.Close() }()
+				s := &subscriber{}
+				s.out.Init(writingSink{file}, 0, 64, false)
+				s.Out, s.Lane = &s.out, h.Lane(uint64(i)) //nolint:gosec // not negative
+				s.join(h, "a")
+				s.Open(false, 0, "")
+			}
+			pub := &protocol.Publication{Data: []byte(`{"x":1}`)}
 			b.ResetTimer()
 			for range max(1, b.N/subscribers) {
 				h.Broadcast(&Push{Channel: "a", Pub: pub})
