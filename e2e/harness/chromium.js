@@ -30,9 +30,14 @@ export class Browser {
     return browser;
   }
 
-  /** A tab that fails the test on errors in the page: complaints() lists them. */
-  async tab(url) {
+  /**
+   * A tab that fails the test on errors in the page: complaints() lists them.
+   * The page has the functions from its beginning: one that is exposed to a page
+   * that has loaded may be missing in it for a while.
+   */
+  async tab(url, functions = {}) {
     const page = await this.context.newPage();
+    for (const [name, call] of Object.entries(functions)) await page.exposeFunction(name, call);
     const complaints = [];
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
     page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(`console: ${message.text()}`));

@@ -36,11 +36,12 @@ describe('browser', { concurrency: sdks.length }, () => {
     test(`${sdk}: tokens, payloads, presence, history, a cut and recovery`, { timeout: 60_000 }, async (t) => {
       const proxy = await Proxy.start(server.port);
       t.after(() => proxy.stop());
-      const { page, complaints } = await browser.tab(`${pages.url}/?sdk=${sdk}`);
+      const { page, complaints } = await browser.tab(`${pages.url}/?sdk=${sdk}`, {
+        cut: () => proxy.cut(),
+        allow: () => proxy.allow(),
+        api: (method, request) => server.api.call(method, request),
+      });
       t.after(() => page.close());
-      await page.exposeFunction('cut', () => proxy.cut());
-      await page.exposeFunction('allow', () => proxy.allow());
-      await page.exposeFunction('api', (method, request) => server.api.call(method, request));
 
       const user = fresh('user');
       const values = [null, true, 0, -1.5, '', 'a\nb\u2028"\\<&>', '日本 👍', [], {}, [1, { a: [null] }], { deep: { 'ключ': '值' } }];
