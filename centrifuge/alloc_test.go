@@ -33,18 +33,25 @@ func (countingTransport) Resume() {}
 // Close implements centrifuge.Transport.
 func (countingTransport) Close(uint32, string) {}
 
-// TestPublishAllocations: from Node.Publish to the socket of one subscriber of a
-// channel without history.
-func TestPublishAllocations(t *testing.T) {
-	node, err := centrifuge.New(centrifuge.Config{Lanes: 1})
+// connectCounting connects the only client of a node, which the caller shuts down.
+func connectCounting(t *testing.T, config centrifuge.Config, opts centrifuge.SubscribeOptions) (*centrifuge.Node, *centrifuge.Client, countingTransport) {
+	t.Helper()
+	node, err := centrifuge.New(config)
 	must(t, err)
-	node.Handle(allow(centrifuge.SubscribeOptions{}))
+	node.Handle(allow(opts))
 	must(t, node.Run())
 	transport := countingTransport{make(chan struct{}, 8)}
 	client, err := node.Accept(centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{}), transport)
 	must(t, err)
 	client.Receive([]byte(`{"id":1,"connect":{}}`))
 	<-transport.written
+	return node, client, transport
+}
+
+// TestPublishAllocations: from Node.Publish to the socket of one subscriber of a
+// channel without history.
+func TestPublishAllocations(t *testing.T) {
+	node, client, transport := connectCounting(t, centrifuge.Config{Lanes: 1}, centrifuge.SubscribeOptions{})
 	client.Receive([]byte(subscribeA))
 	<-transport.written
 	data, ctx := []byte(`{"x":1}`), context.Background()

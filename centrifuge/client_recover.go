@@ -52,7 +52,7 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
-	if p.Extra == nil {
+	if p.Extra == nil { // neither filter nor deltas: others get the very same
 		r.Run = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications)
 	}
 	if p.Extra != nil && p.Extra.Delta {
@@ -160,7 +160,8 @@ func (c *Client) checkPosition(ctx context.Context, s *Subscription, now time.Ti
 	}
 }
 
-// onItsWay is the time that a publication may take from the stream to a gate.
+// onItsWay is the time that a publication may take from the stream to a gate: in
+// a batch, and then behind others in a lane.
 const onItsWay = MaxBatchDelay + 500*time.Millisecond
 
 // insufficient ends a subscription whose position is lost: the client recovers

@@ -2,9 +2,14 @@ package centrifuge
 
 import (
 	"bytes"
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"centrifugo/protocol"
 )
 
 func publicationsFrom(first uint64, n, size int) []*Publication {
@@ -75,5 +80,82 @@ func TestRunsAreBounded(t *testing.T) {
 			t.Error("no room although all is forgotten")
 		}
 		time.Sleep(3 * runLife) // its timer
+	})
+}
+
+// keepingTransport keeps the last message.
+type keepingTransport struct{ last string }
+
+func (*keepingTransport) Info() TransportInfo {
+	return TransportInfo{Name: "keep", Generation: GenerationV2}
+}
+
+func (k *keepingTransport) WriteFrames(batch []*protocol.Frame) (int, error) {
+	k.last = string(batch[len(batch)-1].Bytes)
+	return 0, nil
+}
+
+func (*keepingTransport) Ping() error          { return nil }
+func (*keepingTransport) Resume()              {}
+func (*keepingTransport) Close(uint32, string) {}
+
+// TestClientsRecoverOneRun: what several clients missed becomes one run of the
+// node, unless a subscription sees the stream in its own way.
+func TestClientsRecoverOneRun(t *testing.T) {
+	const asks = `{"id":2,"subscribe":{"channel":"a","recover":true,"offset":%d,"epoch":"%s"%s}}`
+	synctest.Test(t, func(t *testing.T) {
+		n, err := New(Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.Handle(Handlers{Subscribe: func(context.Context, SubscribeEvent) (SubscribeReply, error) {
+			return SubscribeReply{Options: SubscribeOptions{Recovery: true, AllowDelta: true, AllowTagsFilter: true}}, nil
+		}})
+		if err := n.Run(); err != nil {
+			t.Fatal(err)
+		}
+		var at StreamPosition
+		for range 5 {
+			result, err := n.Publish(t.Context(), "a", []byte(`{}`), PublishOptions{HistorySize: 10, HistoryTTL: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = result.StreamPosition
+		}
+		for _, ask := range []struct {
+			offset uint64
+			more   string
+			runs   int // of the node afterwards
+		}{
+			{1, `,"delta":"fossil"`, 0},
+			{1, `,"tf":{"key":"k","cmp":"ex"}`, 0},
+			{1, "", 1},
+			{1, "", 1},
+			{2, "", 2},
+		} {
+			transport := &keepingTransport{}
+			client, err := n.Accept(SetCredentials(t.Context(), &Credentials{}), transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client.Receive([]byte(`{"id":1,"connect":{}}`))
+			client.Receive(fmt.Appendf(nil, asks, ask.offset, at.Epoch, ask.more))
+			synctest.Wait()
+			if !strings.Contains(transport.last, `"recovered":true`) {
+				t.Errorf("%+v: not recovered: %s", ask, transport.last)
+			}
+			if got, want := strings.Count(transport.last, `"data":`), int(5-ask.offset); !strings.Contains(ask.more, "tf") && got != want { //nolint:gosec // a few
+				t.Errorf("%+v: %d publications, want %d: %s", ask, got, want, transport.last)
+			}
+			n.runs.mu.Lock()
+			if got := len(n.runs.young) + len(n.runs.old); got != ask.runs {
+				t.Errorf("%+v: %d runs, want %d", ask, got, ask.runs)
+			}
+			n.runs.mu.Unlock()
+		}
+		if err := n.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * runLife) // the timer of the runs
 	})
 }

@@ -15,15 +15,7 @@ import (
 // what hub and broker keep, the client's set.
 func subscriptionBytes(t *testing.T, n int, opts centrifuge.SubscribeOptions) (bytes, objects float64) {
 	t.Helper()
-	node, err := centrifuge.New(centrifuge.Config{Lanes: 2, ChannelLimit: n, QueueSize: 1 << 20})
-	must(t, err)
-	node.Handle(allow(opts))
-	must(t, node.Run())
-	transport := countingTransport{make(chan struct{}, 8)}
-	client, err := node.Accept(centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{}), transport)
-	must(t, err)
-	client.Receive([]byte(`{"id":1,"connect":{}}`))
-	<-transport.written
+	node, client, transport := connectCounting(t, centrifuge.Config{Lanes: 2, ChannelLimit: n, QueueSize: 1 << 20}, opts)
 	before := liveHeap()
 	for i := range n {
 		client.Receive(fmt.Appendf(nil, `{"id":%d,"subscribe":{"channel":"room:%08d"}}`, i+2, i))

@@ -269,7 +269,7 @@ func TestDelayConcurrently(t *testing.T) {
 				}
 				closed := i == run%outboxes
 				checkOrder(t, sink.frames, !closed, putters, each)
-				if !closed && (outs[i].Queued() != 0 || outs[i].Stalled()) {
+				if !closed && (outs[i].queued() != 0 || outs[i].Stalled()) {
 					t.Error("something waits at the end")
 				}
 			}

@@ -374,10 +374,3 @@ func (o *Outbox) Stalled() bool {
 	defer o.mu.Unlock()
 	return o.state == outboxBlocked
 }
-
-// Queued returns the bytes that wait, those in the sink included.
-func (o *Outbox) Queued() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.size + o.pending
-}

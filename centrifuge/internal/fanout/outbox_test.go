@@ -150,8 +150,8 @@ func TestOutboxConcurrently(t *testing.T) {
 				}
 				checkOrder(t, sink.frames, !closes, putters, each)
 				if !closes {
-					if o.Close(true, func() { finals.Add(1) }); o.Queued() != 0 {
-						t.Errorf("%d bytes are left", o.Queued())
+					if o.Close(true, func() { finals.Add(1) }); o.queued() != 0 {
+						t.Errorf("%d bytes are left", o.queued())
 					}
 				}
 				if finals.Load() != 1 {
@@ -179,15 +179,15 @@ func TestOutboxBound(t *testing.T) {
 	}
 	put(6, PutDirty)
 	o.Flush()
-	if !o.Stalled() || o.Queued() != 24 {
-		t.Errorf("stalled %v, %d bytes", o.Stalled(), o.Queued())
+	if !o.Stalled() || o.queued() != 24 {
+		t.Errorf("stalled %v, %d bytes", o.Stalled(), o.queued())
 	}
 	put(4, PutQueued)
 	put(0, PutQueued)
 	sink.stick(false)
 	o.Unblock()
-	if sink.count() != 10 || o.Queued() != 0 || o.Stalled() {
-		t.Errorf("%d frames came, %d bytes wait", sink.count(), o.Queued())
+	if sink.count() != 10 || o.queued() != 0 || o.Stalled() {
+		t.Errorf("%d frames came, %d bytes wait", sink.count(), o.queued())
 	}
 	put(10, PutDirty)
 	if o.countLocked() != 10 {
@@ -343,8 +343,15 @@ func TestOutboxUnblocksEarly(t *testing.T) {
 		sink.stick(false)
 		sink.release <- struct{}{}
 		synctest.Wait()
-		if o.Stalled() || o.Queued() != 0 {
+		if o.Stalled() || o.queued() != 0 {
 			t.Error("the outbox waits for an event that has come")
 		}
 	})
+}
+
+// queued returns the bytes that wait, those in the sink included.
+func (o *Outbox) queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size + o.pending
 }
