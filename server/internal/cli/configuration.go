@@ -56,20 +56,44 @@ func (env Env) genConfigCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		raw, err := config.RenderTree(map[string]any{
-			"client": map[string]any{
-				"token":           map[string]any{"hmac_secret_key": secret(64)},
-				"allowed_origins": []string{},
-			},
-			"admin":    map[string]any{"enabled": false, "password": secret(16), "secret": secret(64)},
-			"http_api": map[string]any{"key": secret(64)},
-		}, format)
+		raw, err := config.RenderTree(sampleConfiguration(), format)
 		if err != nil {
 			return err
 		}
-		return create(*file, raw)
+		if err := create(*file, raw); err != nil {
+			return err
+		}
+		return env.printf(`%s written, with fresh secrets and the channel namespace "news".
+Pages served from localhost may connect. For others add their origin to client.allowed_origins.
+`, *file)
 	}
 	return cmd
+}
+
+// sampleConfiguration is enough for a first try and a start for a real one: only
+// users with a token connect, they subscribe to channels of the namespace news,
+// and only the backend publishes.
+func sampleConfiguration() map[string]any {
+	return map[string]any{
+		"client": map[string]any{
+			"token": map[string]any{"hmac_secret_key": secret(64)},
+			// An empty list would refuse every page.
+			"allowed_origins": []string{"http://localhost", "http://localhost:*", "http://127.0.0.1:*"},
+		},
+		"http_api": map[string]any{"key": secret(64)},
+		"channel": map[string]any{
+			"namespaces": []any{map[string]any{
+				"name":                          "news",
+				"allow_subscribe_for_client":    true,
+				"presence":                      true,
+				"allow_presence_for_subscriber": true,
+				"history_size":                  100,
+				"history_ttl":                   "5m",
+				"allow_history_for_subscriber":  true,
+				"force_recovery":                true,
+			}},
+		},
+	}
 }
 
 // secret returns n random bytes as base64url.

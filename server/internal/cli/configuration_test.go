@@ -2,11 +2,14 @@ package cli
 
 import (
 	"encoding/base64"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/httpx"
 )
 
 func TestCheckConfig(t *testing.T) {
@@ -47,7 +50,9 @@ func TestGenConfig(t *testing.T) {
 	for _, name := range []string{"config.json", "config.yaml", "config.toml"} {
 		t.Run(name, func(t *testing.T) {
 			inDir(t, nil)
-			command(nil, "genconfig", "-c", name).expect(t, 0, "", "")
+			if r := command(nil, "genconfig", "-c", name); r.code != 0 || r.stderr != "" || !strings.Contains(r.stdout, "client.allowed_origins") {
+				t.Fatalf("%+v", r)
+			}
 			info, err := os.Stat(name)
 			if err != nil || info.Mode().Perm() != 0o600 {
 				t.Fatalf("%v %v", info, err)
@@ -56,13 +61,13 @@ func TestGenConfig(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for secret, size := range map[string]int{cfg.Client.Token.HMACSecretKey: 64, cfg.Admin.Password: 16, cfg.Admin.Secret: 64, cfg.HTTPAPI.Key: 64} {
+			for secret, size := range map[string]int{cfg.Client.Token.HMACSecretKey: 64, cfg.HTTPAPI.Key: 64} {
 				if raw, err := base64.RawURLEncoding.DecodeString(secret); err != nil || len(raw) != size {
 					t.Errorf("secret of %d bytes, want %d: %v", len(raw), size, err)
 				}
 			}
-			if r := command(nil, "checkconfig", "-s", "-c", name); r.code != 0 || r.stdout != "" {
-				t.Errorf("the file is not valid: %+v", r)
+			if r := command(nil, "checkconfig", "-s", "-c", name); r.code != 0 || r.stdout != "" || r.stderr != "" {
+				t.Errorf("the file is not valid, or warned about: %+v", r)
 			}
 			before, _ := os.ReadFile(name)
 			command(nil, "genconfig", "-c", name).expect(t, 1, "", "error: file "+name+" exists, it is not overwritten\n")
@@ -72,12 +77,62 @@ func TestGenConfig(t *testing.T) {
 		})
 	}
 	inDir(t, nil)
-	command(nil, "genconfig").expect(t, 0, "", "")
+	if r := command(nil, "genconfig"); r.code != 0 {
+		t.Errorf("%+v", r)
+	}
 	if _, err := os.Stat("config.json"); err != nil {
 		t.Error(err)
 	}
 	if r := command(nil, "genconfig", "-c", "config.ini"); r.code != 1 || !strings.Contains(r.stderr, "extension") {
 		t.Errorf("%+v", r)
+	}
+}
+
+// What genconfig writes admits pages under development and a first publication.
+func TestGeneratedConfigurationIsUsable(t *testing.T) {
+	inDir(t, nil)
+	if r := command(nil, "genconfig"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	cfg, err := config.LoadFileBare("config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	origins, err := httpx.NewOrigins(cfg.Client.AllowedOrigins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for origin, want := range map[string]bool{
+		"http://localhost": true, "http://localhost:3000": true, "http://127.0.0.1:8080": true,
+		"https://example.com": false, "http://localhost.example.com": false, "http://example.com:3000": false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Origin", origin)
+		if origins.Allowed(r) != want {
+			t.Errorf("origin %s: allowed is not %v", origin, want)
+		}
+	}
+	if ns := cfg.Channel.Namespaces; len(ns) != 1 || ns[0].Name != "news" || !ns[0].AllowSubscribeForClient || ns[0].AllowPublishForClient {
+		t.Errorf("%+v", ns)
+	}
+}
+
+// The help says which flags have no effect.
+func TestFlagsWithoutEffectAreMarked(t *testing.T) {
+	marks := map[string]bool{}
+	for line := range strings.Lines(command(nil, "--help").stdout) {
+		if _, flag, ok := strings.Cut(line, "--"); ok {
+			name, _, _ := strings.Cut(flag, " ")
+			marks[strings.TrimSpace(name)] = strings.Contains(line, "without effect in this version")
+		}
+	}
+	for name, want := range map[string]bool{
+		"sse.enabled": true, "uni_grpc.port": true, "grpc_api.enabled": true, "admin.external": true, "map_broker.type": true, "swagger.enabled": true,
+		"http_server.port": false, "health.enabled": false, "http_api.insecure": false, "engine.type": false, "dev": false,
+	} {
+		if got, ok := marks[name]; !ok || got != want {
+			t.Errorf("--%s: marked %v, listed %v", name, got, ok)
+		}
 	}
 }
 

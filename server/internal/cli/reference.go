@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,7 +54,7 @@ var referenceTemplate = template.Must(template.New("reference").Parse(`<!doctype
 <style>body{font:15px/1.5 sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;vertical-align:top}</style>
 <h1>Configuration</h1>
 <table><tr><th>Key<th>Type<th>Default<th>Meaning<th>Environment</tr>
-{{range .}}<tr id="{{.Path}}"><td><code>{{.Path}}</code><td>{{.Type}}<td>{{if .Default}}<code>{{.Default}}</code>{{end}}<td>{{.Doc}}<td>{{if .Env}}<code>{{.Env}}</code>{{end}}</tr>
+{{range .}}<tr id="{{.Path}}"><td><code>{{.Path}}</code><td>{{.Type}}<td>{{if .Default}}<code>{{.Default}}</code>{{end}}<td>{{.Doc}}{{if .NotBuilt}} <em>Without effect in this version.</em>{{end}}<td>{{if .Env}}<code>{{.Env}}</code>{{end}}</tr>
 {{end}}</table></html>
 `))
 
@@ -69,6 +70,15 @@ func referencePage(section string) ([]byte, error) {
 			shown = append(shown, k)
 		}
 	}
+	slices.SortStableFunc(shown, func(a, b config.Key) int { // what has an effect comes first
+		switch {
+		case a.NotBuilt() == b.NotBuilt():
+			return 0
+		case b.NotBuilt():
+			return -1
+		}
+		return 1
+	})
 	if len(shown) == 0 {
 		return nil, fmt.Errorf("unknown section %q", section)
 	}

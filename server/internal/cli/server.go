@@ -83,15 +83,18 @@ func (env Env) rootCommand() *cobra.Command {
 func addServerFlags(flags *pflag.FlagSet) {
 	types := config.Types()
 	for _, f := range serverFlags {
-		key := types[f.key]
+		key, usage := types[f.key], f.usage
+		if key.NotBuilt() {
+			usage += " (without effect in this version)"
+		}
 		switch key.Type {
 		case "bool":
-			flags.BoolP(f.key, f.short, false, f.usage)
+			flags.BoolP(f.key, f.short, false, usage)
 		case "int":
 			n, _ := strconv.Atoi(key.Default) // empty means 0
-			flags.IntP(f.key, f.short, n, f.usage)
+			flags.IntP(f.key, f.short, n, usage)
 		default:
-			flags.StringP(f.key, f.short, key.Default, f.usage)
+			flags.StringP(f.key, f.short, key.Default, usage)
 		}
 	}
 }

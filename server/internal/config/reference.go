@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -100,9 +101,10 @@ var comments = sync.OnceValues(func() (map[string]string, error) {
 	return out, nil
 })
 
-// Markdown writes the reference as Markdown: one table per section. level is the
-// number of # of the title; section limits it to the keys of one top-level
-// section, empty means all.
+// Markdown writes the reference as Markdown: one table per section, then an
+// appendix with the keys of features that this version lacks. level is the number
+// of # of the title; section limits it to the keys of one top-level section,
+// empty means all.
 func Markdown(section string, level int) ([]byte, error) {
 	keys, err := Reference()
 	if err != nil {
@@ -113,29 +115,27 @@ func Markdown(section string, level int) ([]byte, error) {
 	if section == "" {
 		fmt.Fprintf(&b, "%s Configuration\n\n%s\n", strings.Repeat("#", level), introduction)
 	}
-	found := false
-	for _, top := range keys {
-		if strings.ContainsAny(top.Path, ".[") || section != "" && section != top.Path {
-			continue
-		}
-		found = true
-		fmt.Fprintf(&b, "\n%s %s\n\n%s\n\n| Key | Type | Default | Meaning | Environment |\n|---|---|---|---|---|\n",
-			strings.Repeat("#", level+1), top.Path, markdownCell(top.Doc))
-		for _, k := range keys {
-			inside := strings.HasPrefix(k.Path, top.Path+".") || strings.HasPrefix(k.Path, top.Path+"[")
-			if k.Type == "object" || !inside && (k.Path != top.Path) {
-				continue
-			}
-			doc := markdownCell(k.Doc)
-			if feature := unbuiltFeature(k.Path); feature != "" {
-				doc += " *Not in this version yet.*"
-			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), doc, code(k.Env))
-		}
-	}
-	if !found {
+	if section != "" && !slices.Contains(topLevel(keys), section) {
 		return nil, fmt.Errorf("unknown section %q%s", section, nearest(section, topLevel(keys)))
 	}
+	heading := strings.Repeat("#", level+1)
+	var chosen []Key
+	for _, k := range keys {
+		if section == "" || k.Path == section || strings.HasPrefix(k.Path, section+".") || strings.HasPrefix(k.Path, section+"[") {
+			chosen = append(chosen, k)
+		}
+	}
+	used, lacking := split(chosen)
+	for _, k := range used {
+		if !strings.Contains(k.Path, ".") {
+			fmt.Fprintf(&b, "\n%s %s\n\n%s\n\n| Key | Type | Default | Meaning | Environment |\n|---|---|---|---|---|\n",
+				heading, k.Path, markdownCell(k.Doc))
+		}
+		if k.Type != "object" {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), markdownCell(k.Doc), code(k.Env))
+		}
+	}
+	writeAppendix(&b, lacking, heading)
 	return b.Bytes(), nil
 }
 

@@ -48,6 +48,41 @@ func TestMarkdownSection(t *testing.T) {
 	}
 }
 
+// What has an effect stands in the sections, everything else in the appendix, nothing in both.
+func TestReferenceShowsWhatWorks(t *testing.T) {
+	text, err := Markdown("", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, appendix, ok := strings.Cut(string(text), "## Appendix")
+	if !ok {
+		t.Fatal("no appendix")
+	}
+	keys, err := Reference()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		row := "\n| `" + k.Path + "` |"
+		want := k.Type != "object"
+		if inMain, inAppendix := strings.Contains(main, row), strings.Contains(appendix, row); inMain != (want && !k.NotBuilt()) || inAppendix != (want && k.NotBuilt()) {
+			t.Errorf("%s: in its section %v, in the appendix %v", k.Path, inMain, inAppendix)
+		}
+	}
+	for path, want := range map[string]bool{
+		"log.level": false, "channel.namespaces": false, "channel.namespaces[].presence": false, "client.token": false, "engine.type": false,
+		"proxies": true, "proxies[].name": true, "consumers": true, "admin": true, "admin.enabled": true,
+		"channel.namespaces[].map.mode": true, "channel.without_namespace.subscribe_proxy_enabled": true, "client.proxy": true,
+	} {
+		if got := (Key{Path: path}).NotBuilt(); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	if section, err := Markdown("admin", 1); err != nil || !strings.Contains(string(section), "| `admin.enabled` |") {
+		t.Errorf("a section without effect: %s %v", section, err)
+	}
+}
+
 // Every key is named, documented, and has an environment variable of its own.
 func TestEveryKeyIsDocumented(t *testing.T) {
 	keys, err := Reference()
