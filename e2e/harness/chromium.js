@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { createRequire } from 'node:module';
+import { json } from 'node:stream/consumers';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -30,14 +31,9 @@ export class Browser {
     return browser;
   }
 
-  /**
-   * A tab that fails the test on errors in the page: complaints() lists them.
-   * The page has the functions from its beginning: one that is exposed to a page
-   * that has loaded may be missing in it for a while.
-   */
-  async tab(url, functions = {}) {
+  /** A tab that shows url; complaints lists the errors and warnings of its page. */
+  async tab(url) {
     const page = await this.context.newPage();
-    for (const [name, call] of Object.entries(functions)) await page.exposeFunction(name, call);
     const complaints = [];
     page.on('pageerror', (error) => complaints.push(`error: ${error.message}`));
     page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(`console: ${message.text()}`));
@@ -65,12 +61,22 @@ const files = {
   '/session.js': new URL('./session.js', import.meta.url),
 };
 
-/** Serves a page per SDK: /?sdk=v2-json and so on. Resolves with {url, stop}. */
+/**
+ * Serves a page per SDK: /?sdk=v2-json and so on. Resolves with {url, control, stop}.
+ *
+ * control(functions) returns the path under which a page may call the functions of
+ * its test: a POST to path/name whose body is the JSON list of arguments answers with
+ * the result as JSON. Pages call by HTTP because functions that Playwright exposes
+ * to a page are missing in it now and then.
+ */
 export async function servePages() {
+  const controls = [];
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, 'http://localhost');
     const file = files[url.pathname];
-    if (file) {
+    if (request.method === 'POST') {
+      await callControl(controls, url.pathname, request, response);
+    } else if (file) {
       response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
       response.end(await readFile(file));
     } else if (files[`/${url.searchParams.get('sdk')}.js`]) {
@@ -83,10 +89,25 @@ export async function servePages() {
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    control: (functions) => `/control/${controls.push(functions) - 1}`,
     stop: async () => {
       server.closeAllConnections();
       server.close();
       await once(server, 'close');
     },
   };
+}
+
+async function callControl(controls, path, request, response) {
+  const [, , id, name] = path.split('/');
+  const call = controls[id]?.[name];
+  if (!call) {
+    response.writeHead(404).end();
+    return;
+  }
+  try {
+    response.end(JSON.stringify((await call(...await json(request))) ?? null));
+  } catch (error) {
+    response.writeHead(500).end(String(error?.stack ?? error));
+  }
 }

@@ -36,17 +36,18 @@ describe('browser', { concurrency: sdks.length }, () => {
     test(`${sdk}: tokens, payloads, presence, history, a cut and recovery`, { timeout: 60_000 }, async (t) => {
       const proxy = await Proxy.start(server.port);
       t.after(() => proxy.stop());
-      const { page, complaints } = await browser.tab(`${pages.url}/?sdk=${sdk}`, {
+      const control = pages.control({
         cut: () => proxy.cut(),
         allow: () => proxy.allow(),
         api: (method, request) => server.api.call(method, request),
       });
+      const { page, complaints } = await browser.tab(`${pages.url}/?sdk=${sdk}`);
       t.after(() => page.close());
 
       const user = fresh('user');
       const values = [null, true, 0, -1.5, '', 'a\nb\u2028"\\<&>', '日本 👍', [], {}, [1, { a: [null] }], { deep: { 'ключ': '值' } }];
       const seen = await page.evaluate(scenario, {
-        generation, format, values, url: proxy.websocket,
+        generation, format, values, control, url: proxy.websocket,
         name: fresh('stream'), people: fresh('people'),
         token: token({ sub: user, info: { where: 'browser' } }), forged: token({ sub: user }, 'not the secret of this server!!!'),
       });
@@ -74,7 +75,8 @@ describe('browser', { concurrency: sdks.length }, () => {
     test(`${sdk}: a page of a foreign origin is kept out`, { timeout: 60_000 }, async (t) => {
       const { page } = await browser.tab(`${pages.url}/?sdk=${sdk}`);
       t.after(() => page.close());
-      const handshake = page.waitForEvent('websocket').then((ws) => ws.waitForEvent('socketerror'));
+      // Both listeners are set at once: the error may follow the start immediately.
+      const handshake = new Promise((resolve) => { page.once('websocket', (ws) => ws.once('socketerror', resolve)); });
       await page.evaluate(async ({ generation, format, url }) => {
         const { openSession } = await import('/session.js');
         window.session = openSession({ generation, format, Centrifuge: window.Centrifuge }, url);
@@ -87,8 +89,12 @@ describe('browser', { concurrency: sdks.length }, () => {
 });
 
 // Runs in the page; what it saw is judged outside.
-async function scenario({ generation, format, values, url, name, people, token, forged }) {
+async function scenario({ generation, format, values, control, url, name, people, token, forged }) {
   const { openSession } = await import('/session.js');
+  const call = async (name, ...args) => {
+    const response = await fetch(`${control}/${name}`, { method: 'POST', body: JSON.stringify(args) });
+    if (!response.ok) throw new Error(`${name}: ${response.status} ${await response.text()}`);
+  };
   const open = (options) => openSession({ generation, format, Centrifuge: window.Centrifuge }, url, options);
   const session = open({ token });
   const seen = { client: (await session.connect()).client };
@@ -106,19 +112,19 @@ async function scenario({ generation, format, values, url, name, people, token, 
   seen.stats = await session.presenceStats(people);
   seen.rpcError = await session.rpc('any', {}).catch((error) => error.code);
 
-  await window.cut();
+  await call('cut');
   seen.lost = await session.events.next('lost');
-  await window.api('publish', { channel: name, data: 'missed 1' });
-  await window.api('publish', { channel: name, data: 'missed 2' });
-  await window.allow();
+  await call('api', 'publish', { channel: name, data: 'missed 1' });
+  await call('api', 'publish', { channel: name, data: 'missed 2' });
+  await call('allow');
   seen.recovered = (await channel.events.next('subscribed')).recovered;
-  await window.api('publish', { channel: name, data: 'live' });
+  await call('api', 'publish', { channel: name, data: 'live' });
   seen.missed = await channel.payloads(3);
-  await window.api('publish', { channel: name, data: 'x'.repeat(100_000) });
+  await call('api', 'publish', { channel: name, data: 'x'.repeat(100_000) });
   seen.big = (await channel.payloads(1))[0].length;
 
   const user = seen.published[0].info.user;
-  await window.api('disconnect', { user, disconnect: { code: 4501, reason: 'go away' } });
+  await call('api', 'disconnect', { user, disconnect: { code: 4501, reason: 'go away' } });
   seen.disconnected = await session.events.next('lost');
 
   const liar = open({ token: forged });
