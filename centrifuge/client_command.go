@@ -57,7 +57,7 @@ func (c *Client) carryOut(message []byte) (more bool) {
 			c.Disconnect(DisconnectBadRequest)
 			return false
 		}
-		if !c.dispatch(r, command) {
+		if !c.dispatch(r, command, len(message)) {
 			return false
 		}
 	}
@@ -77,9 +77,9 @@ func (c *Client) decide(message []byte) bool {
 	return c.state != clientClosed
 }
 
-// dispatch carries out one command. False means that nothing more is processed
-// of this connection.
-func (c *Client) dispatch(r *round, command *protocol.Command) (more bool) {
+// dispatch carries out one command of a message of size bytes. False means that
+// nothing more is processed of this connection.
+func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more bool) {
 	format := c.wireFormat()
 	if !format.V1() && command.ID == 0 && command.Send == nil {
 		c.pong()
@@ -96,7 +96,7 @@ func (c *Client) dispatch(r *round, command *protocol.Command) (more bool) {
 	}
 	c.counted.received[kind].Add(1)
 	if c.node.config.Concurrency > 1 && kind != protocol.FrameConnect {
-		return c.dispatchConcurrently(command, kind)
+		return c.dispatchConcurrently(task{command, kind, size})
 	}
 	return c.run(r, command, kind)
 }
@@ -123,21 +123,12 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKin
 }
 
 // dispatchConcurrently is for connections whose commands may be answered out of
-// order. A connection has at most Config.Concurrency of them under way.
-func (c *Client) dispatchConcurrently(command *protocol.Command, kind protocol.FrameKind) bool {
-	slots := c.mailbox.slots
-	if slots == nil {
-		slots = make(chan struct{}, c.node.config.Concurrency)
-		c.mailbox.slots = slots
+// order, those of one channel excepted.
+func (c *Client) dispatchConcurrently(t task) (more bool) {
+	if c.mailbox.concurrency == nil {
+		c.mailbox.concurrency = newConcurrency(c)
 	}
-	slots <- struct{}{}
-	go func() {
-		defer c.node.recovered("carrying out a command", c)
-		defer func() { <-slots }()
-		r := beginRound(c)
-		defer r.end()
-		c.run(r, command, kind)
-	}()
+	c.mailbox.concurrency.start(t)
 	return !c.isClosed()
 }
 

@@ -73,7 +73,7 @@ type Config struct {
 	// Lanes that deliver publications, default one for each core.
 	Lanes int
 	// Concurrency of the commands of one connection; above 1 they are answered
-	// out of order. Default 1.
+	// out of order, but for those of one channel. Default 1.
 	Concurrency int
 	// ChannelBatch says how the publications of a channel are gathered on this
 	// node; nil for not at all. It is asked when a channel gets its first

@@ -15,8 +15,8 @@ const maxMail = 128 << 10
 type mailbox struct {
 	client *Client
 
-	// Owned by work: one element for each command under way, where several may be.
-	slots chan struct{}
+	// Owned by work: nil unless several commands may be under way.
+	concurrency *concurrency
 
 	// Guarded by mu.
 	mu      sync.Mutex

@@ -42,7 +42,7 @@ func TestStress(t *testing.T) {
 		}
 	}
 	t.Logf("seen: %v", seen.counts)
-	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed"} {
+	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed", "flipped"} {
 		if seen.counts[what] == 0 {
 			t.Errorf("no run had %q: the test does not test it", what)
 		}
@@ -67,6 +67,7 @@ func (s *sightings) see(what string) {
 func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}
 	config := centrifuge.Config{Broker: broker, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
+	config.Concurrency = 1 + r.IntN(2)*r.IntN(8)
 	if r.IntN(2) == 0 {
 		batch := centrifuge.BatchOptions{MaxSize: r.IntN(5), MaxDelay: time.Duration(1+r.IntN(5)) * time.Millisecond}
 		config.ChannelBatch = func(string) centrifuge.BatchOptions { return batch }
@@ -125,9 +126,10 @@ type stressClient struct {
 	seen   *sightings
 
 	peer    *peer
-	at      centrifuge.StreamPosition // of the last publication
-	known   bool                      // at is a position
-	state   string                    // of the subscription: one of the below
+	at      centrifuge.StreamPosition  // of the last publication
+	known   bool                       // at is a position
+	state   string                     // of the subscription: one of the below
+	resumes *centrifuge.StreamPosition // where a flip goes on, see step
 	log     []string
 	failure string
 }
@@ -192,7 +194,36 @@ func (c *stressClient) step() {
 		c.peer.Client.Client().Unsubscribe("a", centrifuge.UnsubscribeInsufficient)
 	case 4:
 		time.Sleep(40 * time.Second) // a tick may find the position lost
+	case 5:
+		if c.state == subscribed {
+			c.flip()
+		}
 	}
+}
+
+// flip unsubscribes and subscribes again without waiting for a reply, in one
+// message or in two.
+func (c *stressClient) flip() {
+	c.note("flip at %v", c.at)
+	c.seen.see("flipped")
+	at := c.at
+	c.resumes, c.state = &at, unsubscribing
+	commands := []string{`{"id":9,"unsubscribe":{"channel":"a"}}`, c.subscribe()}
+	if c.rand.IntN(2) == 0 {
+		c.peer.commands(commands...)
+		return
+	}
+	c.peer.commands(commands[0])
+	c.peer.commands(commands[1])
+}
+
+func (c *stressClient) subscribe() string {
+	request := `{"id":2,"subscribe":{"channel":"a"`
+	if c.known {
+		request += fmt.Sprintf(`,"recover":true,"offset":%d,"epoch":"%s"`, c.at.Offset, c.at.Epoch)
+	}
+	c.note("%s", request)
+	return request + "}}"
 }
 
 // ensureSubscribed connects and subscribes where needed, recovering if there is
@@ -205,7 +236,7 @@ func (c *stressClient) ensureSubscribed() {
 				c.seen.see("slow")
 			}
 			c.note("the connection has ended: %v", why)
-			c.peer, c.state = nil, without
+			c.peer, c.state, c.resumes = nil, without, nil
 		}
 	}
 	if c.peer == nil {
@@ -215,12 +246,7 @@ func (c *stressClient) ensureSubscribed() {
 	if c.state != without {
 		return
 	}
-	request := `{"id":2,"subscribe":{"channel":"a"`
-	if c.known {
-		request += fmt.Sprintf(`,"recover":true,"offset":%d,"epoch":"%s"`, c.at.Offset, c.at.Epoch)
-	}
-	c.note("%s", request)
-	c.peer.commands(request + "}}")
+	c.peer.commands(c.subscribe())
 	c.state = subscribing
 }
 
@@ -236,6 +262,9 @@ func (c *stressClient) read() {
 		case reply.Unsubscribe != nil:
 			c.note("unsubscribed")
 			c.state = without
+			if c.resumes != nil { // it was asked for already
+				c.at, c.state, c.resumes = *c.resumes, subscribing, nil
+			}
 		case reply.Push == nil:
 		case reply.Push.Unsubscribe != nil:
 			c.note("unsubscribe push")
