@@ -81,6 +81,7 @@ var allowed = []struct {
 	{"bench", []string{"protocol", "centrifuge", "bench"}},
 	{"examples", []string{"centrifuge", "centrifuge/transport"}},
 	{"internal/housetest", nil},
+	{"internal/doctest", nil},
 }
 
 func TestRooms(t *testing.T) {
