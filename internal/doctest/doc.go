@@ -23,6 +23,7 @@
 //	file=NAME    is written to a file, for the following blocks; not run by itself
 //	claims=KIND  the claims of a token that checktoken or checksubtoken accepts; KIND
 //	             is connection or subscription
+//	needs=NAME   is skipped where that program is not installed
 //	skip=REASON  is not run; REASON is one of those in skipReasons
 //
 // Port 8000 is replaced by a free port, in the text and, through the environment,

@@ -72,6 +72,10 @@ func (s *session) run(b block) error {
 	if b.has("output") {
 		return s.compare(b, text)
 	}
+	if program, ok := b.attrs["needs"]; ok {
+		delete(b.attrs, "needs")
+		return s.with(program, b, func() error { return s.run(b) })
+	}
 	if name, ok := b.attrs["file"]; ok {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("writing a file: %w", err)
