@@ -17,12 +17,11 @@ describe('browser', { concurrency: sdks.length }, () => {
   let closed; // a server that does not admit the page's origin
 
   before(async () => {
+    // One after the other: what has started is known to after() even if the next fails.
     pages = await servePages();
-    [server, closed, browser] = await Promise.all([
-      Server.start({ config: config({ client: { ...config().client, allowed_origins: ['http://127.0.0.1:*'] } }) }),
-      Server.start({ config: config({ client: { ...config().client, allowed_origins: ['https://example.com'] } }) }),
-      Browser.start(),
-    ]);
+    server = await Server.start({ config: config({ client: { ...config().client, allowed_origins: ['http://127.0.0.1:*'] } }) });
+    closed = await Server.start({ config: config({ client: { ...config().client, allowed_origins: ['https://example.com'] } }) });
+    browser = await Browser.start();
   });
   after(async () => {
     await browser?.close();

@@ -167,7 +167,7 @@ func (env Env) devBanner(cfg *config.Config) {
   ****************************************************************
 
   Open the playground in two tabs:  http://%[1]s/
-  Publish:  curl -X POST http://%[1]s/api/publish -d '{"channel":"test","data":{"hello":"world"}}'
+  Publish:  curl -X POST http://%[1]s/api/publish -d '{"channel":"playground","data":{"hello":"world"}}'
 
 `, address)
 }

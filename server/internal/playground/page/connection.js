@@ -10,9 +10,13 @@ const PING_GRACE = 10_000; // ms on top of the announced ping interval
 /** An error the server answered a command with, or a local one with code 0. */
 export class CommandError extends Error {
   constructor(code, message, temporary = false) {
-    super(code ? `${code} ${message}` : message);
+    super(message);
     this.code = code;
     this.temporary = temporary;
+  }
+
+  toString() {
+    return this.code ? `${this.code} ${this.message}` : this.message;
   }
 }
 
@@ -72,6 +76,10 @@ export class Connection extends EventTarget {
     this.subscription = { channel, options, state: 'subscribing', recoverable: false, offset: 0, epoch: '' };
     this.#emit('subscription', { state: 'subscribing' });
     if (this.state === 'connected') await this.#subscribe();
+  }
+
+  isSubscribed(channel) {
+    return this.subscription?.channel === channel && this.subscription.state === 'subscribed';
   }
 
   async unsubscribe(code = 0, reason = 'unsubscribed by you') {

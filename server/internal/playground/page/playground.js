@@ -71,18 +71,22 @@ connection.addEventListener('recovery', ({ detail: { recovered, count } }) => {
   addEvent('note', recovered ? `recovered ${count}` : 'not recovered', '');
 });
 
-el('channel-form').addEventListener('submit', async (event) => {
+el('channel-form').addEventListener('submit', (event) => {
   event.preventDefault();
   if (!el('channel').reportValidity()) return;
-  const channel = el('channel').value;
-  location.hash = encodeURIComponent(channel);
+  location.hash = encodeURIComponent(el('channel').value);
+  subscribe();
+});
+
+async function subscribe() {
   const options = {};
   for (const name of ['recoverable', 'positioned', 'join_leave']) {
     if (el(`option-${name}`).checked) options[name] = true;
   }
   showRecovery('', '');
-  await report(connection.subscribe(channel, options));
-});
+  await report(connection.subscribe(el('channel').value, options));
+}
+
 el('unsubscribe').addEventListener('click', () => report(connection.unsubscribe()));
 el('channel').addEventListener('input', showCurl);
 window.addEventListener('hashchange', readHash);
@@ -116,8 +120,11 @@ function showRecovery(outcome, text) {
 el('publish-form').addEventListener('submit', async (event) => {
   event.preventDefault();
   const text = el('data').value;
-  const data = asJSON(text);
-  await report(connection.call('publish', { channel: el('channel').value, data }));
+  const channel = el('channel').value;
+  const result = await report(connection.call('publish', { channel, data: asJSON(text) }));
+  if (result && !connection.isSubscribed(channel)) {
+    addEvent('note', `published to ${channel}, which this tab is not subscribed to`, '');
+  }
 });
 el('data').addEventListener('input', showCurl);
 el('data').addEventListener('keydown', (event) => {
@@ -202,7 +209,7 @@ connection.addEventListener('join', ({ detail }) => addEvent('join', shortInfo(d
 connection.addEventListener('leave', ({ detail }) => addEvent('leave', shortInfo(detail.info), ''));
 
 const followEvents = followEnd(el('events'));
-const labels = { publication: 'message', recovered: 'recovered', join: 'joined', leave: 'left', note: 'recovery', error: 'error' };
+const labels = { publication: 'message', recovered: 'recovered', join: 'joined', leave: 'left', note: 'note', error: 'error' };
 
 function addEvent(kind, text, meta) {
   const list = el('events');
@@ -238,7 +245,7 @@ async function report(promise) {
   try {
     return await promise;
   } catch (error) {
-    addEvent('error', error.message, '');
+    addEvent('error', String(error), '');
     return undefined;
   }
 }
@@ -262,3 +269,4 @@ el('endpoint').title = endpoint.href;
 readHash();
 refreshButtons();
 connection.connect();
+subscribe();
