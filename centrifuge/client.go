@@ -40,6 +40,8 @@ type Client struct {
 	clientSideRefresh bool
 	pinged            bool // a ping is out and not answered
 	ticking           bool // a tick is under way
+	event             eventState
+	quiet             chan struct{} // closed when no callback is under way; made by who waits for that
 	ctx               context.Context
 	cancel            context.CancelFunc
 	user              string
@@ -219,7 +221,6 @@ func (c *Client) close(d Disconnect, flush bool) {
 		c.mu.Unlock()
 		return
 	}
-	was := c.state
 	c.state = clientClosed
 	format := c.format
 	cancel := c.cancel
@@ -245,20 +246,16 @@ func (c *Client) close(d Disconnect, flush bool) {
 		hangUp() // a write error has closed the outbox already
 	}
 	cancel()
-	go c.cleanUp(was, d)
+	go c.cleanUp(d)
 }
 
 // cleanUp ends what the connection had, then forgets it.
-func (c *Client) cleanUp(was clientState, d Disconnect) {
+func (c *Client) cleanUp(d Disconnect) {
 	defer c.node.registry.remove(c) // whatever a handler does
 	defer c.node.recovered("ending a connection", c)
-	for _, s := range c.drainSubscriptions() {
-		func() {
-			defer c.node.recovered("ending a subscription", c)
-			c.end(s, UnsubscribeDisconnect, false)
-		}()
-	}
-	if c.node.handlers.Disconnected != nil && was == clientConnected {
+	c.node.registry.removeUser(c, c.UserID()) // the user may come again, whatever has to be waited for
+	c.endSubscriptions()
+	if told := c.waitQuiet(); told && c.node.handlers.Disconnected != nil {
 		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
 	}
 }

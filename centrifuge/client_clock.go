@@ -135,7 +135,7 @@ func (c *Client) Expired(_ *wheel.Timer, now time.Time) {
 		if due[deadlinePing] {
 			c.ping()
 		}
-		if due[deadlineTick] {
+		if due[deadlineTick] && c.beginTick() {
 			go c.tick(now)
 		}
 	}
@@ -184,15 +184,23 @@ func (c *Client) ponged() bool {
 	return true
 }
 
-// needsTickLocked reports whether a tick is due, which then has begun. There is
-// one at a time: an engine may be slower than the interval.
+// needsTickLocked reports whether there is something to look after.
 func (c *Client) needsTickLocked() bool {
+	needs := c.node.handlers.Alive != nil
+	c.subs.each(func(s *Subscription) { needs = needs || s.state == subLive && s.needsTickLocked() })
+	return needs
+}
+
+// beginTick reports whether the caller may begin a tick. There is one at a time:
+// an engine may be slower than the interval.
+func (c *Client) beginTick() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.state != clientConnected || c.ticking {
 		return false
 	}
-	c.ticking = c.node.handlers.Alive != nil
-	c.subs.each(func(s *Subscription) { c.ticking = c.ticking || s.state == subLive && s.needsTickLocked() })
-	return c.ticking
+	c.ticking = true
+	return true
 }
 
 // tick looks after the subscriptions.
@@ -202,6 +210,7 @@ func (c *Client) tick(now time.Time) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.ticking = false
+		c.quietLocked()
 	}()
 	ctx := c.Context()
 	c.mu.Lock()
@@ -239,7 +248,7 @@ func (c *Client) tend(ctx context.Context, s *Subscription, now time.Time) {
 // its removal would outlive the subscription.
 func (c *Client) renewPresence(ctx context.Context, s *Subscription) {
 	c.mu.Lock()
-	if s.state != subLive {
+	if s.state != subLive || s.busy {
 		c.mu.Unlock()
 		return
 	}

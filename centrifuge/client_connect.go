@@ -102,9 +102,12 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	if err != nil {
 		return err
 	}
+	connected := false
 	defer func() {
 		for _, s := range started {
-			s.abandon() // those that did not go live
+			if s.abandon(); s.live {
+				c.announced(s.Subscription, connected)
+			}
 		}
 	}()
 	result := c.connectResult(reply, started)
@@ -123,9 +126,8 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 			return err
 		}
 	}
-	if c.node.handlers.Connected != nil {
-		c.node.handlers.Connected(c.Context(), ConnectedEvent{Client: c})
-	}
+	connected = true
+	connected = c.callConnected()
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 func (p *pendingSubscription) readStream(ctx context.Context) error {
 	n := p.client.node
 	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
-	if !p.recoverable || !p.wish.recover && !automatic {
+	if !p.opts.Recovery || !p.wish.recover && !automatic {
 		position, err := n.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
 		if err != nil {
 			return fmt.Errorf("reading position: %w", err)

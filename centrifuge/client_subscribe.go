@@ -40,11 +40,12 @@ type pendingSubscription struct {
 	wish   wish
 	result *protocol.SubscribeResult
 	// missed are publications that are sent behind the result, not in it.
-	missed    []*Publication
-	top       StreamPosition
-	joined    bool // hub and broker know it
-	announced bool // the channel was told
-	live      bool
+	missed []*Publication
+	top    StreamPosition
+	joined bool // hub and broker know it
+	live   bool
+	// eventDue: whoever makes it tells the application, once it is live.
+	eventDue bool
 }
 
 // handleSubscribe makes a subscription for the client. Checks and their order:
@@ -53,12 +54,12 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if err := c.checkSubscribe(request); err != nil {
 		return err
 	}
-	reserved, err := c.reserve(request.Channel, false)
+	p, err := c.reserve(request.Channel, false)
 	if err != nil {
 		return err
 	}
-	p := &pendingSubscription{Subscription: reserved, client: c, wish: wishOf(request)}
 	defer p.abandon() // unless it went live
+	p.wish, p.eventDue = wishOf(request), c.node.handlers.Subscribed != nil
 	if c.node.handlers.Subscribe == nil {
 		return ErrorNotAvailable
 	}
@@ -85,10 +86,12 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 		return err
 	}
 	r.owe()
-	if c.node.handlers.Subscribed != nil {
+	if p.eventDue {
 		disarm := r.impatient()
 		defer disarm()
-		c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
+		c.announce(p.Subscription, func() {
+			c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
+		})
 	}
 	return nil
 }
@@ -126,7 +129,7 @@ func wishOf(request *protocol.SubscribeRequest) wish {
 
 // reserve takes the channel's place on the connection, so that a second attempt
 // is refused. One that is just ending is waited for.
-func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error) {
+func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription, error) {
 	deadline := time.Now().Add(maxSettle)
 	for {
 		c.mu.Lock()
@@ -142,21 +145,36 @@ func (c *Client) reserve(channel string, serverSide bool) (*Subscription, error)
 				return nil, DisconnectServerError
 			}
 			continue
-		case old != nil:
+		case old != nil && old.state != subEnded:
 			c.mu.Unlock()
 			return nil, ErrorAlreadySubscribed
 		}
-		if limit := c.node.config.ChannelLimit; limit > 0 && c.subs.len() >= limit {
+		if limit := c.node.config.ChannelLimit; limit > 0 && c.subs.len() >= limit && c.unendedLocked() >= limit {
 			c.mu.Unlock()
 			return nil, ErrorLimitExceeded
 		}
 		s := &Subscription{serverSide: serverSide, busy: true}
 		s.Channel = strings.Clone(channel) // the rest of the message must not be kept
 		s.Out, s.Format, s.Lane = &c.outbox, c.format, c.lane
+		if old != nil { // the application is being told of its end
+			s.detailsLocked().after = old.settledLocked()
+			c.subs.remove(old)
+		}
 		c.subs.add(s)
 		c.mu.Unlock()
-		return s, nil
+		return &pendingSubscription{Subscription: s, client: c}, nil
 	}
+}
+
+// unendedLocked counts the subscriptions without those of whose end only the
+// application has to be told.
+func (c *Client) unendedLocked() (n int) {
+	c.subs.each(func(s *Subscription) {
+		if s.state != subEnded {
+			n++
+		}
+	})
+	return n
 }
 
 func waitUntil(done <-chan struct{}, deadline time.Time) bool {
@@ -204,12 +222,12 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 func (p *pendingSubscription) configure() error {
 	o := &p.opts
 	p.clientSideRefresh = p.wish.clientSideRefresh
-	p.presence, p.joinLeave = o.Presence, o.JoinLeave
-	p.positioned, p.recoverable = o.Positioning || o.Recovery, o.Recovery
+	p.presence = o.Presence
+	p.positioned = o.Positioning || o.Recovery
 	p.PushJoinLeave = o.PushJoinLeave
 	delta := o.AllowDelta && p.wish.delta
 	p.result = &protocol.SubscribeResult{
-		Positioned: p.positioned, Recoverable: p.recoverable, Data: o.Data, Delta: delta,
+		Positioned: p.positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
 	}
 	filter, err := p.filter()
 	if err != nil {
@@ -273,23 +291,39 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 	case loss == fanout.LossEncoding:
 		return DisconnectInappropriateProtocol
 	}
-	if p.joinLeave {
+	if p.opts.JoinLeave {
 		c.outbox.Flush() // the broker may take its time
-		p.announced = true
-		c.node.stats.JoinsSent.Add(1)
-		if err := c.node.broker.PublishJoin(c.Context(), p.Channel, c.infoFor(p.Subscription)); err != nil {
-			c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.Channel, "error", err)
-		}
+		p.publishJoin()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == clientClosed {
 		return errLeft
 	}
-	p.live, p.state = true, subLive
+	p.live, p.state, p.event = true, subLive, eventTold
+	if p.eventDue {
+		p.event = eventDue
+	}
 	p.settleLocked()
 	c.node.stats.SubscriptionsAccepted.Add(1)
 	return nil
+}
+
+// publishJoin tells the channel. The end of the connection does not cancel it: a
+// join that may or may not have been made cannot be undone by a leave.
+func (p *pendingSubscription) publishJoin() {
+	c := p.client
+	if c.isClosed() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), maxSettle)
+	defer cancel()
+	c.node.stats.JoinsSent.Add(1)
+	err := c.node.broker.PublishJoin(ctx, p.Channel, c.infoFor(p.Subscription))
+	if err != nil {
+		c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.Channel, "error", err)
+	}
+	p.joinLeave = err == nil // a leave follows joins only
 }
 
 // abandon undoes a subscription that did not go live.
@@ -298,18 +332,13 @@ func (p *pendingSubscription) abandon() {
 		return
 	}
 	c := p.client
+	defer func() {
+		c.ended(p.Subscription, UnsubscribeDisconnect)
+		c.retireAside(p.Subscription, UnsubscribeDisconnect)
+	}()
 	if p.joined {
-		c.node.leave(c, p.Subscription, p.announced)
+		c.node.leave(c, p.Subscription)
 	}
-	c.forget(p.Subscription)
-}
-
-// forget takes s off the connection and wakes those who wait for its end.
-func (c *Client) forget(s *Subscription) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.subs.remove(s)
-	s.settleLocked()
 }
 
 // subscription returns the live subscription of channel, or nil.
@@ -333,11 +362,11 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		}
 	}()
 	for channel, opts := range reply.Subscriptions {
-		s, err := c.reserve(channel, true)
+		p, err := c.reserve(channel, true)
 		if err != nil {
 			return started, err
 		}
-		p := &pendingSubscription{Subscription: s, client: c, opts: opts}
+		p.opts, p.eventDue = opts, true // told of by Connected
 		if asked := request.Subs[channel]; asked != nil {
 			p.wish = wishOf(asked)
 			p.wish.filter = nil // the application did not see it
@@ -353,15 +382,17 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 
 // subscribeByServer makes a server-side subscription of a connected client.
 func (c *Client) subscribeByServer(ctx context.Context, channel string, opts SubscribeOptions) error {
-	s, err := c.reserve(channel, true)
+	p, err := c.reserve(channel, true)
 	if errors.Is(err, ErrorLimitExceeded) {
 		c.Disconnect(DisconnectChannelLimit)
 	}
 	if err != nil {
 		return err
 	}
-	p := &pendingSubscription{Subscription: s, client: c, opts: opts}
+	p.opts = opts
 	defer p.abandon()
+	ctx, cancel := c.untilEnd(ctx)
+	defer cancel()
 	if opts.RecoverSince != nil && opts.Recovery {
 		p.wish.recover, p.wish.since = true, *opts.RecoverSince
 	}
@@ -370,8 +401,8 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 	}
 	// The push has no room for publications: they follow it.
 	p.missed, p.result.Publications, p.result.Run = p.result.Publications, nil, nil
-	frame, err := protocol.NewFrame(s.Format, &protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
-		Recoverable: p.recoverable, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
+	frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
+		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
 	}}})
 	if err != nil {
 		c.Disconnect(DisconnectInappropriateProtocol)
@@ -383,6 +414,13 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 		c.Disconnect(disconnect)
 	}
 	return err
+}
+
+// untilEnd is ctx, cancelled also when the connection ends.
+func (c *Client) untilEnd(ctx context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(c.Context(), cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func asDisconnect(err error) (Disconnect, bool) {

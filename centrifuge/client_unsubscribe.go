@@ -1,7 +1,6 @@
 package centrifuge
 
 import (
-	"context"
 	"time"
 
 	"centrifugo/protocol"
@@ -16,33 +15,33 @@ func (c *Client) handleUnsubscribe(request *protocol.UnsubscribeRequest) (*proto
 		if !settled {
 			return nil, DisconnectServerError
 		}
-		if claimed {
-			c.end(s, UnsubscribeClient, false)
+		if claimed && c.undo(s, UnsubscribeClient, false) {
+			c.retire(s, UnsubscribeClient)
 		}
 	}
 	return &protocol.Reply{Unsubscribe: &protocol.UnsubscribeResult{}}, nil
 }
 
-// find returns the subscription of channel in whatever state.
+// find returns the subscription of channel, live or not; nil if it has ended.
 func (c *Client) find(channel string) *Subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.subs.get(channel)
+	if s := c.subs.get(channel); s != nil && s.state != subEnded {
+		return s
+	}
+	return nil
 }
 
 // claim makes the caller the one who ends s. It waits while s is being made,
-// renewed, or unmade by another. settled is false when that takes too long.
+// renewed, or unmade by another; settled is false when that takes longer than the
+// deadline, which may be zero for none.
 func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bool) {
 	for {
 		c.mu.Lock()
-		if c.subs.get(s.Channel) != s {
+		claimed, settled = c.claimLocked(s)
+		if settled {
 			c.mu.Unlock()
-			return false, true
-		}
-		if s.state == subLive && !s.busy {
-			s.state, s.busy = subEnding, true
-			c.mu.Unlock()
-			return true, true
+			return claimed, true
 		}
 		wait := s.settledLocked()
 		c.mu.Unlock()
@@ -54,24 +53,33 @@ func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bo
 	}
 }
 
-// end undoes a subscription that the caller has claimed. The client is told
-// before its channel is free again: a subscribe that is waiting is answered later.
-func (c *Client) end(s *Subscription, why Unsubscribe, tell bool) {
-	func() {
-		defer c.forget(s) // even if an engine panics: somebody may wait for it
-		c.node.leave(c, s, true)
-		if tell {
-			c.node.stats.unsubscribed(why.Code)
-			_ = c.push(&protocol.Push{ // it has no payload that could fail
-				Channel: s.Channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
-			})
-		}
-	}()
-	if c.node.handlers.Unsubscribed != nil {
-		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
-			Client: c, Channel: s.Channel, Unsubscribe: why, ServerSide: s.serverSide,
+// claimLocked is claim without waiting.
+func (c *Client) claimLocked(s *Subscription) (claimed, settled bool) {
+	switch {
+	case s.state == subEnded || c.subs.get(s.Channel) != s:
+		return false, true
+	case s.state == subLive && !s.busy:
+		s.state, s.busy = subEnding, true
+		return true, true
+	}
+	return false, false
+}
+
+// undo ends a subscription that the caller has claimed, but for telling the
+// application: that is left to whoever tells of its beginning, or, if mine is
+// set, to the caller, who must retire it. The client is told before its channel is
+// free again: a subscribe that is waiting is answered later.
+func (c *Client) undo(s *Subscription, why Unsubscribe, tell bool) (mine bool) {
+	defer c.node.recovered("ending a subscription", c)
+	defer func() { mine = c.ended(s, why) }() // whatever happens: somebody may wait for it
+	c.node.leave(c, s)
+	if tell {
+		c.node.stats.unsubscribed(why.Code)
+		_ = c.push(&protocol.Push{ // it has no payload that could fail
+			Channel: s.Channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
 		})
 	}
+	return false // see above
 }
 
 // unsubscribePush ends a subscription and tells the client why.
@@ -80,22 +88,62 @@ func (c *Client) unsubscribePush(s *Subscription, why Unsubscribe) {
 	if !settled {
 		c.Disconnect(DisconnectServerError)
 	}
-	if claimed {
-		c.end(s, why, true)
+	if claimed && c.undo(s, why, true) {
+		c.retireAside(s, why)
 	}
 }
 
-// drainSubscriptions claims everything that a closed connection still has.
-func (c *Client) drainSubscriptions() []*Subscription {
-	c.mu.Lock()
-	all := make([]*Subscription, 0, c.subs.len())
-	c.subs.each(func(s *Subscription) { all = append(all, s) })
-	c.mu.Unlock()
-	claimed := all[:0]
-	for _, s := range all {
-		if ok, _ := c.claim(s, time.Time{}); ok {
-			claimed = append(claimed, s)
+// endSubscriptions ends everything that a closed connection still has. What can
+// be ended at once does not wait: neither for a handler that is blocked, nor for
+// an engine. It returns when the application was told of all.
+func (c *Client) endSubscriptions() {
+	var mine, blocked []*Subscription
+	for _, s := range c.allSubscriptions() {
+		c.mu.Lock()
+		claimed, settled := c.claimLocked(s)
+		c.mu.Unlock()
+		if !settled {
+			blocked = append(blocked, s)
+		}
+		if claimed && c.undo(s, UnsubscribeDisconnect, false) {
+			mine = append(mine, s)
 		}
 	}
-	return claimed
+	for _, s := range blocked {
+		go func() {
+			if claimed, _ := c.claim(s, time.Time{}); claimed && c.undo(s, UnsubscribeDisconnect, false) {
+				c.retireSafely(s, UnsubscribeDisconnect)
+			}
+		}()
+	}
+	for _, s := range mine {
+		c.retireSafely(s, UnsubscribeDisconnect)
+	}
+	c.waitForgotten()
+}
+
+func (c *Client) allSubscriptions() []*Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*Subscription, 0, c.subs.len())
+	c.subs.each(func(s *Subscription) { all = append(all, s) })
+	return all
+}
+
+// waitForgotten returns when a closed connection has no subscription left.
+func (c *Client) waitForgotten() {
+	for {
+		var wait <-chan struct{}
+		c.mu.Lock()
+		c.subs.each(func(s *Subscription) {
+			if wait == nil {
+				wait = s.settledLocked()
+			}
+		})
+		c.mu.Unlock()
+		if wait == nil {
+			return
+		}
+		<-wait
+	}
 }

@@ -63,7 +63,8 @@ type SubscribedEvent struct {
 	Options SubscribeOptions
 }
 
-// UnsubscribedEvent tells that a subscription ended, whoever ended it.
+// UnsubscribedEvent tells that a subscription ended, whoever ended it. Those that
+// the server made end without a SubscribedEvent before.
 type UnsubscribedEvent struct {
 	Client      *Client
 	Channel     string

@@ -11,6 +11,15 @@ import "context"
 // connection and nothing else. The context is the connection's, with the values
 // that middleware gave it; it is cancelled when the connection ends. Slices in
 // events belong to the handler.
+//
+// Connected, Subscribed, Unsubscribed, Alive and Disconnected tell what has
+// happened, in this order: Connected and Disconnected come in pairs, and so do
+// Subscribed and Unsubscribed of the subscriptions that clients made. The second
+// of a pair comes after the first has returned, the next Subscribed for a channel
+// after Unsubscribed has, and Disconnected last of all. What ended before its
+// first event was due is told of by neither. A callback that blocks holds up the
+// later events of its connection, never the end of what they are about; it may
+// itself unsubscribe or disconnect the client.
 type Handlers struct {
 	Connecting func(context.Context, ConnectingEvent) (ConnectingReply, error)
 	Connected  func(context.Context, ConnectedEvent)

@@ -186,8 +186,8 @@ func (n *Node) join(ctx context.Context, s *Subscription, most int) error {
 	return nil
 }
 
-// leave undoes join and what followed it. announced subscribers are seen off.
-func (n *Node) leave(c *Client, s *Subscription, announced bool) {
+// leave undoes join and what followed it.
+func (n *Node) leave(c *Client, s *Subscription) {
 	ctx := n.ctx
 	n.unjoin(ctx, s)
 	if s.presence {
@@ -195,7 +195,7 @@ func (n *Node) leave(c *Client, s *Subscription, announced bool) {
 			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.Channel, "error", err)
 		}
 	}
-	if s.joinLeave && announced {
+	if s.joinLeave {
 		n.stats.LeavesSent.Add(1)
 		if err := n.broker.PublishLeave(ctx, s.Channel, c.infoFor(s)); err != nil {
 			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.Channel, "error", err)

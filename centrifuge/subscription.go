@@ -22,13 +22,13 @@ type Subscription struct {
 	serverSide        bool
 	clientSideRefresh bool
 	presence          bool
-	joinLeave         bool
+	joinLeave         bool // the channel was told of its join
 	positioned        bool
-	recoverable       bool
 
 	// Guarded by client.mu.
 	state subState
-	busy  bool // being made, renewed or ended
+	event eventState // of Subscribed
+	busy  bool       // being made, renewed or ended
 }
 
 // details are what few subscriptions have.
@@ -37,6 +37,12 @@ type details struct {
 	expireAt int64
 	info     []byte
 	settled  chan struct{} // closed when it is not busy any more; made by who waits for that
+	// ended is set when the subscription ends while the application is being told
+	// of it, by whoever does that.
+	ended *Unsubscribe
+	// after is closed when the application knows that the subscription which had
+	// the channel before has ended; nil if it does. Static.
+	after <-chan struct{}
 
 	// Owned by the client's tick.
 	check positionCheck
@@ -56,6 +62,18 @@ const (
 	subJoining subState = iota // made by whoever reserved it
 	subLive
 	subEnding // unmade by whoever claimed it
+	subEnded  // only the application may have to be told
+)
+
+// eventState tells what the application knows of a connection or a subscription.
+// Of one that ended before its first event it never hears.
+type eventState uint8
+
+const (
+	eventNone    eventState = iota // it was told nothing
+	eventDue                       // whoever made it is about to tell
+	eventCalling                   // the callback is under way
+	eventTold                      // it was told, so it must be told of the end
 )
 
 func (s *Subscription) detailsLocked() *details {

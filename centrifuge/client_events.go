@@ -1,0 +1,165 @@
+package centrifuge
+
+import "context"
+
+// The application is told of connections and subscriptions in their order:
+// Connected before Disconnected, Subscribed before Unsubscribed, and that before
+// the next Subscribed for the channel. Each is told once and in pairs: what ended
+// before its first event is told of by neither.
+//
+// Nobody waits for a callback to end something, because the callback itself may
+// be what ends it. If a subscription ends while the application is being told of
+// it, whoever tells of its beginning also tells of its end.
+
+// announce tells the application of a subscription that went live, unless it has
+// ended meanwhile. The caller is the one who made it.
+func (c *Client) announce(s *Subscription, tell func()) {
+	told := false
+	defer func() { c.announced(s, told) }()
+	if after := c.predecessor(s); after != nil {
+		<-after
+	}
+	c.mu.Lock()
+	if told = s.state == subLive && c.state != clientClosed; told {
+		s.event = eventCalling
+	}
+	c.mu.Unlock()
+	if told {
+		tell()
+	}
+}
+
+// announced notes that the application was told of s, or never will be. If s has
+// ended meanwhile, its end is left to the caller.
+func (c *Client) announced(s *Subscription, told bool) {
+	c.mu.Lock()
+	s.event = eventNone
+	if told {
+		s.event = eventTold
+	}
+	var ended *Unsubscribe
+	if s.details != nil {
+		ended = s.details.ended
+	}
+	c.mu.Unlock()
+	if ended != nil {
+		c.retire(s, *ended)
+	}
+}
+
+// predecessor is closed when the application knows of the end of the subscription
+// that had the channel before s; nil if it does.
+func (c *Client) predecessor(s *Subscription) <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.details == nil {
+		return nil
+	}
+	return s.details.after
+}
+
+// ended makes the channel of s free again. If mine is set the caller must retire s.
+func (c *Client) ended(s *Subscription, why Unsubscribe) (mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.state = subEnded
+	s.settleLocked()
+	if s.event == eventDue || s.event == eventCalling {
+		s.detailsLocked().ended = &why
+		return false
+	}
+	return true
+}
+
+// retire tells the application that s has ended, if it knows of s, and forgets s.
+func (c *Client) retire(s *Subscription, why Unsubscribe) {
+	defer c.forget(s)
+	if after := c.predecessor(s); after != nil {
+		<-after
+	}
+	if c.node.handlers.Unsubscribed != nil && c.knows(s) {
+		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
+			Client: c, Channel: s.Channel, Unsubscribe: why, ServerSide: s.serverSide,
+		})
+	}
+}
+
+// knows reports whether the application knows of s, and of the connection.
+func (c *Client) knows(s *Subscription) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.event == eventTold && c.event != eventNone
+}
+
+// retireSafely is retire for goroutines of their own.
+func (c *Client) retireSafely(s *Subscription, why Unsubscribe) {
+	defer c.node.recovered("telling of the end of a subscription", c)
+	c.retire(s, why)
+}
+
+// retireAside is retire for those who must not wait for the application: they act
+// on other subscriptions and connections as well.
+func (c *Client) retireAside(s *Subscription, why Unsubscribe) {
+	if c.predecessor(s) == nil && (c.node.handlers.Unsubscribed == nil || !c.knows(s)) {
+		c.forget(s)
+		return
+	}
+	go c.retireSafely(s, why)
+}
+
+// forget takes s off the connection and wakes those who wait for that.
+func (c *Client) forget(s *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subs.remove(s)
+	s.settleLocked()
+}
+
+// callConnected tells the application of the connection, unless that has ended.
+func (c *Client) callConnected() (told bool) {
+	c.mu.Lock()
+	told = c.state == clientConnected
+	if told {
+		c.event = eventCalling
+	}
+	c.mu.Unlock()
+	if !told {
+		return false
+	}
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.event = eventTold
+		c.quietLocked()
+	}()
+	if c.node.handlers.Connected != nil {
+		c.node.handlers.Connected(c.Context(), ConnectedEvent{Client: c})
+	}
+	return true
+}
+
+// quietLocked wakes whoever waits for the callbacks under way.
+func (c *Client) quietLocked() {
+	if c.quiet != nil {
+		close(c.quiet)
+		c.quiet = nil
+	}
+}
+
+// waitQuiet returns when no callback of a closed connection is under way, and
+// reports whether the application knows of it. None begins afterwards.
+func (c *Client) waitQuiet() (told bool) {
+	for {
+		c.mu.Lock()
+		if c.event != eventCalling && !c.ticking {
+			defer c.mu.Unlock()
+			return c.event == eventTold
+		}
+		if c.quiet == nil {
+			c.quiet = make(chan struct{})
+		}
+		quiet := c.quiet
+		c.mu.Unlock()
+		<-quiet
+	}
+}
