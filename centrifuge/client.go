@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -123,7 +124,8 @@ func (c *Client) channels(want func(*Subscription) bool) []string {
 	return names
 }
 
-// Send sends data outside any channel.
+// Send sends data outside any channel. To a JSON connection only JSON can be sent;
+// the error for other data is protocol.ErrNotJSON.
 func (c *Client) Send(data []byte) error {
 	return c.push(&protocol.Push{Message: &protocol.Message{Data: data}})
 }
@@ -145,13 +147,13 @@ func (c *Client) infoFor(s *Subscription) *ClientInfo {
 // push encodes and sends at once.
 func (c *Client) push(p *protocol.Push) error { return c.reply(&protocol.Reply{Push: p}, true) }
 
-// reply encodes r and queues it; flush also sends it. A payload without form in
-// the connection's encoding closes the connection.
+// reply encodes r and queues it; flush also sends it. The error is
+// protocol.ErrNotJSON, for a payload that the connection cannot carry and that is
+// all there is to send, or that of a message that does not exist in its protocol.
 func (c *Client) reply(r *protocol.Reply, flush bool) error {
-	frame, err := protocol.NewFrame(c.wireFormat(), r)
+	frame, err := c.encode(r)
 	if err != nil {
-		c.close(DisconnectInappropriateProtocol, true)
-		return DisconnectInappropriateProtocol
+		return fmt.Errorf("encoding %s: %w", r.Kind(), err)
 	}
 	c.put(frame, flush)
 	return nil

@@ -115,8 +115,8 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKin
 		return !c.isClosed()
 	}
 	reply.ID = command.ID
-	if c.reply(reply, false) != nil {
-		return false
+	if err := c.reply(reply, false); err != nil {
+		return c.refuse(command.ID, kind, err)
 	}
 	r.owe()
 	return true

@@ -116,7 +116,10 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 		message = &protocol.Reply{Push: &protocol.Push{Connect: connectPush(result)}}
 	}
 	// Queued before anybody can find the connection: the reply comes first.
-	if c.reply(message, false) != nil || !c.becomeConnected(time.Now()) {
+	if err := c.reply(message, false); err != nil {
+		return err
+	}
+	if !c.becomeConnected(time.Now()) {
 		return nil // it left meanwhile
 	}
 	c.outbox.Flush()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/protocol"
 )
 
 // readStream finds the position at which the subscription starts, and what its
@@ -52,8 +53,16 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
+	if p.Extra != nil && p.Extra.Delta {
+		// Within the strings that deltas travel in nobody would see that it is not JSON.
+		var omitted int
+		r.Publications, omitted = deliverable(p.Format, r.Publications)
+		p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
+	}
 	if p.Extra == nil { // neither filter nor deltas: others get the very same
-		r.Run = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications)
+		if r.Run = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications); r.Run != nil {
+			p.client.omitted(p.Channel, r.Run.Omitted(p.Format))
+		}
 	}
 	if p.Extra != nil && p.Extra.Delta {
 		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {

@@ -78,9 +78,9 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if err := p.start(c.Context()); err != nil {
 		return err
 	}
-	frame, err := protocol.NewFrame(p.Format, &protocol.Reply{ID: id, Subscribe: p.result})
+	frame, err := c.encode(&protocol.Reply{ID: id, Subscribe: p.result})
 	if err != nil {
-		return DisconnectInappropriateProtocol
+		return fmt.Errorf("encoding subscribe result: %w", err)
 	}
 	if err := p.goLive(frame); err != nil {
 		return err
@@ -276,9 +276,10 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		frames = append(frames, reply)
 	}
 	for _, pub := range p.missed {
-		frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Pub: pub}})
+		frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Pub: pub}})
 		if err != nil {
-			return DisconnectInappropriateProtocol
+			c.omitted(p.Channel, protocol.Omitted{Publications: 1})
+			continue
 		}
 		frames = append(frames, frame)
 	}
@@ -288,8 +289,6 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		return DisconnectInsufficientState
 	case loss == fanout.LossSlow:
 		return DisconnectSlow
-	case loss == fanout.LossEncoding:
-		return DisconnectInappropriateProtocol
 	}
 	if p.opts.JoinLeave {
 		c.outbox.Flush() // the broker may take its time
@@ -401,12 +400,11 @@ func (c *Client) subscribeByServer(ctx context.Context, channel string, opts Sub
 	}
 	// The push has no room for publications: they follow it.
 	p.missed, p.result.Publications, p.result.Run = p.result.Publications, nil, nil
-	frame, err := protocol.NewFrame(p.Format, &protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
+	frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
 		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
 	}}})
 	if err != nil {
-		c.Disconnect(DisconnectInappropriateProtocol)
-		return DisconnectInappropriateProtocol
+		return fmt.Errorf("encoding subscribe push: %w", err)
 	}
 	err = p.goLive(frame)
 	c.outbox.Flush()

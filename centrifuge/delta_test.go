@@ -233,27 +233,6 @@ func TestFilterBreaksDeltas(t *testing.T) {
 	})
 }
 
-// TestPayloadWithoutForm: bytes that are no JSON close JSON connections only.
-func TestPayloadWithoutForm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
-		text, binary := s.connect(jsonV2, "u"), s.connect(protobufV2, "u")
-		for _, p := range []*peer{text, binary} {
-			p.commands(subscribeA)
-			p.received()
-		}
-		s.publish("a", "\x00\xff", centrifuge.PublishOptions{})
-		text.expect("close 3506 inappropriate protocol")
-		synctest.Wait()
-		if pub := binary.Read().Push.Pub; string(pub.Data) != "\x00\xff" {
-			t.Errorf("got %q", pub.Data)
-		}
-		if err := s.connect(jsonV2, "u").Client.Client().Send([]byte("{")); err == nil {
-			t.Error("half a value was sent")
-		}
-	})
-}
-
 // TestPayloadsAreSentAsTheyAre, but for newlines (client-protocol 1.1).
 func TestPayloadsAreSentAsTheyAre(t *testing.T) {
 	for payload, want := range map[string]string{

@@ -77,7 +77,8 @@ var (
 	DisconnectConnectionLimit = Disconnect{3504, "connection limit"}
 	// DisconnectChannelLimit: too many server-side subscriptions.
 	DisconnectChannelLimit = Disconnect{3505, "channel limit"}
-	// DisconnectInappropriateProtocol: a payload that is not JSON on a JSON connection.
+	// DisconnectInappropriateProtocol is a code of the protocol. The node does not use
+	// it: a payload that a connection cannot carry is left out or answered with an error.
 	DisconnectInappropriateProtocol = Disconnect{3506, "inappropriate protocol"}
 	// DisconnectPermissionDenied: this user may not connect.
 	DisconnectPermissionDenied = Disconnect{3507, "permission denied"}

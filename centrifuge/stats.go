@@ -23,6 +23,8 @@ type counters struct {
 	SuppressedIdempotency atomic.Uint64
 	SuppressedVersion     atomic.Uint64
 
+	omitted omissions
+
 	SubscriptionsAccepted atomic.Uint64
 	InsufficientState     atomic.Uint64
 
@@ -97,6 +99,10 @@ type Stats struct {
 	// one; see BatchOptions.FlushLatest.
 	PublicationsSuperseded                   uint64
 	SubscriptionsAccepted, InsufficientState uint64
+	// OmittedPublications and OmittedPayloads were not sent to JSON connections
+	// because they are not valid JSON: publications, counted for each subscriber
+	// that does not get one, and fields of messages that were sent without them.
+	OmittedPublications, OmittedPayloads uint64
 	// SlowQueued is how many bytes wait now for connections whose sockets are
 	// full, SlowRefused how many connections were closed because these had grown
 	// to Config.QueueTotalSize. Those that were slow by themselves are not in it.
@@ -146,6 +152,7 @@ func (n *Node) Stats() Stats {
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
+		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
 		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),

@@ -120,8 +120,6 @@ func (c *Client) Lost(lost *fanout.Sub, why fanout.Loss) {
 	switch why {
 	case fanout.LossSlow:
 		go c.close(DisconnectSlow, false)
-	case fanout.LossEncoding:
-		go c.Disconnect(DisconnectInappropriateProtocol)
 	case fanout.LossGap:
 		go func() {
 			if s := c.find(lost.Channel); s != nil && &s.Sub == lost { // otherwise it has ended

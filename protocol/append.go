@@ -167,8 +167,7 @@ func (r *Reply) sizeGuess(f Format) int {
 	case r.Push != nil && r.Push.Pub != nil:
 		return publicationSize(r.Push.Pub) + len(r.Push.Channel) + 128
 	case r.Subscribe != nil && r.Subscribe.Run != nil:
-		encoded, _ := r.Subscribe.Run.encoded(f) // the error comes again
-		return len(encoded) + len(r.Subscribe.Data) + 256
+		return len(r.Subscribe.Run.encoded(f)) + len(r.Subscribe.Data) + 256
 	case r.Subscribe != nil:
 		return publicationsSize(r.Subscribe.Publications) + len(r.Subscribe.Data) + 256
 	case r.History != nil:

@@ -13,9 +13,9 @@ type Run struct {
 // runForm is a run in one format: the elements of the JSON list or the repeated
 // Protobuf fields of SubscribeResult.
 type runForm struct {
-	once  sync.Once
-	bytes []byte
-	err   error
+	once    sync.Once
+	bytes   []byte
+	omitted Omitted
 }
 
 // NewRun makes a run of publications, which must not change any more.
@@ -24,9 +24,16 @@ func NewRun(publications []*Publication) *Run { return &Run{publications: public
 // Publications returns what the run is made of, for reading.
 func (r *Run) Publications() []*Publication { return r.publications }
 
+// Omitted returns what subscribers with format f do not get of the run, because
+// it is not JSON.
+func (r *Run) Omitted(f Format) Omitted {
+	r.encoded(f)
+	return r.forms[f&(FormatUni-1)].omitted
+}
+
 // encoded returns the run as a subscribe result carries it; f is of a
 // connection that has subscribe results, which a unidirectional one has not.
-func (r *Run) encoded(f Format) ([]byte, error) {
+func (r *Run) encoded(f Format) []byte {
 	form := &r.forms[f&(FormatUni-1)]
 	form.once.Do(func() {
 		size := publicationsSize(r.publications)
@@ -38,26 +45,24 @@ func (r *Run) encoded(f Format) ([]byte, error) {
 		}
 		w := jsonWriter{b: make([]byte, 0, size), v1: f.V1()}
 		w.publications("", r.publications, false)
-		form.bytes, form.err = w.b, w.err
+		if w.err != nil {
+			w = jsonWriter{b: w.b[:0], v1: f.V1()}
+			w.publications("", form.omitted.publications(r.publications), false)
+		}
+		form.bytes = w.b
 	})
-	return form.bytes, form.err
+	return form.bytes
 }
 
 func (w *jsonWriter) run(key string, r *Run) {
-	encoded, err := r.encoded(formatOf(false, w.v1))
-	if err != nil {
-		w.err = err
-		return
-	}
-	if len(encoded) > 0 {
+	if encoded := r.encoded(formatOf(false, w.v1)); len(encoded) > 0 {
 		w.key(key)
 		w.b = append(w.b, encoded...)
 	}
 }
 
 func (w *protoWriter) run(r *Run) {
-	encoded, _ := r.encoded(formatOf(true, w.v1)) // Protobuf takes every payload
-	w.b = append(w.b, encoded...)
+	w.b = append(w.b, r.encoded(formatOf(true, w.v1))...)
 }
 
 func formatOf(protobuf, v1 bool) (f Format) {

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"bytes"
-	"errors"
 	"sync"
 	"testing"
 )
@@ -44,16 +43,43 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunNotJSON: a run that has no form fails for everybody alike.
-func TestRunNotJSON(t *testing.T) {
-	run := NewRun([]*Publication{{Data: Raw("\x00")}})
-	for range 2 {
-		if _, err := NewFrame(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}}); !errors.Is(err, ErrNotJSON) {
-			t.Errorf("got %v", err)
+// TestRunOmits: what is not JSON is left out of a run for JSON alone, once for all.
+func TestRunOmits(t *testing.T) {
+	for name, test := range map[string]struct {
+		pubs []*Publication
+		want string
+		lost Omitted
+	}{
+		"all":    {[]*Publication{{Data: Raw("\x00")}}, `{"id":1,"subscribe":{}}`, Omitted{Publications: 1}},
+		"first":  {[]*Publication{{Data: Raw("\xff\xfe")}, {Data: Raw("2"), Offset: 2}}, `{"id":1,"subscribe":{"publications":[{"data":2,"offset":2}]}}`, Omitted{Publications: 1}},
+		"middle": {[]*Publication{{Data: Raw("1")}, {Data: Raw("{")}, {Data: Raw("3")}}, `{"id":1,"subscribe":{"publications":[{"data":1},{"data":3}]}}`, Omitted{Publications: 1}},
+		"info": {[]*Publication{{Data: Raw("1"), Info: &ClientInfo{User: "u", Client: "c", ConnInfo: Raw("\xff"), ChanInfo: Raw("5")}}},
+			`{"id":1,"subscribe":{"publications":[{"data":1,"info":{"user":"u","client":"c","chan_info":5}}]}}`, Omitted{Payloads: 1}},
+	} {
+		run := NewRun(test.pubs)
+		for range 2 {
+			frame, err := NewFrame(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if string(frame.Bytes) != test.want {
+				t.Errorf("%s: %s, want %s", name, frame.Bytes, test.want)
+			}
 		}
-	}
-	if _, err := NewFrame(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}}); err != nil {
-		t.Error(err)
+		if lost := run.Omitted(0); lost != test.lost {
+			t.Errorf("%s: omitted %+v, want %+v", name, lost, test.lost)
+		}
+		if lost := run.Omitted(FormatProtobuf); lost.Any() {
+			t.Errorf("%s: Protobuf omits %+v", name, lost)
+		}
+		frame, err := NewFrame(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		reply, err := DecodeReply(FormatProtobuf, frame.Bytes)
+		if err != nil || len(reply.Subscribe.Publications) != len(test.pubs) {
+			t.Errorf("%s: Protobuf: %+v, %v", name, reply, err)
+		}
 	}
 }
 
@@ -64,12 +90,7 @@ func TestRunEncodedOnce(t *testing.T) {
 	first := make([]*byte, 16)
 	for i := range first {
 		wg.Go(func() {
-			encoded, err := run.encoded(FormatProtobuf)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			first[i] = &encoded[0]
+			first[i] = &run.encoded(FormatProtobuf)[0]
 		})
 	}
 	wg.Wait()

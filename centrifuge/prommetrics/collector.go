@@ -60,6 +60,7 @@ var (
 	closes           = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
 	slowQueued       = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
 	slowRefused      = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
+	omitted          = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
 	superseded       = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
 	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
 	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
@@ -72,7 +73,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, accepted, closes, slowQueued, slowRefused, superseded, suppressed, commandSummary, commandHistogram, pingPong,
+		framesReceived, accepted, closes, slowQueued, slowRefused, omitted, superseded, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
 	}
@@ -104,6 +105,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(subscribed, s.Subscriptions, unnamed, "")
 	out.gauge(slowQueued, int(s.SlowQueued))
 	out.counter(slowRefused, s.SlowRefused)
+	out.counter(omitted, s.OmittedPublications, "publication")
+	out.counter(omitted, s.OmittedPayloads, "payload")
 	out.counter(superseded, s.PublicationsSuperseded)
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")

@@ -19,8 +19,16 @@ type subscriber struct {
 	out  Outbox
 	sink recordingSink
 
-	mu     sync.Mutex
-	losses []Loss
+	mu      sync.Mutex
+	losses  []Loss
+	without protocol.Omitted
+}
+
+func (s *subscriber) Omitted(_ *Sub, _ *Push, what protocol.Omitted) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.without.Publications += what.Publications
+	s.without.Payloads += what.Payloads
 }
 
 func (s *subscriber) Lost(_ *Sub, why Loss) {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -117,6 +118,10 @@ func (s *modelSink) WriteFrames(batch []*protocol.Frame) (int, error) {
 }
 
 func (s *modelSink) Failed(error) { s.failed = true }
+
+func (w *world) Omitted(*Sub, *Push, protocol.Omitted) {
+	w.fault = errors.New("a payload was left out over Protobuf")
+}
 
 func (w *world) Lost(s *Sub, why Loss) {
 	if s != w.sub || w.loss != LossNone {

@@ -1,6 +1,7 @@
 package fanout
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -51,16 +52,19 @@ var unencodable = new(protocol.Frame)
 
 // frame encodes p, once for each form and format whatever the number of
 // subscribers; nil when the payload has no such form. Lanes may race here: the
-// loser's work is dropped.
-func (p *Push) frame(f protocol.Format, form form) *protocol.Frame {
-	slot := &p.frames[int(form)*protocol.NumFormats+int(f)]
+// loser's work is dropped. The owner of s, the first subscriber that needs the
+// form, is told of payloads that the frame goes without.
+func (p *Push) frame(s *Sub, form form) *protocol.Frame {
+	slot := &p.frames[int(form)*protocol.NumFormats+int(s.Format)]
 	fr := slot.Load()
 	if fr == nil {
-		made, err := p.encode(f, form)
+		made, omitted, err := p.encode(s.Format, form)
 		if err != nil {
 			made = unencodable
 		}
-		slot.CompareAndSwap(nil, made)
+		if slot.CompareAndSwap(nil, made) && omitted.Any() {
+			s.omitted(p, omitted)
+		}
 		fr = slot.Load()
 	}
 	if fr == unencodable {
@@ -69,7 +73,10 @@ func (p *Push) frame(f protocol.Format, form form) *protocol.Frame {
 	return fr
 }
 
-func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, error) {
+func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, protocol.Omitted, error) {
+	if form != formPlain && !f.Protobuf() && !protocol.ValidJSON(p.Pub.Data) {
+		return nil, protocol.Omitted{}, protocol.ErrNotJSON // inside a string it would arrive as another text
+	}
 	push := &protocol.Push{Channel: p.Channel}
 	switch {
 	case p.Join != nil:
@@ -83,7 +90,14 @@ func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, error) {
 	default:
 		push.Pub = deltaForm(f, p.Pub, p.delta)
 	}
-	return protocol.NewFrame(f, &protocol.Reply{Push: push})
+	reply := &protocol.Reply{Push: push}
+	frame, err := protocol.NewFrame(f, reply)
+	if !errors.Is(err, protocol.ErrNotJSON) {
+		return frame, protocol.Omitted{}, err
+	}
+	rest, omitted := reply.OmitNonJSON()
+	frame, err = protocol.NewFrame(f, rest)
+	return frame, omitted, err
 }
 
 // FullForm is pub as a subscription with deltas gets it when it is not a

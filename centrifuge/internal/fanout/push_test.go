@@ -1,6 +1,8 @@
 package fanout
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -42,25 +44,84 @@ func TestEncodeOnce(t *testing.T) {
 	})
 }
 
-// TestUnencodable: a payload without form in a format ends the subscriptions of
-// that format, and is tried once.
+// TestUnencodable: a payload without form in a format is not sent to subscribers
+// with that format, who get everything else.
 func TestUnencodable(t *testing.T) {
+	for _, bad := range []string{"\xff", "{", "\"\xff\"", strings.Repeat("[", 1025) + strings.Repeat("]", 1025), "1 2"} {
+		for _, delta := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				h := NewHub(1)
+				text, binary := newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)
+				for _, s := range []*subscriber{text, binary} {
+					if delta {
+						s.Extra = &Extra{Delta: true}
+					}
+					s.join(h, "a")
+					s.Open(true, 0, "e")
+				}
+				good := []byte(`"` + strings.Repeat("x", 100) + `"`)
+				payloads := [][]byte{good, good, []byte(bad), []byte(bad), good, good}
+				var prev []byte
+				for i, data := range payloads {
+					offset := uint64(i + 1) //nolint:gosec // a small index
+					h.Broadcast(&Push{Channel: "a", Offset: offset, Epoch: "e", Prev: prev, Pub: &protocol.Publication{Data: data, Offset: offset}})
+					prev = data
+				}
+				synctest.Wait()
+				if len(text.losses) != 0 || text.without.Publications != 2 {
+					t.Errorf("%.10q: losses %v, left out %+v", bad, text.losses, text.without)
+				}
+				if len(binary.losses) != 0 || binary.without.Any() || binary.sink.count() != len(payloads) {
+					t.Errorf("%.10q: losses %v, left out %+v, %d frames", bad, binary.losses, binary.without, binary.sink.count())
+				}
+				var got []string
+				for _, frame := range text.sink.frames {
+					reply, err := protocol.DecodeReply(jsonFormat, frame.Bytes)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, fmt.Sprint(reply.Push.Pub.Offset, reply.Push.Pub.Delta))
+				}
+				want := []string{"1 false", "2 false", "5 false", "6 false"}
+				if delta { // what was left out is no base
+					want = []string{"1 false", "2 true", "5 false", "6 true"}
+				}
+				if !slices.Equal(got, want) {
+					t.Errorf("%.10q: got %v, want %v", bad, got, want)
+				}
+				if offset, _, _ := text.Position(); offset != uint64(len(payloads)) {
+					t.Errorf("%.10q: position %d", bad, offset)
+				}
+				h.Close()
+			})
+		}
+	}
+}
+
+// TestOmittedInfo: what is shown of a client is left out alone, and told once.
+func TestOmittedInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(1)
-		text, binary := newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)
-		for _, s := range []*subscriber{text, binary} {
+		subs := []*subscriber{newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)}
+		for _, s := range subs {
+			s.PushJoinLeave = true
 			s.join(h, "a")
 			s.Open(false, 0, "")
 		}
-		for range 3 {
-			h.Broadcast(&Push{Channel: "a", Pub: &protocol.Publication{Data: []byte("\xff")}})
-		}
+		info := &protocol.ClientInfo{User: "u", Client: "c", ConnInfo: []byte("\xff"), ChanInfo: []byte("1")}
+		h.Broadcast(&Push{Channel: "a", Join: info})
+		h.Broadcast(&Push{Channel: "a", Pub: &protocol.Publication{Data: []byte("5"), Info: info}})
+		h.Broadcast(&Push{Channel: "a", Leave: info})
 		synctest.Wait()
-		if len(text.losses) != 1 || text.losses[0] != LossEncoding || text.sink.count() != 0 {
-			t.Errorf("losses %v, %d frames", text.losses, text.sink.count())
+		told := 0
+		for i, s := range subs {
+			if len(s.losses) != 0 || s.sink.count() != 3 {
+				t.Errorf("%d: losses %v, %d frames", i, s.losses, s.sink.count())
+			}
+			told += s.without.Payloads
 		}
-		if len(binary.losses) != 0 || binary.sink.count() != 3 {
-			t.Errorf("losses %v, %d frames", binary.losses, binary.sink.count())
+		if told != 3 {
+			t.Errorf("%d payloads are told, want 3", told)
 		}
 		h.Close()
 	})

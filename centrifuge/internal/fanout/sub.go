@@ -36,10 +36,15 @@ type Extra struct {
 	base uint64
 }
 
-// Owner is told when a subscription of its connection cannot go on. Lost is
-// called at most once for a gap, from a lane; it must not block, nor call the hub.
+// Owner is told what goes wrong with a subscription of its connection. Its
+// methods must not block, nor call the hub or the subscription.
 type Owner interface {
+	// Lost is called from a lane when s cannot go on, at most once for a gap.
 	Lost(s *Sub, why Loss)
+	// Omitted is called for each push that s is not sent because the payload has no
+	// form in the connection's format, and once for a push that is sent to all
+	// connections of that format without some payloads.
+	Omitted(s *Sub, p *Push, what protocol.Omitted)
 }
 
 func (s *Sub) lost(why Loss) {
@@ -48,15 +53,20 @@ func (s *Sub) lost(why Loss) {
 	}
 }
 
+func (s *Sub) omitted(p *Push, what protocol.Omitted) {
+	if owner, ok := s.Out.sink.(Owner); ok {
+		owner.Omitted(s, p, what)
+	}
+}
+
 // Loss says why a subscriber cannot go on.
 type Loss uint8
 
 // The reasons.
 const (
-	LossNone     Loss = iota
-	LossGap           // a publication was missed
-	LossSlow          // the connection's outbox is full
-	LossEncoding      // a payload has no form in the connection's format
+	LossNone Loss = iota
+	LossGap       // a publication was missed
+	LossSlow      // the connection's outbox is full
 )
 
 // Filter decides by tags whether a subscriber wants a publication.
@@ -146,10 +156,16 @@ func (s *Sub) collectLocked(frames []*protocol.Frame, pushes []*Push) ([]*protoc
 		if s.Extra != nil && s.Extra.leavesOut(p) {
 			continue // the position has moved all the same
 		}
-		f := p.frame(s.Format, s.formLocked(p))
+		form := s.formLocked(p)
+		f := p.frame(s, form)
 		if f == nil {
-			s.breakLocked()
-			return frames, LossEncoding
+			// The position has moved here too: nobody loses a subscription for what
+			// somebody else has published.
+			s.omitted(p, protocol.Omitted{Publications: 1})
+			continue
+		}
+		if form != formPlain {
+			s.Extra.base = p.Offset
 		}
 		frames = append(frames, f)
 	}
@@ -168,7 +184,6 @@ func (s *Sub) formLocked(p *Push) form {
 		return formPlain
 	}
 	follows := p.Offset > 1 && s.Extra.base == p.Offset-1
-	s.Extra.base = p.Offset
 	if follows && p.hasDelta() {
 		return formDelta
 	}

@@ -1,0 +1,82 @@
+package centrifuge
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/protocol"
+)
+
+// omittedLogInterval is the shortest time between two log entries about payloads
+// that JSON connections are not sent: a publisher must not be able to fill the log.
+const omittedLogInterval = time.Second
+
+// omissions counts what JSON connections are not sent because it is not valid JSON.
+type omissions struct {
+	publications, payloads atomic.Uint64
+	logged                 atomic.Int64 // when, in nanoseconds since the node started; zero for never
+}
+
+// Omitted implements fanout.Owner.
+func (c *Client) Omitted(s *fanout.Sub, _ *fanout.Push, what protocol.Omitted) {
+	c.omitted(s.Channel, what)
+}
+
+// omitted counts what c is not sent, and logs it now and then. Channel may be empty.
+// It is also called by lanes, so a log handler that blocks must not hold it.
+func (c *Client) omitted(channel string, what protocol.Omitted) {
+	if !what.Any() {
+		return
+	}
+	n := c.node
+	o := &n.stats.omitted
+	o.publications.Add(uint64(what.Publications)) //nolint:gosec // a length
+	o.payloads.Add(uint64(what.Payloads))         //nolint:gosec // a count of fields
+	last, now := o.logged.Load(), max(int64(time.Since(n.started)), 1)
+	if last != 0 && now-last < int64(omittedLogInterval) || !o.logged.CompareAndSwap(last, now) {
+		return
+	}
+	go func() {
+		defer func() { _ = recover() }() // of a log handler: there is nowhere to report it
+		n.logger.log(LogWarn, "payload is not valid JSON, left out for a JSON client", "client", c.id, "channel", channel,
+			"publications", what.Publications, "payloads", what.Payloads)
+	}()
+}
+
+// encode makes the frame of a reply or push. What others made and the connection
+// cannot carry is left out (see protocol.Reply.OmitNonJSON); the error is
+// protocol.ErrNotJSON where nothing would be left.
+func (c *Client) encode(r *protocol.Reply) (*protocol.Frame, error) {
+	format := c.wireFormat()
+	frame, err := protocol.NewFrame(format, r)
+	if !errors.Is(err, protocol.ErrNotJSON) {
+		return frame, err
+	}
+	rest, omitted := r.OmitNonJSON()
+	if frame, err = protocol.NewFrame(format, rest); err != nil {
+		return nil, err
+	}
+	channel := ""
+	if r.Push != nil {
+		channel = r.Push.Channel
+	}
+	c.omitted(channel, omitted)
+	return frame, nil
+}
+
+// deliverable returns the publications that a connection with format f can carry,
+// and how many are left out.
+func deliverable(f protocol.Format, pubs []*Publication) (kept []*Publication, omitted int) {
+	if f.Protobuf() {
+		return pubs, 0
+	}
+	kept = make([]*Publication, 0, len(pubs))
+	for _, pub := range pubs {
+		if protocol.ValidJSON(pub.Data) {
+			kept = append(kept, pub)
+		}
+	}
+	return kept, len(pubs) - len(kept)
+}
