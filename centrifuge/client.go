@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
@@ -29,6 +30,7 @@ type Client struct {
 	timer     wheel.Timer
 
 	mailbox mailbox
+	errors  atomic.Pointer[errorMeter] // nil before the first error reply
 
 	// Guarded by mu, which is a leaf: no other lock, call of a broker, handler
 	// or write happens under it.
@@ -144,27 +146,41 @@ func (c *Client) infoFor(s *Subscription) *ClientInfo {
 	return info
 }
 
-// push encodes and sends at once.
-func (c *Client) push(p *protocol.Push) error { return c.reply(&protocol.Reply{Push: p}, true) }
-
-// reply encodes r and queues it; flush also sends it. The error is
-// protocol.ErrNotJSON, for a payload that the connection cannot carry and that is
-// all there is to send, or that of a message that does not exist in its protocol.
-func (c *Client) reply(r *protocol.Reply, flush bool) error {
+// push encodes and sends at once. Its errors are those of reply.
+func (c *Client) push(p *protocol.Push) error {
+	r := &protocol.Reply{Push: p}
 	frame, err := c.encode(r)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", r.Kind(), err)
 	}
-	c.put(frame, flush)
+	c.put(frame)
 	return nil
 }
 
-func (c *Client) put(frame *protocol.Frame, flush bool) {
-	switch c.outbox.Put(frame) {
+// reply encodes and queues what a command asked for; the caller owes a flush. The
+// error is protocol.ErrNotJSON, for a payload that the connection cannot carry and
+// that is all there is to send, or that of a message that does not exist in its
+// protocol.
+func (c *Client) reply(r *protocol.Reply) error {
+	frame, err := c.encode(r)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", r.Kind(), err)
+	}
+	c.putResult(c.outbox.PutReply(frame), false)
+	return nil
+}
+
+// put queues and sends.
+func (c *Client) put(frame *protocol.Frame) { c.putResult(c.outbox.Put(frame), true) }
+
+func (c *Client) putResult(result fanout.PutResult, flush bool) {
+	switch result {
 	case fanout.PutDirty:
 		if flush {
 			c.outbox.Flush()
 		}
+	case fanout.PutFull:
+		c.outbox.Flush()
 	case fanout.PutOverflow:
 		c.close(DisconnectSlow, false)
 	case fanout.PutQueued, fanout.PutClosed:

@@ -157,7 +157,7 @@ func (c *Client) ping() {
 		}
 		return
 	}
-	c.put(c.node.pings[format], true)
+	c.put(c.node.pings[format])
 }
 
 // Pong is called by the transport when its own ping was answered. Nobody has to

@@ -94,6 +94,9 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more b
 		c.Disconnect(DisconnectBadRequest)
 		return false
 	}
+	if kind != protocol.FrameConnect && !c.pace(r) {
+		return false
+	}
 	c.counted.received[kind].Add(1)
 	if c.node.config.Concurrency > 1 && kind != protocol.FrameConnect {
 		return c.dispatchConcurrently(task{command, kind, size})
@@ -109,14 +112,15 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKin
 	disarm()
 	c.node.stats.command(kind, time.Since(start))
 	if err != nil {
-		return c.refuse(command.ID, kind, err)
+		return c.refuse(r, command.ID, kind, err)
 	}
+	c.succeeded()
 	if reply == nil {
 		return !c.isClosed()
 	}
 	reply.ID = command.ID
-	if err := c.reply(reply, false); err != nil {
-		return c.refuse(command.ID, kind, err)
+	if err := c.reply(reply); err != nil {
+		return c.refuse(r, command.ID, kind, err)
 	}
 	r.owe()
 	return true
@@ -170,7 +174,7 @@ func (c *Client) handle(r *round, command *protocol.Command, kind protocol.Frame
 
 // refuse answers an error with what it is: an error reply, a disconnect, or,
 // for any other, a log entry and the internal error.
-func (c *Client) refuse(id uint32, kind protocol.FrameKind, err error) (more bool) {
+func (c *Client) refuse(r *round, id uint32, kind protocol.FrameKind, err error) (more bool) {
 	var disconnect Disconnect
 	if errors.As(err, &disconnect) {
 		c.Disconnect(disconnect)
@@ -181,6 +185,7 @@ func (c *Client) refuse(id uint32, kind protocol.FrameKind, err error) (more boo
 	}
 	answer := c.node.answer(err, "client", c.id, "command", kind.String())
 	c.node.stats.replyError(kind, answer.Code)
+	c.failed(answer)
 	if kind == protocol.FrameSend {
 		return true // never answered
 	}
@@ -192,9 +197,10 @@ func (c *Client) refuse(id uint32, kind protocol.FrameKind, err error) (more boo
 		}
 	}
 	reply := &protocol.Reply{ID: id, Error: &protocol.Error{Code: answer.Code, Message: answer.Message, Temporary: answer.Temporary}}
-	if c.reply(reply, true) != nil {
+	if c.reply(reply) != nil {
 		return false
 	}
+	r.owe()
 	return kind != protocol.FrameConnect
 }
 

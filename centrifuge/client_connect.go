@@ -116,7 +116,7 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 		message = &protocol.Reply{Push: &protocol.Push{Connect: connectPush(result)}}
 	}
 	// Queued before anybody can find the connection: the reply comes first.
-	if err := c.reply(message, false); err != nil {
+	if err := c.reply(message); err != nil {
 		return err
 	}
 	if !c.becomeConnected(time.Now()) {

@@ -77,8 +77,12 @@ func (c *Client) handleHistory(request *protocol.HistoryRequest) (*protocol.Repl
 		}
 		reply.Result = &result
 	}
+	pubs := reply.Result.Publications
+	if n := c.replySpace().take(pubs); n < len(pubs) {
+		pubs = pubs[:max(n, 1)] // so that whoever asks for more gets on
+	}
 	return &protocol.Reply{History: &protocol.HistoryResult{
-		Publications: reply.Result.Publications, Offset: reply.Result.Offset, Epoch: reply.Result.Epoch,
+		Publications: pubs, Offset: reply.Result.Offset, Epoch: reply.Result.Epoch,
 	}}, nil
 }
 

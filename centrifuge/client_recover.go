@@ -32,6 +32,9 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recovering: %w", err)
 	}
+	if n := p.space.take(missed); n < len(missed) {
+		missed, recovered = nil, false
+	}
 	n.stats.recovered(recovered, len(missed))
 	if !recovered && p.wish.rejectUnrecoverable {
 		return ErrorUnrecoverablePosition
@@ -84,6 +87,48 @@ func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
 		}
 	}
 	return kept
+}
+
+// replySpace is how many bytes of publications a reply still takes.
+type replySpace struct {
+	limited bool
+	left    int
+}
+
+func (c *Client) replySpace() *replySpace {
+	limit := c.node.config.ReplyMaxSize
+	return &replySpace{limited: limit > 0, left: limit}
+}
+
+// take returns how many of the first publications fit. The space is taken if all do.
+func (s *replySpace) take(pubs []*Publication) (n int) {
+	if !s.limited {
+		return len(pubs)
+	}
+	left := s.left
+	for _, p := range pubs {
+		size := publicationSize(p)
+		if size > left {
+			return n
+		}
+		left -= size
+		n++
+	}
+	s.left = left
+	return n
+}
+
+// publicationSize is about what a publication takes in a reply.
+func publicationSize(p *Publication) int {
+	const overhead = 32
+	size := overhead + len(p.Data)
+	if p.Info != nil {
+		size += len(p.Info.ConnInfo) + len(p.Info.ChanInfo) + overhead
+	}
+	for key, value := range p.Tags {
+		size += len(key) + len(value)
+	}
+	return size
 }
 
 // readMissed reads everything since the client's position. It is recovered if

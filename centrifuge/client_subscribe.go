@@ -41,6 +41,9 @@ type pendingSubscription struct {
 	result *protocol.SubscribeResult
 	// missed are publications that are sent behind the result, not in it.
 	missed []*Publication
+	// space is what is left of Config.ReplyMaxSize; one for all subscriptions of a
+	// connect.
+	space  *replySpace
 	top    StreamPosition
 	joined bool // hub and broker know it
 	live   bool
@@ -162,7 +165,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 		}
 		c.subs.add(s)
 		c.mu.Unlock()
-		return &pendingSubscription{Subscription: s, client: c}, nil
+		return &pendingSubscription{Subscription: s, client: c, space: c.replySpace()}, nil
 	}
 }
 
@@ -283,7 +286,14 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 		}
 		frames = append(frames, frame)
 	}
-	_, ok, loss := p.Open(p.positioned, p.top.Offset, p.top.Epoch, frames...)
+	open := p.OpenReply
+	if p.serverSide && reply != nil {
+		open = p.Open // no command of the client, which has paced nothing
+	}
+	now, ok, loss := open(p.positioned, p.top.Offset, p.top.Epoch, frames...)
+	if now {
+		c.outbox.Flush()
+	}
 	switch {
 	case !ok || loss == fanout.LossGap:
 		return DisconnectInsufficientState
@@ -360,12 +370,14 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 			}
 		}
 	}()
+	space := c.replySpace()
 	for channel, opts := range reply.Subscriptions {
 		p, err := c.reserve(channel, true)
 		if err != nil {
 			return started, err
 		}
 		p.opts, p.eventDue = opts, true // told of by Connected
+		p.space = space
 		if asked := request.Subs[channel]; asked != nil {
 			p.wish = wishOf(asked)
 			p.wish.filter = nil // the application did not see it

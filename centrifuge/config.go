@@ -46,7 +46,9 @@ type Config struct {
 	ChannelLimit int
 	// ChannelMaxLength in bytes, 255.
 	ChannelMaxLength int
-	// QueueSize in bytes of messages that a connection may be behind, 1 MiB.
+	// QueueSize in bytes of messages that a connection may be behind, 1 MiB. It
+	// bounds what a client leaves unread: when nothing waits for it, one message of
+	// any size is taken, and what it asked for itself is not counted.
 	QueueSize int
 	// QueueTotalSize in bytes of messages that wait for all the connections of
 	// this node whose sockets are full; one for which there is no room is closed
@@ -67,6 +69,11 @@ type Config struct {
 	// recovery; none by default.
 	HistoryMaxPublications  int
 	RecoveryMaxPublications int
+
+	// ReplyMaxSize in bytes of publications in one reply: of a recovery, of all
+	// recoveries of a connect, of a history command. A recovery beyond it is told
+	// as not recovered, a history is cut. Default 16 MiB.
+	ReplyMaxSize int
 
 	// IncludeServerTime sends the server's clock with the connect reply.
 	IncludeServerTime bool
@@ -115,6 +122,7 @@ func (c Config) withDefaults() Config {
 		{&c.UserConnectionLimit, 0},
 		{&c.HistoryMaxPublications, 0},
 		{&c.RecoveryMaxPublications, 0},
+		{&c.ReplyMaxSize, 16 << 20},
 		{&c.Lanes, runtime.GOMAXPROCS(0)},
 		{&c.Concurrency, 1},
 	} {

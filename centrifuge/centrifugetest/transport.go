@@ -26,6 +26,7 @@ type Transport struct {
 	size    int // bytes in pending
 	closed  bool
 	why     centrifuge.Disconnect
+	writes  int // calls of WriteFrames with frames
 	pings   int
 	resumed int
 	refuse  error // what writes get
@@ -74,6 +75,9 @@ func (tr *Transport) WriteFrames(batch []*protocol.Frame) (int, error) {
 	if tr.refuse != nil {
 		return 0, tr.refuse
 	}
+	if len(batch) > 0 {
+		tr.writes++
+	}
 	for _, f := range batch {
 		tr.pending = append(tr.pending, f.Bytes)
 		tr.size += len(f.Bytes)
@@ -89,6 +93,14 @@ func (tr *Transport) deliverLocked() {
 	tr.frames = append(tr.frames, tr.pending...)
 	tr.pending, tr.size = nil, 0
 	tr.arrived.Broadcast()
+}
+
+// Writes counts the calls of WriteFrames that had frames: what a transport sends
+// as one message.
+func (tr *Transport) Writes() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.writes
 }
 
 // Ping implements centrifuge.Transport.

@@ -70,8 +70,9 @@ func (g *Gate) holdLocked(p *Push, maxHeld int) verdict {
 	if g.hold == nil {
 		g.hold = &hold{}
 	}
-	if g.hold.bytes += p.size(); maxHeld > 0 && g.hold.bytes > maxHeld {
-		return g.breakLocked()
+	g.hold.bytes += p.size()
+	if maxHeld > 0 && g.hold.bytes > maxHeld && len(g.hold.pushes) > 0 {
+		return g.breakLocked() // one alone may be larger, as in an outbox
 	}
 	g.hold.pushes = append(g.hold.pushes, p)
 	return drop

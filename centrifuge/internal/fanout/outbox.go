@@ -42,6 +42,7 @@ type Outbox struct {
 	pending    int                    // bytes that the sink keeps
 	charged    int                    // bytes that the budget counts
 	final      func()                 // set by Close, called once nobody writes
+	relief     *relief                // nil for most
 }
 
 type outboxState uint8
@@ -62,6 +63,7 @@ type PutResult uint8
 const (
 	PutQueued   PutResult = iota // whoever writes takes them along
 	PutDirty                     // the caller must Flush, now or after more puts
+	PutFull                      // replies only: the caller must Flush before it puts more
 	PutOverflow                  // refused: the reader is too slow; the caller must Close
 	PutClosed                    // refused: the connection has ended or overflowed
 )
@@ -88,7 +90,13 @@ func (o *Outbox) Init(sink Sink, maxBytes, maxBatch int, blocking bool) {
 func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.budget = d, b }
 
 // Put queues frames, all or none.
-func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
+func (o *Outbox) Put(frames ...*protocol.Frame) PutResult { return o.put(frames, false) }
+
+// PutReply queues what a command asked for. The bound does not count it: the
+// caller has waited for Room before the command.
+func (o *Outbox) PutReply(frames ...*protocol.Frame) PutResult { return o.put(frames, true) }
+
+func (o *Outbox) put(frames []*protocol.Frame, reply bool) PutResult {
 	if len(frames) == 0 {
 		return PutQueued
 	}
@@ -101,12 +109,13 @@ func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
 	if o.state == outboxClosed || o.final != nil || o.overflowed {
 		return PutClosed
 	}
-	if o.max > 0 && o.size+o.pending+size > o.max || o.waitsLocked() && !o.chargeLocked(o.charged+size) {
+	if o.refusesLocked(size, reply) {
 		// The connection is about to be closed. Whatever is put until then must
 		// not arrive behind the gap, should the socket have room again.
 		o.overflowed = true
 		return PutOverflow
 	}
+	o.setApartLocked(size, reply)
 	o.size += size
 	if o.one == nil {
 		o.one, frames = frames[0], frames[1:]
@@ -119,32 +128,19 @@ func (o *Outbox) Put(frames ...*protocol.Frame) PutResult {
 	}
 	switch {
 	case o.state == outboxIdle:
+		o.state = outboxQueued
+		if !reply || o.size < delayBytes {
+			return PutDirty
+		}
+		return PutFull
+	case o.state == outboxQueued && reply && o.size >= delayBytes:
+		return PutFull
 	case o.state == outboxDelayed && o.fullLocked():
 	default:
 		return PutQueued
 	}
 	o.state = outboxQueued
 	return PutDirty
-}
-
-// waitsLocked reports whether what is put now counts against the budget.
-func (o *Outbox) waitsLocked() bool {
-	return o.state == outboxBlocked || o.state == outboxFlushing && o.blocking
-}
-
-// chargeLocked makes the budget count n bytes for this outbox, unless these are
-// more than before and it has no room for them.
-func (o *Outbox) chargeLocked(n int) bool {
-	switch {
-	case o.budget == nil || n == o.charged:
-		return true
-	case n < o.charged:
-		o.budget.give(o.charged - n)
-	case !o.budget.take(n - o.charged):
-		return false
-	}
-	o.charged = n
-	return true
 }
 
 func (o *Outbox) countLocked() int {
@@ -198,10 +194,7 @@ func (o *Outbox) ripe(turn uint32) {
 // startLocked writes all that is queued now. It releases the lock.
 func (o *Outbox) startLocked() {
 	o.state = outboxFlushing
-	owed := 0
-	if o.delay != nil {
-		owed = o.countLocked()
-	}
+	owed := o.countLocked()
 	o.mu.Unlock()
 	if o.blocking {
 		go o.write(owed)
@@ -210,11 +203,17 @@ func (o *Outbox) startLocked() {
 	o.write(owed)
 }
 
+// maxTurn is how many batches a writer that has others to serve writes, beyond
+// what waited when it began, before a goroutine goes on for it.
+const maxTurn = 4
+
 // write owns the sink until it leaves the state flushing. owed are the frames
-// for which the delay is over; those that come meanwhile have one of their own.
+// that waited when it was called; with a delay, those that come meanwhile have
+// one of their own. The caller may be a lane or a poller: it must not be held by
+// whoever puts as fast as it writes.
 func (o *Outbox) write(owed int) {
 	room := lendQueue()
-	for {
+	for turn := 1; ; turn++ {
 		o.mu.Lock()
 		room.items = o.takeLocked(room.items)
 		o.again = false
@@ -226,10 +225,14 @@ func (o *Outbox) write(owed int) {
 		room.items = room.items[:0]
 
 		if o.wrote(pending, err, owed > 0) {
-			giveBack(room)
-			return
+			break
+		}
+		if turn >= maxTurn && owed <= 0 && !o.blocking {
+			go o.write(0)
+			break
 		}
 	}
+	giveBack(room)
 }
 
 // wrote settles the state after a write and reports whether the writer may leave.
@@ -258,9 +261,11 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 		o.chargeLocked(0)
 		delayed, turn = true, o.delayLocked()
 	default:
+		o.relieveLocked()
 		o.mu.Unlock()
 		return false
 	}
+	o.relieveLocked()
 	o.final = nil
 	o.mu.Unlock()
 	if delayed {
@@ -314,13 +319,6 @@ func (o *Outbox) dropLocked() {
 	o.uncountLocked()
 }
 
-// uncountLocked gives back to the budget what does not wait here any more.
-func (o *Outbox) uncountLocked() {
-	if o.charged > o.size {
-		o.chargeLocked(o.size)
-	}
-}
-
 // Unblock goes on writing once the sink's socket has room again.
 func (o *Outbox) Unblock() {
 	o.mu.Lock()
@@ -365,7 +363,8 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 
 func (o *Outbox) closeLocked() {
 	o.dropLocked()
-	o.state = outboxClosed
+	o.state, o.pending = outboxClosed, 0
+	o.relieveLocked()
 }
 
 // Stalled reports whether the socket is full.

@@ -99,7 +99,7 @@ func (s *Sub) deliver(b *batch) (dirty bool) {
 			dirty = true
 		case PutOverflow:
 			loss = LossSlow
-		case PutQueued, PutClosed:
+		case PutQueued, PutFull, PutClosed:
 		}
 	}
 	s.mu.Unlock()
@@ -110,26 +110,35 @@ func (s *Sub) deliver(b *batch) (dirty bool) {
 }
 
 // Open ends the hold of the gate, at the position of the stream that was read
-// while it held. The replies are put ahead of everything. After a loss, which is
-// returned instead of told to the owner, the subscription must be given up.
-// ok is false when the gate was closed or broken meanwhile. dirty asks for a
-// Flush of the outbox.
-func (s *Sub) Open(positioned bool, offset uint64, epoch string, replies ...*protocol.Frame) (dirty, ok bool, loss Loss) {
+// while it held. What is to be sent first is put ahead of everything. After a
+// loss, which is returned instead of told to the owner, the subscription must be
+// given up. ok is false when the gate was closed or broken meanwhile. dirty asks
+// for a Flush of the outbox.
+func (s *Sub) Open(positioned bool, offset uint64, epoch string, first ...*protocol.Frame) (dirty, ok bool, loss Loss) {
+	result, ok, loss := s.open(s.Out.Put, positioned, offset, epoch, first)
+	return result == PutDirty, ok, loss
+}
+
+// OpenReply is Open behind the reply to a command; see Outbox.PutReply. full asks
+// for a Flush before more is put.
+func (s *Sub) OpenReply(positioned bool, offset uint64, epoch string, reply ...*protocol.Frame) (full, ok bool, loss Loss) {
+	result, ok, loss := s.open(s.Out.PutReply, positioned, offset, epoch, reply)
+	return result == PutFull, ok, loss
+}
+
+func (s *Sub) open(put func(...*protocol.Frame) PutResult, positioned bool, offset uint64, epoch string, first []*protocol.Frame) (PutResult, bool, Loss) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held, ok := s.openLocked(positioned, offset, epoch)
 	if !ok {
-		return false, false, LossNone
+		return PutQueued, false, LossNone
 	}
-	frames, loss := s.collectLocked(replies, held)
-	switch s.Out.Put(frames...) {
-	case PutDirty:
-		dirty = true
-	case PutOverflow:
+	frames, loss := s.collectLocked(first, held)
+	result := put(frames...)
+	if result == PutOverflow {
 		loss = LossSlow
-	case PutQueued, PutClosed:
 	}
-	return dirty, true, loss
+	return result, true, loss
 }
 
 // HasBase tells that the client, which wants deltas, holds the publication with

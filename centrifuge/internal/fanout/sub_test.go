@@ -83,6 +83,9 @@ func TestSubLosses(t *testing.T) {
 					h := NewHub(1)
 					s := newSubscriber(0, jsonFormat)
 					s.out.Init(&s.sink, 1000, 4, false)
+					s.sink.stick(true)
+					s.out.Put(frameOf(500)) // half of the bound waits for the client
+					s.out.Flush()
 					s.join(h, "a")
 					if when == "held" {
 						s.out.max = 10_000 // the hold has room, the outbox has not

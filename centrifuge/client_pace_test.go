@@ -1,0 +1,220 @@
+package centrifuge_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/protocol"
+)
+
+// rejecting is an application whose subscriptions fail with err.
+func rejecting(err error) centrifuge.Handlers {
+	handlers := allow(centrifuge.SubscribeOptions{})
+	handlers.Subscribe = func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+		return centrifuge.SubscribeReply{}, err
+	}
+	return handlers
+}
+
+// subscribes are n commands with ids from first on.
+func subscribes(first, n int) []string {
+	lines := make([]string, n)
+	for i := range lines {
+		lines[i] = fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"c%d"}}`, first+i, first+i)
+	}
+	return lines
+}
+
+// TestErrorRepliesShareAWrite: as other replies do.
+func TestErrorRepliesShareAWrite(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		commands []string
+		writes   int
+	}{
+		{"50 errors", subscribes(2, 50), 1},
+		{"200 errors", subscribes(2, 200), 4}, // 64 are joined at most
+		{"errors and replies", append(subscribes(2, 20), append([]string{`{"id":90,"rpc":{}}`}, subscribes(30, 20)...)...), 1},
+		{"errors of different commands", []string{
+			`{"id":2,"subscribe":{"channel":"a"}}`, `{"id":3,"sub_refresh":{"channel":"a","token":"t"}}`, `{"id":4,"history":{"channel":"a","since":{"epoch":""},"reverse":true}}`,
+		}, 1},
+		{"errors and a send", []string{`{"id":2,"subscribe":{"channel":"a"}}`, `{"send":{"data":1}}`, `{"id":3,"subscribe":{"channel":"a"}}`}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
+				s := newSite(t, centrifuge.Config{}, rejecting(centrifuge.ErrorPermissionDenied))
+				p := s.connect(format, "u")
+				before := p.Writes()
+				p.commands(test.commands...)
+				replies := p.received()
+				want := len(test.commands) - strings.Count(strings.Join(test.commands, ""), `"send"`)
+				if writes := p.Writes() - before; writes != test.writes || len(replies) != want {
+					t.Errorf("%d replies in %d writes, want %d in %d", len(replies), writes, want, test.writes)
+				}
+			})
+		})
+	}
+}
+
+// TestErrorsAreSlowed: a client that gets nothing but errors is slowed, then closed.
+func TestErrorsAreSlowed(t *testing.T) {
+	const burst = 1000 + 128 // and the limit of channels
+	for _, test := range []struct {
+		name    string
+		err     error
+		between string // a command that succeeds, after each that fails
+		n       int
+		lasts   time.Duration
+		closed  bool
+	}{
+		{name: "a burst", err: centrifuge.ErrorPermissionDenied, n: burst},
+		{name: "a little more", err: centrifuge.ErrorPermissionDenied, n: burst + 100, lasts: time.Second},
+		{name: "without end", err: centrifuge.ErrorPermissionDenied, n: 10 * burst, lasts: 10 * time.Second, closed: true},
+		{name: "the server's fault", err: centrifuge.ErrorInternal, n: 3 * burst},
+		{name: "temporary", err: centrifuge.ErrorTooManyRequests, n: 3 * burst},
+		{name: "with as many that succeed", err: centrifuge.ErrorPermissionDenied, between: `{"id":9,"rpc":{}}`, n: 3 * burst},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, concurrency := range []int{1, 4} {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSite(t, centrifuge.Config{PingInterval: -1, Concurrency: concurrency}, rejecting(test.err))
+					p := s.connect(jsonV2, "u")
+					begin := time.Now()
+					for i := range test.n {
+						p.commands(append(subscribes(10+i, 1), strings.Fields(test.between)...)...)
+					}
+					if test.closed {
+						if why := p.Closed(); why != centrifuge.DisconnectTooManyErrors {
+							t.Errorf("closed with %v", why)
+						}
+					} else {
+						want := test.n * (1 + len(strings.Fields(test.between)))
+						for range want {
+							p.Read()
+						}
+						if _, ended := p.Ended(); ended {
+							t.Error("closed")
+						}
+					}
+					if lasted := time.Since(begin); lasted < test.lasts-time.Second/10 || lasted > test.lasts+time.Second/2 {
+						t.Errorf("it took %v, want %v", lasted, test.lasts)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestErrorsAreForgiven: what was slowed is served at once again after a while.
+func TestErrorsAreForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, centrifuge.Config{PingInterval: -1}, rejecting(centrifuge.ErrorPermissionDenied))
+		p := s.connect(jsonV2, "u")
+		for round := range 5 {
+			begin := time.Now()
+			for i := range 1128 + 900 {
+				p.commands(subscribes(10+i, 1)...)
+			}
+			for range 1128 + 900 {
+				p.Read()
+			}
+			if lasted := time.Since(begin); lasted < 8*time.Second || lasted > 10*time.Second {
+				t.Errorf("round %d took %v", round, lasted)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// TestCommandsWaitForRoom: commands whose replies are not read are not carried
+// out; none is lost, and nobody is too slow because of what it asked for.
+func TestCommandsWaitForRoom(t *testing.T) {
+	for _, concurrency := range []int{1, 3} {
+		synctest.Test(t, func(t *testing.T) {
+			var carried atomic.Int32
+			handlers := allow(centrifuge.SubscribeOptions{})
+			handlers.RPC = func(context.Context, centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
+				carried.Add(1)
+				return centrifuge.RPCReply{Data: []byte(`"` + strings.Repeat("x", 1500) + `"`)}, nil
+			}
+			s := newSite(t, centrifuge.Config{QueueSize: 1000, WriteTimeout: -1, PingInterval: -1, Concurrency: concurrency}, handlers)
+			p := s.connect(jsonV2, "u")
+			p.Stick(true)
+			const n = 20
+			for i := range n {
+				p.commands(fmt.Sprintf(`{"id":%d,"rpc":{}}`, 2+i))
+			}
+			synctest.Wait()
+			if n := int(carried.Load()); n < 1 || n > concurrency+1 {
+				t.Errorf("%d commands were carried out for a client that reads nothing", n)
+			}
+			s.publish("a", `1`, centrifuge.PublishOptions{})
+			p.Stick(false)
+			if got := p.received(); len(got) != n {
+				t.Errorf("%d replies of %d: %.80q", len(got), n, got[len(got)-1])
+			}
+			// One that leaves meanwhile leaves nothing behind: see site.close.
+			p.Stick(true)
+			p.commands(`{"id":100,"rpc":{}}`)
+			p.commands(`{"id":101,"rpc":{}}`)
+			synctest.Wait()
+		})
+	}
+}
+
+// TestReplyMaxSize: a recovery that is too large is told as not recovered, a
+// history is cut.
+func TestReplyMaxSize(t *testing.T) {
+	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
+		handlers := allow(centrifuge.SubscribeOptions{Recovery: true})
+		handlers.Connecting = func(_ context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			subs := make(map[string]centrifuge.SubscribeOptions)
+			for _, channel := range e.Channels {
+				subs[channel] = centrifuge.SubscribeOptions{Recovery: true}
+			}
+			return centrifuge.ConnectingReply{Subscriptions: subs}, nil
+		}
+		s := newSite(t, centrifuge.Config{ReplyMaxSize: 400}, handlers) // ten publications
+		for _, channel := range []string{"small", "fits", "large", "one"} {
+			s.publishRun(channel, map[string]int{"small": 6, "fits": 10, "large": 12}[channel], 100)
+		}
+		s.publish("one", `"`+strings.Repeat("x", 1000)+`"`, history)
+		p := s.connect(format, "u")
+		lost := func(r string) bool { return !strings.Contains(r, `"recovered":true`) && !strings.Contains(r, `"publications"`) }
+		for i, test := range []struct {
+			channel   string
+			offset    int
+			recovered bool
+		}{{"small", 0, true}, {"fits", 0, true}, {"large", 0, false}, {"one", 0, false}, {"large", 1, false}, {"large", 2, true}, {"one", 1, true}} {
+			id := 2 + 2*i
+			p.commands(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":%q,"recover":true,"offset":%d}}`, id, test.channel, test.offset),
+				fmt.Sprintf(`{"id":%d,"unsubscribe":{"channel":%q}}`, id+1, test.channel))
+			if got := p.received(); len(got) != 2 || lost(got[0]) == test.recovered {
+				t.Errorf("%s from %d: %.200q", test.channel, test.offset, got)
+			}
+		}
+		// A client goes on from what it was told.
+		s.publish("large", `"next"`, history)
+		p.commands(`{"id":50,"subscribe":{"channel":"large","recover":true,"offset":12}}`)
+		if got := p.received(); len(got) != 1 || !strings.Contains(got[0], `"data":"next"`) {
+			t.Errorf("%q", got)
+		}
+		p.commands(`{"id":60,"history":{"channel":"large","limit":100}}`, `{"id":61,"history":{"channel":"one","limit":100}}`)
+		got := p.received()
+		if len(got) != 2 || strings.Count(got[0], `"offset":`) != 1+10 || strings.Count(got[1], `"data"`) != 1 {
+			t.Errorf("%q", got)
+		}
+		// The subscriptions of a connect share the space: one of two fits.
+		both := s.dial(format, transport(format), "v")
+		both.commands(`{"id":1,"connect":{"subs":{"small":{"recover":true},"fits":{"recover":true}}}}`)
+		if got := both.received(); len(got) != 1 || strings.Count(got[0], `"recovered":true`) != 1 {
+			t.Errorf("%q", got)
+		}
+	})
+}

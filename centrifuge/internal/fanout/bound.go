@@ -1,0 +1,105 @@
+package fanout
+
+// The bound of an outbox counts what a client leaves unread: bytes that wait while
+// somebody writes or the socket is full. What was never offered to the socket is
+// no backlog. A message larger than the bound is taken when nothing waits, and
+// replies are taken always: whoever carries out commands waits for Room before.
+
+// replyShare of the bound is how large a reply must be to be set apart.
+const replyShare = 8
+
+// relief is what few outboxes have: a large message in the queue, or somebody who
+// waits for room.
+type relief struct {
+	apart int           // bytes of the largest message that the bound leaves out
+	room  chan struct{} // closed by the outbox when there is room; nil when nobody waits
+}
+
+// refusesLocked reports whether size more bytes are beyond the bound or the budget.
+func (o *Outbox) refusesLocked(size int, reply bool) bool {
+	waiting := o.size + o.pending
+	if !reply && o.max > 0 && waiting > 0 && (o.state == outboxBlocked || o.state == outboxFlushing) {
+		bound := o.max
+		if o.relief != nil {
+			bound += o.relief.apart
+		}
+		if waiting > bound || size > bound-waiting {
+			return true
+		}
+	}
+	return o.waitsLocked() && !o.chargeLocked(o.charged+size)
+}
+
+// setApartLocked leaves a large message out of the bound until the queue is empty:
+// a client that is busy with it must not be taken for a slow one.
+func (o *Outbox) setApartLocked(size int, reply bool) {
+	if o.max <= 0 || size <= o.max && (!reply || size <= o.max/replyShare) {
+		return
+	}
+	if o.relief == nil {
+		o.relief = new(relief)
+	}
+	o.relief.apart = max(o.relief.apart, size)
+}
+
+// Room returns nil if a reply may be made, otherwise a channel that is closed
+// when less than half of the bound waits, or when the outbox has ended.
+func (o *Outbox) Room() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxBlocked && o.state != outboxFlushing || o.roomyLocked() || o.overflowed || o.final != nil {
+		return nil
+	}
+	if o.relief == nil {
+		o.relief = new(relief)
+	}
+	if o.relief.room == nil {
+		o.relief.room = make(chan struct{})
+	}
+	return o.relief.room
+}
+
+func (o *Outbox) roomyLocked() bool { return o.max <= 0 || o.size+o.pending <= o.max/2 }
+
+// relieveLocked is called after each write, and at the end.
+func (o *Outbox) relieveLocked() {
+	r := o.relief
+	if r == nil {
+		return
+	}
+	ended := o.state == outboxClosed
+	if r.room != nil && (ended || o.roomyLocked()) {
+		close(r.room)
+		r.room = nil
+	}
+	if ended || o.size+o.pending == 0 {
+		o.relief = nil
+	}
+}
+
+// waitsLocked reports whether what is put now counts against the budget.
+func (o *Outbox) waitsLocked() bool {
+	return o.state == outboxBlocked || o.state == outboxFlushing && o.blocking
+}
+
+// chargeLocked makes the budget count n bytes for this outbox, unless these are
+// more than before and it has no room for them.
+func (o *Outbox) chargeLocked(n int) bool {
+	switch {
+	case o.budget == nil || n == o.charged:
+		return true
+	case n < o.charged:
+		o.budget.give(o.charged - n)
+	case !o.budget.take(n - o.charged):
+		return false
+	}
+	o.charged = n
+	return true
+}
+
+// uncountLocked gives back to the budget what does not wait here any more.
+func (o *Outbox) uncountLocked() {
+	if o.charged > o.size {
+		o.chargeLocked(o.size)
+	}
+}

@@ -1,0 +1,213 @@
+package fanout
+
+import (
+	"math"
+	"testing"
+	"testing/synctest"
+
+	"centrifugo/protocol"
+)
+
+// TestOutboxTakesOneOfAnySize: the bound is for what a client does not drain.
+func TestOutboxTakesOneOfAnySize(t *testing.T) {
+	type step struct {
+		size  int
+		reply bool
+		flush bool
+		want  PutResult
+	}
+	for _, test := range []struct {
+		name  string
+		stuck bool
+		steps []step
+	}{
+		{"one beyond the bound", true, []step{{size: 101, flush: true, want: PutDirty}}},
+		{"one of a hundred times the bound", true, []step{{size: 10_000, flush: true, want: PutDirty}}},
+		{"behind it the bound is left", true, []step{
+			{size: 1000, flush: true, want: PutDirty}, {size: 50, want: PutQueued}, {size: 50, want: PutQueued}, {size: 1, want: PutOverflow},
+		}},
+		{"a second one beyond the bound", true, []step{{size: 1000, flush: true, want: PutDirty}, {size: 101, want: PutOverflow}}},
+		{"behind one that fits", true, []step{{size: 100, flush: true, want: PutDirty}, {size: 1, want: PutOverflow}}},
+		{"behind what was not offered to the socket", true, []step{{size: 1, want: PutDirty}, {size: 1000, want: PutQueued}, {size: 100, flush: true, want: PutQueued}}},
+		{"of a client that reads", false, []step{
+			{size: 1000, flush: true, want: PutDirty}, {size: 2000, flush: true, want: PutDirty}, {size: 3000, flush: true, want: PutDirty},
+		}},
+		{"a reply to a client that is behind", true, []step{
+			{size: 50, flush: true, want: PutDirty}, {size: 1000, reply: true, want: PutQueued}, {size: 50, want: PutQueued}, {size: 1, want: PutOverflow},
+		}},
+		{"small replies count", true, []step{{size: 90, flush: true, want: PutDirty}, {size: 12, reply: true, want: PutQueued}, {size: 1, want: PutOverflow}}},
+		{"large replies are flushed at once", false, []step{{size: 1, want: PutDirty}, {size: delayBytes, reply: true, flush: true, want: PutFull}, {size: delayBytes, reply: true, flush: true, want: PutFull}}},
+		{"the largest that there is", true, []step{{size: 10, flush: true, want: PutDirty}, {size: math.MaxInt32, want: PutOverflow}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sink := &recordingSink{stuck: test.stuck}
+			var o Outbox
+			o.Init(sink, 100, 64, false)
+			for i, s := range test.steps {
+				var got PutResult
+				switch {
+				case s.size == math.MaxInt32:
+					o.mu.Lock()
+					got = PutQueued
+					if o.refusesLocked(math.MaxInt, false) {
+						got = PutOverflow
+					}
+					o.mu.Unlock()
+				case s.reply:
+					got = o.PutReply(frameOf(s.size))
+				default:
+					got = o.Put(frameOf(s.size))
+				}
+				if got != s.want {
+					t.Fatalf("step %d: %d, want %d", i, got, s.want)
+				}
+				if s.flush {
+					o.Flush()
+				}
+			}
+		})
+	}
+}
+
+// TestOutboxBoundReturns: once everything was taken a large message is forgotten.
+func TestOutboxBoundReturns(t *testing.T) {
+	sink := &recordingSink{stuck: true}
+	var o Outbox
+	o.Init(sink, 100, 64, false)
+	putAndFlush(&o, frameOf(1000))
+	sink.stick(false)
+	o.Unblock()
+	if o.relief != nil {
+		t.Error("an idle outbox remembers the large message")
+	}
+	sink.stick(true)
+	putAndFlush(&o, frameOf(60))
+	if got := o.Put(frameOf(60)); got != PutOverflow {
+		t.Errorf("%d", got)
+	}
+}
+
+// TestOutboxRoom: who carries out commands waits until half of the bound is free.
+func TestOutboxRoom(t *testing.T) {
+	for _, end := range []string{"drained", "closed", "failed", "overflowed"} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := &recordingSink{stuck: true}
+			var o Outbox
+			o.Init(sink, 100, 64, false)
+			if o.Room() != nil {
+				t.Error("an empty outbox makes wait")
+			}
+			o.Put(frameOf(90))
+			if o.Room() != nil {
+				t.Error("what was not offered to the socket makes wait")
+			}
+			o.Flush()
+			room := o.Room()
+			if room == nil || room != o.Room() {
+				t.Fatal("a full socket does not make wait")
+			}
+			waited := make(chan struct{})
+			go func() {
+				<-room
+				close(waited)
+			}()
+			synctest.Wait()
+			select {
+			case <-waited:
+				t.Fatal("the wait ended by itself")
+			default:
+			}
+			switch end {
+			case "drained":
+				sink.stick(false)
+				o.Unblock()
+			case "closed":
+				o.Close(false, func() {})
+			case "failed":
+				sink.mu.Lock()
+				sink.err = protocol.ErrMalformed
+				sink.mu.Unlock()
+				o.Unblock()
+			case "overflowed":
+				o.Put(frameOf(100))
+				o.Close(false, func() {})
+			}
+			synctest.Wait()
+			select {
+			case <-waited:
+			default:
+				t.Errorf("%s: still waits", end)
+			}
+			if o.Room() != nil {
+				t.Errorf("%s: makes others wait", end)
+			}
+		})
+	}
+}
+
+// floodedSink is written to by a caller who must not be held: whatever it takes,
+// another frame is put.
+type floodedSink struct {
+	recordingSink
+	outbox *Outbox
+	left   int
+}
+
+func (s *floodedSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+	n, err := s.recordingSink.WriteFrames(batch)
+	if s.left--; s.left > 0 {
+		s.outbox.PutReply(frameOf(1))
+	}
+	return n, err
+}
+
+// TestOutboxFlushYields: a flush writes what waited when it was called and a
+// little more; a connection that floods does not hold the lane.
+func TestOutboxFlushYields(t *testing.T) {
+	for _, test := range []struct {
+		name           string
+		queued, during int
+		batch, most    int
+	}{
+		{"a flood", 1, 10_000, 1, maxTurn},
+		{"a flood in larger batches", 64, 10_000, 64, maxTurn},
+		{"what waited is written at once", 100, 0, 1, 100},
+		{"what waited, then a flood", 100, 10_000, 1, 100},
+		{"a little more", 1, maxTurn - 1, 1, maxTurn},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var o Outbox
+			sink := &floodedSink{outbox: &o, left: test.during}
+			sink.entered = make(chan struct{}, test.during+test.queued+1)
+			sink.release = make(chan struct{})
+			o.Init(sink, 0, test.batch, false)
+			for range test.queued {
+				o.Put(frameOf(1))
+			}
+			flushed := make(chan struct{})
+			go func() {
+				o.Flush()
+				close(flushed)
+			}()
+			calls := 0
+			for done := false; !done; {
+				synctest.Wait()
+				select {
+				case <-flushed:
+					done = true
+				default:
+					calls++
+					sink.release <- struct{}{}
+				}
+			}
+			if calls > test.most {
+				t.Errorf("%s: the caller made %d writes, want at most %d", test.name, calls, test.most)
+			}
+			close(sink.release)
+			synctest.Wait()
+			if want := test.queued + max(test.during-1, 0); sink.count() != want || sink.twice.Load() {
+				t.Errorf("%s: %d frames of %d, two writers: %v", test.name, sink.count(), want, sink.twice.Load())
+			}
+		})
+	}
+}
