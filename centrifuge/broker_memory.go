@@ -43,6 +43,13 @@ type MemoryBrokerConfig struct {
 	// channel; default 100,000. One more makes the one that would expire first
 	// be forgotten.
 	IdempotencyKeys int
+	// HistoryMaxSize in bytes, about, of what is remembered of all channels;
+	// default half of the Go memory limit, 1 GiB where there is none, negative for
+	// no bound. HistoryMaxChannels bounds their number; default none. Beyond either
+	// the history of channels that were not used for long is dropped, those without
+	// subscribers first: who recovers it is told that it is not recovered.
+	HistoryMaxSize     int
+	HistoryMaxChannels int
 }
 
 // MemoryBroker is the broker of a node that is alone. It keeps history in
@@ -62,6 +69,7 @@ type MemoryBroker struct {
 	seed   maphash.Seed
 	locks  *keylock.Locks // what concerns one channel happens one after another
 	shards [memoryShards]memoryShard
+	budget memoryBudget
 
 	// Static after Start.
 	handler  BrokerHandler
@@ -90,12 +98,15 @@ type memoryChannel struct {
 	name   string
 	timer  wheel.Timer
 
+	used atomic.Int64 // when the stream was last used, since the broker's start
+
 	// Guarded by the channel's key in MemoryBroker.locks.
 	armed         time.Duration // when timer expires, zero if it is not set
 	stream        *stream.Stream
 	streamExpires time.Duration // of the stream's publications
 	metaExpires   time.Duration // of the stream itself
 	results       *savedResults
+	counted       int // bytes that the budget counts for the channel
 }
 
 // NewMemoryBroker returns a broker that must be started and closed.
@@ -106,7 +117,12 @@ func NewMemoryBroker(config MemoryBrokerConfig) *MemoryBroker {
 	if config.IdempotencyKeys <= 0 {
 		config.IdempotencyKeys = defaultIdempotencyKeys
 	}
-	return &MemoryBroker{config: config, start: time.Now(), seed: maphash.MakeSeed(), locks: keylock.New()}
+	b := &MemoryBroker{config: config, start: time.Now(), seed: maphash.MakeSeed(), locks: keylock.New()}
+	b.budget.maxBytes, b.budget.maxChannels = int64(config.HistoryMaxSize), max(int64(config.HistoryMaxChannels), 0)
+	if config.HistoryMaxSize == 0 {
+		b.budget.maxBytes = historySizeDefault()
+	}
+	return b
 }
 
 // Start implements Broker.
@@ -194,7 +210,10 @@ func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publica
 	var result PublishResult
 	keep := opts.HistorySize > 0 && opts.HistoryTTL > 0
 	if keep || opts.IdempotencyKey != "" {
-		result, prev = b.channelLocked(channel, true).recordLocked(pub, &opts, keep)
+		c := b.channelLocked(channel, true)
+		result, prev = c.recordLocked(pub, &opts, keep)
+		c.settleLocked()
+		b.makeSpaceLocked(c)
 		if result.Suppressed != NotSuppressed {
 			return result, nil
 		}
@@ -245,6 +264,8 @@ func (b *MemoryBroker) History(ctx context.Context, channel string, opts History
 	c, now := b.channelLocked(channel, true), time.Since(b.start)
 	s := c.streamLocked(now, opts.MetaTTL)
 	c.armLocked(now)
+	c.settleLocked()
+	b.makeSpaceLocked(c)
 	result := HistoryResult{StreamPosition: s.Position()}
 	if since != nil && since.Epoch != "" && since.Epoch != result.Epoch {
 		return HistoryResult{}, ErrorUnrecoverablePosition
@@ -271,6 +292,7 @@ func (b *MemoryBroker) RemoveHistory(ctx context.Context, channel string) error 
 	defer lock.Unlock()
 	if c := b.channelLocked(channel, false); c != nil && c.stream != nil {
 		c.stream.Clear()
+		c.settleLocked()
 	}
 	return nil
 }
@@ -325,10 +347,13 @@ func (c *memoryChannel) forgetLocked() {
 	if c.stream != nil || c.results != nil {
 		return
 	}
+	c.broker.wheel.Stop(&c.timer)
 	s := c.broker.shard(c.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channels.remove(c.name)
+	if s.channels.get(c.name) == c { // not one that was made after c was forgotten
+		s.channels.remove(c.name)
+	}
 }
 
 // recordLocked does in one step what must be known before anybody gets pub:
@@ -378,6 +403,7 @@ func (c *memoryChannel) streamLocked(now, metaTTL time.Duration) *stream.Stream 
 		metaTTL = c.broker.config.HistoryMetaTTL
 	}
 	c.metaExpires = later(now, metaTTL)
+	c.used.Store(int64(now))
 	return c.stream
 }
 
@@ -431,6 +457,7 @@ func (c *memoryChannel) Expired(t *wheel.Timer, _ time.Time) {
 	c.armed = 0
 	c.expireLocked(now)
 	c.armLocked(now)
+	c.settleLocked()
 	c.forgetLocked()
 }
 

@@ -3,17 +3,19 @@ package centrifuge
 import (
 	"context"
 	"fmt"
+	"maps"
 )
 
 // Publish sends data to the subscribers of channel, in the whole cluster.
 // Publications of one caller into one channel arrive in their order. The node
-// owns data from the call on.
+// owns data and opts.ClientInfo from the call on; opts.Tags are copied.
 func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts PublishOptions) (PublishResult, error) {
 	if n.closing.Load() {
 		return PublishResult{}, ErrShutdown
 	}
 	n.stats.PublicationsSent.Add(1)
-	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: opts.Tags}
+	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags)}
+	opts.Tags = pub.Tags
 	result, err := n.broker.Publish(ctx, channel, pub, opts)
 	if err != nil {
 		return result, fmt.Errorf("publishing: %w", err)

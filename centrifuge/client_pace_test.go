@@ -186,7 +186,9 @@ func TestReplyMaxSize(t *testing.T) {
 		}
 		s.publish("one", `"`+strings.Repeat("x", 1000)+`"`, history)
 		p := s.connect(format, "u")
-		lost := func(r string) bool { return !strings.Contains(r, `"recovered":true`) && !strings.Contains(r, `"publications"`) }
+		lost := func(r string) bool {
+			return !strings.Contains(r, `"recovered":true`) && !strings.Contains(r, `"publications"`)
+		}
 		for i, test := range []struct {
 			channel   string
 			offset    int

@@ -108,6 +108,8 @@ type Stats struct {
 	// to Config.QueueTotalSize. Those that were slow by themselves are not in it.
 	SlowQueued  int64
 	SlowRefused uint64
+	// History are the figures of the memory engine, zero with another one.
+	History MemoryBrokerStats
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
@@ -159,6 +161,9 @@ func (n *Node) Stats() Stats {
 		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
 		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
+	}
+	if broker, ok := n.broker.(interface{ Stats() MemoryBrokerStats }); ok {
+		s.History = broker.Stats()
 	}
 	if n.batches != nil {
 		s.PublicationsSuperseded = n.batches.Superseded()

@@ -59,6 +59,9 @@ var (
 	accepted         = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
 	closes           = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
 	slowQueued       = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
+	historyChannels  = desc("memory_history_channels", "Channels that the memory engine remembers.")
+	historyBytes     = desc("memory_history_bytes", "Bytes that they take, about.")
+	historyEvicted   = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
 	slowRefused      = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
 	omitted          = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
 	superseded       = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
@@ -73,7 +76,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, accepted, closes, slowQueued, slowRefused, omitted, superseded, suppressed, commandSummary, commandHistogram, pingPong,
+		framesReceived, accepted, closes, slowQueued, slowRefused, omitted, historyChannels, historyBytes, historyEvicted,
+		superseded, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
 	}
@@ -107,6 +111,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(slowRefused, s.SlowRefused)
 	out.counter(omitted, s.OmittedPublications, "publication")
 	out.counter(omitted, s.OmittedPayloads, "payload")
+	out.gauge(historyChannels, int(s.History.Channels))
+	out.gauge(historyBytes, int(s.History.Bytes))
+	out.counter(historyEvicted, s.History.Evicted)
 	out.counter(superseded, s.PublicationsSuperseded)
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")

@@ -27,6 +27,7 @@ type Stream struct {
 	ring         []*protocol.Publication // a power of two, or nil
 	head         int                     // index of the oldest
 	count        int
+	size         int    // bytes of what is retained, about
 	top          uint64 // offset of the newest ever appended
 	version      uint64
 	versionEpoch string
@@ -80,11 +81,37 @@ func (s *Stream) Append(pub *protocol.Publication, size int) {
 	}
 	s.ring[(s.head+s.count)&(len(s.ring)-1)] = pub
 	s.count++
+	s.size += Size(pub)
+}
+
+// Size is about the bytes that pub takes in memory.
+func Size(pub *protocol.Publication) int {
+	const overhead, infoOverhead, tagOverhead = 160, 96, 48
+	size := overhead + len(pub.Data)
+	if i := pub.Info; i != nil {
+		size += infoOverhead + len(i.ConnInfo) + len(i.ChanInfo)
+	}
+	for key, value := range pub.Tags {
+		size += tagOverhead + len(key) + len(value)
+	}
+	return size
+}
+
+// Size is about the bytes that the retained publications take.
+func (s *Stream) Size() int { return s.size }
+
+// DropOldest drops the oldest publication; it reports false when there is none.
+func (s *Stream) DropOldest() bool {
+	if s.count == 0 {
+		return false
+	}
+	s.trim(s.count - 1)
+	return true
 }
 
 // Clear drops the publications and keeps the position.
 func (s *Stream) Clear() {
-	s.ring, s.head, s.count = nil, 0, 0
+	s.ring, s.head, s.count, s.size = nil, 0, 0, 0
 }
 
 // After returns at most limit publications with an offset greater than offset,
@@ -164,6 +191,7 @@ func (s *Stream) trim(size int) {
 		return
 	}
 	for s.count > size {
+		s.size -= Size(s.at(0))
 		s.ring[s.head] = nil
 		s.head = (s.head + 1) & (len(s.ring) - 1)
 		s.count--

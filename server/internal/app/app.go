@@ -119,6 +119,10 @@ func (a *App) newNode() error {
 		name = host + "_" + strconv.Itoa(server.Port)
 	}
 	node, err := centrifuge.New(centrifuge.Config{
+		Broker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{
+			HistoryMetaTTL: a.config.Channel.HistoryMetaTTL,
+			HistoryMaxSize: a.config.Engine.Memory.HistoryMaxSize, HistoryMaxChannels: a.config.Engine.Memory.HistoryMaxChannels,
+		}),
 		Name: name, Version: a.options.Version + " OSS",
 		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
 		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,
@@ -128,7 +132,7 @@ func (a *App) newNode() error {
 		ChannelLimit: orNone(c.ChannelLimit), ChannelMaxLength: a.config.Channel.MaxLength, QueueSize: c.QueueMaxSize,
 		QueueTotalSize: c.QueueMaxTotalSize, WriteDelay: c.WriteDelay, MaxMessagesInFrame: c.MaxMessagesInFrame,
 		UserConnectionLimit: c.UserConnectionLimit, HistoryMaxPublications: orNone(c.HistoryMaxPublicationLimit),
-		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), IncludeServerTime: c.ConnectIncludeServerTime,
+		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), ReplyMaxSize: orNone(c.ReplyMaxSize), IncludeServerTime: c.ConnectIncludeServerTime,
 		Concurrency: c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, Lanes: a.limits.procs,
 	})
 	if err != nil {

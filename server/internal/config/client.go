@@ -29,11 +29,15 @@ type Client struct {
 	StaleCloseDelay time.Duration `key:"stale_close_delay" default:"10s"`
 	// Subscriptions allowed on one connection.
 	ChannelLimit int `key:"channel_limit" default:"128"`
-	// Bytes queued for one connection before it is closed as slow (3008).
+	// Bytes that one connection may leave unread before it is closed as slow (3008). A single larger message is sent all
+	// the same, and replies do not count: while half of this is unread, the connection's commands wait.
 	QueueMaxSize int `key:"queue_max_size" default:"1048576"`
 	// Bytes queued for all connections of the node whose sockets are full, counted for each connection; one for
 	// which there is no room is closed as slow (3008). 0: a quarter of the memory limit, 268435456 where there is none.
 	QueueMaxTotalSize int `key:"queue_max_total_size"`
+	// Bytes of publications in one reply: of a recovery, of all recoveries of a connect, of a history command. A larger
+	// recovery is answered as not recovered, a longer history is cut. 0: no limit.
+	ReplyMaxSize int `key:"reply_max_size" default:"16777216"`
 	// How long a connection that got something to send waits for more, at most 1s; less than pong_timeout. Replies and
 	// pings wait too. What gathers leaves in one write, at once when max_messages_in_frame messages or 64 KiB wait. 0: no wait.
 	WriteDelay time.Duration `key:"write_delay"`

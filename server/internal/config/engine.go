@@ -6,8 +6,19 @@ import "time"
 type Engine struct {
 	// Engine: memory or redis.
 	Type string `key:"type" default:"memory"`
+	// Settings of type memory, also where a broker of this type is set.
+	Memory MemoryEngine `key:"memory"`
 	// Settings of type redis.
 	Redis RedisEngine `key:"redis"`
+}
+
+// MemoryEngine is section engine.memory.
+type MemoryEngine struct {
+	// Bytes, about, of the history of all channels of the node. Beyond it the history of channels that were not used for
+	// long is dropped, and who recovers it is told so. 0: half of the memory limit, 1073741824 where there is none.
+	HistoryMaxSize int `key:"history_max_size"`
+	// Channels with history, on the node, beyond which the same is done. 0: any number.
+	HistoryMaxChannels int `key:"history_max_channels"`
 }
 
 // Broker is section broker.

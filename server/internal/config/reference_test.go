@@ -120,7 +120,7 @@ func TestDefaults(t *testing.T) {
 		"node.info_metrics_aggregate_interval": "1m", "shutdown.timeout": "30s",
 		"client.ping_interval": "25s", "client.pong_timeout": "8s", "client.expired_close_delay": "25s",
 		"client.expired_sub_close_delay": "25s", "client.stale_close_delay": "10s", "client.channel_limit": "128",
-		"client.queue_max_size": "1048576", "client.queue_max_total_size": "0", "client.write_delay": "0s", "client.max_messages_in_frame": "64", "client.presence_update_interval": "27s", "client.channel_position_check_delay": "40s",
+		"client.queue_max_size": "1048576", "client.queue_max_total_size": "0", "client.reply_max_size": "16777216", "engine.memory.history_max_size": "0", "engine.memory.history_max_channels": "0", "client.write_delay": "0s", "client.max_messages_in_frame": "64", "client.presence_update_interval": "27s", "client.channel_position_check_delay": "40s",
 		"client.history_max_publication_limit": "300", "client.recovery_max_publication_limit": "300",
 		"client.concurrency": "0", "client.connection_limit": "0", "client.proxy.connect.timeout": "1s",
 		"channel.history_meta_ttl": "720h", "channel.max_length": "255", "channel.private_prefix": "$",
