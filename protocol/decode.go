@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 )
 
 // ErrMalformed says that a message is not what the protocol allows. The errors
@@ -22,22 +23,33 @@ var (
 // Limits bounds what is decoded from one transport message. A field that is
 // zero or negative means its default.
 type Limits struct {
-	CommandSize int // bytes of one command; default 65536
-	Depth       int // of nested messages, objects and arrays; default 512, at most MaxJSONDepth
-	Elements    int // list elements and map entries in one command, payloads not counted; default 16384
-	Commands    int // in one transport message; default 65536
+	// CommandSize is the largest command in bytes. A transport that bounds its
+	// messages passes that bound, or the length of the message. Default 65536.
+	CommandSize int
+	// Depth bounds nesting: how deep the objects and arrays of one payload nest,
+	// and how deep the protocol's messages do. Default and maximum MaxDepth. It
+	// guards the stack, whatever size a message may have.
+	Depth int
+	// Elements bounds the list elements and map entries in one command, payloads
+	// not counted. Default 16384. An element of two bytes may decode to more than
+	// a hundred, so that a bound in bytes does not bound memory.
+	Elements int
+	// Commands bounds the commands in one transport message. Default 65536. They
+	// are decoded one by one, so a transport that bounds the bytes of a message
+	// may pass that bound.
+	Commands int
 }
 
 // The defaults of Limits.
 const (
 	DefaultCommandSize = 65536
-	DefaultDepth       = MaxJSONDepth / 2
+	DefaultDepth       = MaxDepth
 	DefaultElements    = 16384
 	DefaultCommands    = 65536
 )
 
 func (l Limits) commandSize() int { return orDefault(l.CommandSize, DefaultCommandSize) }
-func (l Limits) depth() int       { return min(orDefault(l.Depth, DefaultDepth), MaxJSONDepth) }
+func (l Limits) depth() int       { return min(orDefault(l.Depth, DefaultDepth), MaxDepth) }
 func (l Limits) elements() int    { return orDefault(l.Elements, DefaultElements) }
 func (l Limits) commands() int    { return orDefault(l.Commands, DefaultCommands) }
 
@@ -250,7 +262,7 @@ func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) 
 
 // trusted are the limits for messages from our own side. Depth is what guards
 // the stack.
-var trusted = Limits{CommandSize: 1 << 62, Depth: MaxJSONDepth, Elements: 1 << 62, Commands: 1 << 62}
+var trusted = Limits{CommandSize: math.MaxInt, Depth: MaxDepth, Elements: math.MaxInt, Commands: math.MaxInt}
 
 // DecodePublication decodes what [AppendPublication] wrote. Payloads are parts
 // of b. The error wraps [ErrMalformed].

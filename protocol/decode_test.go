@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -204,10 +205,19 @@ func TestLimits(t *testing.T) {
 		{"count", 0, "{}\n{}\n{}", Limits{Commands: 3}, io.EOF},
 		{"too many", 0, "{}\n{}\n{}", Limits{Commands: 2}, ErrCommands},
 		{"protobuf too many", FormatProtobuf, "\x00\x00\x00", Limits{Commands: 2}, ErrCommands},
-		{"depth of a payload", 0, `{"send":{"data":` + nested("[", "]", 3) + `}}`, Limits{Depth: 5}, io.EOF},
-		{"payload too deep", 0, `{"send":{"data":` + nested("[", "]", 4) + `}}`, Limits{Depth: 5}, ErrDepth},
-		{"default depth", 0, `{"x":` + nested(`{"a":[`, `]}`, (DefaultDepth-1)/2) + `}`, Limits{}, io.EOF},
-		{"above default depth", 0, `{"x":` + nested(`[`, `]`, DefaultDepth) + `}`, Limits{}, ErrDepth},
+		{"depth of a payload", 0, `{"send":{"data":` + nested("[", "]", 5) + `}}`, Limits{Depth: 5}, io.EOF},
+		{"payload too deep", 0, `{"send":{"data":` + nested("[", "]", 6) + `}}`, Limits{Depth: 5}, ErrDepth},
+		{"default depth", 0, `{"send":{"data":` + nested(`{"a":[`, `]}`, MaxDepth/2) + `}}`, Limits{}, io.EOF},
+		{"above default depth", 0, `{"send":{"data":` + nested(`[`, `]`, MaxDepth+1) + `}}`, Limits{}, ErrDepth},
+		{"default depth in V1", FormatV1, `{"method":8,"params":{"data":` + nested(`[`, `]`, MaxDepth) + `}}`, Limits{}, io.EOF},
+		{"above default depth in V1", FormatV1, `{"method":8,"params":{"data":` + nested(`[`, `]`, MaxDepth+1) + `}}`, Limits{}, ErrDepth},
+		{"default depth of an unknown member", 0, `{"x":` + nested(`{"a":[`, `]}`, MaxDepth/2) + `}`, Limits{}, io.EOF},
+		{"above default depth of an unknown member", 0, `{"x":` + nested(`[`, `]`, MaxDepth+envelopeDepth+1) + `}`, Limits{}, ErrDepth},
+		{"depth of an unknown member of a request", 0, `{"send":{"x":` + nested(`[`, `]`, MaxDepth) + `}}`, Limits{}, io.EOF},
+		{"no depth above the maximum", 0, `{"send":{"data":` + nested(`[`, `]`, MaxDepth+1) + `}}`, Limits{Depth: math.MaxInt}, ErrDepth},
+		{"size above the default", 0, `{"send":{"data":"` + strings.Repeat("x", 20<<20) + `"}}`, Limits{CommandSize: 21 << 20}, io.EOF},
+		{"no size", 0, `{"send":{"data":"` + strings.Repeat("x", 1<<20) + `"}}`, Limits{CommandSize: math.MaxInt}, io.EOF},
+		{"negative is the default", 0, `{"send":{"data":"` + strings.Repeat("x", DefaultCommandSize) + `"}}`, Limits{CommandSize: math.MinInt}, ErrCommandSize},
 		{"depth of messages", 0, tf(2), Limits{Depth: 5}, io.EOF},
 		{"messages too deep", 0, tf(3), Limits{Depth: 5}, ErrDepth},
 		{"protobuf depth", FormatProtobuf, deepProto(2), Limits{Depth: 5}, io.EOF},
@@ -469,5 +479,84 @@ func TestReuse(t *testing.T) {
 	var c Command
 	if err := d.Next(&c); err != nil || c.Connect.Subs["a"].Offset != 1 || c.Connect.Subs["b"].Offset != 2 {
 		t.Errorf("subscriptions of a connect: %v, %+v", err, c.Connect)
+	}
+}
+
+// Keys of commands match in any letter case, as encoding/json has it.
+func TestLetterCase(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		f       Format
+		message string
+		want    Command
+	}{
+		{"member", 0, `{"ID":2,"Subscribe":{"channel":"x"}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x"}}},
+		{"field", 0, `{"id":2,"subscribe":{"Channel":"x","RECOVER":true,"oFFset":7}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x", Recover: true, Offset: 7}}},
+		{"underscore", 0, `{"id":2,"Presence_Stats":{"CHANNEL":"x"}}`, Command{ID: 2, PresenceStats: &PresenceStatsRequest{Channel: "x"}}},
+		{"escaped", 0, `{"id":2,"\u0053ubscribe":{"channel":"x"}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x"}}},
+		{"the last one counts", 0, `{"id":2,"publish":{"channel":"x","Channel":"y"}}`, Command{ID: 2, Publish: &PublishRequest{Channel: "y"}}},
+		{"unknown with capitals", 0, `{"id":2,"Other":{"Subscribe":1},"subscribe":{"channel":"x","What":[{}]}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x"}}},
+		{"long with capitals", 0, `{"id":2,"` + strings.Repeat("Subscribe", 10) + `":1,"subscribe":{"channel":"x"}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x"}}},
+		{"names in a map stay", 0, `{"id":2,"Connect":{"Headers":{"X-Key":"V"},"Subs":{"News":{"Recover":true}}}}`, Command{ID: 2, Connect: &ConnectRequest{
+			Headers: map[string]string{"X-Key": "V"}, Subs: map[string]*SubscribeRequest{"News": {Recover: true}},
+		}}},
+		{"payloads stay", 0, `{"id":2,"Send":{"Data":{"Channel":"X"}}}`, Command{ID: 2, Send: &SendRequest{Data: Raw(`{"Channel":"X"}`)}}},
+		{"envelope of V1", FormatV1, `{"Id":2,"Method":1,"Params":{"Channel":"x"}}`, Command{ID: 2, Subscribe: &SubscribeRequest{Channel: "x"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			list, err := decodeAll(test.f, []byte(test.message), Limits{}, false)
+			if !errors.Is(err, io.EOF) || len(list) != 1 {
+				t.Fatalf("%d commands, %v", len(list), err)
+			}
+			if got, want := dump(list[0]), dump(test.want); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	}
+	for message, want := range map[string]bool{
+		`{"Id":1,"Connect":{}}`: false, `{"ID":1}`: true, `{"id":1,"Params":{}}`: true, `{"id":1,"METHOD":0,"Subscribe":{}}`: false,
+	} {
+		if v1, err := DetectVersion(false, []byte(message)); err != nil || v1 != want {
+			t.Errorf("%s: V1 %t, %v", message, v1, err)
+		}
+	}
+}
+
+// Whatever nests as deep as a payload may can be sent in every message, and
+// read by a client.
+func TestDeepestPayloadIsDeliverable(t *testing.T) {
+	deepest := Raw(strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth))
+	deeper := Raw("[" + string(deepest) + "]")
+	info := func(data Raw) *ClientInfo { return &ClientInfo{ConnInfo: data, ChanInfo: data} }
+	for name, reply := range map[string]func(Raw) *Reply{
+		"push": func(data Raw) *Reply {
+			return &Reply{Push: &Push{Channel: "x", Pub: &Publication{Data: data, Info: info(data)}}}
+		},
+		"join": func(data Raw) *Reply { return &Reply{Push: &Push{Channel: "x", Join: &Join{Info: info(data)}}} },
+		"rpc":  func(data Raw) *Reply { return &Reply{ID: 1, RPC: &RPCResult{Data: data}} },
+		"history": func(data Raw) *Reply {
+			return &Reply{ID: 1, History: &HistoryResult{Publications: []*Publication{{Data: data}}}}
+		},
+		"presence": func(data Raw) *Reply {
+			return &Reply{ID: 1, Presence: &PresenceResult{Presence: map[string]*ClientInfo{"a": info(data)}}}
+		},
+		"connect": func(data Raw) *Reply {
+			return &Reply{ID: 1, Connect: &ConnectResult{Client: "c", Subs: map[string]*SubscribeResult{"x": {Publications: []*Publication{{Data: data, Info: info(data)}}}}}}
+		},
+	} {
+		for _, f := range []Format{0, FormatV1} {
+			frame, err := NewFrame(f, reply(deepest))
+			if err != nil {
+				t.Errorf("%s in %s: %v", name, formatName(f), err)
+				continue
+			}
+			kind := func(uint32) FrameKind { return frame.Kind }
+			if _, err := (ReplyDecoder{Format: f, Kind: kind}).Decode(frame.Bytes); err != nil {
+				t.Errorf("%s in %s is not understood: %v", name, formatName(f), err)
+			}
+			if _, err := NewFrame(f, reply(deeper)); err == nil {
+				t.Errorf("%s in %s: a payload that is too deep has a form", name, formatName(f))
+			}
+		}
 	}
 }

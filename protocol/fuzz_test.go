@@ -33,6 +33,7 @@ func FuzzDecoder(f *testing.F) {
 				}
 				break
 			}
+			checkKept(t, &c, len(message))
 			if !c.UnknownMethod && (c.Kind() != FrameUnknown || !fm.V1()) {
 				roundTripCommand(t, fm, &c)
 			}
@@ -47,6 +48,52 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 	})
+}
+
+// checkKept checks that a command holds no more than its message can account
+// for: elements within the limit, and text of at most three bytes for each that
+// came, which is what an invalid byte becomes.
+func checkKept(t *testing.T, c *Command, size int) {
+	t.Helper()
+	var kept keptSize
+	kept.add(reflect.ValueOf(c).Elem())
+	if kept.elements > min(DefaultElements, size) || kept.text > 3*size {
+		t.Fatalf("%d elements and %d bytes are kept of %d bytes", kept.elements, kept.text, size)
+	}
+}
+
+// keptSize counts what a decoded message holds.
+type keptSize struct{ elements, text int }
+
+func (k *keptSize) add(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			k.add(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			k.add(v.Field(i))
+		}
+	case reflect.Map:
+		for entry := v.MapRange(); entry.Next(); {
+			k.elements++
+			k.add(entry.Key())
+			k.add(entry.Value())
+		}
+	case reflect.String:
+		k.text += v.Len()
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			k.text += v.Len()
+			return
+		}
+		for i := range v.Len() {
+			k.elements++
+			k.add(v.Index(i))
+		}
+	default:
+	}
 }
 
 func roundTripCommand(t *testing.T, f Format, c *Command) {
@@ -155,7 +202,7 @@ func FuzzValidJSON(f *testing.F) {
 		f.Add([]byte(value))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if got, want := ValidJSON(b), stdValid(b); got != want && len(b) <= MaxJSONDepth {
+		if got, want := ValidJSON(b), stdValid(b); got != want && len(b) <= MaxDepth {
 			t.Fatalf("ValidJSON(%q) = %t", b, got)
 		}
 	})

@@ -9,7 +9,7 @@ func (r *jsonReader) command(c *Command) {
 		} else if kind := kindOfRequest(r.key); kind != FrameUnknown {
 			r.request(c, kind)
 		} else {
-			r.skip()
+			r.unknown()
 		}
 	}
 }
@@ -60,7 +60,7 @@ func (r *jsonReader) commandV1(to *Command, draft bool) {
 				r.skip()
 			}
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	if r.err != nil {
@@ -90,6 +90,7 @@ func (r *jsonReader) method(draft bool) (kind FrameKind, badName bool) {
 // envelope notes which members a command has.
 func (r *jsonReader) envelope(seen *envelope) {
 	for ok := r.object(); ok && r.field(); {
+		r.lowerKey()
 		switch {
 		case string(r.key) == "id":
 			seen.id = true
@@ -146,7 +147,7 @@ func (r *jsonReader) connectRequest() *ConnectRequest {
 		case "profile":
 			m.Profile = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -199,7 +200,7 @@ func (r *jsonReader) subscribeRequest() *SubscribeRequest {
 		case "gen":
 			gen = r.uint32V1()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	m.Offset = foldPosition(seq, gen, m.Offset)
@@ -238,7 +239,7 @@ func (r *jsonReader) filterNode() *FilterNode {
 				m.Nodes = append(m.Nodes, orNew(r.filterNode()))
 			}
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -254,7 +255,7 @@ func (r *jsonReader) unsubscribeRequest() *UnsubscribeRequest {
 		case "channel":
 			m.Channel = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -278,7 +279,7 @@ func (r *jsonReader) publishRequest() *PublishRequest {
 		case "removed":
 			m.Removed = r.bool()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -294,7 +295,7 @@ func (r *jsonReader) presenceRequest() *PresenceRequest {
 		case "channel":
 			m.Channel = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -310,7 +311,7 @@ func (r *jsonReader) presenceStatsRequest() *PresenceStatsRequest {
 		case "channel":
 			m.Channel = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -328,7 +329,7 @@ func (r *jsonReader) streamPosition() *StreamPosition {
 		case "epoch":
 			m.Epoch = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -350,7 +351,7 @@ func (r *jsonReader) historyRequest() *HistoryRequest {
 		case "reverse":
 			m.Reverse = r.bool()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -375,7 +376,7 @@ func (r *jsonReader) sendRequest() *SendRequest {
 		case "data":
 			m.Data = r.raw()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -393,7 +394,7 @@ func (r *jsonReader) rpcRequest() *RPCRequest {
 		case "method":
 			m.Method = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -409,7 +410,7 @@ func (r *jsonReader) refreshRequest() *RefreshRequest {
 		case "token":
 			m.Token = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -436,7 +437,7 @@ func (r *jsonReader) subRefreshRequest() *SubRefreshRequest {
 		case "untrack":
 			m.Untrack = r.strs()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -457,7 +458,7 @@ func (r *jsonReader) trackBatch() *TrackBatch {
 				m.Items = append(m.Items, orNew(r.keyedItem()))
 			}
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -475,7 +476,7 @@ func (r *jsonReader) keyedItem() *KeyedItem {
 		case "version":
 			m.Version = r.uint(math.MaxUint64)
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -495,7 +496,7 @@ func (r *jsonReader) emulationRequest() *EmulationRequest {
 		case "data":
 			m.Data = Raw(r.str())
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m

@@ -29,7 +29,7 @@ func (r *jsonReader) reply(to *Reply) {
 			if kind := kindOfRequest(r.key); kind != FrameUnknown && kind != FrameSend {
 				r.result(to, kind)
 			} else {
-				r.skip()
+				r.unknown()
 			}
 		}
 	}
@@ -75,7 +75,7 @@ func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
 			result = r.i
 			r.skip()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	if r.err != nil {
@@ -116,7 +116,7 @@ func (r *jsonReader) push() *Push {
 			if kind := kindOfPush(r.key); kind != FrameUnknown {
 				r.pushed(p, kind)
 			} else {
-				r.skip()
+				r.unknown()
 			}
 		}
 	}
@@ -137,7 +137,7 @@ func (r *jsonReader) pushV1(p *Push) {
 			data = r.i
 			r.skip()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	if end := r.i; r.err == nil && data >= 0 {
@@ -185,7 +185,7 @@ func (r *jsonReader) error() *Error {
 		case "temporary":
 			m.Temporary = r.bool()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -207,7 +207,7 @@ func (r *jsonReader) clientInfo() *ClientInfo {
 		case "chan_info":
 			m.ChanInfo = r.raw()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -247,7 +247,7 @@ func (r *jsonReader) publication() *Publication {
 		case "version":
 			m.Version = r.uint(math.MaxUint64)
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -263,7 +263,7 @@ func (r *jsonReader) join() *Join {
 		case "info":
 			m.Info = r.clientInfo()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -279,7 +279,7 @@ func (r *jsonReader) leave() *Leave {
 		case "info":
 			m.Info = r.clientInfo()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -297,7 +297,7 @@ func (r *jsonReader) unsubscribe() *Unsubscribe {
 		case "reason":
 			m.Reason = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -321,7 +321,7 @@ func (r *jsonReader) subscribe() *Subscribe {
 		case "data":
 			m.Data = r.raw()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -337,7 +337,7 @@ func (r *jsonReader) message() *Message {
 		case "data":
 			m.Data = r.raw()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -373,7 +373,7 @@ func (r *jsonReader) connect() *Connect {
 		case "time":
 			m.Time = r.int(math.MaxInt64)
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -393,7 +393,7 @@ func (r *jsonReader) disconnect() *Disconnect {
 		case "reconnect":
 			m.Reconnect = r.bool()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -411,7 +411,7 @@ func (r *jsonReader) refresh() *Refresh {
 		case "ttl":
 			m.TTL = uint32(r.uint(math.MaxUint32))
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -451,7 +451,7 @@ func (r *jsonReader) connectResult() *ConnectResult {
 		case "dict":
 			m.Dict = r.dictionary()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -469,7 +469,7 @@ func (r *jsonReader) dictionary() *Dictionary {
 		case "data_b64":
 			m.DataB64 = r.str()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -517,7 +517,7 @@ func (r *jsonReader) subscribeResult() *SubscribeResult {
 		case "publish_debounce":
 			m.PublishDebounce = uint32(r.uint(math.MaxUint32))
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -558,7 +558,7 @@ func (r *jsonReader) presenceResult() *PresenceResult {
 				m.Presence[k] = orNew(r.clientInfo())
 			}
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -576,7 +576,7 @@ func (r *jsonReader) presenceStatsResult() *PresenceStatsResult {
 		case "num_users":
 			m.NumUsers = uint32(r.uint(math.MaxUint32))
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -596,7 +596,7 @@ func (r *jsonReader) historyResult() *HistoryResult {
 		case "offset":
 			m.Offset = r.uint(math.MaxUint64)
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -621,7 +621,7 @@ func (r *jsonReader) rpcResult() *RPCResult {
 		case "data":
 			m.Data = r.raw()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -643,7 +643,7 @@ func (r *jsonReader) refreshResult() *RefreshResult {
 		case "ttl":
 			m.TTL = uint32(r.uint(math.MaxUint32))
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m
@@ -663,7 +663,7 @@ func (r *jsonReader) subRefreshResult() *SubRefreshResult {
 		case "items":
 			m.Items = r.publications()
 		default:
-			r.skip()
+			r.unknown()
 		}
 	}
 	return m

@@ -5,6 +5,10 @@ import (
 	"unicode/utf8"
 )
 
+// maxFieldName is an upper bound for the names of fields, in bytes: a longer key
+// is unknown in any letter case.
+const maxFieldName = 32
+
 // jsonReader reads JSON values of an expected shape. After an error all its
 // methods return zero values, so that only the end of a message looks at err.
 type jsonReader struct {
@@ -14,6 +18,7 @@ type jsonReader struct {
 	maxDepth int
 	elements int    // list elements and map entries still allowed
 	first    bool   // nothing of the innermost object or array was read yet
+	again    bool   // field returns the same field once more, with its key in lower case
 	key      []byte // of the field or entry that was found last
 	v1       bool
 	reused   *Requests  // nil to allocate
@@ -85,6 +90,10 @@ func (r *jsonReader) enter(bracket byte) bool {
 // field moves to the value of the next field and sets key. It returns false
 // behind the end of the object.
 func (r *jsonReader) field() bool {
+	if r.again {
+		r.again = false
+		return true
+	}
 	c := r.peek()
 	switch {
 	case c == '}':
@@ -155,13 +164,41 @@ func (r *jsonReader) count() bool {
 	return true
 }
 
-// skip checks and passes over a value.
+// skip checks and passes over a value. It may hold a payload that nests as deep
+// as a payload may, so it may nest deeper itself.
 func (r *jsonReader) skip() {
-	if end, _ := scanValue(r.b, r.i, r.maxDepth-r.depth); end >= 0 {
+	if end, _ := scanValue(r.b, r.i, r.maxDepth+envelopeDepth); end >= 0 {
 		r.i = end
 	} else {
 		r.failScan(end)
 	}
+}
+
+// unknown handles a field that its message does not have: keys match in any
+// letter case, so one with capitals comes once more in lower case. Checking the
+// case only here keeps the usual spelling free of charge.
+func (r *jsonReader) unknown() {
+	if r.again = r.lowerKey(); !r.again {
+		r.skip()
+	}
+}
+
+// lowerKey puts key into lower case, in a copy, and reports whether it had
+// capitals. Names of fields are ASCII, so other letters do not matter.
+func (r *jsonReader) lowerKey() (changed bool) {
+	for i, c := range r.key {
+		if c-'A' >= 26 {
+			continue
+		}
+		if !changed {
+			if len(r.key) > maxFieldName {
+				return false
+			}
+			r.key, changed = append([]byte(nil), r.key...), true
+		}
+		r.key[i] = c + 'a' - 'A'
+	}
+	return changed
 }
 
 func (r *jsonReader) failScan(end int) {
@@ -182,7 +219,7 @@ func (r *jsonReader) skipFields() {
 func (r *jsonReader) raw() Raw {
 	r.peek()
 	start := r.i
-	end, seen := scanValue(r.b, start, r.maxDepth-r.depth)
+	end, seen := scanValue(r.b, start, r.maxDepth)
 	if end < 0 || seen&valueHigh != 0 && !utf8.Valid(r.b[start:end]) {
 		r.failScan(end)
 		return nil

@@ -28,13 +28,13 @@ func TestValidJSON(t *testing.T) {
 	for _, bracket := range []string{"[]", `{"a":1}`} {
 		open := strings.TrimSuffix(bracket[:len(bracket)-1], "1")
 		closing := bracket[len(bracket)-1:]
-		for depth, want := range map[int]bool{63: true, 64: true, 65: true, 128: true, MaxJSONDepth: true, MaxJSONDepth + 1: false, 100000: false} {
+		for depth, want := range map[int]bool{63: true, 64: true, 65: true, 128: true, MaxDepth: true, MaxDepth + 1: false, 100000: false} {
 			value := strings.Repeat(open, depth) + "0" + strings.Repeat(closing, depth)
 			if got := ValidJSON([]byte(value)); got != want {
 				t.Errorf("%s %d deep: %t", bracket, depth, got)
 			}
 			// Brackets that do not match must be found at any depth.
-			if depth <= MaxJSONDepth && ValidJSON([]byte(strings.Repeat(open, depth)+"0"+strings.Repeat(closing, depth-1)+"]}"[1-strings.Index("]}", closing):][:1])) {
+			if depth <= MaxDepth && ValidJSON([]byte(strings.Repeat(open, depth)+"0"+strings.Repeat(closing, depth-1)+"]}"[1-strings.Index("]}", closing):][:1])) {
 				t.Errorf("%s %d deep: the last bracket is another one, and that is valid", bracket, depth)
 			}
 		}

@@ -6,13 +6,18 @@ import (
 	"unicode/utf8"
 )
 
-// MaxJSONDepth is how deep arrays and objects of one JSON value may nest.
-// Decoders allow half of it unless told otherwise, so whatever was accepted
-// can be embedded in a reply.
-const MaxJSONDepth = 1024
+// MaxDepth is how deep the arrays and objects of a JSON payload may nest. It is
+// the same for every way in and out: decoders accept such a payload, replies and
+// pushes can hold it, and [ValidJSON] reports it as valid. The bound is fixed
+// because the scanner keeps one bit for each open bracket on its stack.
+const MaxDepth = 1024
+
+// envelopeDepth is how deep the protocol's own messages nest around a payload,
+// rounded up.
+const envelopeDepth = 64
 
 // ValidJSON reports whether b is one JSON value of RFC 8259, with optional
-// white space around it, in valid UTF-8, nested at most [MaxJSONDepth] deep.
+// white space around it, in valid UTF-8, nested at most [MaxDepth] deep.
 // It accepts what encoding/json accepts, except deeper nesting and invalid
 // UTF-8: that would make a text frame which browsers refuse.
 func ValidJSON(b []byte) bool {
@@ -22,7 +27,7 @@ func ValidJSON(b []byte) bool {
 
 // validJSON is ValidJSON and says what it has seen.
 func validJSON(b []byte) (seen valueFlags, ok bool) {
-	end, seen := scanValue(b, 0, MaxJSONDepth)
+	end, seen := scanValue(b, 0, MaxDepth)
 	if end < 0 {
 		return 0, false
 	}
@@ -68,7 +73,7 @@ func scanValue(b []byte, i, maxDepth int) (end int, seen valueFlags) {
 	var open brackets
 	depth := 0
 	object, key := false, false // inside an object; a key is due, not a value
-	maxDepth = min(maxDepth, MaxJSONDepth)
+	maxDepth = min(maxDepth, MaxDepth+envelopeDepth)
 next:
 	for {
 		if i < len(b) && b[i] <= ' ' {
@@ -162,7 +167,7 @@ next:
 }
 
 // brackets has a bit for each open bracket, which is set for an object.
-type brackets [MaxJSONDepth / 64]uint64
+type brackets [(MaxDepth + envelopeDepth) / 64]uint64
 
 func (s *brackets) push(depth int, object bool) {
 	s[depth>>6] &^= 1 << (depth & 63)
