@@ -104,6 +104,10 @@ func (c *Client) IsSubscribed(channel string) bool {
 	return s != nil && s.state == subLive
 }
 
+// Connected reports whether the connect command has succeeded and the connection
+// lasts.
+func (c *Client) Connected() bool { return c.currentState() == clientConnected }
+
 // Channels lists the live subscriptions.
 func (c *Client) Channels() []string {
 	return c.channels(func(*Subscription) bool { return true })

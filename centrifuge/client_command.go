@@ -36,7 +36,9 @@ func (c *Client) carryOut(message []byte) (more bool) {
 	}
 	r := beginRound(c)
 	defer r.end()
-	decoder := protocol.NewDecoder(c.wireFormat(), message, protocol.Limits{})
+	// The transport bounds its messages; a command may fill one.
+	limits := protocol.Limits{CommandSize: len(message), Commands: len(message)}
+	decoder := protocol.NewDecoder(c.wireFormat(), message, limits)
 	if c.draft {
 		decoder.UseDraftMethods()
 	}

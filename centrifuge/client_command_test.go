@@ -16,6 +16,7 @@ const badRequest = "close 3501 bad request"
 // TestMalformedInput has the rows of client-protocol 4.9 that need no application.
 func TestMalformedInput(t *testing.T) {
 	long := strings.Repeat("x", 256)
+	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 	for _, test := range []struct {
 		name string
 		send string
@@ -43,7 +44,11 @@ func TestMalformedInput(t *testing.T) {
 		{name: "null is a pong", send: `null`, want: []string{badRequest}},
 		{name: "early pong", send: `{}`, want: []string{badRequest}, fresh: true},
 		{name: "ping command", send: `{"id":2,"ping":{}}`, want: []string{badRequest}},
-		{name: "large command", send: `{"id":2,"rpc":{"data":"` + strings.Repeat("x", 65536) + `"}}`, want: []string{badRequest}},
+		{name: "large command", send: `{"id":2,"rpc":{"data":"` + strings.Repeat("x", 100_000) + `"}}`, want: []string{`{"id":2,"rpc":{"data":"` + strings.Repeat("x", 100_000) + `"}}`}},
+		{name: "other letter case", send: `{"ID":2,"Rpc":{"Data":1}}`, want: []string{`{"id":2,"rpc":{"data":1}}`}},
+		{name: "deepest payload", send: `{"id":2,"rpc":{"data":` + deep(protocol.MaxDepth) + `}}`, want: []string{`{"id":2,"rpc":{"data":` + deep(protocol.MaxDepth) + `}}`}},
+		{name: "payload too deep", send: `{"id":2,"rpc":{"data":` + deep(protocol.MaxDepth+1) + `}}`, want: []string{badRequest}},
+		{name: "deep unknown member", send: `{"id":2,"x":` + deep(protocol.MaxDepth) + `,"rpc":{"y":` + deep(600) + `}}`, want: []string{`{"id":2,"rpc":{}}`}},
 		{name: "command first", send: `{"id":2,"rpc":{}}`, want: []string{badRequest}, fresh: true},
 		{name: "connect twice", send: `{"id":2,"connect":{}}`, want: []string{badRequest}},
 		{name: "subscribe, no channel", send: `{"id":2,"subscribe":{}}`, want: []string{badRequest}},

@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"math"
 	"net/http"
 	"time"
 )
@@ -14,6 +15,9 @@ type Config struct {
 	CheckOrigin func(*http.Request) bool
 	// MessageSizeLimit is the largest incoming message in bytes, as it comes
 	// over the wire, zero for 65536. A larger one closes the connection with 1009.
+	// A command may fill a message. Until the connect command is answered a
+	// message has at most 256 KiB, also when inflated, and 1024 fragments, and
+	// 1024 control frames may come.
 	MessageSizeLimit int
 	// DecompressedSizeLimit is the largest incoming message in bytes once it is
 	// inflated, zero for ten times MessageSizeLimit. Beyond it: 1009.
@@ -50,7 +54,10 @@ func (c Config) withDefaults() Config {
 		c.MessageSizeLimit = 65536
 	}
 	if c.DecompressedSizeLimit <= 0 {
-		c.DecompressedSizeLimit = 10 * c.MessageSizeLimit
+		c.DecompressedSizeLimit = math.MaxInt
+		if c.MessageSizeLimit <= math.MaxInt/10 {
+			c.DecompressedSizeLimit = 10 * c.MessageSizeLimit
+		}
 	}
 	if c.CompressionLevel < 1 || c.CompressionLevel > 9 {
 		c.CompressionLevel = 1

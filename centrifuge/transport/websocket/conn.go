@@ -16,6 +16,8 @@ type session interface {
 	// Receive takes a message, valid during the call; false asks to read no
 	// more before Resume.
 	Receive(message []byte) (more bool)
+	// Connected reports whether the connect command has succeeded.
+	Connected() bool
 	// Writable says that the socket has taken some of what was pending.
 	Writable()
 	Pong()
@@ -52,8 +54,10 @@ type conn struct {
 	state atomic.Uint32
 
 	// Owned by the reader: whoever is in Data.
-	reader  reader
-	discard bool // what comes is not looked at any more
+	reader    reader
+	discard   bool   // what comes is not looked at any more
+	connected bool   // the session has said so
+	controls  uint16 // control frames that came before
 
 	// Guarded by mu, which is held while bytes go to this socket: that orders
 	// replies, pongs and the close frame.

@@ -6,9 +6,60 @@ import (
 	"centrifugo/centrifuge"
 )
 
+// What a connection may send before its connect command has been answered, when
+// nobody knows yet who it is. It holds no more than this and one mailbox,
+// whatever it declares, and ends with the node's StaleCloseDelay.
+const (
+	// earlyMessage bounds a message in bytes, as it comes and once it is inflated,
+	// where the configured limits are larger. The largest honest one comes from
+	// SDKs that send their subscribe commands behind the connect command in one
+	// message: 128 subscriptions (the usual limit of channels) with tokens of 2 KiB.
+	earlyMessage = 256 << 10
+	// earlyFrames bounds the fragments of a message, and the control frames.
+	earlyFrames = 1024
+)
+
+// rules are those for what comes next.
+func (c *conn) rules() rules {
+	rules := rules{limit: int64(c.handler.config.MessageSizeLimit), deflate: c.request.deflate}
+	if !c.isConnected() {
+		rules.limit, rules.frames = min(rules.limit, earlyMessage), earlyFrames
+	}
+	return rules
+}
+
+func (c *conn) isConnected() bool {
+	if !c.connected {
+		c.connected = c.session.Connected()
+	}
+	return c.connected
+}
+
+// inflatedLimit is the most bytes of a message once it is inflated.
+func (c *conn) inflatedLimit() int {
+	limit := c.handler.config.DecompressedSizeLimit
+	if !c.isConnected() {
+		limit = min(limit, earlyMessage)
+	}
+	return limit
+}
+
+// early counts a control frame. It reports false where too many came before the
+// connect command was answered.
+func (c *conn) early() bool {
+	if c.isConnected() {
+		return true
+	}
+	if c.controls++; c.controls <= earlyFrames {
+		return true
+	}
+	c.fail(&CloseError{closePolicy, "too many frames before connect"})
+	return false
+}
+
 // Data implements eventloop.Handler.
 func (c *conn) Data(b []byte) (n int, more bool) {
-	rules := rules{limit: int64(c.handler.config.MessageSizeLimit), deflate: c.request.deflate}
+	rules := c.rules()
 	rest := b
 	for len(rest) > 0 && !c.discard && !c.stateIs(stateDead) {
 		e, tail, bad := c.reader.next(rest, rules)
@@ -32,9 +83,13 @@ func (c *conn) handle(e event) (more bool) {
 	case eventMessage:
 		return c.receive(e)
 	case eventPing:
-		c.answerPing(e.payload)
+		if c.early() {
+			c.answerPing(e.payload)
+		}
 	case eventPong:
-		c.session.Pong()
+		if c.early() {
+			c.session.Pong()
+		}
 	case eventClose:
 		c.peerClosed(e.payload)
 	}
@@ -52,7 +107,7 @@ func (c *conn) receive(e event) (more bool) {
 		inflater := inflaters.Get().(*inflater)
 		defer inflater.release()
 		var bad *CloseError
-		if message, bad = inflater.inflate(e.payload, c.handler.config.DecompressedSizeLimit); bad != nil {
+		if message, bad = inflater.inflate(e.payload, c.inflatedLimit()); bad != nil {
 			c.fail(bad)
 			return true
 		}

@@ -124,7 +124,10 @@ func (i *inflater) inflate(payload []byte, limit int) ([]byte, *CloseError) {
 
 // grow doubles b's room, to no more than the one byte that proves it above limit.
 func grow(b []byte, limit int) []byte {
-	room := min(max(2*cap(b), 1<<10), limit+1)
+	room := max(2*cap(b), 1<<10)
+	if room > limit { // compared before one is added: limit may be the largest int
+		room = limit + 1
+	}
 	if room <= cap(b) { // a pooled buffer of another handler's larger limit
 		room = cap(b) + 1
 	}

@@ -227,6 +227,7 @@ func (h *Handler) refuse(c *conn, err error) {
 type refused struct{}
 
 func (refused) Receive([]byte) bool              { return true }
+func (refused) Connected() bool                  { return false }
 func (refused) Writable()                        {}
 func (refused) Pong()                            {}
 func (refused) Disconnect(centrifuge.Disconnect) {}

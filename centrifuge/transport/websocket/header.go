@@ -28,6 +28,7 @@ const (
 	closeProtocolError = 1002
 	closeNoStatus      = 1005 // stands for a close frame without a code, is never sent
 	closeInvalidData   = 1007
+	closePolicy        = 1008
 	closeTooBig        = 1009
 )
 

@@ -38,6 +38,7 @@ type testSession struct {
 	disconnects chan centrifuge.Disconnect
 	gone        chan error
 	receive     func(message []byte) bool
+	fresh       atomic.Bool // the client has not connected
 }
 
 func (s *testSession) Receive(m []byte) bool {
@@ -45,6 +46,7 @@ func (s *testSession) Receive(m []byte) bool {
 	s.messages <- string(m)
 	return more
 }
+func (s *testSession) Connected() bool                    { return !s.fresh.Load() }
 func (s *testSession) Writable()                          { s.writable <- struct{}{} }
 func (s *testSession) Pong()                              { s.pongs <- struct{}{} }
 func (s *testSession) Disconnect(d centrifuge.Disconnect) { s.disconnects <- d }
@@ -59,6 +61,8 @@ type server struct {
 	dialed   atomic.Int64
 	// receive is given to every session.
 	receive func(*testSession, []byte) bool
+	// fresh sessions have not connected.
+	fresh bool
 	// accepting, if set, is called in place of making a session.
 	accepting func(centrifuge.Transport) error
 }
@@ -163,9 +167,10 @@ func (s *server) accept(ctx context.Context, transport centrifuge.Transport) (se
 	}
 	session := &testSession{
 		transport: transport,
-		messages:  make(chan string, 64), writable: make(chan struct{}, 64), pongs: make(chan struct{}, 64),
+		messages:  make(chan string, 64), writable: make(chan struct{}, 64), pongs: make(chan struct{}, 4*earlyFrames),
 		disconnects: make(chan centrifuge.Disconnect, 8), gone: make(chan error, 8),
 	}
+	session.fresh.Store(s.fresh)
 	if s.receive != nil {
 		session.receive = func(m []byte) bool { return s.receive(session, m) }
 	}

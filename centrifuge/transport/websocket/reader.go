@@ -42,6 +42,7 @@ type partial struct {
 	got   int64 // bytes of the frame's payload that came
 
 	first   byte // first byte of the message's first frame
+	frames  int  // frames of the message that began
 	message []byte
 	control []byte // payload of a control frame, in an array of 125
 }
@@ -54,6 +55,7 @@ const maxKeptMessage = 64 << 10
 // rules are what a connection has negotiated.
 type rules struct {
 	limit   int64 // bytes of a message as it comes, over all of its frames
+	frames  int   // in one message, zero for any number
 	deflate bool  // RSV1 is allowed
 }
 
@@ -85,7 +87,7 @@ func (r *reader) next(b []byte, rules rules) (e event, rest []byte, bad *CloseEr
 				continue
 			}
 			p := r.need()
-			p.frame, p.got, p.inFrame = h, 0, true
+			p.begin(h)
 		}
 		var whole bool
 		if b, whole = r.partial.take(b); !whole {
@@ -182,12 +184,17 @@ func (r *reader) check(h *header, rules rules) *CloseError {
 	default:
 		return violation("opcode is unknown")
 	}
-	size := h.length
+	left, frames := rules.limit, 1
 	if inMessage {
-		size += int64(len(r.partial.message))
+		left -= int64(len(r.partial.message)) // neither is negative, so this cannot wrap
+		frames += r.partial.frames
 	}
-	if size > rules.limit {
+	// The declared length is compared and never added to: it may be anything.
+	if h.length > left {
 		return &CloseError{closeTooBig, "message is too big"}
+	}
+	if rules.frames > 0 && frames > rules.frames {
+		return &CloseError{closePolicy, "message has too many fragments"}
 	}
 	return nil
 }
@@ -195,8 +202,21 @@ func (r *reader) check(h *header, rules rules) *CloseError {
 // beginMessage keeps the first frame of a fragmented message.
 func (r *reader) beginMessage(first byte, payload []byte) {
 	p := r.need()
-	p.inMessage, p.first = true, first
+	p.inMessage, p.first, p.frames = true, first, 1
 	p.message = append(p.message[:0], payload...)
+}
+
+// begin reads a frame that is not whole, or that goes on with a message.
+func (p *partial) begin(h header) {
+	p.frame, p.got, p.inFrame = h, 0, true
+	switch {
+	case h.control():
+	case p.inMessage:
+		p.frames++
+	default:
+		p.inMessage, p.first, p.frames = true, h.first, 1
+		p.message = p.message[:0]
+	}
 }
 
 // take moves bytes of the frame being read from b. It reports whether the frame
@@ -208,10 +228,6 @@ func (p *partial) take(b []byte) (rest []byte, whole bool) {
 	if p.frame.control() {
 		p.control = append(p.control, piece...)
 	} else {
-		if !p.inMessage {
-			p.inMessage, p.first = true, p.frame.first
-			p.message = p.message[:0]
-		}
 		p.message = append(p.message, piece...)
 	}
 	return b[len(piece):], p.got == p.frame.length

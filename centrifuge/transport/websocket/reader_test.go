@@ -9,8 +9,9 @@ import (
 
 // events reads b in pieces and describes what came of it. The reader sees a
 // copy, for it unmasks in place.
-func events(b []byte, rules rules, piece func(i int) int) (said []string) {
+func events(t testing.TB, b []byte, rules rules, piece func(i int) int) (said []string) {
 	var r reader
+	sent := len(b)
 	b = bytes.Clone(b)
 	for i := 0; len(b) > 0; i++ {
 		n := min(max(piece(i), 1), len(b))
@@ -18,6 +19,7 @@ func events(b []byte, rules rules, piece func(i int) int) (said []string) {
 		b = b[n:]
 		for len(chunk) > 0 {
 			e, rest, bad := r.next(chunk, rules)
+			checkKept(t, &r, rules, sent)
 			if bad != nil {
 				return append(said, bad.Error())
 			}
@@ -34,27 +36,49 @@ func events(b []byte, rules rules, piece func(i int) int) (said []string) {
 	return said
 }
 
+// checkKept checks that a reader keeps no more than its rules allow and no more
+// than was sent, apart from a buffer of the pool.
+func checkKept(t testing.TB, r *reader, rules rules, sent int) {
+	t.Helper()
+	p := r.partial
+	if p == nil {
+		return
+	}
+	if n := len(p.message); int64(n) > rules.limit || n > sent {
+		t.Fatalf("%d bytes of a message are kept, the limit is %d, %d were sent", n, rules.limit, sent)
+	}
+	if n := cap(p.message); n > max(maxKeptMessage, 2*int(rules.limit)) {
+		t.Fatalf("a buffer of %d bytes is kept for a limit of %d", n, rules.limit)
+	}
+	if rules.frames > 0 && p.inMessage && p.frames > rules.frames {
+		t.Fatalf("%d fragments, the limit is %d", p.frames, rules.frames)
+	}
+	if cap(p.control) > maxControlSize {
+		t.Fatalf("%d bytes are kept for a control frame", cap(p.control))
+	}
+}
+
 // However the input is split, the same comes of it.
 func FuzzReader(f *testing.F) {
 	for _, c := range rfcCases {
-		if len(c.in) < 1000 {
+		if len(c.in) < 3000 {
 			f.Add(c.in, []byte{1, 2, 3}, c.deflate)
 		}
 	}
 	f.Fuzz(func(t *testing.T, in, pieces []byte, deflate bool) {
-		rules := rules{limit: 300, deflate: deflate}
-		whole := events(in, rules, func(int) int { return len(in) })
+		rules := rules{limit: 300, frames: 5, deflate: deflate}
+		whole := events(t, in, rules, func(int) int { return len(in) })
 		if slices.Contains(whole, "a partial is kept for nothing") {
 			t.Fatal(whole)
 		}
-		single := events(in, rules, func(int) int { return 1 })
+		single := events(t, in, rules, func(int) int { return 1 })
 		if !slices.Equal(whole, single) {
 			t.Fatalf("whole %q\nbytes %q", whole, single)
 		}
 		if len(pieces) == 0 {
 			return
 		}
-		split := events(in, rules, func(i int) int { return int(pieces[i%len(pieces)]) })
+		split := events(t, in, rules, func(i int) int { return int(pieces[i%len(pieces)]) })
 		if !slices.Equal(whole, split) {
 			t.Fatalf("whole %q\nsplit %q", whole, split)
 		}

@@ -1,6 +1,8 @@
 package websocket
 
 import (
+	"encoding/binary"
+	"math"
 	"strings"
 	"testing"
 )
@@ -45,6 +47,14 @@ var rfcCases = []struct {
 	{name: "oversize is refused by the header", in: frame(finText, strings.Repeat("x", 1<<20))[:14], code: 1009},
 	{name: "oversize in fragments", in: join(frame(opText, strings.Repeat("x", 65536)), frame(finCont, "x")), code: 1009},
 	{name: "limit in fragments", in: join(frame(opText, strings.Repeat("x", 65535)), frame(finCont, "y")), messages: []string{strings.Repeat("x", 65535) + "y"}},
+	{name: "length that wraps in fragments", in: join(frame(opText, "{"), declared(opContinuation, math.MaxInt64)), code: 1009},
+	{name: "length that wraps in the last fragment", in: join(frame(opText, "{"), declared(finCont, math.MaxInt64)), code: 1009},
+	{name: "length that wraps behind many", in: join(frame(opBinary, strings.Repeat("x", 1000)), frame(opContinuation, strings.Repeat("x", 1000)), declared(opContinuation, math.MaxInt64-1999)), code: 1009},
+	{name: "length that nearly wraps", in: join(frame(opText, "{"), declared(opContinuation, math.MaxInt64-1)), code: 1009},
+	{name: "largest length", in: declared(finText, math.MaxInt64), code: 1009},
+	{name: "largest length, compressed", in: join(frame(opText|0x40, "\xf2"), declared(finCont, math.MaxInt64)), deflate: true, code: 1009},
+	{name: "largest length behind a ping", in: join(frame(opText, "{"), frame(finPing, "1"), declared(opContinuation, math.MaxInt64)), pongs: []string{"1"}, code: 1009},
+	{name: "one byte more than is left", in: join(frame(opText, "{"), declared(finCont, 65536)), code: 1009},
 	{name: "fragments", in: join(frame(opText, "a"), frame(opContinuation, "b"), frame(finCont, "c")), messages: []string{"abc"}},
 	{name: "empty fragments", in: join(frame(opText, ""), frame(opContinuation, ""), frame(finCont, "")), messages: []string{""}},
 	{name: "ping", in: frame(finPing, "hi"), pongs: []string{"hi"}},
@@ -109,6 +119,12 @@ var rfcCases = []struct {
 	{name: "compressed invalid data", in: frame(finText|0x40, "\xff\xff\xff"), deflate: true, code: 1007},
 	{name: "compressed text is not UTF-8", in: frame(finText|0x40, "\x00\x01\x00\xfe\xff\xff\x00"), deflate: true, code: 1007},
 	{name: "contexts do not outlive a message", in: join(frame(finText|0x40, "\xf2\x48\xcd\xc9\xc9\x07\x00"), frame(finText|0x40, "\xf2\x00\x11\x00\x00")), deflate: true, messages: []string{"Hello"}, code: 1007},
+}
+
+// declared is the header of a frame that declares length, and a few bytes of it.
+func declared(first byte, length uint64) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{first, bitMask | 127}, length)
+	return append(b, 0, 0, 0, 0, 'x', 'x', 'x')
 }
 
 func TestRFC(t *testing.T) {

@@ -27,9 +27,9 @@ type WebSocketFrames struct {
 	UseWriteBufferPool bool `key:"use_write_buffer_pool"`
 	// Time allowed for writing one message.
 	WriteTimeout time.Duration `key:"write_timeout" default:"1000ms"`
-	// Bytes allowed in a message of a client.
+	// Bytes allowed in a message of a client, and so in a command. Before the connect reply at most 256 KiB.
 	MessageSizeLimit int `key:"message_size_limit" default:"65536"`
-	// Bytes allowed in a message of a client after inflating. 0: ten times message_size_limit.
+	// Bytes allowed in a message of a client after inflating. 0: ten times message_size_limit. Before the connect reply at most 256 KiB.
 	DecompressedMessageSizeLimit int `key:"decompressed_message_size_limit"`
 }
 
