@@ -16,7 +16,7 @@ import (
 // notJSON are payloads that Protobuf connections can be sent and JSON ones cannot.
 var notJSON = map[string]string{
 	"binary": "\xff\xfe", "invalid UTF-8 in a string": "\"a\xffb\"", "half a value": "{", "two values": "1 2", "text": "hello",
-	"a surrogate": "\"\xed\xa0\x80\"", "too deep": strings.Repeat("[", protocol.MaxJSONDepth+1) + strings.Repeat("]", protocol.MaxJSONDepth+1),
+	"a surrogate": "\"\xed\xa0\x80\"", "too deep": strings.Repeat("[", protocol.MaxDepth+1) + strings.Repeat("]", protocol.MaxDepth+1),
 }
 
 var jsonFormats = []protocol.Format{jsonV2, jsonV1}
