@@ -10,6 +10,12 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
+// badRequest is ErrorBadRequest with the reason in its message, for requests that
+// upstream accepts. What upstream refuses has its message.
+func badRequest(reason error) *Error {
+	return &Error{Code: ErrorBadRequest.Code, Message: ErrorBadRequest.Message + ": " + reason.Error()}
+}
+
 // The errors of the server API (server-interface 1.3). Their messages differ
 // from those that clients get.
 var (

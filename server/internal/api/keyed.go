@@ -86,10 +86,10 @@ func (a *API) MapPublish(ctx context.Context, req *MapPublishRequest) (EmptyResu
 		default:
 			return EmptyResult{}, ErrorBadRequest
 		}
-		if _, apiErr := payload(req.Data, req.B64Data); apiErr != nil {
+		if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
 			return EmptyResult{}, apiErr
 		}
-		if _, apiErr := payload(req.StreamData, req.B64StreamData); apiErr != nil {
+		if _, apiErr := payload("stream_data", req.StreamData, req.B64StreamData); apiErr != nil {
 			return EmptyResult{}, apiErr
 		}
 		return EmptyResult{}, a.keyed(req.Channel, isMap)
@@ -141,7 +141,7 @@ func (a *API) SharedPollPublish(ctx context.Context, req *SharedPollPublishReque
 			if req.Channel == "" || req.Key == "" || req.Version == 0 {
 				return EmptyResult{}, ErrorBadRequest
 			}
-			if _, apiErr := payload(req.Data, req.B64Data); apiErr != nil {
+			if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
 				return EmptyResult{}, apiErr
 			}
 			return EmptyResult{}, a.keyed(req.Channel, isSharedPoll)

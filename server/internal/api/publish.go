@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 
 	"centrifugo/centrifuge"
+	"centrifugo/protocol"
 	"centrifugo/server/internal/channels"
 )
 
@@ -70,7 +72,7 @@ func (a *API) publish(ctx context.Context, req *PublishRequest) (PublishResult, 
 	if !stream(ns) {
 		return PublishResult{}, ErrorBadRequest
 	}
-	data, apiErr := payload(req.Data, req.B64Data)
+	data, apiErr := payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return PublishResult{}, apiErr
 	}
@@ -87,7 +89,7 @@ func (a *API) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	if len(req.Channels) == 0 {
 		return BroadcastResult{}, ErrorBadRequest
 	}
-	data, apiErr := payload(req.Data, req.B64Data)
+	data, apiErr := payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return BroadcastResult{}, apiErr
 	}
@@ -138,9 +140,17 @@ func stream(ns *channels.Namespace) bool {
 	return ns.Options.SubscriptionType == "" || ns.Options.SubscriptionType == "stream"
 }
 
-// payload chooses between a JSON value and its base64 alternative, which wins.
-func payload(value json.RawMessage, b64 string) ([]byte, *Error) {
+// payload chooses between a JSON value and its base64 alternative, which wins. A
+// value must be one that JSON clients can be sent: what decoding a request lets
+// through may be nested deeper or be invalid UTF-8.
+func payload(field string, value json.RawMessage, b64 string) ([]byte, *Error) {
 	if b64 == "" {
+		if len(value) == 0 {
+			return value, nil
+		}
+		if err := protocol.CheckJSON(value); err != nil {
+			return nil, badRequest(fmt.Errorf("%s: %w", field, err))
+		}
 		return value, nil
 	}
 	data, err := base64.StdEncoding.DecodeString(b64)

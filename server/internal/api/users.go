@@ -121,11 +121,11 @@ func (a *API) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	info, apiErr := payload(req.Info, req.B64Info)
+	info, apiErr := payload("info", req.Info, req.B64Info)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	data, apiErr := payload(req.Data, req.B64Data)
+	data, apiErr := payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
@@ -224,7 +224,11 @@ func (a *API) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *E
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	opts := centrifuge.RefreshOptions{Expired: req.Expired, ExpireAt: req.ExpireAt, Info: req.Info}
+	info, apiErr := payload("info", req.Info, "")
+	if apiErr != nil {
+		return EmptyResult{}, apiErr
+	}
+	opts := centrifuge.RefreshOptions{Expired: req.Expired, ExpireAt: req.ExpireAt, Info: info}
 	if err := a.node.Refresh(ctx, target, opts); err != nil {
 		return EmptyResult{}, a.internal(ctx, MethodRefresh, "", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 
+	"centrifugo/protocol"
 	"centrifugo/server/internal/api"
 )
 
@@ -38,8 +39,8 @@ func decodePublishField(s *scanner, key []byte, req *api.PublishRequest) bool {
 		return s.stringField(&req.Channel)
 	case "data":
 		value, ok := s.value()
-		// The same check that encoding/json makes, with its own code.
-		if !ok || !json.Valid(value) {
+		// A value that is refused here is encoding/json's, then the API's.
+		if !ok || !protocol.ValidJSON(value) {
 			return false
 		}
 		req.Data = append(json.RawMessage(nil), value...)

@@ -2,7 +2,8 @@ package channels
 
 import (
 	"bytes"
-	"encoding/json"
+
+	"centrifugo/protocol"
 )
 
 // Format is the rule for the data of publications (server-interface 4.5).
@@ -16,17 +17,19 @@ const (
 	FormatBinary     Format = "binary"      // anything, also nothing
 )
 
-// Valid tells whether data obeys the format; if not, the answer is error 107. It
+// Valid reports whether data fits the format; if not, the answer is error 107. It
 // applies to publications of clients before any proxy, of the server API and of
-// consumers, but not to data that a publish proxy has replaced.
+// consumers, but not to data that a publish proxy has replaced. JSON is what can be
+// sent to JSON clients, so it includes valid UTF-8 and a limit of nesting, see
+// protocol.ValidJSON.
 func (f Format) Valid(data []byte) bool {
 	switch f {
 	case FormatBinary:
 		return true
 	case FormatJSON:
-		return json.Valid(data)
+		return protocol.ValidJSON(data)
 	case FormatJSONObject:
-		return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) && json.Valid(data)
+		return bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) && protocol.ValidJSON(data)
 	}
 	return len(data) > 0
 }
