@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -43,6 +44,9 @@ type claims struct {
 
 func parseClaims(raw []byte) (*claims, error) {
 	c := &claims{}
+	if !utf8.Valid(raw) { // encoding/json would make one user ID of different ones
+		return nil, errors.New("claims are not valid UTF-8")
+	}
 	if err := json.Unmarshal(raw, &c.all); err != nil || c.all == nil {
 		return nil, errors.New("claims are not a JSON object")
 	}
@@ -81,11 +85,19 @@ func (c *claims) json(name string) json.RawMessage {
 	return raw
 }
 
-// time decodes a claim with Unix seconds; a fraction is cut off (RFC 7519, NumericDate).
+// quotedDate is what a date in quotes may be: a JSON number.
+var quotedDate = regexp.MustCompile(`^"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"$`)
+
+// time decodes a claim with Unix seconds; a fraction is cut off (RFC 7519,
+// NumericDate). A number in quotes is one too: libraries of loosely typed languages
+// write it.
 func (c *claims) time(name string, dst **int64) error {
 	raw := c.json(name)
 	if raw == nil {
 		return nil
+	}
+	if quotedDate.Match(raw) {
+		raw = raw[1 : len(raw)-1]
 	}
 	if n, err := strconv.ParseInt(string(raw), 10, 64); err == nil {
 		*dst = &n

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"centrifugo/protocol"
 )
 
 // ConnectToken is what a valid connection token says (server-interface 3.4).
@@ -79,10 +81,10 @@ func (r *rawOptions) options() (SubscribeOptions, error) {
 	var o SubscribeOptions
 	var err error
 	if o.Info, err = eitherForm(r.Info, r.B64Info); err != nil {
-		return o, fmt.Errorf("b64info: %w", err)
+		return o, fmt.Errorf("claim info or b64info: %w", err)
 	}
 	if o.Data, err = eitherForm(r.Data, r.B64Data); err != nil {
-		return o, fmt.Errorf("b64data: %w", err)
+		return o, fmt.Errorf("claim data or b64data: %w", err)
 	}
 	if over := r.Override; over != nil {
 		o.Override = Override{
@@ -98,7 +100,8 @@ func (r *rawOptions) options() (SubscribeOptions, error) {
 
 var errNotBase64 = errors.New("not base64")
 
-// eitherForm returns the base64 form if there is one, else the JSON form.
+// eitherForm returns the base64 form if there is one, else the JSON form, which must
+// be one that JSON clients can be sent.
 func eitherForm(raw json.RawMessage, b64 string) ([]byte, error) {
 	if b64 != "" {
 		decoded, err := base64.StdEncoding.DecodeString(b64)
@@ -109,6 +112,9 @@ func eitherForm(raw json.RawMessage, b64 string) ([]byte, error) {
 	}
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil, nil
+	}
+	if err := protocol.CheckJSON(raw); err != nil {
+		return nil, err //nolint:wrapcheck // the caller names the claim
 	}
 	return raw, nil
 }
@@ -152,13 +158,21 @@ func (c *claims) connectToken() (ConnectToken, error) {
 		t.addSub(channel, o)
 	}
 	var err error
-	if t.Info, err = eitherForm(c.info, c.b64info); err != nil {
+	switch t.Info, err = eitherForm(c.info, c.b64info); {
+	case errors.Is(err, errNotBase64):
 		return t, ErrBase64
+	case err != nil:
+		return t, invalid(fmt.Errorf("claim info: %w", err))
 	}
 	return t, nil
 }
 
+// addSub leaves out an empty name: it is what splitting an empty list makes, and no
+// channel.
 func (t *ConnectToken) addSub(channel string, o SubscribeOptions) {
+	if channel == "" {
+		return
+	}
 	if t.Subs == nil {
 		t.Subs = map[string]SubscribeOptions{}
 	}

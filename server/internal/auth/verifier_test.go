@@ -58,6 +58,9 @@ func hs256(t testing.TB, claims string) string {
 	return token(t, jwt.SigningMethodHS256, []byte(secret), claims)
 }
 
+// nested is a JSON value with n levels.
+func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+
 // check tells whether an error is of the wanted kind and holds no part of the token.
 func check(t *testing.T, name string, err, want error, token string) {
 	t.Helper()
@@ -93,7 +96,31 @@ func TestVerifyConnectClaims(t *testing.T) {
 		{"aud is a number", config.Token{}, `{"aud":1}`, ErrInvalidToken},
 		{"aud of numbers", config.Token{}, `{"aud":[1]}`, ErrInvalidToken},
 		{"iss is a number", config.Token{}, `{"iss":1}`, ErrInvalidToken},
-		{"exp is a string", config.Token{}, `{"exp":"1"}`, ErrInvalidToken},
+		{"exp is a text", config.Token{}, `{"exp":"soon"}`, ErrInvalidToken},
+		{"exp is an empty string", config.Token{}, `{"exp":""}`, ErrInvalidToken},
+		{"exp is a quoted date", config.Token{}, `{"exp":"2023-11-14"}`, ErrInvalidToken},
+		{"exp is quoted with a space", config.Token{}, `{"exp":" 1700000001"}`, ErrInvalidToken},
+		{"exp is a quoted hexadecimal number", config.Token{}, `{"exp":"0x7fffffff"}`, ErrInvalidToken},
+		{"exp is quoted and not a number", config.Token{}, `{"exp":"NaN"}`, ErrInvalidToken},
+		{"exp is quoted and infinite", config.Token{}, `{"exp":"Inf"}`, ErrInvalidToken},
+		{"exp is quoted and beyond all numbers", config.Token{}, `{"exp":"1e300"}`, ErrInvalidToken},
+		{"exp is in an array", config.Token{}, `{"exp":["1700000001"]}`, ErrInvalidToken},
+		{"exp is quoted", config.Token{}, `{"exp":"1795646406"}`, nil},
+		{"exp is quoted with a fraction", config.Token{}, `{"exp":"1700000001.9"}`, nil},
+		{"exp is quoted with an exponent", config.Token{}, `{"exp":"1.8e9"}`, nil},
+		{"exp is quoted and passed", config.Token{}, `{"exp":"1"}`, ErrTokenExpired},
+		{"nbf is quoted and passed", config.Token{}, `{"nbf":"1699999999"}`, nil},
+		{"nbf is quoted and in the future", config.Token{}, `{"nbf":"1700000001"}`, ErrTokenExpired},
+		{"iat is quoted", config.Token{}, `{"iat":"1699999999"}`, nil},
+		{"expire_at is quoted", config.Token{}, `{"expire_at":"1795646406"}`, nil},
+		{"sub is not UTF-8", config.Token{}, "{\"sub\":\"\xff\"}", ErrInvalidToken},
+		{"info is not UTF-8", config.Token{}, "{\"info\":\"\xff\"}", ErrInvalidToken},
+		{"info is not UTF-8, but b64info is used", config.Token{}, "{\"info\":\"\xff\",\"b64info\":\"AQI=\"}", ErrInvalidToken},
+		{"info is as deep as can be", config.Token{}, `{"info":` + nested(1024) + `}`, nil},
+		{"info is too deep", config.Token{}, `{"info":` + nested(1025) + `}`, ErrInvalidToken},
+		{"info of subs is too deep", config.Token{}, `{"subs":{"x":{"info":` + nested(1025) + `}}}`, ErrInvalidToken},
+		{"data of subs is too deep", config.Token{}, `{"subs":{"x":{"data":` + nested(1025) + `}}}`, ErrInvalidToken},
+		{"data of subs is not UTF-8", config.Token{}, "{\"subs\":{\"x\":{\"data\":\"\xff\"}}}", ErrInvalidToken},
 		{"channel is a number", config.Token{}, `{"channel":1}`, ErrInvalidToken},
 		{"channels is a string", config.Token{}, `{"channels":"x"}`, ErrInvalidToken},
 		{"subs is an array", config.Token{}, `{"subs":[]}`, ErrInvalidToken},
@@ -182,6 +209,11 @@ func TestConnectToken(t *testing.T) {
 		{"expire_at zero means never", `{"exp":1800000000,"expire_at":0}`, ConnectToken{}},
 		{"expire_at negative means never", `{"exp":1800000000,"expire_at":-1}`, ConnectToken{}},
 		{"expire_at in the past", `{"expire_at":5}`, ConnectToken{ExpireAt: 5}},
+		{"quoted dates", `{"exp":"1800000000","expire_at":"1900000000"}`, ConnectToken{ExpireAt: 1900000000}},
+		{"quoted expire_at zero means never", `{"exp":"1800000000","expire_at":"0"}`, ConnectToken{}},
+		{"empty channels", `{"channels":["","a",""]}`, ConnectToken{Subs: map[string]SubscribeOptions{"a": {}}}},
+		{"nothing but an empty channel", `{"channels":[""]}`, ConnectToken{}},
+		{"empty channel in subs", `{"subs":{"":{},"a":null}}`, ConnectToken{Subs: map[string]SubscribeOptions{"a": {}}}},
 		{"b64info wins", `{"info":1,"b64info":"AQI="}`, ConnectToken{Info: []byte{1, 2}}},
 		{"null is nothing", `{"sub":null,"info":null,"meta":null,"subs":null,"channels":["a"]}`, ConnectToken{Subs: map[string]SubscribeOptions{"a": {}}}},
 		{"subs hide channels", `{"channels":["a"],"subs":{"b":{"info":1,"b64data":"AQI=","override":{
@@ -236,6 +268,10 @@ func TestVerifySubscribe(t *testing.T) {
 		{"everything", `{"sub":"42","channel":"$x","client":"c","exp":1800000000,"expire_at":1900000000,"info":1,"data":{"d":1},"override":{"force_recovery":{"value":true}}}`,
 			SubscribeToken{User: "42", Channel: "$x", Client: "c", ExpireAt: 1900000000,
 				SubscribeOptions: SubscribeOptions{Info: []byte("1"), Data: []byte(`{"d":1}`), Override: Override{ForceRecovery: &yes}}}, nil},
+		{"quoted dates", `{"channel":"x","exp":"1800000000","nbf":"1"}`, SubscribeToken{Channel: "x", ExpireAt: 1800000000}, nil},
+		{"info is too deep", `{"channel":"x","info":` + nested(1025) + `}`, SubscribeToken{}, ErrInvalidToken},
+		{"data is too deep", `{"channel":"x","data":` + nested(1025) + `}`, SubscribeToken{}, ErrInvalidToken},
+		{"data is not UTF-8", "{\"channel\":\"x\",\"data\":\"\xff\"}", SubscribeToken{}, ErrInvalidToken},
 		{"base64 wins", `{"channel":"x","info":1,"b64info":"AQ==","data":2,"b64data":"Ag=="}`,
 			SubscribeToken{Channel: "x", SubscribeOptions: SubscribeOptions{Info: []byte{1}, Data: []byte{2}}}, nil},
 		{"expire_at zero means never", `{"channel":"x","exp":1800000000,"expire_at":0}`, SubscribeToken{Channel: "x"}, nil},

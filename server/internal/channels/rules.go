@@ -103,9 +103,11 @@ func (r *Rules) Namespace(channel string) (*Namespace, bool) {
 	return ns, ok
 }
 
-// split returns the namespace of a channel and the rest; false when it has none.
+// split returns the namespace of a channel and the rest; false when it has none, as
+// a channel that begins with the boundary.
 func (r *Rules) split(channel string) (name, rest string, found bool) {
-	return strings.Cut(strings.TrimPrefix(channel, r.privatePrefix), r.namespaceBoundary)
+	name, rest, found = strings.Cut(strings.TrimPrefix(channel, r.privatePrefix), r.namespaceBoundary)
+	return name, rest, found && name != ""
 }
 
 // Private tells whether a client may subscribe to the channel only with a token.

@@ -38,7 +38,11 @@ func TestNamespace(t *testing.T) {
 		{"News:x", "", false},
 		{"none:x", "", false},
 		{"$none:x", "", false},
-		{":x", "", false},
+		{":x", "", true}, // nothing before the boundary is no namespace
+		{"$:x", "", true},
+		{":", "", true},
+		{"::x", "", true},
+		{":news:x", "", true},
 		{"", "", false},
 		{"news", "", true},
 		{"$", "", true},
@@ -129,6 +133,11 @@ func TestFormats(t *testing.T) {
 		{FormatJSON, "", false}, {FormatJSON, "null", true}, {FormatJSON, "1", true}, {FormatJSON, "{", false}, {FormatJSON, `{} {}`, false},
 		{FormatJSONObject, "", false}, {FormatJSONObject, ` {"a":1}`, true}, {FormatJSONObject, "[]", false}, {FormatJSONObject, "null", false}, {FormatJSONObject, "{", false},
 		{FormatBinary, "", true}, {FormatBinary, "\xff", true},
+		// What JSON clients cannot be sent is not JSON here.
+		{FormatJSON, "\"\xff\"", false}, {FormatJSON, strings.Repeat("[", 1024) + strings.Repeat("]", 1024), true},
+		{FormatJSON, strings.Repeat("[", 1025) + strings.Repeat("]", 1025), false},
+		{FormatJSONObject, "{\"\xff\":1}", false}, {FormatJSONObject, "\u00a0{}", false},
+		{FormatNonEmpty, "\"\xff\"", true},
 	}
 	for _, tt := range tests {
 		if got := tt.format.Valid([]byte(tt.data)); got != tt.want {
