@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
 	"centrifugo/centrifuge/internal/wheel"
@@ -50,7 +49,7 @@ type Client struct {
 	user              string
 	session           string
 	connInfo          []byte
-	exp               int64 // Unix seconds, zero for never
+	expires           moment // of the credentials; none if they never do
 	subs              subscriptions
 	clock             clock
 }
@@ -292,7 +291,7 @@ func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	n.outboxes.prepare(c)
 	c.mailbox.client = c
 	c.timer.Owner = c
-	c.startClock(time.Now())
+	c.startClock(n.timeline.now())
 	return c
 }
 

@@ -13,23 +13,24 @@ import (
 type deadline uint8
 
 const (
-	deadlineStale  deadline = iota // connect must have succeeded
-	deadlinePing                   // the next ping is sent
-	deadlinePong                   // the last ping must have been answered
-	deadlineTick                   // presence, positions and expiry of subscriptions are looked after
-	deadlineExpiry                 // the connection's credentials run out
-	deadlineStall                  // a full socket must have taken something
+	deadlineStale    deadline = iota // connect must have succeeded
+	deadlinePing                     // the next ping is sent
+	deadlinePong                     // the last ping must have been answered
+	deadlinePresence                 // presence is renewed, and Handlers.Alive called
+	deadlineTick                     // positions and expiry of subscriptions are looked after
+	deadlineExpiry                   // the connection's credentials run out
+	deadlineStall                    // a full socket must have taken something
 	numDeadlines
 )
 
-// clock holds a client's deadlines in Unix nanoseconds, zero for none. The
-// client has one timer in the node's wheel, set to the nearest.
-type clock [numDeadlines]int64
+// clock holds a client's deadlines. The client has one timer in the node's wheel,
+// set to the nearest.
+type clock [numDeadlines]moment
 
 // due takes the deadlines that have come.
-func (k *clock) due(now time.Time) (due [numDeadlines]bool) {
+func (k *clock) due(now moment) (due [numDeadlines]bool) {
 	for d, at := range k {
-		if at != 0 && at <= now.UnixNano() {
+		if at != 0 && at <= now {
 			k[d], due[d] = 0, true
 		}
 	}
@@ -38,83 +39,78 @@ func (k *clock) due(now time.Time) (due [numDeadlines]bool) {
 
 // armLocked sets the timer to the nearest deadline. The wheel's lock is the only
 // one taken under Client.mu.
-func (c *Client) armLocked(now time.Time) {
-	var nearest int64
+func (c *Client) armLocked(now moment) {
+	var nearest moment
 	for _, at := range c.clock {
 		if at != 0 && (nearest == 0 || at < nearest) {
 			nearest = at
 		}
 	}
 	if nearest != 0 && c.state != clientClosed {
-		c.node.wheel.Set(&c.timer, time.Duration(nearest-now.UnixNano()))
+		c.node.wheel.Set(&c.timer, nearest.since(now))
 	}
-}
-
-func after(now time.Time, d time.Duration) int64 {
-	if d <= 0 {
-		return 0
-	}
-	return now.Add(d).UnixNano()
 }
 
 // startClock runs until connect succeeds.
-func (c *Client) startClock(now time.Time) {
+func (c *Client) startClock(now moment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clock[deadlineStale] = after(now, c.node.config.StaleCloseDelay)
+	c.clock[deadlineStale] = now.in(c.node.config.StaleCloseDelay)
 	c.armLocked(now)
 }
 
 // connectedLocked replaces the stale deadline by those of a connected client.
 // The first ping comes at a random moment, so that those of many connections
 // that came together spread (client-protocol 1.7).
-func (c *Client) connectedLocked(now time.Time) {
+func (c *Client) connectedLocked(now moment) {
 	c.clock[deadlineStale] = 0
 	if interval := c.node.config.PingInterval; interval > 0 {
-		c.clock[deadlinePing] = after(now, interval/2+rand.N(interval/2+1)) //nolint:gosec // it spreads load, it keeps no secret
+		c.clock[deadlinePing] = now.in(interval/2 + rand.N(interval/2+1)) //nolint:gosec // it spreads load, it keeps no secret
 	}
-	c.clock[deadlineTick] = after(now, c.node.config.PresenceInterval)
+	c.clock[deadlinePresence] = now.in(c.node.config.PresenceInterval)
+	c.clock[deadlineTick] = now.in(c.node.config.tickInterval())
 	c.clock[deadlineExpiry] = c.expiryLocked()
 	c.armLocked(now)
 }
 
 // expiryLocked leaves a client that refreshes by itself some time to do so.
-func (c *Client) expiryLocked() int64 {
-	if c.exp == 0 {
-		return 0
+func (c *Client) expiryLocked() moment {
+	if c.expires == 0 || !c.clientSideRefresh {
+		return c.expires
 	}
-	at := time.Unix(c.exp, 0)
-	if c.clientSideRefresh {
-		at = at.Add(c.node.config.ExpiredCloseDelay)
-	}
-	return at.UnixNano()
+	return c.expires.add(c.node.config.ExpiredCloseDelay)
 }
 
 // stalled starts to watch a socket that is full, or goes on if it has taken
 // something since.
 func (c *Client) stalled() {
-	now := time.Now()
+	now := c.node.timeline.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clock[deadlineStall] = after(now, c.node.config.WriteTimeout)
+	c.clock[deadlineStall] = now.in(c.node.config.WriteTimeout)
 	c.armLocked(now)
 }
 
 // Expired is called by the wheel; it must not block.
-func (c *Client) Expired(_ *wheel.Timer, now time.Time) {
+func (c *Client) Expired(_ *wheel.Timer, at time.Time) {
+	now := c.node.timeline.moment(at)
 	c.mu.Lock()
 	due := c.clock.due(now)
 	if due[deadlinePing] {
-		c.clock[deadlinePing] = after(now, c.node.config.PingInterval)
+		c.clock[deadlinePing] = now.in(c.node.config.PingInterval)
 		if c.expectsPongLocked() && !c.pinged {
 			c.pinged = true
-			c.clock[deadlinePong] = after(now, c.node.config.PongTimeout)
+			c.clock[deadlinePong] = now.in(c.node.config.PongTimeout)
 		}
 	}
-	if due[deadlineTick] {
-		c.clock[deadlineTick] = after(now, c.node.config.PresenceInterval)
-		due[deadlineTick] = c.needsTickLocked()
+	if due[deadlinePresence] {
+		c.clock[deadlinePresence] = now.in(c.node.config.PresenceInterval)
 	}
+	if due[deadlineTick] {
+		c.clock[deadlineTick] = now.in(c.node.config.tickInterval())
+	}
+	duties := tick{now: now, presence: due[deadlinePresence], rest: due[deadlineTick]}
+	ticks := (duties.presence || duties.rest) && c.needsTickLocked(duties)
 	clientSideRefresh := c.clientSideRefresh
 	c.armLocked(now)
 	c.mu.Unlock()
@@ -135,8 +131,8 @@ func (c *Client) Expired(_ *wheel.Timer, now time.Time) {
 		if due[deadlinePing] {
 			c.ping()
 		}
-		if due[deadlineTick] && c.beginTick() {
-			go c.tick(now)
+		if ticks && c.beginTick() {
+			go c.tick(duties)
 		}
 	}
 }
@@ -178,16 +174,16 @@ func (c *Client) ponged() bool {
 		return false
 	}
 	c.pinged = false
-	sent := c.clock[deadlinePong] - int64(c.node.config.PongTimeout)
+	sent := c.clock[deadlinePong] - moment(c.node.config.PongTimeout)
 	c.clock[deadlinePong] = 0 // the timer may go off for it, and finds nothing due
-	c.node.stats.PingPong.observe(time.Duration(time.Now().UnixNano() - sent))
+	c.node.stats.PingPong.observe(c.node.timeline.now().since(sent))
 	return true
 }
 
-// needsTickLocked reports whether there is something to look after.
-func (c *Client) needsTickLocked() bool {
-	needs := c.node.handlers.Alive != nil
-	c.subs.each(func(s *Subscription) { needs = needs || s.state == subLive && s.needsTickLocked() })
+// needsTickLocked reports whether there is something to look after in t.
+func (c *Client) needsTickLocked(t tick) bool {
+	needs := t.presence && c.node.handlers.Alive != nil
+	c.subs.each(func(s *Subscription) { needs = needs || s.state == subLive && s.needsTickLocked(t) })
 	return needs
 }
 
@@ -203,8 +199,15 @@ func (c *Client) beginTick() bool {
 	return true
 }
 
+// tick says what of a connection's subscriptions is looked after, and when.
+type tick struct {
+	now      moment
+	presence bool // Config.PresenceInterval has passed
+	rest     bool // Config.tickInterval has passed
+}
+
 // tick looks after the subscriptions.
-func (c *Client) tick(now time.Time) {
+func (c *Client) tick(t tick) {
 	defer c.node.recovered("looking after subscriptions", c)
 	defer func() {
 		c.mu.Lock()
@@ -216,7 +219,7 @@ func (c *Client) tick(now time.Time) {
 	c.mu.Lock()
 	subs := make([]*Subscription, 0, c.subs.len())
 	c.subs.each(func(s *Subscription) {
-		if s.state == subLive && s.needsTickLocked() {
+		if s.state == subLive && s.needsTickLocked(t) {
 			subs = append(subs, s)
 		}
 	})
@@ -225,23 +228,25 @@ func (c *Client) tick(now time.Time) {
 		if ctx.Err() != nil {
 			return
 		}
-		c.tend(ctx, s, now)
+		c.tend(ctx, s, t)
 	}
-	if c.node.handlers.Alive != nil && ctx.Err() == nil {
+	if t.presence && c.node.handlers.Alive != nil && ctx.Err() == nil {
 		c.node.handlers.Alive(ctx, AliveEvent{Client: c})
 	}
 }
 
 // tend renews one subscription's presence, and ends it when it has expired or
 // lost its position.
-func (c *Client) tend(ctx context.Context, s *Subscription, now time.Time) {
-	if c.expireSubscription(ctx, s, now) {
+func (c *Client) tend(ctx context.Context, s *Subscription, t tick) {
+	if t.rest && c.expireSubscription(ctx, s, t.now) {
 		return
 	}
-	if s.presence {
+	if t.presence && s.presence {
 		c.renewPresence(ctx, s)
 	}
-	c.checkPosition(ctx, s, now)
+	if t.rest {
+		c.checkPosition(ctx, s, t.now)
+	}
 }
 
 // renewPresence holds up whoever wants to end s: an entry that is added after

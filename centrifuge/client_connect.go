@@ -2,13 +2,9 @@ package centrifuge
 
 import (
 	"context"
-	"time"
 
 	"centrifugo/protocol"
 )
-
-// maxTTL caps what is told to clients: a year (client-protocol 4.4).
-const maxTTL = 365 * 24 * 3600
 
 // handleConnect lets a connection in. Order of the checks: client-protocol 4.3.
 func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectRequest) error {
@@ -27,7 +23,7 @@ func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectReq
 	if credentials == nil {
 		return DisconnectBadRequest
 	}
-	if credentials.Exp > 0 && credentials.Exp <= time.Now().Unix() {
+	if c.node.timeline.expired(credentials.Exp) {
 		return ErrorExpired
 	}
 	if n := len(reply.Subscriptions); c.node.config.ChannelLimit > 0 && n > c.node.config.ChannelLimit {
@@ -86,9 +82,10 @@ func (c *Client) replaceContext(ctx context.Context) {
 }
 
 func (c *Client) identify(credentials *Credentials, reply ConnectingReply) {
+	expires := c.node.timeline.expiry(credentials.Exp)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.user, c.connInfo, c.exp = credentials.UserID, credentials.Info, credentials.Exp
+	c.user, c.connInfo, c.expires = credentials.UserID, credentials.Info, expires
 	c.clientSideRefresh = reply.ClientSideRefresh
 	if c.info.Unidirectional || c.info.Emulation {
 		c.session = newID()
@@ -119,7 +116,7 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	if err := c.reply(message); err != nil {
 		return err
 	}
-	if !c.becomeConnected(time.Now()) {
+	if !c.becomeConnected() {
 		return nil // it left meanwhile
 	}
 	c.outbox.Flush()
@@ -134,7 +131,8 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	return nil
 }
 
-func (c *Client) becomeConnected(now time.Time) bool {
+func (c *Client) becomeConnected() bool {
+	now := c.node.timeline.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state != clientConnecting {
@@ -150,8 +148,8 @@ func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscrip
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	result := &protocol.ConnectResult{Client: c.id, Version: c.node.config.Version, Data: reply.Data}
-	if c.exp > 0 && c.clientSideRefresh {
-		result.Expires, result.TTL = true, ttl(c.exp)
+	if c.expires != 0 && c.clientSideRefresh {
+		result.Expires, result.TTL = true, c.node.timeline.ttl(c.expires)
 	}
 	if len(started) > 0 {
 		result.Subs = make(map[string]*protocol.SubscribeResult, len(started))
@@ -160,7 +158,7 @@ func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscrip
 		}
 	}
 	if !c.nativePing(c.format) {
-		result.Ping = uint32(c.node.config.PingInterval / time.Second) //nolint:gosec // a configured number of seconds
+		result.Ping = c.node.config.announcedPing()
 		result.Pong = result.Ping > 0 && c.expectsPongLocked()
 	}
 	result.Session = c.session
@@ -168,7 +166,7 @@ func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscrip
 		result.Node = c.node.id
 	}
 	if c.node.config.IncludeServerTime && !c.format.V1() {
-		result.Time = time.Now().UnixMilli()
+		result.Time = c.node.timeline.unixMilli()
 	}
 	return result
 }
@@ -178,9 +176,4 @@ func connectPush(r *protocol.ConnectResult) *protocol.Connect {
 		Client: r.Client, Version: r.Version, Data: r.Data, Subs: r.Subs, Expires: r.Expires, TTL: r.TTL,
 		Ping: r.Ping, Pong: r.Pong, Session: r.Session, Time: r.Time,
 	}
-}
-
-// ttl is the seconds from now until exp, at least one: zero would mean never.
-func ttl(exp int64) uint32 {
-	return uint32(min(max(exp-time.Now().Unix(), 1), maxTTL)) //nolint:gosec // between 1 and a year
 }

@@ -179,18 +179,18 @@ func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publica
 
 // checkPosition compares a subscription's position with the stream's, in case
 // the broker lost a publication without anybody noticing (client-protocol 5.5).
-func (c *Client) checkPosition(ctx context.Context, s *Subscription, now time.Time) {
+func (c *Client) checkPosition(ctx context.Context, s *Subscription, now moment) {
 	delay := c.node.config.PositionCheckDelay
 	offset, epoch, ok := s.Position()
 	if !ok || delay <= 0 {
 		return
 	}
 	check := &s.details.check // positioned: they were made before it went live
-	if check.at.IsZero() || offset != check.offset {
+	if check.at == 0 || offset != check.offset {
 		check.at, check.offset = now, offset // something was delivered since
 		return
 	}
-	if now.Sub(check.at) < delay {
+	if now.since(check.at) < delay {
 		return
 	}
 	check.at = now

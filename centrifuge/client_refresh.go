@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"centrifugo/protocol"
@@ -25,13 +26,14 @@ func (c *Client) handleRefresh(request *protocol.RefreshRequest) (*protocol.Repl
 		return nil, err
 	case reply.Expired:
 		return nil, DisconnectExpired
-	case reply.ExpireAt > 0 && reply.ExpireAt <= time.Now().Unix():
+	case c.node.timeline.expired(reply.ExpireAt):
 		return nil, ErrorExpired
 	}
-	c.setExpiry(reply.ExpireAt, reply.Info)
+	expires := c.node.timeline.expiry(reply.ExpireAt)
+	c.setExpiry(expires, reply.Info)
 	result := &protocol.RefreshResult{Client: c.id, Version: c.node.config.Version}
-	if reply.ExpireAt > 0 {
-		result.Expires, result.TTL = true, ttl(reply.ExpireAt)
+	if expires != 0 {
+		result.Expires, result.TTL = true, c.node.timeline.ttl(expires)
 	}
 	return &protocol.Reply{Refresh: result}, nil
 }
@@ -42,15 +44,15 @@ func (c *Client) refreshesItself() bool {
 	return c.clientSideRefresh
 }
 
-func (c *Client) setExpiry(exp int64, info []byte) {
+func (c *Client) setExpiry(expires moment, info []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.exp = exp
+	c.expires = expires
 	if info != nil {
 		c.connInfo = info
 	}
 	c.clock[deadlineExpiry] = c.expiryLocked()
-	c.armLocked(time.Now())
+	c.armLocked(c.node.timeline.now())
 }
 
 // refreshByServer asks the application when the credentials have run out.
@@ -66,7 +68,7 @@ func (c *Client) refreshByServer() {
 		c.Disconnect(disconnect)
 	case err != nil:
 		c.node.logger.log(LogError, "refreshing a connection", "client", c.id, "error", err)
-		c.setExpiry(time.Now().Add(retryRefresh).Unix(), nil)
+		c.setExpiry(c.node.timeline.now().add(retryRefresh), nil)
 	default:
 		c.applyRefresh(RefreshOptions(reply), false)
 	}
@@ -74,17 +76,18 @@ func (c *Client) refreshByServer() {
 
 // applyRefresh gives the connection a new expiry; tell also pushes it.
 func (c *Client) applyRefresh(opts RefreshOptions, tell bool) {
-	if opts.Expired || opts.ExpireAt > 0 && opts.ExpireAt <= time.Now().Unix() {
+	if opts.Expired || c.node.timeline.expired(opts.ExpireAt) {
 		c.Disconnect(DisconnectExpired)
 		return
 	}
-	c.setExpiry(opts.ExpireAt, opts.Info)
+	expires := c.node.timeline.expiry(opts.ExpireAt)
+	c.setExpiry(expires, opts.Info)
 	if !tell {
 		return
 	}
 	refresh := &protocol.Refresh{}
-	if opts.ExpireAt > 0 {
-		refresh.Expires, refresh.TTL = true, ttl(opts.ExpireAt)
+	if expires != 0 {
+		refresh.Expires, refresh.TTL = true, c.node.timeline.ttl(expires)
 	}
 	_ = c.push(&protocol.Push{Refresh: refresh}) // it has no payload that could fail
 }
@@ -114,46 +117,53 @@ func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protoco
 	if err != nil {
 		return nil, err
 	}
-	if reply.Expired || reply.ExpireAt > 0 && reply.ExpireAt <= time.Now().Unix() {
+	if reply.Expired || c.node.timeline.expired(reply.ExpireAt) {
 		return nil, ErrorExpired
 	}
-	c.setSubExpiry(s, reply)
+	expires := c.node.timeline.expiry(reply.ExpireAt)
+	c.setSubExpiry(s, expires, reply.Info)
 	result := &protocol.SubRefreshResult{}
-	if reply.ExpireAt > 0 {
-		result.Expires, result.TTL = true, ttl(reply.ExpireAt)
+	if expires != 0 {
+		result.Expires, result.TTL = true, c.node.timeline.ttl(expires)
 	}
 	return &protocol.Reply{SubRefresh: result}, nil
 }
 
-func (c *Client) setSubExpiry(s *Subscription, reply SubRefreshReply) {
+func (c *Client) setSubExpiry(s *Subscription, expires moment, info []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	details := s.detailsLocked()
-	details.expireAt = reply.ExpireAt
-	if reply.Info != nil {
-		details.info = reply.Info
+	details.expires = expires
+	if info != nil {
+		details.info = info
 	}
 }
 
 // expireSubscription ends s if it has run out, and reports whether it did.
-func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now time.Time) (ended bool) {
+func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now moment) (ended bool) {
 	c.mu.Lock()
-	expireAt := s.expiryLocked()
+	expires := s.expiryLocked()
 	c.mu.Unlock()
-	if expireAt == 0 || now.Unix() < expireAt {
+	if expires == 0 || now < expires {
 		return false
 	}
+	ends := expires.add(c.node.config.ExpiredSubCloseDelay)
 	if !s.clientSideRefresh && c.node.handlers.SubRefresh != nil {
 		reply, err := c.node.handlers.SubRefresh(ctx, SubRefreshEvent{Client: c, Channel: s.Channel})
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrorNotAvailable): // as without a handler
+		case err != nil:
 			c.node.logger.log(LogError, "refreshing a subscription", "client", c.id, "channel", s.Channel, "error", err)
-			reply.ExpireAt = now.Add(retryRefresh).Unix()
-		}
-		if !reply.Expired {
-			c.setSubExpiry(s, reply)
+			c.setSubExpiry(s, now.add(retryRefresh), nil)
+			return false
+		case reply.Expired:
+			ends = expires
+		default:
+			c.setSubExpiry(s, c.node.timeline.expiry(reply.ExpireAt), reply.Info)
 			return false
 		}
-	} else if now.Before(time.Unix(expireAt, 0).Add(c.node.config.ExpiredSubCloseDelay)) {
+	}
+	if now < ends {
 		return false
 	}
 	if s.serverSide || s.Format.V1() { // client-protocol 2.5

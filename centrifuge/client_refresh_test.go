@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -287,4 +288,67 @@ func TestServerRefreshesSubscription(t *testing.T) {
 			t.Errorf("logged %q", logged)
 		}
 	})
+}
+
+// TestNobodyRefreshesSubscription: a subscription that nobody prolongs has the delay
+// like any other, and is prolonged if somebody does before it is over.
+func TestNobodyRefreshesSubscription(t *testing.T) {
+	type handler = func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error)
+	cannotTell := func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
+		return centrifuge.SubRefreshReply{}, fmt.Errorf("asking: %w", centrifuge.ErrorNotAvailable)
+	}
+	for _, test := range []struct {
+		name       string
+		delay      time.Duration
+		serverSide bool
+		handler    handler
+		want       time.Duration // when it ends; it expires after 10 s, and is looked at each second
+	}{
+		{"server-side, no handler", 3 * time.Second, true, nil, 13 * time.Second},
+		{"server-side, cannot tell", 3 * time.Second, true, cannotTell, 13 * time.Second},
+		{"server-side, no delay", -1, true, cannotTell, 10 * time.Second},
+		{"server-side, for ever", math.MaxInt64, true, cannotTell, 0},
+		{"no handler", 3 * time.Second, false, nil, 13 * time.Second},
+		{"cannot tell", 3 * time.Second, false, cannotTell, 13 * time.Second},
+		{"known to have expired", 3 * time.Second, true, func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
+			return centrifuge.SubRefreshReply{Expired: true}, nil
+		}, 10 * time.Second},
+		{"told late", 3 * time.Second, true, func() handler {
+			asked := 0 // the handler is called by one goroutine after another
+			return func(e centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
+				if asked++; asked != 2 {
+					return cannotTell(e)
+				}
+				return centrifuge.SubRefreshReply{ExpireAt: time.Now().Unix() + 20}, nil
+			}
+		}(), 34 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				config := centrifuge.Config{PingInterval: -1, PresenceInterval: time.Second, ExpiredSubCloseDelay: test.delay}
+				s := newSite(t, config, refreshing(false, nil, test.handler))
+				p := s.connect(jsonV2, "u")
+				if test.serverSide {
+					options := centrifuge.SubscribeOptions{ExpireAt: time.Now().Unix() + 10}
+					must(t, s.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", options))
+				} else {
+					p.commands(subscribeA)
+				}
+				time.Sleep(500 * time.Millisecond)
+				p.received()
+				for passed := time.Second; passed <= time.Minute; passed += time.Second {
+					time.Sleep(time.Second)
+					if got := p.received(); len(got) > 0 {
+						if passed != test.want {
+							t.Errorf("%s after %v, want %v", got, passed, test.want)
+						}
+						return
+					}
+				}
+				if test.want != 0 {
+					t.Error("it does not end")
+				}
+			})
+		})
+	}
 }

@@ -195,7 +195,7 @@ func waitUntil(done <-chan struct{}, deadline time.Time) bool {
 // and reads what was missed.
 func (p *pendingSubscription) start(ctx context.Context) error {
 	n := p.client.node
-	if p.opts.ExpireAt > 0 && p.opts.ExpireAt <= time.Now().Unix() {
+	if n.timeline.expired(p.opts.ExpireAt) {
 		return ErrorExpired
 	}
 	if err := p.configure(); err != nil {
@@ -215,8 +215,8 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if p.opts.ExpireAt > 0 && p.clientSideRefresh && !p.serverSide {
-		p.result.Expires, p.result.TTL = true, ttl(p.opts.ExpireAt)
+	if expires := n.timeline.expiry(p.opts.ExpireAt); expires != 0 && p.clientSideRefresh && !p.serverSide {
+		p.result.Expires, p.result.TTL = true, n.timeline.ttl(expires)
 	}
 	return nil
 }
@@ -239,11 +239,12 @@ func (p *pendingSubscription) configure() error {
 	if delta || filter != nil {
 		p.Extra = &fanout.Extra{Delta: delta, Filter: filter}
 	}
+	expires := p.client.node.timeline.expiry(o.ExpireAt)
 	p.client.mu.Lock()
 	defer p.client.mu.Unlock()
-	if p.positioned || o.ExpireAt != 0 || o.Info != nil {
+	if p.positioned || expires != 0 || o.Info != nil {
 		d := p.detailsLocked()
-		d.expireAt, d.info, d.check.metaTTL = o.ExpireAt, o.Info, o.HistoryMetaTTL
+		d.expires, d.info, d.check.metaTTL = expires, o.Info, o.HistoryMetaTTL
 	}
 	return nil
 }

@@ -5,8 +5,14 @@ import (
 	"time"
 )
 
+const (
+	maxTick          = 30 * time.Second
+	maxAnnouncedPing = 24 * 24 * time.Hour
+)
+
 // Config of a Node. The zero value is a node that works, with the defaults named.
-// Of a duration or a limit zero means the default and a negative value none.
+// Of a duration or a limit zero means the default and a negative value none. A
+// duration of more than a hundred years is taken for that.
 type Config struct {
 	// Name of the node, shown in Info. Default: its id.
 	Name string
@@ -25,6 +31,8 @@ type Config struct {
 	LogLevel   LogLevel
 
 	// PingInterval between server pings, 25 s, and PongTimeout for the answer, 10 s.
+	// Clients are told the interval in whole seconds, rounded up; one of more than 24
+	// days they are not told, and then do not wait for pings.
 	PingInterval time.Duration
 	PongTimeout  time.Duration
 	// StaleCloseDelay closes a connection that does not connect, 15 s.
@@ -32,7 +40,9 @@ type Config struct {
 	// ExpiredCloseDelay and ExpiredSubCloseDelay leave time for a refresh, 25 s.
 	ExpiredCloseDelay    time.Duration
 	ExpiredSubCloseDelay time.Duration
-	// PresenceInterval between renewals of presence entries, 25 s.
+	// PresenceInterval between renewals of presence entries, and between calls of
+	// Handlers.Alive, 25 s. Negative for neither: presence entries then end with the
+	// presence manager's TTL.
 	PresenceInterval time.Duration
 	// PositionCheckDelay between comparisons of a subscription's position with
 	// the stream's, 40 s.
@@ -108,7 +118,7 @@ func (c Config) withDefaults() Config {
 		{&c.WriteDelay, 0},
 		{&c.HistoryMetaTTL, 30 * 24 * time.Hour},
 	} {
-		*d.field = resolve(*d.field, d.value)
+		*d.field = min(resolve(*d.field, d.value), maxDuration)
 	}
 	for _, n := range []struct {
 		field *int
@@ -130,6 +140,28 @@ func (c Config) withDefaults() Config {
 	}
 	c.Lanes, c.Concurrency = max(c.Lanes, 1), max(c.Concurrency, 1)
 	return c
+}
+
+// tickInterval is how often subscriptions are looked after: their expiry and their
+// positions. It does not depend on presence being renewed.
+func (c *Config) tickInterval() time.Duration {
+	interval := maxTick
+	for _, d := range []time.Duration{c.PresenceInterval, c.PositionCheckDelay} {
+		if d > 0 {
+			interval = min(interval, d)
+		}
+	}
+	return interval
+}
+
+// announcedPing is the number of seconds within which clients expect a ping, zero
+// for none. It is rounded up: a client must not be told to give up too early. JavaScript
+// timers hold 2^31-1 ms, so pings that come less often are not announced.
+func (c *Config) announcedPing() uint32 {
+	if c.PingInterval > maxAnnouncedPing {
+		return 0
+	}
+	return uint32((c.PingInterval + time.Second - 1) / time.Second) //nolint:gosec // between 0 and maxAnnouncedPing
 }
 
 func resolve[T ~int | ~int64](value, def T) T {

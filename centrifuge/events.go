@@ -162,7 +162,9 @@ type SubRefreshEvent struct {
 	Token             string
 }
 
-// SubRefreshReply is the new expiry.
+// SubRefreshReply is the new expiry. A handler that cannot tell returns
+// ErrorNotAvailable: a subscription that the server refreshes then ends
+// Config.ExpiredSubCloseDelay after its expiry, as it does without a handler.
 type SubRefreshReply struct {
 	// Expired ends the subscription with UnsubscribeExpired.
 	Expired bool

@@ -41,7 +41,7 @@ type Node struct {
 	registry *registry
 	cluster  *cluster
 	pings    [protocol.NumFormats]*protocol.Frame
-	started  time.Time
+	timeline timeline
 	ctx      context.Context // cancelled by Shutdown
 	cancel   context.CancelFunc
 
@@ -103,7 +103,7 @@ func (n *Node) ID() string { return n.id }
 
 // Run starts the node. Connections may be accepted from then on.
 func (n *Node) Run() error {
-	n.started = time.Now()
+	n.timeline = newTimeline()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
 	if n.config.ChannelBatch != nil {

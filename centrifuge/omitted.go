@@ -34,7 +34,7 @@ func (c *Client) omitted(channel string, what protocol.Omitted) {
 	o := &n.stats.omitted
 	o.publications.Add(uint64(what.Publications)) //nolint:gosec // a length
 	o.payloads.Add(uint64(what.Payloads))         //nolint:gosec // a count of fields
-	last, now := o.logged.Load(), max(int64(time.Since(n.started)), 1)
+	last, now := o.logged.Load(), int64(n.timeline.now())
 	if last != 0 && now-last < int64(omittedLogInterval) || !o.logged.CompareAndSwap(last, now) {
 		return
 	}

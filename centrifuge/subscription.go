@@ -34,9 +34,9 @@ type Subscription struct {
 // details are what few subscriptions have.
 type details struct {
 	// Guarded by client.mu.
-	expireAt int64
-	info     []byte
-	settled  chan struct{} // closed when it is not busy any more; made by who waits for that
+	expires moment // none if it never does
+	info    []byte
+	settled chan struct{} // closed when it is not busy any more; made by who waits for that
 	// ended is set when the subscription ends while the application is being told
 	// of it, by whoever does that.
 	ended *Unsubscribe
@@ -52,7 +52,7 @@ type details struct {
 // of positioned subscriptions are made before these go live.
 type positionCheck struct {
 	metaTTL time.Duration // static
-	at      time.Time
+	at      moment
 	offset  uint64
 }
 
@@ -83,17 +83,17 @@ func (s *Subscription) detailsLocked() *details {
 	return s.details
 }
 
-// expiryLocked is in Unix seconds, zero for never.
-func (s *Subscription) expiryLocked() int64 {
+// expiryLocked is no moment if the subscription never expires.
+func (s *Subscription) expiryLocked() moment {
 	if s.details == nil {
 		return 0
 	}
-	return s.details.expireAt
+	return s.details.expires
 }
 
-// needsTickLocked reports whether there is something to look after from time to time.
-func (s *Subscription) needsTickLocked() bool {
-	return s.presence || s.positioned || s.expiryLocked() != 0
+// needsTickLocked reports whether there is something to look after in t.
+func (s *Subscription) needsTickLocked(t tick) bool {
+	return t.presence && s.presence || t.rest && (s.positioned || s.expiryLocked() != 0)
 }
 
 // settledLocked is closed when the subscription, which is busy, is not any more.

@@ -37,7 +37,7 @@ func (n *Node) localInfo() NodeInfo {
 	return NodeInfo{
 		ID: n.id, Name: n.config.Name, Version: n.config.Version,
 		Clients: int(n.registry.known.Load()), Users: n.registry.numUsers(),
-		Channels: channels, Subscriptions: subscriptions, Uptime: time.Since(n.started),
+		Channels: channels, Subscriptions: subscriptions, Uptime: n.timeline.now().since(1),
 		Metrics: n.metrics.Load(),
 	}
 }

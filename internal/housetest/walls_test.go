@@ -98,6 +98,26 @@ func TestNoSleepInTests(t *testing.T) {
 	}
 }
 
+// TestWallClock: the core counts time on the monotonic clock. What comes from the
+// wall clock, and goes back to it, passes through one file.
+func TestWallClock(t *testing.T) {
+	edges := map[string]bool{"centrifuge/timeline.go": true, "centrifuge/internal/eventloop/threaded.go": true}
+	for _, s := range load(t) {
+		if !within(s.pkg, "centrifuge") || s.test || edges[s.name] {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if e, ok := n.(*ast.SelectorExpr); ok {
+				switch e.Sel.Name {
+				case "Unix", "UnixMilli", "UnixMicro", "UnixNano":
+					t.Errorf("%s: %s outside of the timeline", s.set.Position(e.Pos()), e.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
 // TestNolintHasReason: whoever silences the linter says why.
 func TestNolintHasReason(t *testing.T) {
 	for _, s := range load(t) {

@@ -271,7 +271,7 @@ func (w *Wheel) slotTick(slot uint16) uint64 {
 
 func (w *Wheel) sleepUntilLocked(tick uint64) {
 	w.wake = tick
-	w.sleep.Reset(time.Until(w.start.Add(time.Duration(tick) * w.tick))) //nolint:gosec // at most the rounded deadline, see ceil
+	w.sleep.Reset(time.Duration(tick)*w.tick - time.Since(w.start)) //nolint:gosec // at most the rounded deadline, see ceil
 }
 
 // ceil is the first tick that is not before at.

@@ -54,8 +54,8 @@ func (p *Policy) subscribeToken(s *settings, e centrifuge.SubscribeEvent) (auth.
 // one (client-protocol 5.7).
 func (p *Policy) subRefresh(_ context.Context, e centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
 	if !e.ClientSideRefresh {
-		// Only a proxy could know; what nobody prolongs has expired.
-		return centrifuge.SubRefreshReply{Expired: true}, nil
+		// Only a proxy could know. What nobody prolongs ends after expired_sub_close_delay.
+		return centrifuge.SubRefreshReply{}, centrifuge.ErrorNotAvailable
 	}
 	token, err := p.settings.Load().subscribe.VerifySubscribe(e.Token)
 	switch {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"centrifugo/centrifuge"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/config"
 )
@@ -209,6 +212,32 @@ func TestSubRefresh(t *testing.T) {
 			}
 			if code == 0 && (reply.SubRefresh.Expires != test.expires || test.expires && reply.SubRefresh.TTL == 0) {
 				t.Errorf("reply %+v", reply.SubRefresh)
+			}
+		})
+	}
+}
+
+// TestServerSideExpiry: what the API subscribed ends expired_sub_close_delay, 25 s,
+// after its expiry, at the next of the ticks, which come every 25 s.
+func TestServerSideExpiry(t *testing.T) {
+	for _, expires := range []time.Duration{time.Second, 10 * time.Second, 24 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, nil)
+			c := s.connect(t, claims{"sub": "42"})
+			start := time.Now()
+			options := centrifuge.SubscribeOptions{ExpireAt: start.Add(expires).Unix()}
+			if err := s.Subscribe(t.Context(), centrifuge.Target{User: "42"}, "open:1", options); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 {
+				c.WaitPing()
+				c.SendRaw([]byte("{}"))
+			}
+			if why := c.Closed(); why != centrifuge.DisconnectSubExpired {
+				t.Errorf("closed with %v", why)
+			}
+			if d := time.Since(start).Truncate(time.Second); d != 50*time.Second {
+				t.Errorf("closed after %v", d)
 			}
 		})
 	}
