@@ -123,6 +123,11 @@ func (env Env) addCheck(cmd *cobra.Command, subscription bool, verify func(*auth
 		if !ok {
 			return errors.New("token is malformed")
 		}
+		for _, s := range auth.Suspicions(claims) {
+			if _, err := fmt.Fprintf(env.Stderr, "warning: %s\n", s); err != nil {
+				return fmt.Errorf("writing warnings: %w", err)
+			}
+		}
 		result, err := verify(v, args[0])
 		if err != nil {
 			return fmt.Errorf("token with algorithm %s and claims %s has error: %w", algorithm, claims, err)

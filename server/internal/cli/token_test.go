@@ -84,6 +84,35 @@ func TestCheckToken(t *testing.T) {
 	}
 }
 
+// TestCheckTokenUnits: dates in another unit than seconds are valid and not meant.
+func TestCheckTokenUnits(t *testing.T) {
+	inDir(t, map[string]string{"config.json": `{"client": {"insecure_skip_token_signature_verify": true, "token": {"hmac_secret_key": "s"}}}`})
+	for _, tt := range []struct {
+		claims  string
+		code    int
+		warning string
+	}{
+		{`{"exp":1795646406000}`, 0, "warning: claim exp looks like milliseconds; it is read as seconds\n"},
+		{`{"exp":1795646406000000}`, 0, "warning: claim exp looks like microseconds; it is read as seconds\n"},
+		{`{"exp":1795646406000000000}`, 0, "warning: claim exp looks like nanoseconds; it is read as seconds\n"},
+		{`{"exp":1795646406000.5}`, 0, "warning: claim exp looks like milliseconds; it is read as seconds\n"},
+		{`{"exp":9999999999,"iat":1764110406000}`, 0, "warning: claim iat looks like milliseconds; it is read as seconds\n"},
+		{`{"exp":9999999999,"expire_at":1795646406000}`, 0, "warning: claim expire_at looks like milliseconds; it is read as seconds\n"},
+		{`{"nbf":1764110406000}`, 1, "warning: claim nbf looks like milliseconds; it is read as seconds\n"},
+		{`{"exp":9999999999,"nbf":1}`, 0, ""},
+		{`{"exp":99999999999}`, 0, ""},
+		{`{}`, 0, ""},
+	} {
+		encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+		token := encode(`{"alg":"HS256"}`) + "." + encode(tt.claims) + "." + encode("x")
+		r := command(nil, "checktoken", token)
+		warning, rest, _ := strings.Cut(r.stderr, "error:")
+		if r.code != tt.code || warning != tt.warning || (rest != "") != (tt.code != 0) {
+			t.Errorf("%s: %+v", tt.claims, r)
+		}
+	}
+}
+
 // A section of its own for subscription tokens separates the two kinds of secrets.
 func TestSubscriptionTokenSection(t *testing.T) {
 	inDir(t, map[string]string{"config.json": tokenConfigFile})
