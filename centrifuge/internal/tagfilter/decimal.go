@@ -2,12 +2,8 @@ package tagfilter
 
 import "strings"
 
-const (
-	// maxDecimal is the longest text taken for a number.
-	maxDecimal = 128
-	// maxExponent bounds what may follow an e; beyond it a text is no number.
-	maxExponent = 1_000_000
-)
+// maxDecimal is the longest text taken for a number.
+const maxDecimal = 128
 
 // decimal is an exact number: 0.DIGITS times ten to the power of scale, where
 // DIGITS are those of whole and fraction from the skip-th on, the first of them
@@ -21,23 +17,15 @@ type decimal struct {
 	scale           int
 }
 
-// parseDecimal reads [+-] digits [. digits] [e [+-] digits], where one of the two
-// groups of digits may be empty. Anything else is not valid.
+// parseDecimal reads [+-] digits [. digits], where one of the two groups of digits may
+// be empty. Anything else is not valid, an exponent included.
 func parseDecimal(s string) decimal {
 	if len(s) > maxDecimal {
 		return decimal{}
 	}
 	var d decimal
 	d.negative, s = cutSign(s)
-	mantissa, exponent := s, 0
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		var ok bool
-		if exponent, ok = parseExponent(s[i+1:]); !ok {
-			return decimal{}
-		}
-		mantissa = s[:i]
-	}
-	d.whole, d.fraction, _ = strings.Cut(mantissa, ".")
+	d.whole, d.fraction, _ = strings.Cut(s, ".")
 	if len(d.whole)+len(d.fraction) == 0 || !allDigits(d.whole) || !allDigits(d.fraction) {
 		return decimal{}
 	}
@@ -46,7 +34,7 @@ func parseDecimal(s string) decimal {
 		d.skip++
 	}
 	d.zero = d.skip == len(d.whole)+len(d.fraction)
-	d.scale = len(d.whole) - d.skip + exponent
+	d.scale = len(d.whole) - d.skip
 	return d
 }
 
@@ -55,22 +43,6 @@ func cutSign(s string) (negative bool, rest string) {
 		return s[0] == '-', s[1:]
 	}
 	return false, s
-}
-
-func parseExponent(s string) (exponent int, ok bool) {
-	negative, s := cutSign(s)
-	if s == "" || !allDigits(s) {
-		return 0, false
-	}
-	for i := range len(s) {
-		if exponent = exponent*10 + int(s[i]-'0'); exponent > maxExponent {
-			return 0, false
-		}
-	}
-	if negative {
-		exponent = -exponent
-	}
-	return exponent, true
 }
 
 func allDigits(s string) bool {
