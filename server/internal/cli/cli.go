@@ -78,9 +78,14 @@ func (env Env) versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return env.printf("Centrifugo v%s (Go version: %s)\n", env.Version, runtime.Version())
+			return env.printf("%s\n", env.version())
 		},
 	}
+}
+
+// version returns what the command version and the flag --version print.
+func (env Env) version() string {
+	return fmt.Sprintf("Centrifugo v%s (Go version: %s)", env.Version, runtime.Version())
 }
 
 // printf writes to standard output; an error there is an error of the command.

@@ -54,6 +54,17 @@ func TestVersion(t *testing.T) {
 	command(nil, "version").expect(t, 0, "Centrifugo v1.2.3 (Go version: "+runtime.Version()+")\n", "")
 }
 
+// The flag says what the command says, and so do both of its names.
+func TestVersionFlag(t *testing.T) {
+	inDir(t, map[string]string{"config.json": "{"})
+	for _, args := range [][]string{{"--version"}, {"-v"}, {"--version", "--health.enabled"}, {"-c", "none.json", "--version"}} {
+		command(nil, args...).expect(t, 0, "Centrifugo v1.2.3 (Go version: "+runtime.Version()+")\n", "")
+	}
+	if r := command(nil, "checkconfig", "--version"); r.code != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	inDir(t, nil)
 	for _, tt := range []struct {
@@ -140,6 +151,11 @@ func TestServe(t *testing.T) {
 	// A flag that is not given does not override the file, one that is given does, even at its default.
 	if _, cfg, _ = serve(nil, nil, "-p", "8000", "-a", "::1"); cfg.HTTPServer.Port != 8000 || cfg.HTTPServer.Address != "::1" || cfg.Log.Level != "warn" {
 		t.Errorf("%+v", cfg.HTTPServer)
+	}
+	for text, want := range map[string]int{"": 0, "9002": 9002} {
+		if _, cfg, _ = serve(nil, nil, "--http_server.internal_port="+text); cfg == nil || cfg.HTTPServer.InternalPort != want {
+			t.Errorf("internal port %q: %v", text, cfg)
+		}
 	}
 	r, _, _ = serve(nil, errors.New("boom"))
 	r.expect(t, 1, "", "error: boom\n")

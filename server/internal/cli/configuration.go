@@ -22,7 +22,7 @@ func (env Env) checkConfigCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	file := configFlag(cmd)
-	strict := cmd.Flags().BoolP("strict", "s", false, "fail also on unknown environment variables and on a missing file")
+	strict := cmd.Flags().BoolP("strict", "s", false, "fail also on unknown environment variables, on a missing file and on values that are not in strict form")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, warnings, err := env.load(cmd, *file)
 		if err != nil {
@@ -33,7 +33,7 @@ func (env Env) checkConfigCommand() *cobra.Command {
 		}
 		var errs []error
 		for _, w := range warnings {
-			if *strict && slices.Contains([]config.WarningKind{config.UnknownEnv, config.MissingFile}, w.Kind) {
+			if *strict && slices.Contains([]config.WarningKind{config.UnknownEnv, config.MissingFile, config.LooseForm}, w.Kind) {
 				errs = append(errs, errors.New(w.String()))
 			} else if _, err := fmt.Fprintf(env.Stderr, "warning: %s\n", w); err != nil {
 				return fmt.Errorf("writing warnings: %w", err)

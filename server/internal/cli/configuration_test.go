@@ -32,6 +32,10 @@ func TestCheckConfig(t *testing.T) {
 		{"unknown variable, strict", valid, []string{"CENTRIFUGO_NOPE=1"}, []string{"-s"}, 1, "error: CENTRIFUGO_NOPE: unknown environment variable"},
 		{"missing file", "", nil, []string{"-c", "none.json"}, 0, "warning: none.json: configuration file not found"},
 		{"missing file, strict", "", nil, []string{"-c", "none.json", "-s"}, 1, "error: none.json: configuration file not found"},
+		{"quoted number", `{"http_server": {"port": "9000"}}`, nil, nil, 0, "warning: http_server.port: accepted, but the strict form is 9000\n"},
+		{"quoted number, strict", `{"http_server": {"port": "9000"}}`, nil, []string{"-s"}, 1, "error: http_server.port: accepted, but the strict form is 9000\n"},
+		{"level in upper case, strict", valid, []string{"CENTRIFUGO_LOG_LEVEL=INFO"}, []string{"-s"}, 1, "error: log.level: accepted, but the strict form is \"info\"\n"},
+		{"internal port as text, strict", `{"http_server": {"internal_port": "9000"}}`, nil, []string{"-s"}, 0, ""},
 		{"key of another kind", `{"client": {"subscription_token": {"enabled": true, "rsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, nil, nil, 1,
 			"error: client.subscription_token.rsa_public_key: "},
 	}

@@ -60,9 +60,11 @@ func (env Env) rootCommand() *cobra.Command {
 		Short:         "Real-time messaging server",
 		Long:          "Centrifugo is a real-time messaging server. Without a command it serves.",
 		Args:          cobra.NoArgs,
+		Version:       env.version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.SetVersionTemplate("{{.Version}}\n")
 	file := configFlag(cmd)
 	dev := cmd.Flags().Bool("dev", false, "development mode: no configuration, no authentication, 127.0.0.1 only. INSECURE")
 	addServerFlags(cmd.Flags())
@@ -87,10 +89,12 @@ func addServerFlags(flags *pflag.FlagSet) {
 		if key.NotBuilt() {
 			usage += " (without effect in this version)"
 		}
-		switch key.Type {
-		case "bool":
+		switch {
+		case f.key == "http_server.internal_port": // upstream's is text, empty for none
+			flags.StringP(f.key, f.short, "", usage)
+		case key.Type == "bool":
 			flags.BoolP(f.key, f.short, false, usage)
-		case "int":
+		case key.Type == "int":
 			n, _ := strconv.Atoi(key.Default) // empty means 0
 			flags.IntP(f.key, f.short, n, usage)
 		default:

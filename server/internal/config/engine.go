@@ -70,11 +70,11 @@ type Redis struct {
 	// First part of every key and channel.
 	Prefix string `key:"prefix" default:"centrifugo"`
 	// Servers; several are client-side shards.
-	Address []string `key:"address" default:"redis://127.0.0.1:6379"`
+	Address []string `key:"address,words" default:"redis://127.0.0.1:6379"`
 	// Clusters, one per element, each a comma-separated list of seeds; several are client-side shards.
-	ClusterAddress []string `key:"cluster_address"`
+	ClusterAddress []string `key:"cluster_address,words"`
 	// Sentinels, one shard per element, each a comma-separated list.
-	SentinelAddress []string `key:"sentinel_address"`
+	SentinelAddress []string `key:"sentinel_address,words"`
 	// Name of the server that the sentinels watch.
 	SentinelMasterName string `key:"sentinel_master_name"`
 	// User name towards the sentinels.

@@ -36,7 +36,7 @@ func (l *loader) readEnviron(environ []string, dotEnv string) {
 		case err != nil:
 			l.problem(dotEnv, "reading: "+err.Error())
 		default:
-			vars, err := godotenv.Parse(bytes.NewReader(raw))
+			vars, err := godotenv.Parse(bytes.NewReader(bytes.TrimPrefix(raw, []byte("\ufeff"))))
 			if err != nil {
 				// The parser's error quotes the line, which may hold a secret.
 				l.problem(dotEnv, "not of the form NAME=value")
@@ -73,7 +73,7 @@ func (l *loader) setEnviron(v reflect.Value, path, prefix string) {
 		case f.isList():
 			l.setListText(fv, fpath, name, text)
 		default:
-			if err := setText(fv, text); err != nil {
+			if err := f.setText(fv, text); err != nil {
 				l.problem(name, err.Error())
 				continue
 			}
@@ -133,6 +133,10 @@ func (l *loader) warnUnknownEnviron() {
 		_, known := l.known[name]
 		if known || !strings.HasPrefix(name, envPrefix+"_") || strings.HasPrefix(name, varPrefix) ||
 			l.environ[name] == "" || injectedName.MatchString(name) {
+			continue
+		}
+		if isCommercialEnviron(name) {
+			l.warn(Warning{Kind: NotBuilt, Key: name, Message: commercialMessage})
 			continue
 		}
 		l.warn(Warning{Kind: UnknownEnv, Key: name, Message: "unknown environment variable" + nearest(name, sortedKeys(l.known))})

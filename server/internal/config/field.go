@@ -21,6 +21,8 @@ type field struct {
 	key   string       // last part of the dotted path
 	def   string       // tag default: the value as text, empty for the zero value
 	named bool         // a list whose items may be named by environment variables
+	text  bool         // a number that may be written as text, empty for 0
+	words bool         // a list whose items may hold commas
 	index []int        // for reflect.Value.FieldByIndex
 	typ   reflect.Type // type of the value
 	owner string       // struct that declares the field; with name it finds the comment
@@ -42,7 +44,8 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		key, option, _ := strings.Cut(sf.Tag.Get("key"), ",")
 		out = append(out, field{
-			key: key, def: sf.Tag.Get("default"), named: option == "named",
+			key: key, def: sf.Tag.Get("default"),
+			named: option == "named", text: option == "text", words: option == "words",
 			index: []int{i}, typ: sf.Type, owner: t.Name(), name: sf.Name,
 		})
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode/utf16"
 
 	"github.com/pelletier/go-toml/v2"
-	"go.yaml.in/yaml/v3"
 )
 
 // maxFile bounds a configuration file, in bytes.
@@ -44,9 +45,18 @@ func FormatOf(name string) (Format, error) {
 	}
 }
 
-// readTree reads and parses a configuration file. The error of a missing file
+// document is the content of a configuration file.
+type document struct {
+	tree     map[string]any  // nested maps, lists and scalars
+	loose    []string        // the strict form of what the syntax tolerates
+	anchored map[string]bool // top-level keys of YAML that hold an anchor which is used
+}
+
+var errNotObject = errors.New("the top level must be an object")
+
+// readDocument reads and parses a configuration file. The error of a missing file
 // satisfies errors.Is(err, fs.ErrNotExist).
-func readTree(name string) (map[string]any, error) {
+func readDocument(name string) (*document, error) {
 	format, err := FormatOf(name)
 	if err != nil {
 		return nil, err
@@ -55,11 +65,11 @@ func readTree(name string) (map[string]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	tree, err := parse(format, raw)
+	doc, err := parse(format, raw)
 	if err != nil {
 		return nil, fmt.Errorf("configuration file %s: %w", name, err)
 	}
-	return tree, nil
+	return doc, nil
 }
 
 func readBounded(name string, limit int64) ([]byte, error) {
@@ -76,81 +86,61 @@ func readBounded(name string, limit int64) ([]byte, error) {
 }
 
 // parse turns the content of a file into maps, lists and scalars.
-func parse(format Format, raw []byte) (map[string]any, error) {
-	var tree any
-	var err error
+func parse(format Format, raw []byte) (*document, error) {
+	raw, loose, err := decodeText(raw)
+	if err != nil {
+		return nil, err
+	}
+	doc := &document{tree: map[string]any{}}
 	switch format {
 	case JSON:
-		tree, err = parseJSON(raw)
+		var tree any
+		var ok bool
+		if tree, err = parseJSON(raw); err != nil {
+			break
+		}
+		if doc.tree, ok = tree.(map[string]any); !ok {
+			err = errNotObject
+		}
 	case YAML:
-		tree, err = parseYAML(raw)
+		doc, err = parseYAML(raw)
 	case TOML:
-		object := map[string]any{}
-		err = toml.Unmarshal(raw, &object)
-		tree = object
+		err = toml.Unmarshal(raw, &doc.tree)
 	default:
 		err = fmt.Errorf("unknown format %q", format)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if tree == nil && format == YAML { // an empty document
-		return map[string]any{}, nil
+	if loose != "" {
+		doc.loose = append(doc.loose, loose)
 	}
-	object, ok := tree.(map[string]any)
-	if !ok {
-		return nil, errors.New("the top level must be an object")
-	}
-	return object, nil
+	return doc, nil
 }
 
-func parseYAML(raw []byte) (any, error) {
-	var tree any
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	if err := dec.Decode(&tree); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+// decodeText removes a byte order mark, and turns UTF-16 that has one into UTF-8.
+// It returns the strict form of a file that has one.
+func decodeText(raw []byte) (text []byte, loose string, err error) {
+	if rest, ok := bytes.CutPrefix(raw, []byte("\ufeff")); ok {
+		return rest, "a file without a byte order mark", nil
 	}
-	var more any
-	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, errors.New("more than one YAML document")
+	var order binary.ByteOrder
+	switch {
+	case bytes.HasPrefix(raw, []byte{0xff, 0xfe}):
+		order = binary.LittleEndian
+	case bytes.HasPrefix(raw, []byte{0xfe, 0xff}):
+		order = binary.BigEndian
+	default:
+		return raw, "", nil
 	}
-	return stringKeys(tree, 0)
-}
-
-// stringKeys turns YAML maps with keys that are not strings into maps with their text.
-func stringKeys(tree any, depth int) (any, error) {
-	if depth > maxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxDepth)
+	if len(raw)%2 != 0 {
+		return nil, "", errors.New("an odd number of bytes is not UTF-16; write the file in UTF-8")
 	}
-	switch x := tree.(type) {
-	case map[any]any:
-		out := make(map[string]any, len(x))
-		for k, v := range x {
-			clean, err := stringKeys(v, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			out[fmt.Sprint(k)] = clean
-		}
-		return out, nil
-	case map[string]any:
-		for k, v := range x {
-			clean, err := stringKeys(v, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			x[k] = clean
-		}
-	case []any:
-		for i, v := range x {
-			clean, err := stringKeys(v, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			x[i] = clean
-		}
+	units := make([]uint16, 0, len(raw)/2)
+	for i := 2; i < len(raw); i += 2 {
+		units = append(units, order.Uint16(raw[i:]))
 	}
-	return tree, nil
+	return []byte(string(utf16.Decode(units))), "a file in UTF-8 without a byte order mark", nil
 }
 
 // parseJSON parses one JSON value. Unlike json.Unmarshal it refuses a key given

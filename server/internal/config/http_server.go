@@ -9,7 +9,7 @@ type HTTPServer struct {
 	// Address of the internal listener (API, metrics, health, debug). Empty: http_server.address.
 	InternalAddress string `key:"internal_address"`
 	// Port of the internal listener. 0: http_server.port, and then both listeners are one.
-	InternalPort int `key:"internal_port"`
+	InternalPort int `key:"internal_port,text"`
 	// TLS of the listeners.
 	TLS TLS `key:"tls"`
 	// Certificates obtained by the ACME protocol (Let's Encrypt).

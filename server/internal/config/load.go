@@ -50,6 +50,7 @@ const (
 	NotBuilt    WarningKind = "not_built"    // a known key of a feature that this version lacks
 	Insecure    WarningKind = "insecure"     // a setting that must not face a network
 	NoEffect    WarningKind = "no_effect"    // a value that can never take effect
+	LooseForm   WarningKind = "loose_form"   // a value in another form than its own, taken for what it means
 )
 
 // Warning is a remark on a configuration that is nevertheless usable.
@@ -88,6 +89,7 @@ type loader struct {
 	bare     bool // no defaults: a zero is taken as it is
 	environ  map[string]string
 	known    map[string]string // variables that mean something, and their keys
+	anchored map[string]bool   // top-level keys of the file that hold YAML anchors
 	sources  map[string]Source // keys that were set by something else than a default
 	warnings []Warning
 	problems Problems
@@ -140,15 +142,23 @@ func Load(o Options) (*Config, []Warning, error) {
 }
 
 func (l *loader) setFile(name string) {
-	tree, err := readTree(name)
+	doc, err := readDocument(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		l.warn(Warning{Kind: MissingFile, Key: name, Message: "configuration file not found, going on without it"})
 	case err != nil:
 		l.problem("", err.Error())
 	default:
-		l.setTree(reflect.ValueOf(l.cfg).Elem(), "", tree)
+		l.setDocument(name, doc)
 	}
+}
+
+func (l *loader) setDocument(name string, doc *document) {
+	for _, strict := range doc.loose {
+		l.looseForm(name, strict)
+	}
+	l.anchored = doc.anchored
+	l.setTree(reflect.ValueOf(l.cfg).Elem(), "", doc.tree)
 }
 
 func (l *loader) setFlags(flags map[string]string) {
@@ -156,13 +166,13 @@ func (l *loader) setFlags(flags map[string]string) {
 	for key, text := range flags {
 		left[key] = text
 	}
-	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, _ field, v reflect.Value) {
+	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
 		text, ok := left[path]
 		if !ok {
 			return
 		}
 		delete(left, path)
-		if err := setText(v, text); err != nil {
+		if err := f.setText(v, text); err != nil {
 			l.problem("--"+path, err.Error())
 			return
 		}
@@ -175,6 +185,7 @@ func (l *loader) setFlags(flags map[string]string) {
 
 // finish does what needs all sources to be merged.
 func (l *loader) finish() {
+	l.normalise()
 	l.warnNotBuilt() // before prefixes are changed: it compares with defaults
 	l.checkPEM()
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
@@ -230,11 +241,11 @@ func loadFile(name string, bare bool) (*Config, error) {
 	if name == "" {
 		return l.cfg, nil
 	}
-	raw, err := readTree(name)
+	doc, err := readDocument(name)
 	if err != nil {
 		return nil, err
 	}
-	l.setTree(reflect.ValueOf(l.cfg).Elem(), "", raw)
+	l.setDocument(name, doc)
 	if len(l.problems) > 0 {
 		return nil, l.problems
 	}

@@ -283,12 +283,12 @@ func fuzzFormat(f *testing.F, format Format, seed string) {
 		f.Add(raw)
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		tree, err := parse(format, raw)
+		doc, err := parse(format, raw)
 		if err != nil {
 			return
 		}
 		l := newLoader()
-		l.setTree(reflect.ValueOf(l.cfg).Elem(), "", tree)
+		l.setDocument("file", doc)
 		if len(l.problems) > 0 {
 			return
 		}
@@ -297,11 +297,11 @@ func fuzzFormat(f *testing.F, format Format, seed string) {
 			t.Fatal(err)
 		}
 		again := newLoader()
-		tree, err = parse(JSON, out)
+		doc, err = parse(JSON, out)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again.setTree(reflect.ValueOf(again.cfg).Elem(), "", tree)
+		again.setDocument("file", doc)
 		l.finish() // must not panic either
 		again.finish()
 		if !equal(l.cfg, again.cfg) {

@@ -28,14 +28,14 @@ func setText(v reflect.Value, text string) error {
 		v.SetInt(int64(d))
 		return nil
 	case stringListType:
-		v.Set(reflect.ValueOf(strings.Fields(text)))
+		v.Set(reflect.ValueOf(splitList(text, true)))
 		return nil
 	case stringMapType:
 		tree, err := parseJSON([]byte(text))
 		if err != nil {
 			return err
 		}
-		m, err := stringMap(tree, false)
+		m, _, err := stringMap(tree, false)
 		if err != nil {
 			return err
 		}

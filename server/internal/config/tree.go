@@ -1,8 +1,6 @@
 package config
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -33,11 +31,15 @@ func (l *loader) setTree(v reflect.Value, path string, raw any) {
 		switch {
 		case seen[low]:
 			l.problem(join(path, low), "given twice, in different letter case")
-		case !known:
-			l.problem(join(path, key), "unknown key"+suggestion(fields, path, low))
-		case object[key] == nil: // null means not given
-		default:
+		case known && object[key] == nil: // null means not given
+		case known:
 			l.setField(v.FieldByIndex(f.index), f, join(path, low), object[key])
+		case isCommercial(join(path, low)):
+			l.warn(Warning{Kind: NotBuilt, Key: join(path, low), Message: commercialMessage})
+		case path == "" && l.anchored[key] && suggestion(fields, path, low) == "":
+			l.looseForm(key, "to put each anchor where it is first used")
+		default:
+			l.problem(join(path, key), "unknown key"+suggestion(fields, path, low))
 		}
 		seen[low] = true
 	}
@@ -53,9 +55,13 @@ func (l *loader) setField(v reflect.Value, f field, path string, raw any) {
 		return
 	}
 	given := reflect.New(f.typ).Elem()
-	if err := setValue(given, raw); err != nil {
+	strict, err := f.setRaw(given, raw)
+	if err != nil {
 		l.problem(path, err.Error())
 		return
+	}
+	if strict != "" {
+		l.looseForm(path, strict)
 	}
 	// server-interface 6.1: a zero in a file cannot be told from an absent key.
 	if !l.bare && f.def != "" && (given.IsZero() || given.Kind() == reflect.Slice && given.Len() == 0) {
@@ -69,17 +75,20 @@ func (l *loader) setField(v reflect.Value, f field, path string, raw any) {
 
 // setList replaces a list of sections.
 func (l *loader) setList(v reflect.Value, path string, raw any) {
-	items, ok := raw.([]any)
-	if !ok {
-		// TOML gives a list of tables this type.
-		tables, isTables := raw.([]map[string]any)
-		if !isTables {
-			l.problem(path, "want an array of objects")
-			return
+	var items []any
+	switch x := raw.(type) {
+	case []any:
+		items = x
+	case []map[string]any: // TOML gives a list of tables this type
+		for _, table := range x {
+			items = append(items, table)
 		}
-		for _, t := range tables {
-			items = append(items, t)
-		}
+	case map[string]any:
+		items = []any{x}
+		l.looseForm(path, "an array of objects")
+	default:
+		l.problem(path, "want an array of objects")
+		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {
@@ -89,129 +98,6 @@ func (l *loader) setList(v reflect.Value, path string, raw any) {
 		l.setTree(list.Index(i), itemPath(path, i, rawName(item)), item)
 	}
 	v.Set(list)
-}
-
-// setValue sets one value from what a file parser made of it. Types must fit:
-// nothing is converted, so that `on` or 0123 never silently become something else.
-func setValue(v reflect.Value, raw any) error {
-	switch v.Type() {
-	case durationType:
-		return setDuration(v, raw)
-	case stringListType:
-		list, err := stringList(raw)
-		if err == nil {
-			v.Set(reflect.ValueOf(list))
-		}
-		return err
-	case stringMapType:
-		m, err := stringMap(raw, true)
-		if err == nil {
-			v.Set(reflect.ValueOf(m))
-		}
-		return err
-	}
-	switch v.Kind() {
-	case reflect.String:
-		s, ok := raw.(string)
-		if !ok {
-			return errors.New("want a string; a number or a word such as yes must be quoted")
-		}
-		v.SetString(s)
-	case reflect.Bool:
-		b, ok := raw.(bool)
-		if !ok {
-			return errWantBool
-		}
-		v.SetBool(b)
-	default:
-		text, ok := integerText(raw)
-		if !ok {
-			return errWantInt
-		}
-		return setInt(v, text)
-	}
-	return nil
-}
-
-func setDuration(v reflect.Value, raw any) error {
-	if s, ok := raw.(string); ok {
-		return setText(v, s)
-	}
-	text, ok := integerText(raw) // a bare number means nanoseconds, server-interface 6.2
-	if !ok {
-		return errWantDuration
-	}
-	return setInt(v, text)
-}
-
-// integerText returns the decimal text of a number, whatever type the parser of the format gave it.
-func integerText(raw any) (string, bool) {
-	switch n := raw.(type) {
-	case json.Number:
-		return n.String(), true
-	case int:
-		return strconv.Itoa(n), true
-	case int64:
-		return strconv.FormatInt(n, 10), true
-	case uint64:
-		return strconv.FormatUint(n, 10), true
-	}
-	return "", false
-}
-
-func stringList(raw any) ([]string, error) {
-	items, ok := raw.([]any)
-	if !ok {
-		return nil, errors.New("want an array of strings")
-	}
-	list := make([]string, 0, len(items))
-	for _, item := range items {
-		s, ok := item.(string)
-		if !ok {
-			return nil, errors.New("want an array of strings")
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
-// stringMap accepts an object, or a list of {"key", "value"} objects. Keys of an
-// object in a file are lower-cased; the list form keeps their case (server-interface 6.2).
-func stringMap(raw any, lower bool) (map[string]string, error) {
-	want := errors.New(`want an object of strings, or an array of {"key": "...", "value": "..."}`)
-	out := map[string]string{}
-	switch x := raw.(type) {
-	case map[string]any:
-		for _, k := range sortedKeys(x) {
-			s, ok := x[k].(string)
-			if !ok {
-				return nil, want
-			}
-			if lower {
-				k = strings.ToLower(k)
-			}
-			if _, twice := out[k]; twice {
-				return nil, fmt.Errorf("key %q given twice", k)
-			}
-			out[k] = s
-		}
-	case []any:
-		for _, item := range x {
-			pair, ok := item.(map[string]any)
-			k, okKey := pair["key"].(string)
-			s, okValue := pair["value"].(string)
-			if !ok || !okKey || !okValue || len(pair) != 2 {
-				return nil, want
-			}
-			if _, twice := out[k]; twice {
-				return nil, fmt.Errorf("key %q given twice", k)
-			}
-			out[k] = s
-		}
-	default:
-		return nil, want
-	}
-	return out, nil
 }
 
 // itemPath is the path of an item of a list: by name when it has one, else by index.
@@ -226,7 +112,7 @@ func rawName(item any) string {
 	object, _ := item.(map[string]any)
 	for k, v := range object {
 		if strings.EqualFold(k, "name") {
-			name, _ := v.(string)
+			name, _, _ := rawText(v)
 			return name
 		}
 	}

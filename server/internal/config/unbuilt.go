@@ -63,18 +63,25 @@ var builtEngines = []string{"memory"}
 // unbuiltFeature returns the feature that a key belongs to if this version lacks it.
 func unbuiltFeature(path string) string {
 	path = plainPath(path)
-	general := path
-	for _, options := range []string{"channel.without_namespace.", "channel.namespaces[]."} {
-		if rest, ok := strings.CutPrefix(path, options); ok {
-			general = "channel.*." + rest
-		}
-	}
+	general := generalPath(path)
 	for _, entry := range notBuilt {
 		if strings.HasPrefix(path, entry.prefix) || strings.HasPrefix(general, entry.prefix) {
 			return entry.feature
 		}
 	}
 	return ""
+}
+
+// generalPath returns the path of a key as lists of keys write it: `channel.*.`
+// stands for the options of channels, `[]` for the items of a list.
+func generalPath(path string) string {
+	path = plainPath(path)
+	for _, options := range []string{"channel.without_namespace.", "channel.namespaces[]."} {
+		if rest, ok := strings.CutPrefix(path, options); ok {
+			return "channel.*." + rest
+		}
+	}
+	return path
 }
 
 // warnNotBuilt names the keys that were set to something else than their default

@@ -20,6 +20,9 @@ var (
 	handlerPath = regexp.MustCompile(`^/[-A-Za-z0-9._~/]*$`)
 )
 
+// logLevels are the values of log.level.
+var logLevels = []string{"none", "trace", "debug", "info", "warn", "error", "fatal"}
+
 // maxReason bounds the text of an error or disconnect: it must fit a WebSocket
 // close frame (server-interface 5.3).
 const maxReason = 123
@@ -33,7 +36,7 @@ const (
 // validate adds a problem for every rule that the merged configuration breaks.
 func (l *loader) validate() {
 	c := l.cfg
-	l.oneOf("log.level", c.Log.Level, "none", "trace", "debug", "info", "warn", "error", "fatal")
+	l.oneOf("log.level", c.Log.Level, logLevels...)
 	if c.Shutdown.Timeout == 0 {
 		l.problem("shutdown.timeout", "must be positive")
 	}

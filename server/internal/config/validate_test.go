@@ -11,7 +11,7 @@ func TestValidation(t *testing.T) {
 	}
 	tests := []struct{ name, file, want string }{
 		{"ping must exceed pong", `{"client": {"ping_interval": "8s"}}`, "client.ping_interval: must be greater"},
-		{"log level", `{"log": {"level": "warning"}}`, `log.level: must be one of`},
+		{"log level", `{"log": {"level": "warnings"}}`, `log.level: must be one of`},
 		{"port", `{"http_server": {"port": 65536}}`, "http_server.port: must be at most 65535"},
 		{"error mode", `{"http_api": {"error_mode": "http"}}`, "http_api.error_mode: must be one of"},
 		{"certificate without key", `{"http_server": {"tls": {"cert_pem": "-----BEGIN X-----\n-----END X-----\n"}}}`, "http_server.tls: cert_pem and key_pem"},
