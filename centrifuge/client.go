@@ -226,6 +226,15 @@ func (c *Client) Failed(err error) {
 // Writable is called by the transport when a full socket has room again.
 func (c *Client) Writable() { c.outbox.Unblock() }
 
+// Full is called by a transport that is not Blocking when the socket has not taken
+// something of the transport's own, such as the answer to a ping: pending bytes
+// wait. Writable must follow as after a write.
+func (c *Client) Full(pending int) {
+	if c.outbox.Block(pending) {
+		c.stalled()
+	}
+}
+
 // Gone is called by the transport once, when the connection is no more.
 func (c *Client) Gone(err error) {
 	if err != nil {

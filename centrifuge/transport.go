@@ -6,8 +6,9 @@ import "centrifugo/protocol"
 // and a few facts. The core calls its methods from any goroutine.
 //
 // The other direction are methods of Client, called by the transport:
-// Receive for every message that came in, Writable when a full socket has room
-// again, Pong for a native pong, and Gone once, when the connection is no more.
+// Receive for every message that came in, Full when the socket has not taken
+// something of the transport's own, Writable when a full socket has room again,
+// Pong for a native pong, and Gone once, when the connection is no more.
 type Transport interface {
 	// Info does not change during the life of the connection.
 	Info() TransportInfo

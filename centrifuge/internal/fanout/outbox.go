@@ -333,6 +333,19 @@ func (o *Outbox) Unblock() {
 	o.mu.Unlock()
 }
 
+// Block tells of a socket that was found full by somebody else: pending bytes wait
+// in the sink. It reports whether that is news; otherwise whoever writes, or has
+// found the socket full, knows or will know.
+func (o *Outbox) Block(pending int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxIdle || pending <= 0 {
+		return false
+	}
+	o.state, o.pending = outboxBlocked, pending
+	return true
+}
+
 // Close takes no more frames. With flush it writes what is queued, at once and
 // as far as the sink takes it; otherwise that is dropped. final is called when
 // nobody writes to the sink any more, at once or by the writer. A second Close

@@ -20,6 +20,8 @@ type session interface {
 	Connected() bool
 	// Writable says that the socket has taken some of what was pending.
 	Writable()
+	// Full says that the socket has not taken an answer of the connection's own.
+	Full(pending int)
 	Pong()
 	// Disconnect says that the client broke the protocol, or takes nothing.
 	Disconnect(centrifuge.Disconnect)
@@ -41,6 +43,7 @@ const (
 var (
 	errCloseTimeout = errors.New("peer did not answer the close frame")
 	errLeft         = errors.New("peer left")
+	errStalled      = errors.New("peer takes nothing")
 )
 
 // conn is one connection: the core's Transport and the event loop's Handler.

@@ -2,6 +2,8 @@ package websocket
 
 import (
 	"time"
+
+	"centrifugo/centrifuge"
 )
 
 // Close implements centrifuge.Transport: what is pending goes first, then a
@@ -9,6 +11,12 @@ import (
 // after CloseTimeout (client-protocol 3.2). It does not wait.
 func (c *conn) Close(code uint32, reason string) {
 	if !c.leave(stateClosing) {
+		return
+	}
+	if code == uint32(centrifuge.DisconnectWriteError.Code) && c.hasBacklog() {
+		c.mu.Lock()
+		c.dropAsideLocked(errStalled) // nobody reads what would be said
+		c.mu.Unlock()
 		return
 	}
 	if code > 0xFFFF {
@@ -19,6 +27,15 @@ func (c *conn) Close(code uint32, reason string) {
 	} else {
 		c.takeLeave(uint16(code), reason)
 	}
+}
+
+func (c *conn) hasBacklog() bool {
+	if c.socket.Blocking() {
+		return false // mu may be held by a write that waits
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.backlog != nil
 }
 
 func (c *conn) takeLeave(code uint16, reason string) {

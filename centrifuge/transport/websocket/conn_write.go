@@ -85,11 +85,7 @@ func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err 
 		c.dropAsideLocked(err)
 		return 0, err
 	}
-	if c.backlog == nil {
-		return 0, nil
-	}
-	c.backlog.waits = true
-	return len(c.backlog.rest) + len(c.backlog.pong), nil
+	return c.waitsLocked(), nil
 }
 
 // writeLocked writes whole messages behind all that waits. immutable messages
@@ -184,8 +180,19 @@ func (c *conn) ping() error {
 	return err
 }
 
+// waitsLocked returns what the socket has not taken, and makes the core be told
+// when it takes some of it.
+func (c *conn) waitsLocked() (pending int) {
+	if c.backlog == nil {
+		return 0
+	}
+	c.backlog.waits = true
+	return len(c.backlog.rest) + len(c.backlog.pong)
+}
+
 // answerPing sends a pong. While something waits only the latest is kept: a
-// peer that pings and does not read gets no memory for it.
+// peer that pings and does not read gets no memory for it, and the core watches
+// that it reads.
 func (c *conn) answerPing(payload []byte) {
 	c.mu.Lock()
 	if !c.stateIs(stateOpen) {
@@ -199,8 +206,12 @@ func (c *conn) answerPing(payload []byte) {
 	} else {
 		err = c.writeLocked(pong, true)
 	}
+	pending := c.waitsLocked()
 	c.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil:
 		c.drop(err)
+	case pending > 0:
+		c.session.Full(pending)
 	}
 }

@@ -230,5 +230,6 @@ func (refused) Receive([]byte) bool              { return true }
 func (refused) Connected() bool                  { return false }
 func (refused) Writable()                        {}
 func (refused) Pong()                            {}
+func (refused) Full(int)                         {}
 func (refused) Disconnect(centrifuge.Disconnect) {}
 func (refused) Gone(error)                       {}

@@ -37,6 +37,7 @@ type testSession struct {
 	pongs       chan struct{}
 	disconnects chan centrifuge.Disconnect
 	gone        chan error
+	full        atomic.Int64
 	receive     func(message []byte) bool
 	fresh       atomic.Bool // the client has not connected
 }
@@ -48,6 +49,7 @@ func (s *testSession) Receive(m []byte) bool {
 }
 func (s *testSession) Connected() bool                    { return !s.fresh.Load() }
 func (s *testSession) Writable()                          { s.writable <- struct{}{} }
+func (s *testSession) Full(int)                           { s.full.Add(1) }
 func (s *testSession) Pong()                              { s.pongs <- struct{}{} }
 func (s *testSession) Disconnect(d centrifuge.Disconnect) { s.disconnects <- d }
 func (s *testSession) Gone(err error)                     { s.gone <- err }
