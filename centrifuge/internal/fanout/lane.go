@@ -10,6 +10,10 @@ import (
 // inbox is about 30 ms behind.
 const maxPending = 64 << 10
 
+// maxInbox bounds it by the bytes of the payloads too: a lane holds at most twice
+// as many, those that it has taken included, and one push of each publisher.
+const maxInbox = 8 << 20
+
 // maxRound bounds the bytes that a lane puts before it flushes, to a part of
 // what an outbox usually holds: a reader that keeps up must not be taken for a
 // slow one because the lane was behind.
@@ -29,6 +33,7 @@ type Lane struct {
 	drained sync.Cond // the inbox was taken
 	inbox   []order
 	pending int // deliveries in the inbox
+	bytes   int // of the pushes in the inbox
 	closing bool
 
 	// Owned by run.
@@ -72,12 +77,14 @@ func (l *Lane) post(o order) {
 
 // postPush waits while the lane is behind.
 func (l *Lane) postPush(o order, deliveries int) {
+	size := o.push.size()
 	l.mu.Lock()
-	for l.pending >= maxPending && !l.closing {
+	for (l.pending >= maxPending || l.bytes >= maxInbox) && !l.closing {
 		l.drained.Wait()
 	}
 	l.inbox = append(l.inbox, o)
 	l.pending += deliveries
+	l.bytes += size
 	l.mu.Unlock()
 	l.filled.Signal()
 }
@@ -125,7 +132,7 @@ func (l *Lane) take(room []order) (orders []order, closing bool) {
 		l.mu.Lock()
 	}
 	orders, l.inbox = l.inbox, room[:0]
-	l.pending = 0
+	l.pending, l.bytes = 0, 0
 	l.mu.Unlock()
 	l.drained.Broadcast()
 	return orders, len(orders) == 0

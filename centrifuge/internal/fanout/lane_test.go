@@ -3,6 +3,8 @@ package fanout
 import (
 	"testing"
 	"testing/synctest"
+
+	"centrifugo/protocol"
 )
 
 // held is a lane that a subscriber of another channel keeps busy.
@@ -108,6 +110,59 @@ func TestLaneIsBounded(t *testing.T) {
 		<-done
 		h.Close()
 	})
+}
+
+// TestLaneIsBoundedByBytes: large payloads wait with their publisher.
+func TestLaneIsBoundedByBytes(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		size, pushes int
+		join         bool // instead of publications
+		want         int
+	}{
+		{name: "512 KiB", size: 512 << 10, pushes: 100, want: 16},
+		{name: "1 MiB", size: 1 << 20, pushes: 100, want: 8},
+		{name: "one beyond the bound", size: 100 << 20, pushes: 3, want: 1},
+		{name: "4 KiB", size: 4 << 10, pushes: 10_000, want: maxInbox/(4<<10+64) + 1},
+		{name: "small ones are bounded by their number", size: 1, pushes: 2 * maxPending, want: maxPending},
+		{name: "joins", join: true, pushes: 2 * maxPending, want: maxPending},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, end := range []string{"released", "closed"} {
+				synctest.Test(t, func(t *testing.T) {
+					h, release := held(t)
+					s := newSubscriber(0, jsonFormat)
+					s.join(h, "a")
+					pub := &protocol.Publication{Data: make([]byte, test.size)}
+					published, done := make(chan struct{}, test.pushes), make(chan struct{})
+					go func() {
+						defer close(done)
+						for range test.pushes {
+							p := &Push{Channel: "a", Pub: pub}
+							if test.join {
+								p = &Push{Channel: "a", Join: &protocol.ClientInfo{}}
+							}
+							h.Broadcast(p)
+							published <- struct{}{}
+						}
+					}()
+					synctest.Wait()
+					if n := len(published); n != test.want {
+						t.Errorf("%d pushes were taken, the bound is %d", n, test.want)
+					}
+					if end == "closed" {
+						go h.Close()
+						synctest.Wait()
+					}
+					release()
+					<-done
+					if end == "released" {
+						h.Close()
+					}
+				})
+			}
+		})
+	}
 }
 
 // TestLaneShrinks after a crowd has left.
