@@ -15,10 +15,17 @@ type relief struct {
 	room  chan struct{} // closed by the outbox when there is room; nil when nobody waits
 }
 
-// refusesLocked reports whether size more bytes are beyond the bound or the budget.
+// contendedLocked reports whether what is put now waits for somebody who writes or
+// for a socket that is full.
+func (o *Outbox) contendedLocked() bool {
+	return o.state == outboxBlocked || o.state == outboxFlushing
+}
+
+// refusesLocked reports whether size more bytes, in a contended outbox, are beyond
+// the bound or the budget.
 func (o *Outbox) refusesLocked(size int, reply bool) bool {
 	waiting := o.size + o.pending
-	if !reply && o.max > 0 && waiting > 0 && (o.state == outboxBlocked || o.state == outboxFlushing) {
+	if !reply && o.max > 0 && waiting > 0 {
 		bound := o.max
 		if o.relief != nil {
 			bound += o.relief.apart
@@ -30,10 +37,10 @@ func (o *Outbox) refusesLocked(size int, reply bool) bool {
 	return o.waitsLocked() && !o.chargeLocked(o.charged+size)
 }
 
-// setApartLocked leaves a large message out of the bound until the queue is empty:
-// a client that is busy with it must not be taken for a slow one.
+// setApartLocked leaves a message that is larger than replyShare of the bound, and
+// a reply or larger than the bound, out of it until the queue is empty: a client that is busy with it must not be taken for a slow one.
 func (o *Outbox) setApartLocked(size int, reply bool) {
-	if o.max <= 0 || size <= o.max && (!reply || size <= o.max/replyShare) {
+	if !reply && size <= o.max {
 		return
 	}
 	if o.relief == nil {
@@ -47,7 +54,7 @@ func (o *Outbox) setApartLocked(size int, reply bool) {
 func (o *Outbox) Room() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.state != outboxBlocked && o.state != outboxFlushing || o.roomyLocked() || o.overflowed || o.final != nil {
+	if !o.contendedLocked() || o.roomyLocked() || o.overflowed || o.final != nil {
 		return nil
 	}
 	if o.relief == nil {
@@ -61,12 +68,9 @@ func (o *Outbox) Room() <-chan struct{} {
 
 func (o *Outbox) roomyLocked() bool { return o.max <= 0 || o.size+o.pending <= o.max/2 }
 
-// relieveLocked is called after each write, and at the end.
+// relieveLocked is called after each write, and at the end, where there is a relief.
 func (o *Outbox) relieveLocked() {
 	r := o.relief
-	if r == nil {
-		return
-	}
 	ended := o.state == outboxClosed
 	if r.room != nil && (ended || o.roomyLocked()) {
 		close(r.room)

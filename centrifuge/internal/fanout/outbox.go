@@ -109,13 +109,15 @@ func (o *Outbox) put(frames []*protocol.Frame, reply bool) PutResult {
 	if o.state == outboxClosed || o.final != nil || o.overflowed {
 		return PutClosed
 	}
-	if o.refusesLocked(size, reply) {
+	if o.contendedLocked() && o.refusesLocked(size, reply) {
 		// The connection is about to be closed. Whatever is put until then must
 		// not arrive behind the gap, should the socket have room again.
 		o.overflowed = true
 		return PutOverflow
 	}
-	o.setApartLocked(size, reply)
+	if o.max > 0 && size > o.max/replyShare {
+		o.setApartLocked(size, reply)
+	}
 	o.size += size
 	if o.one == nil {
 		o.one, frames = frames[0], frames[1:]
@@ -261,11 +263,15 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 		o.chargeLocked(0)
 		delayed, turn = true, o.delayLocked()
 	default:
-		o.relieveLocked()
+		if o.relief != nil {
+			o.relieveLocked()
+		}
 		o.mu.Unlock()
 		return false
 	}
-	o.relieveLocked()
+	if o.relief != nil {
+		o.relieveLocked()
+	}
 	o.final = nil
 	o.mu.Unlock()
 	if delayed {
@@ -377,7 +383,9 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 func (o *Outbox) closeLocked() {
 	o.dropLocked()
 	o.state, o.pending = outboxClosed, 0
-	o.relieveLocked()
+	if o.relief != nil {
+		o.relieveLocked()
+	}
 }
 
 // Stalled reports whether the socket is full.
