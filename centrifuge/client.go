@@ -256,6 +256,10 @@ func (c *Client) close(d Disconnect, flush bool) {
 	cancel := c.cancel
 	c.mu.Unlock()
 
+	if err := d.Validate(); err != nil {
+		c.node.logger.log(LogError, "disconnect cannot be sent as it is", "client", c.id, "error", err)
+		d = d.valid()
+	}
 	c.node.wheel.Stop(&c.timer)
 	c.mailbox.close()
 	if c.info.DisconnectPush && d != DisconnectConnectionClosed {

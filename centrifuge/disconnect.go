@@ -2,15 +2,27 @@ package centrifuge
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxReason is how many bytes of a reason a WebSocket close frame takes.
+const maxReason = 123
+
+var (
+	errReasonLength = fmt.Errorf("disconnect reason is longer than %d bytes", maxReason)
+	errReasonText   = errors.New("disconnect reason is not UTF-8")
 )
 
 // Disconnect closes a connection. A handler may return one as its error. The
 // list below is closed; codes 4000-4999 are the application's.
 // Source: client-protocol 4.8.
 type Disconnect struct {
-	// Code tells the client whether to come back: below 3500, 4000-4499 and
-	// from 5000 on it reconnects, otherwise it does not.
+	// Code tells the client whether to come back: below 3500 and 4000-4499 it
+	// reconnects, otherwise it does not. Valid are 3000-4999, and those below that a
+	// WebSocket close frame may have: 1000-1003 and 1007-1014 (RFC 6455, 7.4).
 	Code uint32
 	// Reason is at most 123 bytes of UTF-8 and no JSON.
 	Reason string
@@ -24,17 +36,61 @@ func (d Disconnect) Reconnect() bool {
 	return d.Code < 3500 || d.Code >= 4000 && d.Code < 4500 || d.Code >= 5000
 }
 
+// Validate reports why d cannot be sent to a client.
+func (d Disconnect) Validate() error {
+	switch {
+	case !d.sendable():
+		return fmt.Errorf("disconnect code %d must not be sent: 3000-4999, 1000-1003 and 1007-1014 may be", d.Code)
+	case len(d.Reason) > maxReason:
+		return errReasonLength
+	case !utf8.ValidString(d.Reason):
+		return errReasonText
+	}
+	return nil
+}
+
+func (d Disconnect) sendable() bool {
+	return d.Code >= 3000 && d.Code <= 4999 || d.Code >= 1000 && d.Code <= 1003 || d.Code >= 1007 && d.Code <= 1014
+}
+
+// valid is what is sent for d. All codes that must not be sent let the client come
+// back, as DisconnectServerError does.
+func (d Disconnect) valid() Disconnect {
+	if !d.sendable() {
+		return DisconnectServerError
+	}
+	d.Reason = strings.ToValidUTF8(d.Reason, "\uFFFD")
+	d.Reason = cutRunes(d.Reason, maxReason)
+	return d
+}
+
+func cutRunes(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
+}
+
 // closeReason is the text of a close frame. V1 clients read JSON; V2 clients
 // try JSON first, for V1's sake, and so must not be given any (client-protocol 4.7).
+// For JSON that does not fit the reason is cut.
 func (d Disconnect) closeReason(v1 bool) string {
 	if !v1 {
 		return d.Reason
 	}
-	text, _ := json.Marshal(struct { // a string and a bool cannot fail
-		Reason    string `json:"reason"`
-		Reconnect bool   `json:"reconnect"`
-	}{d.Reason, d.Reconnect()})
-	return string(text)
+	for reason := d.Reason; ; {
+		text, _ := json.Marshal(struct { // a string and a bool cannot fail
+			Reason    string `json:"reason"`
+			Reconnect bool   `json:"reconnect"`
+		}{reason, d.Reconnect()})
+		if len(text) <= maxReason {
+			return string(text)
+		}
+		reason = cutRunes(reason, len(reason)-1)
+	}
 }
 
 // The disconnects of the protocol. A client returns after 3000-3499 and stays

@@ -18,8 +18,11 @@ func (n *Node) Unsubscribe(ctx context.Context, target Target, channel string, w
 	return n.act(ctx, order{Op: orderUnsubscribe, Target: target, Channel: channel, Unsubscribe: &why})
 }
 
-// Disconnect closes the connections that target selects.
+// Disconnect closes the connections that target selects. It fails if why is not valid.
 func (n *Node) Disconnect(ctx context.Context, target Target, why Disconnect) error {
+	if err := why.Validate(); err != nil {
+		return err
+	}
 	return n.act(ctx, order{Op: orderDisconnect, Target: target, Disconnect: &why})
 }
 

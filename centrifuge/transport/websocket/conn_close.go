@@ -19,8 +19,8 @@ func (c *conn) Close(code uint32, reason string) {
 		c.mu.Unlock()
 		return
 	}
-	if code > 0xFFFF {
-		code = 0 // not to be said in a frame
+	if code > 0xFFFF || !validCloseCode(uint16(code)) {
+		code = 0 // a frame without a code
 	}
 	if c.socket.Blocking() {
 		go c.takeLeave(uint16(code), reason) // somebody may be in a write that waits

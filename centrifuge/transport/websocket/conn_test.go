@@ -3,6 +3,7 @@ package websocket
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -198,6 +199,15 @@ func TestCloseByServer(t *testing.T) {
 			p.expectEnd()
 			p.session.expectGone(t, &CloseError{Code: closeNoStatus})
 		})
+		for _, code := range []uint32{1, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535, 66536, 70000, 1<<32 - 1} {
+			t.Run(fmt.Sprintf("reserved code %d", code), func(t *testing.T) {
+				p := s.dial(t, "/")
+				p.session.transport.Close(code, "why")
+				p.expect(finClose, "")
+				p.send(frame(finClose, ""))
+				p.expectEnd()
+			})
+		}
 		t.Run("answered with nonsense", func(t *testing.T) {
 			p := s.dial(t, "/")
 			p.session.transport.Close(3001, "shutdown")

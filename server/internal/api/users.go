@@ -169,14 +169,15 @@ func (a *API) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyRe
 // DisconnectRequest closes connections.
 type DisconnectRequest struct {
 	Target
-	// Disconnect is used as it is; without it the connections are closed with
-	// 3503 "force disconnect".
+	// Disconnect is used as it is, if it can be sent; without it the connections are
+	// closed with 3503 "force disconnect".
 	Disconnect *Disconnect `json:"disconnect"`
 	// Whitelist lists client ids that are left alone.
 	Whitelist []string `json:"whitelist"`
 }
 
-// Disconnect is a code and a reason. Code is not checked (server-interface 1.4).
+// Disconnect is a code and a reason that a client can be sent: those that cannot are
+// error 107, where upstream takes any code.
 type Disconnect struct {
 	Code   uint32 `json:"code"`
 	Reason string `json:"reason"`
@@ -196,6 +197,9 @@ func (a *API) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResu
 	d := centrifuge.DisconnectForceNoReconnect
 	if req.Disconnect != nil {
 		d = centrifuge.Disconnect{Code: req.Disconnect.Code, Reason: req.Disconnect.Reason}
+		if err := d.Validate(); err != nil {
+			return EmptyResult{}, badRequest(err)
+		}
 	}
 	if err := a.node.Disconnect(ctx, target, d); err != nil {
 		return EmptyResult{}, a.internal(ctx, MethodDisconnect, "", err)

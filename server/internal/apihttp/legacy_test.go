@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/centrifuge"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/api/apitest"
 )
@@ -30,6 +31,8 @@ func TestLegacy(t *testing.T) {
 		{"info needs no params", `{"method":"info"}`, 200, empty, 1},
 		{"info with params", `{"method":9,"params":[]}`, 200, empty, 1},
 		{"params missing", `{"method":"publish"}`, 200, err107, 0},
+		{"reserved close code", `{"method":"disconnect","params":{"user":"u","disconnect":{"code":1005}}}`, 200,
+			`{"error":{"code":107,"message":"bad request: ` + centrifuge.Disconnect{Code: 1005}.Validate().Error() + `"}}`, 0},
 		{"params missing, channels", `{"method":"channels"}`, 200, err107, 0},
 		{"params of a wrong type", `{"method":"publish","params":[]}`, 200, err107, 0},
 		{"params with a wrong type", `{"method":"publish","params":{"channel":1}}`, 200, err107, 0},

@@ -1,6 +1,7 @@
 package apihttp
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -158,12 +159,25 @@ func TestUsers(t *testing.T) {
 		{"anonymous", "disconnect", `{}`, empty, `disconnect user="" 3503 "force disconnect"`},
 		{"everything", "disconnect", `{"user":"u","client":"c","session":"s","whitelist":["a","b"],"disconnect":{"code":4001,"reason":"bye"}}`,
 			empty, `disconnect user="u" client=c session=s except=[a b] 4001 "bye"`},
-		{"verbatim", "disconnect", `{"user":"u","disconnect":{"code":7,"reconnect":true}}`, empty, `disconnect user="u" 7 ""`},
+		{"old key", "disconnect", `{"user":"u","disconnect":{"code":4500,"reconnect":true}}`, empty, `disconnect user="u" 4500 ""`},
 
 		{"", "refresh", `{"user":"u","expire_at":9,"info":{"a":1}}`, empty, `refresh user="u" expired=false expire_at=9 info={"a":1}`},
 		{"eternal", "refresh", `{"user":"u"}`, empty, `refresh user="u" expired=false expire_at=0 info=`},
 		{"expired", "refresh", `{"user":"u","client":"c","session":"s","expired":true}`, empty,
 			`refresh user="u" client=c session=s expired=true expire_at=0 info=`},
+	}
+	// What a WebSocket close frame cannot carry is refused, in each of the forms.
+	for _, d := range []string{`{}`, `{"code":0}`, `{"code":1}`, `{"code":1005}`, `{"code":1006}`, `{"code":1015}`, `{"code":2999}`,
+		`{"code":5000}`, `{"code":70000}`, `{"code":4294967295}`, `{"code":4500,"reason":"` + strings.Repeat("x", 124) + `"}`} {
+		message := centrifuge.Disconnect{}
+		if err := json.Unmarshal([]byte(d), &message); err != nil {
+			t.Fatal(err)
+		}
+		refused := `{"error":{"code":107,"message":"bad request: ` + message.Validate().Error() + `"}}`
+		request := `{"user":"u","disconnect":` + d + `}`
+		tests = append(tests,
+			methodTest{d, "disconnect", request, refused, ``},
+			methodTest{"in a batch", "batch", `{"commands":[{"disconnect":` + request + `}]}`, `{"replies":[` + refused + `]}`, ``})
 	}
 	// What OSS would aim at the anonymous connections is refused.
 	for _, method := range []string{"subscribe", "unsubscribe", "disconnect", "refresh"} {
