@@ -308,6 +308,39 @@ func (p *process) back(t *testing.T, before figures) {
 	t.Logf("RSS before %.1f MB, after %.1f MB; heap %.1f and %.1f MB", before.resident/1e6, now.resident/1e6, before.heap/1e6, now.heap/1e6)
 }
 
+// memoryBack is within what an idle server must have given back what a burst took,
+// residentSlack is what it may keep of it.
+const (
+	memoryBack    = time.Minute
+	residentSlack = 32 << 20
+)
+
+// shrinks waits until the server, left alone, has given its memory back to the
+// system. Nothing may have collected its garbage meanwhile, as figures does.
+func (p *process) shrinks(t *testing.T, before figures) {
+	t.Helper()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	peak, started := 0.0, time.Now()
+	for {
+		m, err := apptest.ReadMetrics(p.url("/metrics"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := m["process_resident_memory_bytes"]
+		peak = max(peak, now)
+		switch {
+		case now <= before.resident+residentSlack:
+			t.Logf("RSS %.1f MB before, %.1f MB at the end of the burst, %.1f MB %.0f s later", before.resident/1e6, peak/1e6, now/1e6, time.Since(started).Seconds())
+			return
+		case time.Since(started) > memoryBack:
+			t.Errorf("RSS was %.1f MB before the burst, and is %.1f MB a minute after its end", before.resident/1e6, now/1e6)
+			return
+		}
+		<-ticker.C
+	}
+}
+
 // warm serves everything once, so that what is made once is there.
 func (p *process) warm() figures {
 	p.t.Helper()

@@ -197,10 +197,11 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 		go func() { failed <- s.serve() }()
 	}
 	ctx, stop := context.WithCancel(ctx)
-	var aggregation sync.WaitGroup
-	defer aggregation.Wait()
+	var background sync.WaitGroup
+	defer background.Wait()
 	defer stop()
-	aggregation.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
+	background.Go(func() { giveMemoryBack(ctx) })
+	background.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
 	for {
 		select {
 		case <-ctx.Done():
