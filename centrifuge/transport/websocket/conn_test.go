@@ -530,7 +530,9 @@ func (p *peer) end(t *testing.T, way int) {
 // await waits until count is at most most.
 func await(t *testing.T, what string, most int, count func() int) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); count() > most; runtime.Gosched() {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); count() > most; <-ticker.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d %s, want %d", count(), what, most)
 		}

@@ -26,8 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what a test waits for.
-const patience = 10 * time.Second
+// patience bounds what a test waits for in one step; it only keeps a test from
+// hanging.
+const patience = 30 * time.Second
 
 // testSession stands for the core. receive decides what Receive answers.
 type testSession struct {
@@ -207,8 +208,8 @@ func (s *server) dialRaw(t testing.TB, request string) *peer {
 	if s.http.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
 	}
-	_ = c.SetDeadline(time.Now().Add(patience))
 	p := &peer{t: t, Conn: c, r: bufio.NewReader(c)}
+	p.renew()
 	t.Cleanup(func() { _ = c.Close() })
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
@@ -253,8 +254,13 @@ func frame(first byte, payload string) []byte {
 	return append(b, body...)
 }
 
+// renew gives the next step its time: a peer may have been idle while others did
+// theirs.
+func (p *peer) renew() { _ = p.SetDeadline(time.Now().Add(patience)) }
+
 func (p *peer) send(b ...[]byte) {
 	p.t.Helper()
+	p.renew()
 	if _, err := p.Write(bytes.Join(b, nil)); err != nil {
 		p.t.Fatal(err)
 	}
