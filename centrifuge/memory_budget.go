@@ -149,7 +149,10 @@ func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, heard 
 				continue
 			}
 			seen++
-			itsHeard := b.audience != nil && b.audience.NumSubscribers(c.name) > 0
+			_, itsHeard := s.subscribed.items[c.name] // the same shard
+			if b.audience != nil {
+				itsHeard = b.audience.NumSubscribers(c.name) > 0
+			}
 			if victim == nil || heard && !itsHeard || heard == itsHeard && c.used.Load() < victim.used.Load() {
 				victim, heard = c, itsHeard
 			}

@@ -42,7 +42,7 @@ func TestStress(t *testing.T) {
 		}
 	}
 	t.Logf("seen: %v", seen.counts)
-	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed", "flipped"} {
+	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed", "flipped", "superseded", "other epoch", "subscribed by the server"} {
 		if seen.counts[what] == 0 {
 			t.Errorf("no run had %q: the test does not test it", what)
 		}
@@ -65,17 +65,26 @@ func (s *sightings) see(what string) {
 }
 
 func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
-	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}
+	memory := centrifuge.MemoryBrokerConfig{}
+	evicts := r.IntN(3) == 0
+	if evicts {
+		memory.HistoryMaxChannels = 1 // what is published to another channel drops the stream, or its content
+	}
+	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(memory)}
 	config := centrifuge.Config{Broker: broker, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
 	config.Concurrency = 1 + r.IntN(2)*r.IntN(8)
+	latest := false
 	if r.IntN(2) == 0 {
 		batch := centrifuge.BatchOptions{MaxSize: r.IntN(5), MaxDelay: time.Duration(1+r.IntN(5)) * time.Millisecond}
+		batch.FlushLatest = r.IntN(2) == 0
+		latest = batch.FlushLatest
 		config.ChannelBatch = func(string) centrifuge.BatchOptions { return batch }
 	}
 	s := newSite(t, config, allow(centrifuge.SubscribeOptions{
 		Recovery: true, Presence: r.IntN(2) == 0, JoinLeave: r.IntN(2) == 0, PushJoinLeave: r.IntN(2) == 0,
 	}))
-	const publishers, clients = 2, 4
+	const clients = 4
+	publishers := 1 + r.IntN(4)
 	size, count := 2+r.IntN(12), 20+r.IntN(40)
 	var publishing, reading sync.WaitGroup
 	for range publishers {
@@ -83,6 +92,9 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 		publishing.Go(func() {
 			for range count {
 				broker.lose.Store(own.IntN(60) == 0)
+				if evicts && own.IntN(10) == 0 {
+					_, _ = s.Publish(context.Background(), "b", []byte(`1`), centrifuge.PublishOptions{HistorySize: 1, HistoryTTL: time.Hour})
+				}
 				_, _ = s.Publish(context.Background(), "a", []byte(`{"pad":"0123456789"}`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
 				pause(own)
 			}
@@ -90,20 +102,23 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 	}
 	readers := make([]*stressClient, clients)
 	for i := range readers {
-		readers[i] = &stressClient{site: s, rand: rand.New(rand.NewPCG(r.Uint64(), 2)), format: everyFormat[r.IntN(len(everyFormat))], seen: seen}
+		readers[i] = &stressClient{site: s, rand: rand.New(rand.NewPCG(r.Uint64(), 2)), format: everyFormat[r.IntN(len(everyFormat))], seen: seen, latest: latest}
 		reading.Go(readers[i].run)
 	}
 	publishing.Wait()
 	broker.lose.Store(false)
 	_, _ = s.Publish(context.Background(), "a", []byte(`"last"`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
 	reading.Wait()
+	if s.Stats().PublicationsSuperseded > 0 {
+		seen.see("superseded")
+	}
 	top, err := s.History(t.Context(), "a", centrifuge.HistoryOptions{})
 	must(t, err)
 	for i, c := range readers {
 		if c.failure != "" {
 			t.Errorf("client %d (%s): %s\n%s", i, formatName(c.format), c.failure, strings.Join(c.log, "\n"))
-		} else if c.at.Offset != top.Offset {
-			t.Errorf("client %d is at %d in the end, the stream at %d\n%s", i, c.at.Offset, top.Offset, strings.Join(c.log, "\n"))
+		} else if c.at != top.StreamPosition {
+			t.Errorf("client %d is at %v in the end, the stream at %v\n%s", i, c.at, top.StreamPosition, strings.Join(c.log, "\n"))
 		}
 	}
 }
@@ -124,6 +139,7 @@ type stressClient struct {
 	rand   *rand.Rand
 	format protocol.Format
 	seen   *sightings
+	latest bool // publications may be left out of a batch
 
 	peer    *peer
 	at      centrifuge.StreamPosition  // of the last publication
@@ -137,6 +153,7 @@ type stressClient struct {
 const (
 	without       = ""
 	subscribing   = "subscribing"
+	byServer      = "subscribing by the server"
 	subscribed    = "subscribed"
 	unsubscribing = "unsubscribing"
 )
@@ -171,6 +188,9 @@ func (c *stressClient) run() {
 }
 
 func (c *stressClient) step() {
+	if c.rand.IntN(4) == 0 && c.subscribeByServer() {
+		return
+	}
 	c.ensureSubscribed()
 	switch c.rand.IntN(12) {
 	case 0:
@@ -226,6 +246,42 @@ func (c *stressClient) subscribe() string {
 	return request + "}}"
 }
 
+// subscribeByServer makes the application subscribe a connected client, from its
+// position. The push of V1 tells neither its position nor whether it was recovered.
+func (c *stressClient) subscribeByServer() bool {
+	if c.peer == nil || c.state != without || c.format.V1() {
+		return false
+	}
+	if _, ended := c.peer.Ended(); ended {
+		return false
+	}
+	c.note("subscribed by the server from %v", c.at)
+	c.state = byServer
+	options := centrifuge.SubscribeOptions{Recovery: true}
+	if c.known {
+		at := c.at
+		options.RecoverSince = &at
+	}
+	_ = c.site.Subscribe(context.Background(), centrifuge.Target{User: "u", Client: c.peer.Client.Client().ID()}, "a", options)
+	c.read()
+	if c.state == byServer { // the connection has ended or is about to be
+		c.state = without
+	}
+	return true
+}
+
+// subscribedByServer: the offset is the client's own where everything follows,
+// otherwise the top.
+func (c *stressClient) subscribedByServer(p *protocol.Subscribe) {
+	c.seen.see("subscribed by the server")
+	c.note("subscribe push: %s, offset %d", p.Epoch, p.Offset)
+	if c.state != byServer {
+		c.fail("a subscribe push while %q", c.state)
+	}
+	c.state, c.known = subscribed, true
+	c.at = centrifuge.StreamPosition{Offset: p.Offset, Epoch: p.Epoch}
+}
+
 // ensureSubscribed connects and subscribes where needed, recovering if there is
 // a position.
 func (c *stressClient) ensureSubscribed() {
@@ -266,6 +322,8 @@ func (c *stressClient) read() {
 				c.at, c.state, c.resumes = *c.resumes, subscribing, nil
 			}
 		case reply.Push == nil:
+		case reply.Push.Subscribe != nil:
+			c.subscribedByServer(reply.Push.Subscribe)
 		case reply.Push.Unsubscribe != nil:
 			c.note("unsubscribe push")
 			c.seen.see("insufficient")
@@ -295,6 +353,9 @@ func (c *stressClient) subscribedTo(r *protocol.SubscribeResult) {
 	if !recovering || !r.Recovered {
 		if recovering {
 			c.seen.see("unrecovered")
+			if c.at.Epoch != r.Epoch {
+				c.seen.see("other epoch")
+			}
 		}
 		c.at = centrifuge.StreamPosition{Offset: r.Offset, Epoch: r.Epoch} // it knows that there is a gap
 		return
@@ -314,7 +375,10 @@ func (c *stressClient) subscribedTo(r *protocol.SubscribeResult) {
 func (c *stressClient) publication(pub *protocol.Publication) {
 	c.seen.see("publication")
 	c.note("publication %d", pub.Offset)
-	if pub.Offset != c.at.Offset+1 {
+	if pub.Epoch != "" && pub.Epoch != c.at.Epoch {
+		c.fail("publication %d of another epoch", pub.Offset)
+	}
+	if pub.Offset != c.at.Offset+1 && (!c.latest || pub.Offset <= c.at.Offset) {
 		c.fail("publication %d after %d", pub.Offset, c.at.Offset)
 	}
 	c.at.Offset = pub.Offset
