@@ -37,14 +37,16 @@ type BatchOptions struct {
 }
 
 // openBatch is called for a channel's first subscriber, under its keylock.
-func (n *Node) openBatch(channel string) {
+func (n *Node) openBatch(channel string) (err error) {
 	if n.batches == nil {
-		return
+		return nil
 	}
+	defer n.logger.caught(&err, "asking for batch options")
 	o := n.config.ChannelBatch(channel)
 	n.batches.Open(channel, fanout.BatchOptions{
 		MaxDelay: min(o.MaxDelay, MaxBatchDelay), MaxSize: o.MaxSize, Latest: o.FlushLatest, ByTags: o.ByTags,
 	})
+	return nil
 }
 
 // dropBatch is called after a channel's last subscriber was removed, under its keylock.

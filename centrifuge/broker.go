@@ -30,7 +30,8 @@ type Broker interface {
 	// anywhere in the cluster, reach the handler. The node calls it for its
 	// first subscriber of a channel, and never concurrently for one channel.
 	Subscribe(ctx context.Context, channel string) error
-	// Unsubscribe ends what Subscribe began.
+	// Unsubscribe ends what Subscribe began. It is also called after a Subscribe
+	// that failed or was cancelled, which must not take effect afterwards.
 	Unsubscribe(ctx context.Context, channel string) error
 	// Publish hands pub to every node that is subscribed to channel. With a
 	// history size and TTL in opts a HistoryBroker appends it to the channel's

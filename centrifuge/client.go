@@ -198,12 +198,7 @@ func (c *Client) wireFormat() protocol.Format {
 
 // WriteFrames makes the client the sink of its outbox: it watches the transport.
 func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.node.logger.log(LogError, "panic in transport", "client", c.id, "panic", p)
-			err = errPanic
-		}
-	}()
+	defer c.node.logger.caught(&err, "writing to a transport")
 	pending, err = c.transport.WriteFrames(batch)
 	c.counted.sent(batch)
 	if pending > 0 {
@@ -269,6 +264,7 @@ func (c *Client) close(d Disconnect, flush bool) {
 		}
 	}
 	hangUp := func() {
+		defer c.node.recovered("closing a transport", c)
 		if d == DisconnectConnectionClosed {
 			c.transport.Close(0, "")
 			return

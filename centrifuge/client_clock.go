@@ -93,6 +93,7 @@ func (c *Client) stalled() {
 
 // Expired is called by the wheel; it must not block.
 func (c *Client) Expired(_ *wheel.Timer, at time.Time) {
+	defer c.node.recovered("at a deadline", c)
 	now := c.node.timeline.moment(at)
 	c.mu.Lock()
 	due := c.clock.due(now)
@@ -148,12 +149,17 @@ func (c *Client) nativePing(f protocol.Format) bool { return c.info.NativePing |
 func (c *Client) ping() {
 	format := c.wireFormat()
 	if c.nativePing(format) {
-		if err := c.transport.Ping(); err != nil {
+		if err := c.pingTransport(); err != nil {
 			c.Failed(err)
 		}
 		return
 	}
 	c.put(c.node.pings[format])
+}
+
+func (c *Client) pingTransport() (err error) {
+	defer c.node.logger.caught(&err, "pinging a transport")
+	return c.transport.Ping()
 }
 
 // Pong is called by the transport when its own ping was answered. Nobody has to

@@ -215,6 +215,8 @@ func (n *Node) answer(err error, fields ...any) *Error {
 		return answer
 	case errors.Is(err, ErrNoHistory), errors.Is(err, ErrNoPresence):
 		return ErrorNotAvailable
+	case errors.Is(err, errPanic): // logged where it was caught
+		return ErrorInternal
 	}
 	n.logger.log(LogError, "command failed", append(fields, "error", err)...)
 	return ErrorInternal

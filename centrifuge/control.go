@@ -69,6 +69,9 @@ type peer struct {
 }
 
 func newCluster(n *Node, c Controller) *cluster {
+	if c != nil {
+		c = guardedController{c, n.logger}
+	}
 	return &cluster{
 		node: n, controller: c, queues: make(map[string][]order),
 		peers: make(map[string]peer), surveys: make(map[uint64]*survey),

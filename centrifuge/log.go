@@ -2,7 +2,9 @@ package centrifuge
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
 )
 
 // LogLevel orders log entries by weight.
@@ -27,7 +29,8 @@ type LogEntry struct {
 	Fields  map[string]any
 }
 
-// LogHandler receives entries, from any goroutine. It must not block for long.
+// LogHandler receives entries, from any goroutine. It must not block for long. If
+// it panics, the entry's message goes to standard error.
 type LogHandler func(LogEntry)
 
 // SlogHandler returns a LogHandler that writes to logger. Trace entries have
@@ -76,5 +79,10 @@ func (l logger) log(level LogLevel, message string, fields ...any) {
 			entry.Fields[key] = fields[i+1]
 		}
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "centrifuge: the log handler panicked (%v) at entry %q\n", p, message)
+		}
+	}()
 	l.handler(entry)
 }

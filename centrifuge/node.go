@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +19,9 @@ import (
 // 1.5 µs of CPU a second, with this 1.1.
 const wheelTick = 250 * time.Millisecond
 
-var errPanic = errors.New("panic")
+// maxLeave bounds the calls of the engine that undo a subscription: its channel
+// and its connection wait for them.
+const maxLeave = 10 * time.Second
 
 // Node is one server: it knows the connections on it, their subscriptions, and
 // through its engine those of the other nodes. Its methods are safe for
@@ -60,11 +61,12 @@ func New(c Config) (*Node, error) {
 	}
 	n := &Node{
 		id: newID(), config: c, logger: newLogger(c.LogHandler, c.LogLevel),
-		broker: c.Broker, presence: c.PresenceManager, locks: keylock.New(), registry: newRegistry(),
+		locks: keylock.New(), registry: newRegistry(),
 	}
-	if n.broker == nil {
-		n.broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
+	if n.config.Broker == nil {
+		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
 	}
+	n.broker = guardBroker(n.config.Broker, n.logger)
 	if n.config.Name == "" {
 		n.config.Name = n.id
 	}
@@ -111,9 +113,11 @@ func (n *Node) Run() error {
 	}
 	n.outboxes.start(&n.config)
 	n.wheel = wheel.New(wheelTick)
-	if n.presence == nil {
-		n.presence = NewMemoryPresence(0)
+	presence := n.config.PresenceManager
+	if presence == nil {
+		presence = NewMemoryPresence(0)
 	}
+	n.presence = guardedPresence{presence, n.logger}
 	if err := n.broker.Start(n); err != nil {
 		return errors.Join(fmt.Errorf("starting broker: %w", err), n.halt(context.Background()))
 	}
@@ -167,8 +171,9 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
 	return c, nil
 }
 
-// join makes s a subscriber at the hub and, if it is the first, at the broker.
-func (n *Node) join(ctx context.Context, s *Subscription, most int) error {
+// join makes s a subscriber at the hub and, if it is the first, at the broker. On
+// an error it is neither.
+func (n *Node) join(ctx context.Context, s *Subscription, most int) (err error) {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	if most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
@@ -177,19 +182,32 @@ func (n *Node) join(ctx context.Context, s *Subscription, most int) error {
 	if first := n.hub.Add(&s.Sub); !first {
 		return nil
 	}
-	n.openBatch(s.Channel)
-	if err := n.broker.Subscribe(ctx, s.Channel); err != nil {
-		n.hub.Remove(&s.Sub)
-		n.dropBatch(s.Channel)
+	defer func() {
+		if err != nil {
+			n.hub.Remove(&s.Sub)
+			n.dropBatch(s.Channel)
+		}
+	}()
+	if err := n.openBatch(s.Channel); err != nil {
 		return err
+	}
+	if err := n.broker.Subscribe(ctx, s.Channel); err != nil {
+		// The call may have been cancelled, and take effect all the same.
+		ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
+		defer cancel()
+		return errors.Join(err, n.broker.Unsubscribe(ctx, s.Channel))
 	}
 	return nil
 }
 
 // leave undoes join and what followed it.
 func (n *Node) leave(c *Client, s *Subscription) {
-	ctx := n.ctx
-	n.unjoin(ctx, s)
+	ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
+	defer cancel()
+	if err := n.unjoin(ctx, s); err != nil {
+		// Publications that still come find no subscriber; the next Subscribe repairs it.
+		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.Channel, "error", err)
+	}
 	if s.presence {
 		if err := n.presence.RemovePresence(ctx, s.Channel, c.id, c.UserID()); err != nil {
 			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.Channel, "error", err)
@@ -203,33 +221,42 @@ func (n *Node) leave(c *Client, s *Subscription) {
 	}
 }
 
-func (n *Node) unjoin(ctx context.Context, s *Subscription) {
+func (n *Node) unjoin(ctx context.Context, s *Subscription) error {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	if last := n.hub.Remove(&s.Sub); !last {
-		return
+		return nil
 	}
 	n.dropBatch(s.Channel)
-	if err := n.broker.Unsubscribe(ctx, s.Channel); err != nil {
-		// Publications that still come find no subscriber; the next Subscribe repairs it.
-		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.Channel, "error", err)
-	}
+	return n.broker.Unsubscribe(ctx, s.Channel)
 }
 
 // HandlePublication implements BrokerHandler: it delivers to this node's subscribers.
 func (n *Node) HandlePublication(channel string, pub *Publication, position StreamPosition, prev []byte) {
+	if pub == nil {
+		n.logger.log(LogError, "the broker delivered no publication", "channel", channel)
+		return
+	}
 	n.stats.PublicationsReceived.Add(1)
 	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
 }
 
 // HandleJoin implements BrokerHandler.
 func (n *Node) HandleJoin(channel string, info *ClientInfo) {
+	if info == nil {
+		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
+		return
+	}
 	n.stats.JoinsReceived.Add(1)
 	n.broadcast(&fanout.Push{Channel: channel, Join: info})
 }
 
 // HandleLeave implements BrokerHandler.
 func (n *Node) HandleLeave(channel string, info *ClientInfo) {
+	if info == nil {
+		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
+		return
+	}
 	n.stats.LeavesReceived.Add(1)
 	n.broadcast(&fanout.Push{Channel: channel, Leave: info})
 }
@@ -241,6 +268,6 @@ func (n *Node) recovered(doing string, c *Client) {
 	if p == nil {
 		return
 	}
-	n.logger.log(LogError, "panic", "doing", doing, "client", c.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	n.logger.panicked(doing, p, "client", c.id)
 	go c.close(DisconnectServerError, false)
 }

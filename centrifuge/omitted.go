@@ -38,11 +38,8 @@ func (c *Client) omitted(channel string, what protocol.Omitted) {
 	if last != 0 && now-last < int64(omittedLogInterval) || !o.logged.CompareAndSwap(last, now) {
 		return
 	}
-	go func() {
-		defer func() { _ = recover() }() // of a log handler: there is nowhere to report it
-		n.logger.log(LogWarn, "payload is not valid JSON, left out for a JSON client", "client", c.id, "channel", channel,
-			"publications", what.Publications, "payloads", what.Payloads)
-	}()
+	go n.logger.log(LogWarn, "payload is not valid JSON, left out for a JSON client", "client", c.id, "channel", channel,
+		"publications", what.Publications, "payloads", what.Payloads)
 }
 
 // encode makes the frame of a reply or push. What others made and the connection

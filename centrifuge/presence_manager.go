@@ -12,7 +12,8 @@ type PresenceManager interface {
 	PresenceStats(ctx context.Context, channel string) (PresenceStats, error)
 	// AddPresence adds or prolongs the entry of a connection.
 	AddPresence(ctx context.Context, channel, client string, info *ClientInfo) error
-	// RemovePresence removes it.
+	// RemovePresence removes it. It is also called after an AddPresence that failed
+	// or was cancelled, which must not take effect afterwards.
 	RemovePresence(ctx context.Context, channel, client, user string) error
 	// Close stops the manager.
 	Close(ctx context.Context) error

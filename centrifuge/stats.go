@@ -162,7 +162,7 @@ func (n *Node) Stats() Stats {
 		ReplyErrors: make(map[string]map[uint32]uint64),
 		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
 	}
-	if broker, ok := n.broker.(interface{ Stats() MemoryBrokerStats }); ok {
+	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
 	}
 	if n.batches != nil {

@@ -79,15 +79,15 @@ func (n *Node) Channels(ctx context.Context, pattern string) (map[string]Channel
 	return stats, nil
 }
 
-func (n *Node) localChannels(pattern string) (map[string]int, error) {
+func (n *Node) localChannels(pattern string) (counts map[string]int, err error) {
+	defer n.logger.caught(&err, "matching channels")
 	match := func(string) bool { return true }
 	if pattern != "" {
-		var err error
 		if match, err = n.config.MatchChannel(pattern); err != nil {
 			return nil, fmt.Errorf("channel pattern: %w", err)
 		}
 	}
-	counts := make(map[string]int)
+	counts = make(map[string]int)
 	n.hub.Each(func(channel string, subscribers int) {
 		if match(channel) {
 			counts[channel] = subscribers

@@ -216,14 +216,23 @@ func (h *Hub) Count() (channels, subscriptions int) {
 	return int(h.channels.Load()), int(h.subscribers.Load())
 }
 
-// Each calls f for every channel with its number of subscribers. It holds one
-// shard's lock at a time; f must not call the hub.
+// Each calls f for every channel with its number of subscribers. No lock is held
+// meanwhile: f may take its time, and fail.
 func (h *Hub) Each(f func(channel string, subscribers int)) {
+	type entry struct {
+		channel     string
+		subscribers int
+	}
+	var entries []entry
 	for i := range h.shards {
 		sh := &h.shards[i]
+		entries = entries[:0]
 		sh.mu.RLock()
-		sh.audiences.Each(func(a audience) { f(a.ChannelName(), a.size()) })
+		sh.audiences.Each(func(a audience) { entries = append(entries, entry{a.ChannelName(), a.size()}) })
 		sh.mu.RUnlock()
+		for _, e := range entries {
+			f(e.channel, e.subscribers)
+		}
 	}
 }
 

@@ -1,0 +1,160 @@
+package centrifuge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+)
+
+// errPanic is what a call of an engine or a transport that panicked returns. It
+// has been logged.
+var errPanic = errors.New("panic")
+
+// caught is deferred around calls of code that is not the node's own: a panic
+// becomes the error of the call, so that what has to be undone is undone, and the
+// goroutines of the node go on.
+func (l logger) caught(err *error, doing string) {
+	if p := recover(); p != nil {
+		l.panicked(doing, p)
+		*err = fmt.Errorf("%s: %w: %v", doing, errPanic, p)
+	}
+}
+
+func (l logger) panicked(doing string, p any, fields ...any) {
+	l.log(LogError, "panic", append(fields, "doing", doing, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))...)
+}
+
+// guardBroker makes panics of a broker errors. The result is a HistoryBroker if
+// the broker is one.
+func guardBroker(b Broker, l logger) Broker {
+	guarded := guardedBroker{b, l}
+	if history, ok := b.(HistoryBroker); ok {
+		return guardedHistory{guarded, history}
+	}
+	return guarded
+}
+
+type guardedBroker struct {
+	broker Broker
+	logger
+}
+
+// Start implements Broker.
+func (g guardedBroker) Start(h BrokerHandler) (err error) {
+	defer g.caught(&err, "starting broker")
+	return g.broker.Start(h)
+}
+
+// Subscribe implements Broker.
+func (g guardedBroker) Subscribe(ctx context.Context, channel string) (err error) {
+	defer g.caught(&err, "subscribing at broker")
+	return g.broker.Subscribe(ctx, channel)
+}
+
+// Unsubscribe implements Broker.
+func (g guardedBroker) Unsubscribe(ctx context.Context, channel string) (err error) {
+	defer g.caught(&err, "unsubscribing at broker")
+	return g.broker.Unsubscribe(ctx, channel)
+}
+
+// Publish implements Broker.
+func (g guardedBroker) Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (result PublishResult, err error) {
+	defer g.caught(&err, "publishing at broker")
+	return g.broker.Publish(ctx, channel, pub, opts)
+}
+
+// PublishJoin implements Broker.
+func (g guardedBroker) PublishJoin(ctx context.Context, channel string, info *ClientInfo) (err error) {
+	defer g.caught(&err, "publishing join at broker")
+	return g.broker.PublishJoin(ctx, channel, info)
+}
+
+// PublishLeave implements Broker.
+func (g guardedBroker) PublishLeave(ctx context.Context, channel string, info *ClientInfo) (err error) {
+	defer g.caught(&err, "publishing leave at broker")
+	return g.broker.PublishLeave(ctx, channel, info)
+}
+
+// Close implements Broker.
+func (g guardedBroker) Close(ctx context.Context) (err error) {
+	defer g.caught(&err, "closing broker")
+	return g.broker.Close(ctx)
+}
+
+type guardedHistory struct {
+	guardedBroker
+	history HistoryBroker
+}
+
+// History implements HistoryBroker.
+func (g guardedHistory) History(ctx context.Context, channel string, opts HistoryOptions) (result HistoryResult, err error) {
+	defer g.caught(&err, "reading history")
+	return g.history.History(ctx, channel, opts)
+}
+
+// RemoveHistory implements HistoryBroker.
+func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err error) {
+	defer g.caught(&err, "removing history")
+	return g.history.RemoveHistory(ctx, channel)
+}
+
+// guardedPresence makes panics of a presence manager errors.
+type guardedPresence struct {
+	presence PresenceManager
+	logger
+}
+
+// Presence implements PresenceManager.
+func (g guardedPresence) Presence(ctx context.Context, channel string) (clients map[string]*ClientInfo, err error) {
+	defer g.caught(&err, "reading presence")
+	return g.presence.Presence(ctx, channel)
+}
+
+// PresenceStats implements PresenceManager.
+func (g guardedPresence) PresenceStats(ctx context.Context, channel string) (stats PresenceStats, err error) {
+	defer g.caught(&err, "reading presence stats")
+	return g.presence.PresenceStats(ctx, channel)
+}
+
+// AddPresence implements PresenceManager.
+func (g guardedPresence) AddPresence(ctx context.Context, channel, client string, info *ClientInfo) (err error) {
+	defer g.caught(&err, "adding presence")
+	return g.presence.AddPresence(ctx, channel, client, info)
+}
+
+// RemovePresence implements PresenceManager.
+func (g guardedPresence) RemovePresence(ctx context.Context, channel, client, user string) (err error) {
+	defer g.caught(&err, "removing presence")
+	return g.presence.RemovePresence(ctx, channel, client, user)
+}
+
+// Close implements PresenceManager.
+func (g guardedPresence) Close(ctx context.Context) (err error) {
+	defer g.caught(&err, "closing presence manager")
+	return g.presence.Close(ctx)
+}
+
+// guardedController makes panics of a controller errors.
+type guardedController struct {
+	controller Controller
+	logger
+}
+
+// Start implements Controller.
+func (g guardedController) Start(nodeID string, h ControlHandler) (err error) {
+	defer g.caught(&err, "starting controller")
+	return g.controller.Start(nodeID, h)
+}
+
+// PublishControl implements Controller.
+func (g guardedController) PublishControl(ctx context.Context, nodeID string, message []byte) (err error) {
+	defer g.caught(&err, "publishing control message")
+	return g.controller.PublishControl(ctx, nodeID, message)
+}
+
+// Close implements Controller.
+func (g guardedController) Close(ctx context.Context) (err error) {
+	defer g.caught(&err, "closing controller")
+	return g.controller.Close(ctx)
+}
