@@ -20,7 +20,7 @@ const Version = "0.1.0"
 func Main(ctx context.Context, args []string) int {
 	return cli.Main(cli.Env{
 		Context: ctx, Args: args, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
-		Version: Version, Run: run,
+		Version: Version, Check: app.Check, Run: run,
 	})
 }
 

@@ -80,6 +80,17 @@ func New(cfg *config.Config, o Options) (*App, error) {
 // assemble makes the parts that can fail. The node is started last, so that an
 // error leaves nothing running.
 func (a *App) assemble() error {
+	if err := a.build(); err != nil {
+		return err
+	}
+	if err := a.node.Run(); err != nil {
+		return fmt.Errorf("starting the node: %w", err)
+	}
+	return nil
+}
+
+// build makes the parts that can fail and starts nothing.
+func (a *App) build() error {
 	cfg := a.config
 	var err error
 	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
@@ -98,9 +109,6 @@ func (a *App) assemble() error {
 	a.node.Handle(a.policy.Handlers())
 	a.metrics = newMetrics(a.node, a.options.Version)
 	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
-	if err := a.node.Run(); err != nil {
-		return fmt.Errorf("starting the node: %w", err)
-	}
 	return nil
 }
 

@@ -72,8 +72,15 @@ func path(prefix string) string {
 	return "/"
 }
 
-// listen opens the listeners that have endpoints. Nothing is served yet.
-func (a *App) listen(ctx context.Context) ([]*server, error) {
+// plan is a listener before it is opened.
+type plan struct {
+	address string
+	routes  *routes
+	tls     config.TLS
+}
+
+// plan returns the listeners that have endpoints.
+func (a *App) plan() ([]plan, error) {
 	c := a.config.HTTPServer
 	external := address(c.Address, c.Port)
 	internal := external
@@ -98,16 +105,25 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 	if c.InternalTLS.Enabled {
 		internalTLS = c.InternalTLS
 	}
-	servers := make([]*server, 0, 2)
-	for _, l := range []struct {
-		address string
-		routes  *routes
-		tls     config.TLS
-	}{{external, outer, externalTLS}, {internal, inner, internalTLS}} {
-		if len(l.routes.patterns) == 0 || len(servers) == 1 && l.routes == outer {
-			continue
-		}
-		s, err := a.open(ctx, l.address, l.routes, l.tls)
+	var plans []plan
+	if len(outer.patterns) > 0 {
+		plans = append(plans, plan{external, outer, externalTLS})
+	}
+	if inner != outer && len(inner.patterns) > 0 {
+		plans = append(plans, plan{internal, inner, internalTLS})
+	}
+	return plans, nil
+}
+
+// listen opens the listeners that have endpoints. Nothing is served yet.
+func (a *App) listen(ctx context.Context) ([]*server, error) {
+	plans, err := a.plan()
+	if err != nil {
+		return nil, err
+	}
+	servers := make([]*server, 0, len(plans))
+	for _, p := range plans {
+		s, err := a.open(ctx, p.address, p.routes, p.tls)
 		if err != nil {
 			closeAll(servers)
 			return nil, err

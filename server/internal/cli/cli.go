@@ -24,6 +24,9 @@ type Env struct {
 	Environ []string
 	// Version of the program, without a leading v.
 	Version string
+	// Check puts the server together with a configuration, without starting it, and
+	// returns what Run would refuse. nil: nothing is refused.
+	Check func(cfg *config.Config) error
 	// Run runs the server until the context ends, and returns nil after an orderly shutdown.
 	Run func(ctx context.Context, cfg *config.Config, o RunOptions) error
 }

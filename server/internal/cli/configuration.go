@@ -18,7 +18,7 @@ func (env Env) checkConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "checkconfig",
 		Short: "Check the configuration",
-		Long:  "Check the configuration. Silent when it is valid. Engine types and connectivity are not checked.",
+		Long:  "Check the configuration. Silent when the server starts with it. Nothing is listened on or connected to.",
 		Args:  cobra.NoArgs,
 	}
 	file := configFlag(cmd)
@@ -28,7 +28,7 @@ func (env Env) checkConfigCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if err := checkKeys(cfg); err != nil {
+		if err := env.judge(cfg); err != nil {
 			return err
 		}
 		var errs []error

@@ -13,7 +13,7 @@ import (
 )
 
 func TestCheckConfig(t *testing.T) {
-	valid := `{"client": {"allowed_origins": []}, "engine": {"type": "redis"}}`
+	valid := `{"client": {"allowed_origins": []}}`
 	tests := []struct {
 		name    string
 		file    string
@@ -22,7 +22,7 @@ func TestCheckConfig(t *testing.T) {
 		code    int
 		stderr  string // a part of it; empty means silence
 	}{
-		{"valid, engine type not judged", valid, nil, nil, 0, ""},
+		{"valid", valid, nil, nil, 0, ""},
 		{"strict", valid, nil, []string{"-s"}, 0, ""},
 		{"unknown key", `{"x1": 1}`, nil, nil, 1, "error: x1: unknown key\n"},
 		{"unknown key, strict", `{"x1": 1}`, nil, []string{"--strict"}, 1, "error: x1: unknown key\n"},
@@ -30,8 +30,7 @@ func TestCheckConfig(t *testing.T) {
 		{"malformed", `{`, nil, nil, 1, "error: configuration file config.json: JSON at byte"},
 		{"unknown variable", valid, []string{"CENTRIFUGO_NOPE=1"}, nil, 0, "warning: CENTRIFUGO_NOPE: unknown environment variable"},
 		{"unknown variable, strict", valid, []string{"CENTRIFUGO_NOPE=1"}, []string{"-s"}, 1, "error: CENTRIFUGO_NOPE: unknown environment variable"},
-		{"missing file", "", nil, []string{"-c", "none.json"}, 0, "warning: none.json: configuration file not found"},
-		{"missing file, strict", "", nil, []string{"-c", "none.json", "-s"}, 1, "error: none.json: configuration file not found"},
+		{"missing file", "", nil, []string{"-c", "none.json"}, 1, "error: none.json: the configuration file does not exist\n"},
 		{"quoted number", `{"http_server": {"port": "9000"}}`, nil, nil, 0, "warning: http_server.port: accepted, but the strict form is 9000\n"},
 		{"quoted number, strict", `{"http_server": {"port": "9000"}}`, nil, []string{"-s"}, 1, "error: http_server.port: accepted, but the strict form is 9000\n"},
 		{"level in upper case, strict", valid, []string{"CENTRIFUGO_LOG_LEVEL=INFO"}, []string{"-s"}, 1, "error: log.level: accepted, but the strict form is \"info\"\n"},

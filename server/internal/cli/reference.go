@@ -54,7 +54,7 @@ var referenceTemplate = template.Must(template.New("reference").Parse(`<!doctype
 <style>body{font:15px/1.5 sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;vertical-align:top}</style>
 <h1>Configuration</h1>
 <table><tr><th>Key<th>Type<th>Default<th>Meaning<th>Environment</tr>
-{{range .}}<tr id="{{.Path}}"><td><code>{{.Path}}</code><td>{{.Type}}<td>{{if .Default}}<code>{{.Default}}</code>{{end}}<td>{{.Doc}}{{if .NotBuilt}} <em>Without effect in this version.</em>{{end}}<td>{{if .Env}}<code>{{.Env}}</code>{{end}}</tr>
+{{range .}}<tr id="{{.Path}}"><td><code>{{.Path}}</code><td>{{.Type}}<td>{{if .Default}}<code>{{.Default}}</code>{{end}}<td>{{.Doc}}{{if .Refused}} <em>Refused in this version.</em>{{else if .NotBuilt}} <em>Without effect in this version.</em>{{end}}<td>{{if .Env}}<code>{{.Env}}</code>{{end}}</tr>
 {{end}}</table></html>
 `))
 

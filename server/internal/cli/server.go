@@ -86,7 +86,10 @@ func addServerFlags(flags *pflag.FlagSet) {
 	types := config.Types()
 	for _, f := range serverFlags {
 		key, usage := types[f.key], f.usage
-		if key.NotBuilt() {
+		switch {
+		case key.Refused():
+			usage += " (refused: not in this version)"
+		case key.NotBuilt():
 			usage += " (without effect in this version)"
 		}
 		switch {
@@ -120,15 +123,12 @@ func (env Env) serve(o config.Options) error {
 	reload := func() (*config.Config, []config.Warning, error) {
 		cfg, warnings, err := config.Load(o)
 		if err == nil {
-			err = checkKeys(cfg)
+			err = env.judge(cfg)
 		}
 		return cfg, warnings, err
 	}
 	cfg, warnings, err := reload()
 	if err != nil {
-		return fmt.Errorf("configuration:\n%w", err)
-	}
-	if err := cfg.CheckEngines(); err != nil {
 		return fmt.Errorf("configuration:\n%w", err)
 	}
 	if o.Dev {
@@ -140,6 +140,17 @@ func (env Env) serve(o config.Options) error {
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
 	return env.Run(ctx, cfg, RunOptions{Dev: o.Dev, Version: env.Version, Warnings: warnings, Reload: reload, Hangup: hangup})
+}
+
+// judge says whether the server starts with a configuration that was loaded. It is
+// the one judgement of checkconfig, of the start and of a reload: what the first
+// passes starts, unless a port is taken or a file cannot be written.
+func (env Env) judge(cfg *config.Config) error {
+	err := errors.Join(cfg.CheckBuilt(), checkKeys(cfg))
+	if err == nil && env.Check != nil {
+		err = env.Check(cfg)
+	}
+	return err //nolint:wrapcheck // each part names the key
 }
 
 // checkKeys judges what the configuration alone can not: the kind of each key.

@@ -13,6 +13,16 @@ func (k Key) NotBuilt() bool {
 	return unbuiltFeature(k.Path) != "" || unbuiltFeature(k.Path+".") != "" || unbuiltFeature(k.Path+"[].") != ""
 }
 
+// Refused reports whether the server does not start when a key, given by its dotted
+// path, asks for a feature that this version lacks.
+func (k Key) Refused() bool {
+	switch k.Path {
+	case "sse.enabled", "http_stream.enabled", "webtransport.enabled": // only where no other transport is on
+		return false
+	}
+	return refusedKeys[generalPath(k.Path)] != ""
+}
+
 // split divides keys into those that this version uses, as a reader of the
 // reference wants them, and those of features that it lacks.
 func split(keys []Key) (used, lacking []Key) {
@@ -51,10 +61,15 @@ func writeAppendix(b *bytes.Buffer, keys []Key, heading string) {
 	for _, feature := range features {
 		fmt.Fprintf(b, "\n%s# For %s\n\n| Key | Type | Default | Meaning |\n|---|---|---|---|\n", heading, feature)
 		for _, k := range byFeature[feature] {
-			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), markdownCell(k.Doc))
+			doc := k.Doc
+			if k.Refused() {
+				doc += " **Refused in this version.**"
+			}
+			fmt.Fprintf(b, "| %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), markdownCell(doc))
 		}
 	}
 }
 
 const appendixIntroduction = `These keys belong to features that are not built yet. They are recognised, so that a file made for
-another version can be read; the server names those that are set when it starts.`
+another version can be read; the server names those that are set when it starts. A key without which users would be
+locked out, or let in on other terms than configured, is refused: the server does not start.`

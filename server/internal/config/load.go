@@ -13,9 +13,10 @@ import (
 // Flags, environment, File, defaults (server-interface 6.1).
 type Options struct {
 	// File is the path of the configuration file; its extension names the format. Empty: no file.
-	// A file that does not exist is a warning, a malformed one an error.
+	// A malformed file is an error.
 	File string
-	// FileExplicit says that the user named File. Development mode reads no other file.
+	// FileExplicit says that the user named File: then it must exist, otherwise it is a
+	// warning if it does not. Development mode reads no other file.
 	FileExplicit bool
 	// DotEnv is the path of a file with environment variables; it need not exist. Empty: none.
 	DotEnv string
@@ -119,8 +120,8 @@ func (l *loader) problem(key, message string) {
 // and names everything that is wrong; then the configuration is nil. Load keeps
 // nothing, so it may be called again (SIGHUP) and by any goroutine.
 //
-// The type of an engine or broker is not judged here (server-interface 7,
-// checkconfig): see Config.CheckEngines.
+// Whether this version has what the configuration asks for is not judged here, so
+// that commands that need a part of it work: see Config.CheckBuilt.
 func Load(o Options) (*Config, []Warning, error) {
 	l := newLoader()
 	l.readEnviron(o.Environ, o.DotEnv)
@@ -128,7 +129,7 @@ func Load(o Options) (*Config, []Warning, error) {
 		l.setDev()
 	}
 	if o.File != "" && (o.FileExplicit || !o.Dev) {
-		l.setFile(o.File)
+		l.setFile(o.File, o.FileExplicit)
 	}
 	l.setEnviron(reflect.ValueOf(l.cfg).Elem(), "", envPrefix)
 	l.setFlags(o.Flags)
@@ -141,9 +142,11 @@ func Load(o Options) (*Config, []Warning, error) {
 	return l.cfg, l.warnings, nil
 }
 
-func (l *loader) setFile(name string) {
+func (l *loader) setFile(name string, explicit bool) {
 	doc, err := readDocument(name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && explicit:
+		l.problem(name, "the configuration file does not exist")
 	case errors.Is(err, fs.ErrNotExist):
 		l.warn(Warning{Kind: MissingFile, Key: name, Message: "configuration file not found, going on without it"})
 	case err != nil:
@@ -201,8 +204,8 @@ func (l *loader) finish() {
 			l.problem(path, "must not be negative")
 		}
 	})
+	l.guardInsecure() // it may set an address that is validated
 	l.validate()
-	l.guardInsecure()
 }
 
 // checkPEM reads the certificates and keys that are in use.

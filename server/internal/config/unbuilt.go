@@ -90,7 +90,7 @@ func (l *loader) warnNotBuilt() {
 	keys := map[string][]string{}
 	var features []string
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
-		if l.sources[path] == FromDefault || formatText(v) == formatDefault(f) {
+		if l.sources[path] == FromDefault || formatText(v) == formatDefault(f) || l.cfg.refused(path, v) != "" {
 			return
 		}
 		if feature := unbuiltFeature(path); feature != "" {
@@ -114,10 +114,80 @@ func formatDefault(f field) string {
 	return formatText(v)
 }
 
-// CheckEngines returns an error when an enabled engine, broker, presence manager,
-// map broker or controller has a type that is unknown or not in this version. The
-// server must not start then: messages would not go where they are expected.
-func (c *Config) CheckEngines() error {
+// refusedKeys are the keys of features that are not built which cannot be left
+// out: without them users would be locked out, or let in on other terms than the
+// configuration says. The text says what would happen.
+var refusedKeys = map[string]string{
+	"client.token.jwks_public_endpoint":              "every token would be invalid",
+	"client.subscription_token.jwks_public_endpoint": "every subscription token would be invalid",
+	"client.proxy.connect.enabled":                   "connections that it would authenticate would be refused",
+	"client.proxy.refresh.enabled":                   "connections that it would prolong would expire",
+	"channel.*.subscribe_proxy_enabled":              "subscriptions would be refused",
+	"channel.*.publish_proxy_enabled":                "publications would be refused",
+	"channel.*.sub_refresh_proxy_enabled":            "subscriptions that it would prolong would expire",
+	"channel.*.subscribe_stream_proxy_enabled":       "subscriptions would be refused",
+	"channel.*.subscription_type":                    "subscriptions would be refused",
+	"rpc.without_namespace.proxy_enabled":            "calls would be refused",
+	"rpc.namespaces[].proxy_enabled":                 "calls would be refused",
+	"http_server.tls_autocert.enabled":               "the listener would speak without TLS",
+	"uni_websocket.enabled":                          "its clients could not connect",
+	"uni_sse.enabled":                                "its clients could not connect",
+	"uni_http_stream.enabled":                        "its clients could not connect",
+	"uni_grpc.enabled":                               "its clients could not connect",
+	"sse.enabled":                                    "no other transport is on",
+	"http_stream.enabled":                            "no other transport is on",
+	"webtransport.enabled":                           "no other transport is on",
+}
+
+// refused returns the reason why a key of a feature that is not built cannot be
+// left out with its value, or nothing.
+func (c *Config) refused(path string, v reflect.Value) string {
+	general := generalPath(path)
+	reason := refusedKeys[general]
+	if reason == "" || v.IsZero() {
+		return ""
+	}
+	switch general {
+	case "client.subscription_token.jwks_public_endpoint":
+		if !c.Client.SubscriptionToken.Enabled {
+			return ""
+		}
+	case "channel.*.subscription_type":
+		if v.String() == "stream" {
+			return ""
+		}
+	case "sse.enabled", "http_stream.enabled", "webtransport.enabled": // beside WebSocket, SDKs fall back to it
+		if !c.WebSocket.Disabled {
+			return ""
+		}
+	}
+	return reason
+}
+
+// CheckBuilt returns an error when the configuration cannot be used because this
+// version lacks what it asks for: an enabled engine, broker, presence manager, map
+// broker or controller has a type that is unknown or not built, so that messages
+// would not go where they are expected; or users would be locked out, or let in on
+// other terms. The server must not start then. What else is not built is a warning of Load.
+func (c *Config) CheckBuilt() error {
+	var problems Problems
+	visit(reflect.ValueOf(c).Elem(), "", func(path string, _ field, v reflect.Value) {
+		if reason := c.refused(path, v); reason != "" {
+			feature, verb := unbuiltFeature(path), "is"
+			if strings.HasSuffix(feature, "s") {
+				verb = "are"
+			}
+			problems = append(problems, Problem{path, fmt.Sprintf("%s %s not in this version, and %s", feature, verb, reason)})
+		}
+	})
+	problems = append(problems, c.checkEngines()...)
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+func (c *Config) checkEngines() Problems {
 	var problems Problems
 	check := func(key, typ string, valid ...string) {
 		switch {
@@ -139,8 +209,5 @@ func (c *Config) CheckEngines() error {
 	if c.Controller.Enabled {
 		check("controller.type", c.Controller.Type, "postgres")
 	}
-	if len(problems) > 0 {
-		return problems
-	}
-	return nil
+	return problems
 }

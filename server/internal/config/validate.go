@@ -68,6 +68,9 @@ func (l *loader) oneOf(key, value string, allowed ...string) {
 	l.problemf(key, "must be one of %s%s", strings.Join(quoted, ", "), nearest(strings.ToLower(value), allowed))
 }
 
+// anyAddress tells whether an address stands for all of the machine.
+func anyAddress(address string) bool { return address == "" || address == "0.0.0.0" || address == "::" }
+
 func (l *loader) validateHTTPServer() {
 	s := l.cfg.HTTPServer
 	for _, port := range []struct {
@@ -83,6 +86,10 @@ func (l *loader) validateHTTPServer() {
 		if port.value > 65535 {
 			l.problem(port.key, "must be at most 65535")
 		}
+	}
+	if ports := s.InternalPort == 0 || s.InternalPort == s.Port; ports && s.Port != 0 && s.InternalAddress != "" &&
+		s.InternalAddress != s.Address && (anyAddress(s.Address) || anyAddress(s.InternalAddress)) {
+		l.problem("http_server.internal_address", "needs an http_server.internal_port of its own: the external listener, or the internal one, takes that port of all addresses")
 	}
 	tls := s.TLS.Enabled || s.TLSAutocert.Enabled
 	if s.H2CExternal && (tls || s.InternalPort == 0 || s.InternalPort == s.Port) {

@@ -17,6 +17,10 @@ func TestValidation(t *testing.T) {
 		{"certificate without key", `{"http_server": {"tls": {"cert_pem": "-----BEGIN X-----\n-----END X-----\n"}}}`, "http_server.tls: cert_pem and key_pem"},
 		{"TLS without certificate", `{"http_server": {"tls": {"enabled": true}}}`, "http_server.tls.cert_pem: is needed"},
 		{"not a PEM", `{"client": {"token": {"rsa_public_key": "/no/such/file"}}}`, "client.token.rsa_public_key: neither PEM"},
+		{"two listeners, one port", `{"http_server": {"internal_address": "127.0.0.1"}}`, "http_server.internal_address: needs an http_server.internal_port"},
+		{"two listeners, one port by name", `{"http_server": {"address": "127.0.0.1", "internal_address": "0.0.0.0", "internal_port": 8000}}`, "http_server.internal_address: needs an http_server.internal_port"},
+		{"two listeners, two ports", `{"http_server": {"internal_address": "127.0.0.1", "internal_port": 9000}}`, ""},
+		{"two listeners, two addresses", `{"http_server": {"address": "127.0.0.2", "internal_address": "127.0.0.1"}}`, ""},
 		{"h2c", `{"http_server": {"h2c_external": true}}`, "http_server.h2c_external"},
 		{"same path twice", `{"health": {"enabled": true, "handler_prefix": "/api"}}`, "health.handler_prefix: is the same path as that of http_api"},
 		{"path is a pattern", `{"http_api": {"handler_prefix": "/{x}"}}`, "http_api.handler_prefix: must be a plain URL path"},
@@ -130,7 +134,7 @@ func TestEngines(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, _ := mustLoad(t, tt.file)
-			err := cfg.CheckEngines()
+			err := cfg.CheckBuilt()
 			if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -144,11 +148,11 @@ func TestNotBuiltWarnings(t *testing.T) {
 	}{
 		{"switch", `{"sse": {"enabled": true}}`, "", "sse.enabled: without effect: the Server-Sent Events transport"},
 		{"several keys, one warning", `{"admin": {"password": "p", "secret": "s"}}`, "", "admin.password, admin.secret: "},
-		{"option of a namespace", `{"channel": {"namespaces": [{"name": "ab", "subscribe_proxy_enabled": true}]}}`, "", "channel.namespaces[ab].subscribe_proxy_enabled: "},
+		{"option of a namespace", `{"proxies": [{"name": "pp"}], "channel": {"namespaces": [{"name": "ab", "subscribe_proxy_name": "pp"}]}}`, "", "channel.namespaces[ab].subscribe_proxy_name, proxies[pp].name: "},
 		{"option without namespace", `{"channel": {"without_namespace": {"map": {"stream_size": 5}}}}`, "", "channel.without_namespace.map.stream_size: "},
 		{"list", `{"consumers": [{"name": "ab", "type": "kafka", "enabled": true}]}`, "", "consumers[ab].enabled, consumers[ab].type: "},
 		{"environment", `{}`, "CENTRIFUGO_GRPC_API_ENABLED=true", "grpc_api.enabled: "},
-		{"key set", `{"client": {"token": {"jwks_public_endpoint": "https://x/jwks"}}}`, "", "client.token.jwks_public_endpoint: "},
+		{"key set of tokens that are not used", `{"client": {"subscription_token": {"jwks_public_endpoint": "https://x/jwks"}}}`, "", "client.subscription_token.jwks_public_endpoint: "},
 		{"the default is no wish", `{"sse": {"enabled": false, "max_request_body_size": 65536}}`, "", ""},
 		{"built", `{"prometheus": {"enabled": true}, "http_api": {"key": "k"}, "channel": {"without_namespace": {"presence": true}}}`, "", ""},
 	}
@@ -187,7 +191,6 @@ func TestInsecureListensOnLoopback(t *testing.T) {
 		{"client", `{"client": {"insecure": true}}`, "127.0.0.1"},
 		{"signatures", `{"client": {"insecure_skip_token_signature_verify": true}}`, "127.0.0.1"},
 		{"API", `{"http_api": {"insecure": true}}`, "127.0.0.1"},
-		{"admin", `{"admin": {"insecure": true}}`, "127.0.0.1"},
 		{"address by name", `{"client": {"insecure": true}, "http_server": {"address": "0.0.0.0"}}`, "0.0.0.0"},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"centrifugo/server/internal/config"
+)
+
+// Check puts a server together, without starting it, and returns what New or Run
+// would refuse: checkconfig must not pass what does not start. Whether a port is
+// free and a file can be written is left to the start.
+func Check(cfg *config.Config) error {
+	a := &App{
+		config: cfg, timeouts: defaultTimeouts, log: slog.New(slog.DiscardHandler),
+		limits: limits{procs: runtime.GOMAXPROCS(0)},
+	}
+	if err := a.build(); err != nil {
+		return err
+	}
+	a.newWebSocket()
+	if a.websocket != nil {
+		defer a.websocket.Close()
+	}
+	plans, err := a.plan()
+	for _, p := range plans {
+		if _, tlsErr := serverTLS(p.tls); tlsErr != nil {
+			err = errors.Join(err, fmt.Errorf("http_server: %w", tlsErr))
+		}
+	}
+	return errors.Join(err, checkDirectory("log.file", cfg.Log.File), checkDirectory("pid_file", cfg.PIDFile))
+}
+
+// checkDirectory returns an error when a file could not be made where it is
+// wanted, whoever asks.
+func checkDirectory(key, file string) error {
+	if file == "" {
+		return nil
+	}
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: %s is a directory, a file is wanted", key, file)
+	}
+	dir := filepath.Dir(file)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s: cannot make %s: there is no directory %s", key, file, dir)
+	}
+	return nil
+}

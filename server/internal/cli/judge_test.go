@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"centrifugo/server/internal/config"
+)
+
+// What checkconfig passes starts, and what does not start fails the check, with
+// the same words.
+func TestOneJudgement(t *testing.T) {
+	for _, tt := range []struct{ name, file, want string }{
+		{"default", `{}`, ""},
+		{"engine not built", `{"engine": {"type": "redis"}}`, `engine.type: "redis" is not in this version yet`},
+		{"unknown engine", `{"engine": {"type": "tarantool"}}`, `engine.type: unknown type "tarantool"`},
+		{"broker not built", `{"broker": {"enabled": true, "type": "nats"}}`, `broker.type: "nats" is not in this version yet`},
+		{"broker not built, off", `{"broker": {"type": "nats"}}`, ""},
+		{"controller not built", `{"controller": {"enabled": true}}`, `controller.type: "postgres" is not`},
+		{"key set", `{"client": {"token": {"jwks_public_endpoint": "https://x"}}}`, "client.token.jwks_public_endpoint: JWKS is not in this version"},
+		{"key of another kind", `{"client": {"token": {"rsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, "client.token.rsa_public_key: "},
+		{"negative", `{"client": {"channel_limit": -1}}`, "client.channel_limit: must not be negative"},
+		{"refused by the server", `{"node": {"name": "refuse me"}}`, "refused"},
+		{"fallback not built", `{"sse": {"enabled": true}}`, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inDir(t, map[string]string{"config.json": tt.file, "none": ""})
+			for _, args := range [][]string{{"checkconfig"}, {"checkconfig", "--strict"}, {}} {
+				var stderr bytes.Buffer
+				started := false
+				code := Main(Env{Args: args, Stdout: new(bytes.Buffer), Stderr: &stderr,
+					Check: func(c *config.Config) error {
+						if c.Node.Name == "refuse me" {
+							return errors.New("refused")
+						}
+						return nil
+					},
+					Run: func(context.Context, *config.Config, RunOptions) error { started = true; return nil }})
+				if (code == 0) != (tt.want == "") || !strings.Contains(stderr.String(), tt.want) || started != (len(args) == 0 && tt.want == "") {
+					t.Errorf("%v: code %d, started %v, %s", args, code, started, &stderr)
+				}
+			}
+		})
+	}
+}
+
+// A file that is named must be there, for every command that reads it.
+func TestNamedFileIsMissing(t *testing.T) {
+	inDir(t, nil)
+	for _, args := range [][]string{{}, {"--dev"}, {"checkconfig"}, {"checkconfig", "-s"}, {"gentoken"}, {"checktoken", "x"}} {
+		r, cfg, _ := serve(nil, nil, append(args, "-c", "typo.json")...)
+		if r.code != 1 || cfg != nil || !strings.Contains(r.stderr, "typo.json: the configuration file does not exist") {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	// The file that nobody named is a warning.
+	if r, cfg, o := serve(nil, nil); r.code != 0 || cfg == nil || len(o.Warnings) != 1 {
+		t.Errorf("%+v %v", r, o.Warnings)
+	}
+}
+
+// A reload is judged as the start is.
+func TestReloadIsJudged(t *testing.T) {
+	inDir(t, map[string]string{"config.json": `{}`})
+	_, _, o := serve(nil, nil)
+	for _, file := range []string{
+		`{"engine": {"type": "redis"}}`, `{"client": {"token": {"jwks_public_endpoint": "https://x"}}}`,
+		`{"channel": {"without_namespace": {"subscribe_proxy_enabled": true}}}`,
+	} {
+		if err := os.WriteFile("config.json", []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := o.Reload(); err == nil {
+			t.Errorf("%s is taken over", file)
+		}
+	}
+}
