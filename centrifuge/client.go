@@ -29,7 +29,7 @@ type Client struct {
 	timer     wheel.Timer
 
 	mailbox mailbox
-	errors  atomic.Pointer[errorMeter] // nil before the first error reply
+	paced   atomic.Pointer[pacing] // nil for most
 
 	// Guarded by mu, which is a leaf: no other lock, call of a broker, handler
 	// or write happens under it.
@@ -272,6 +272,7 @@ func (c *Client) close(d Disconnect, flush bool) {
 		c.counted.closes.add(d.Code)
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
 	}
+	c.setBack(d)
 	if !c.outbox.Close(flush, hangUp) {
 		hangUp() // a write error has closed the outbox already
 	}

@@ -14,18 +14,19 @@ const (
 	maxSlowed  = 1000
 )
 
-// errorMeter counts the error replies of one connection. It exists from the
-// first of them on.
-type errorMeter struct {
+// pacing is what few connections have: those that got an error reply, or a large
+// recovery.
+type pacing struct {
 	// Guarded by mu, which is a leaf.
-	mu     sync.Mutex
-	level  float64 // errors, less those that time and successes have paid for
-	at     time.Time
-	slowed int // commands that had to wait since level was half of the burst
+	mu       sync.Mutex
+	level    float64 // errors, less those that time and successes have paid for
+	at       time.Time
+	slowed   int       // commands that had to wait since level was half of the burst
+	attempts []attempt // large recoveries that may be on their way, see setbacks
 }
 
 // failed counts an error.
-func (m *errorMeter) failed(now time.Time) {
+func (m *pacing) failed(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.level = max(m.level-now.Sub(m.at).Seconds()*errorRate, 0) + 1
@@ -33,14 +34,14 @@ func (m *errorMeter) failed(now time.Time) {
 }
 
 // succeeded makes up for an error.
-func (m *errorMeter) succeeded() {
+func (m *pacing) succeeded() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.level = max(m.level-1, 0)
 }
 
 // delay returns how long the next command has to wait; tooMany asks for the end.
-func (m *errorMeter) delay(now time.Time, burst int) (d time.Duration, tooMany bool) {
+func (m *pacing) delay(now time.Time, burst int) (d time.Duration, tooMany bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	level := max(m.level-now.Sub(m.at).Seconds()*errorRate, 0)
@@ -61,16 +62,21 @@ func (c *Client) failed(answer *Error) {
 	if answer.Temporary || answer.Code == ErrorInternal.Code {
 		return
 	}
-	m := c.errors.Load()
+	c.pacing().failed(time.Now())
+}
+
+// pacing makes what few connections have.
+func (c *Client) pacing() *pacing {
+	m := c.paced.Load()
 	if m == nil {
-		c.errors.CompareAndSwap(nil, &errorMeter{at: time.Now()})
-		m = c.errors.Load()
+		c.paced.CompareAndSwap(nil, &pacing{at: time.Now()})
+		m = c.paced.Load()
 	}
-	m.failed(time.Now())
+	return m
 }
 
 func (c *Client) succeeded() {
-	if m := c.errors.Load(); m != nil {
+	if m := c.paced.Load(); m != nil {
 		m.succeeded()
 	}
 }
@@ -90,7 +96,7 @@ func (c *Client) pace(r *round) (more bool) {
 			return true // what comes of the command is decided elsewhere
 		}
 	}
-	m := c.errors.Load()
+	m := c.paced.Load()
 	if m == nil {
 		return true
 	}

@@ -35,6 +35,9 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	if n := p.space.take(missed); n < len(missed) {
 		missed, recovered = nil, false
 	}
+	if recovered && len(missed) > 0 && p.givesUp() {
+		missed, recovered = nil, false
+	}
 	n.stats.recovered(recovered, len(missed))
 	if !recovered && p.wish.rejectUnrecoverable {
 		return ErrorUnrecoverablePosition
@@ -93,6 +96,7 @@ func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
 type replySpace struct {
 	limited bool
 	left    int
+	taken   int
 }
 
 func (c *Client) replySpace() *replySpace {
@@ -102,19 +106,17 @@ func (c *Client) replySpace() *replySpace {
 
 // take returns how many of the first publications fit. The space is taken if all do.
 func (s *replySpace) take(pubs []*Publication) (n int) {
-	if !s.limited {
-		return len(pubs)
-	}
-	left := s.left
+	total := 0
 	for _, p := range pubs {
 		size := publicationSize(p)
-		if size > left {
+		if s.limited && size > s.left-total {
 			return n
 		}
-		left -= size
+		total += size
 		n++
 	}
-	s.left = left
+	s.left -= total
+	s.taken += total
 	return n
 }
 

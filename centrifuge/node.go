@@ -36,6 +36,7 @@ type Node struct {
 	presence PresenceManager
 	hub      *fanout.Hub
 	batches  *fanout.Batcher // nil if no channel's publications are gathered
+	setbacks setbacks
 	outboxes outboxes
 	wheel    *wheel.Wheel
 	locks    *keylock.Locks

@@ -49,6 +49,16 @@ func (o *Outbox) setApartLocked(size int, reply bool) {
 	o.relief.apart = max(o.relief.apart, size)
 }
 
+// IsLarge reports whether a reply of this size is set apart.
+func (o *Outbox) IsLarge(size int) bool { return o.max > 0 && size > o.max/replyShare }
+
+// HasLarge reports whether a large message waits, or did at the end.
+func (o *Outbox) HasLarge() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.relief != nil && o.relief.apart > 0
+}
+
 // Room returns nil if a reply may be made, otherwise a channel that is closed
 // when less than half of the bound waits, or when the outbox has ended.
 func (o *Outbox) Room() <-chan struct{} {
@@ -76,8 +86,8 @@ func (o *Outbox) relieveLocked() {
 		close(r.room)
 		r.room = nil
 	}
-	if ended || o.size+o.pending == 0 {
-		o.relief = nil
+	if r.room == nil && (r.apart == 0 || !ended && o.size+o.pending == 0) {
+		o.relief = nil // otherwise it tells what a connection has left unread
 	}
 }
 

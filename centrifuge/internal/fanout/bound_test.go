@@ -145,6 +145,48 @@ func TestOutboxRoom(t *testing.T) {
 	}
 }
 
+// sippingSink takes a little of what it is given, each time that it is asked.
+type sippingSink struct{ left int }
+
+func (s *sippingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+	for _, f := range batch {
+		s.left += len(f.Bytes)
+	}
+	s.left = max(s.left-10, 0)
+	return s.left, nil
+}
+
+func (s *sippingSink) Failed(error) {}
+
+// TestOutboxRoomOfSlowReader: who waits is told when enough was taken, not before,
+// however little it is at a time.
+func TestOutboxRoomOfSlowReader(t *testing.T) {
+	for _, size := range []int{60, 90, 100, 101, 1000} {
+		var o Outbox
+		o.Init(&sippingSink{}, 100, 64, false)
+		putAndFlush(&o, frameOf(size))
+		room := o.Room()
+		if room == nil && size-10 > 50 {
+			t.Fatalf("%d: nobody waits", size)
+		}
+		for left := size - 10; room != nil && left > 50; left -= 10 {
+			select {
+			case <-room:
+				t.Fatalf("%d: there is room while %d bytes wait", size, left)
+			default:
+			}
+			o.Unblock()
+		}
+		if room != nil {
+			select {
+			case <-room:
+			default:
+				t.Errorf("%d: there is no room", size)
+			}
+		}
+	}
+}
+
 // floodedSink is written to by a caller who must not be held: whatever it takes,
 // another frame is put.
 type floodedSink struct {

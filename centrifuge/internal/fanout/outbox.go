@@ -115,7 +115,7 @@ func (o *Outbox) put(frames []*protocol.Frame, reply bool) PutResult {
 		o.overflowed = true
 		return PutOverflow
 	}
-	if o.max > 0 && size > o.max/replyShare {
+	if o.IsLarge(size) {
 		o.setApartLocked(size, reply)
 	}
 	o.size += size
