@@ -12,6 +12,8 @@ const offsets = (page) => page.publications.map((pub) => pub.offset);
 const fleeting = { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, force_positioning: true, history_size: 10, history_ttl: '1s', history_meta_ttl: '1s' };
 const base = config({ client: { ...config().client, recovery_max_publication_limit: 10_000 } });
 base.channel.namespaces.push({ name: 'fleeting', ...fleeting });
+const large = { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, allow_history_for_subscriber: true, allow_history_for_client: true, allow_history_for_anonymous: true, history_size: 300, history_ttl: '5m', force_recovery: true };
+base.channel.namespaces.push({ name: 'large', ...large });
 
 suite('streams', base, (scenario) => {
   scenario('history by pages, forth and back', async ({ party, api, variant }) => {
@@ -83,6 +85,26 @@ suite('streams', base, (scenario) => {
     assert.deepEqual((await channel.events.take('publication', 3)).map(({ data, offset }) => [data, offset]), [[3, 3], [4, 4], [5, 5]]);
     await api.publish(channel.name, 6);
     assert.deepEqual(await channel.payloads(1), [6]);
+  });
+
+  scenario('recovers and reads more than the queue of a connection holds', async ({ party, api, network }) => {
+    const proxy = await network();
+    const session = await party.join({ url: proxy.websocket });
+    const channel = session.open(fresh('large'));
+    await channel.subscribe();
+    const payload = 'x'.repeat(3600);
+    proxy.cut();
+    await session.events.next('lost');
+    await api.publishAll(channel.name, numbers(1, 300).map((n) => ({ n, payload }))); // 1.1 MB, the limit is 1 MiB
+    proxy.allow();
+    assert.equal((await channel.events.next('subscribed')).recovered, true);
+    const got = await channel.events.take('publication', 300);
+    assert.deepEqual(got.map(({ data }) => data.n), numbers(1, 300));
+    const page = await session.history(channel.name, { limit: 300 });
+    assert.deepEqual(offsets(page), numbers(1, 300));
+    await api.publish(channel.name, payload.repeat(300)); // a single publication as large
+    assert.equal((await channel.payloads(1))[0].length, 300 * 3600);
+    assert.equal(session.events.all('lost').length, 1); // the cut
   });
 
   scenario('recovers when nothing was missed, even on an empty stream', async ({ party, network }) => {
