@@ -18,7 +18,8 @@
 //	server       starts in the background and serves; an earlier server ends
 //	background   goes on beside the following blocks
 //	until=WORD   wait until a background block has printed WORD
-//	output       what the block before has printed; of JSON, names, times and random
+//	output       what the block before has printed, output=background the last one in
+//	             the background, output=server the server; of JSON, names, times and random
 //	             identifiers may differ, and "…" stands for anything
 //	file=NAME    is written to a file, for the following blocks; not run by itself
 //	claims=KIND  the claims of a token that checktoken or checksubtoken accepts; KIND
@@ -27,7 +28,7 @@
 //	skip=REASON  is not run; REASON is one of those in skipReasons
 //
 // Port 8000 is replaced by a free port, in the text and, through the environment,
-// in the server. A block whose interpreter is not installed is skipped, which the
+// in the server; so is 3000, the port of backends, in the text. A block whose interpreter is not installed is skipped, which the
 // test says; the variable DOCTEST_REQUIRE, such as "node python3", makes that an
 // error.
 package doctest

@@ -171,7 +171,7 @@ func TestPackagesOfNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"README.md"} {
+	for _, name := range []string{"README.md", "docs/tutorial.md"} {
 		text, err := os.ReadFile(filepath.Join(root, name))
 		if err != nil {
 			t.Fatal(err)

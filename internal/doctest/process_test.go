@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -69,9 +68,6 @@ func (p *process) Write(b []byte) (int, error) {
 
 // await waits until what was printed satisfies condition.
 func (p *process) await(condition func(printed string) error) error {
-	if p == nil {
-		return errors.New("no block runs in the background")
-	}
 	guard := time.After(patience)
 	for ended := false; ; {
 		p.mu.Lock()

@@ -20,31 +20,24 @@ type session struct {
 	t       *testing.T
 	dir     string // working directory
 	private string // what belongs to the session and not to the reader
-	port    string
+	port    string // in place of 8000
+	other   string // in place of 3000, for a backend
 	environ []string
 	server  *process
-	beside  *process // the last one in the background
-	printed string   // by the last block that ran in the foreground
-	skipped bool     // whether the last block that could print was
+	beside  []*process // those in the background; the last one is read
+	printed string     // by the last block that ran in the foreground
+	skipped bool       // whether the last block that could print was
 }
 
 func newSession(t *testing.T) *session {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(listener.Addr().String()) // its own text
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s := &session{t: t, dir: t.TempDir(), private: t.TempDir(), port: port}
+	s := &session{t: t, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t)}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "CENTRIFUGO_") && !strings.HasPrefix(variable, "PATH=") {
 			s.environ = append(s.environ, variable)
 		}
 	}
-	s.environ = append(s.environ, "CENTRIFUGO_HTTP_SERVER_PORT="+port, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
+	s.environ = append(s.environ, "CENTRIFUGO_HTTP_SERVER_PORT="+s.port, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
 		"GOFLAGS="+goFlags, "PWD="+s.dir)
 	if err := os.WriteFile(s.state(), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -54,8 +47,24 @@ func newSession(t *testing.T) *session {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() { s.server.stop(); s.beside.stop() })
+	t.Cleanup(func() {
+		s.server.stop()
+		for _, p := range s.beside {
+			p.stop()
+		}
+	})
 	return s
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	_, port, _ := net.SplitHostPort(listener.Addr().String()) // its own text
+	return port
 }
 
 // state is a script with the variables that earlier blocks have set.
@@ -63,7 +72,8 @@ func (s *session) state() string { return filepath.Join(s.private, "variables") 
 
 // run executes a block and says what is wrong with it.
 func (s *session) run(b block) error {
-	text := strings.NewReplacer("localhost:8000", "localhost:"+s.port, "127.0.0.1:8000", "127.0.0.1:"+s.port).Replace(b.text)
+	text := strings.NewReplacer("localhost:8000", "localhost:"+s.port, "0.1:8000", "0.1:"+s.port, "…:8000", "…:"+s.port,
+		"localhost:3000", "localhost:"+s.other, "listen(3000", "listen("+s.other, "listen 443", "listen 127.0.0.1:"+s.other).Replace(b.text)
 	if reason, ok := b.attrs["skip"]; ok {
 		s.t.Logf("SKIPPED %s: %s", b, skipReasons[reason])
 		s.skipped = true
@@ -157,16 +167,20 @@ func (s *session) shell(b block, text string) error {
 
 // start runs a script beside the following blocks.
 func (s *session) start(b block, script string) error {
-	slot, until := &s.beside, b.attrs["until"]
+	until := b.attrs["until"]
 	if b.has("server") {
-		slot, until = &s.server, `"serving"`
+		until = `"serving"`
+		s.server.stop()
 	}
-	(*slot).stop()
 	p, err := startProcess(s.command("sh", "-e", "-c", script))
 	if err != nil {
 		return err
 	}
-	*slot = p
+	if b.has("server") {
+		s.server = p
+	} else {
+		s.beside = append(s.beside, p)
+	}
 	return p.await(func(printed string) error {
 		if !strings.Contains(printed, until) {
 			return fmt.Errorf("%q has not been printed", until)
@@ -181,10 +195,19 @@ func (s *session) compare(b block, text string) error {
 		s.t.Logf("SKIPPED %s: the block that prints it was skipped", b)
 		return nil
 	}
-	if b.attrs["output"] == "background" {
-		return s.beside.await(func(printed string) error { return sameOutput(b.lang, text, printed) })
+	from := s.server
+	switch b.attrs["output"] {
+	case "":
+		return sameOutput(b.lang, text, s.printed)
+	case "background":
+		if from = nil; len(s.beside) > 0 {
+			from = s.beside[len(s.beside)-1]
+		}
 	}
-	return sameOutput(b.lang, text, s.printed)
+	if from == nil {
+		return errors.New("no block runs in the background")
+	}
+	return from.await(func(printed string) error { return sameOutput(b.lang, text, printed) })
 }
 
 func (s *session) command(name string, args ...string) *exec.Cmd {
