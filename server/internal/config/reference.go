@@ -168,7 +168,8 @@ environment variables; those that exist win. Keys in files are compared without 
 - A zero or empty value in a file for a key that has a default means the default, with a warning. Only a
   variable or a flag can set zero. An empty variable counts as not set.
 - **duration**: text with a unit, such as ` + "`25s`, `100ms`, `1h30m`" + `; a bare number in a file means nanoseconds.
-- **array of strings**: in a variable separated by spaces.
+- **array of strings**: in a variable separated by spaces or commas, or a JSON array. Items of Redis addresses hold
+  commas themselves and are separated by spaces.
 - **map of strings**: an object (its keys become lower case) or an array of ` + "`{\"key\": ..., \"value\": ...}`" + `; in
   a variable JSON. ` + "`${CENTRIFUGO_VAR_NAME}`" + ` in a value is replaced by that variable, which must be set.
 - **PEM**: the PEM text, base64 of it, or the path of a file with it, tried in this order.

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/gobwas/glob"
 )
 
 var (
@@ -183,12 +181,7 @@ func (l *loader) validateClient() {
 		l.problemf("client.max_messages_in_frame", "must be from -1 to %d", maxMessagesInFrame)
 	}
 	for _, pattern := range c.AllowedOrigins {
-		if _, err := glob.Compile(pattern); err != nil {
-			l.problemf("client.allowed_origins", "%q is not a valid pattern", pattern)
-		} else if pattern != strings.ToLower(pattern) {
-			l.warn(Warning{Kind: NoEffect, Key: "client.allowed_origins",
-				Message: fmt.Sprintf("%q never matches: origins are compared in lower case", pattern)})
-		}
+		l.validateOrigin("client.allowed_origins", pattern)
 	}
 	if p := c.SubscribeToUserPersonalChannel; p.Enabled {
 		key := "client.subscribe_to_user_personal_channel"

@@ -106,12 +106,6 @@ func TestValid(t *testing.T) {
 			{"name": "map", "subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "10s"}}]}}`)
 }
 
-func TestOriginNeverMatches(t *testing.T) {
-	if _, warnings := mustLoad(t, `{"client": {"allowed_origins": ["https://A.b"]}}`); len(ofKind(warnings, NoEffect)) != 1 {
-		t.Errorf("%v", warnings)
-	}
-}
-
 func TestHandlerPrefix(t *testing.T) {
 	cfg, _ := mustLoad(t, `{"http_api": {"handler_prefix": "/v1/api//"}}`)
 	if cfg.HTTPAPI.HandlerPrefix != "/v1/api" || cfg.Admin.HandlerPrefix != "/" {
