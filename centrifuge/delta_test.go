@@ -250,3 +250,31 @@ func TestPayloadsAreSentAsTheyAre(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeFilters: filters of a size that applications make are taken as commands.
+func TestLargeFilters(t *testing.T) {
+	var nodes, values []string
+	for i := range 1025 {
+		nodes = append(nodes, fmt.Sprintf(`{"key":"a","cmp":"eq","val":"%d"}`, i))
+		values = append(values, fmt.Sprintf(`"%d"`, i))
+	}
+	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+		for name, filter := range map[string]string{
+			"1000 nodes":  `{"op":"or","nodes":[` + strings.Join(nodes[:1000], ",") + `]}`,
+			"1025 values": `{"key":"a","cmp":"in","vals":[` + strings.Join(values, ",") + `]}`,
+			"depth 40":    strings.Repeat(`{"op":"and","nodes":[`, 39) + nodes[7] + strings.Repeat(`]}`, 39),
+		} {
+			s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{AllowTagsFilter: true}))
+			p := s.connect(format, "u")
+			p.commands(`{"id":2,"subscribe":{"channel":"a","tf":` + filter + `}}`)
+			p.expect(`{"id":2,"subscribe":{}}`)
+			s.publish("a", `1`, centrifuge.PublishOptions{Tags: map[string]string{"a": "7"}})
+			s.publish("a", `2`, centrifuge.PublishOptions{Tags: map[string]string{"a": "5000"}})
+			if got := p.received(); len(got) != 1 || !strings.Contains(got[0], `"data":1`) {
+				t.Errorf("%s: got %q", name, got)
+			}
+			p.commands(`{"id":3,"subscribe":{"channel":"b","tf":{"op":"or","nodes":[` + strings.Join(nodes, ",") + `]}}}`)
+			p.expect(refused(3, centrifuge.ErrorBadRequest))
+		}
+	})
+}

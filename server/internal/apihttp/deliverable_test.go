@@ -75,9 +75,9 @@ func TestUndeliverable(t *testing.T) {
 	if push := text.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != "1" {
 		t.Fatalf("got %+v, closed with %v", push, text.Closed())
 	}
-	client := subscriber(protocol.FormatProtobuf)
-	// What is just deliverable is delivered, by every way.
-	deepest := strings.Repeat("[", 1024) + strings.Repeat("]", 1024)
+	// What is just deliverable is delivered, by every way, in both encodings.
+	clients := []*centrifugetest.Client{text, subscriber(protocol.FormatProtobuf)}
+	deepest := strings.Repeat("[", protocol.MaxDepth) + strings.Repeat("]", protocol.MaxDepth)
 	for _, way := range waysIn[:10] {
 		if w := post(h, way.path, fmt.Sprintf(way.body, deepest)); w.Code != 200 || strings.Contains(w.Body.String(), "error") {
 			t.Errorf("%s, as deep as can be: %d %s", way.name, w.Code, w.Body)
@@ -85,8 +85,10 @@ func TestUndeliverable(t *testing.T) {
 		if !strings.Contains(way.body, "hist:1") {
 			continue
 		}
-		if push := client.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != deepest {
-			t.Fatalf("%s: got %+v, closed with %v", way.name, push, client.Closed())
+		for _, client := range clients {
+			if push := client.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != deepest {
+				t.Fatalf("%s: got %+v, closed with %v", way.name, push, client.Closed())
+			}
 		}
 	}
 }
