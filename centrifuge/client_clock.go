@@ -247,7 +247,7 @@ func (c *Client) tend(ctx context.Context, s *Subscription, t tick) {
 	if t.rest && c.expireSubscription(ctx, s, t.now) {
 		return
 	}
-	if t.presence && s.presence {
+	if t.presence {
 		c.renewPresence(ctx, s)
 	}
 	if t.rest {
@@ -259,17 +259,13 @@ func (c *Client) tend(ctx context.Context, s *Subscription, t tick) {
 // its removal would outlive the subscription.
 func (c *Client) renewPresence(ctx context.Context, s *Subscription) {
 	c.mu.Lock()
-	if s.state != subLive || s.busy {
+	if s.state != subLive || s.busy || !s.presence {
 		c.mu.Unlock()
 		return
 	}
 	s.busy = true
 	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s.settleLocked()
-	}()
+	defer c.release(s)
 	if err := c.node.presence.AddPresence(ctx, s.Channel, c.id, c.infoFor(s)); err != nil {
 		c.node.logger.log(LogWarn, "renewing presence", "client", c.id, "channel", s.Channel, "error", err)
 	}

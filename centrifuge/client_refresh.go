@@ -132,6 +132,10 @@ func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protoco
 func (c *Client) setSubExpiry(s *Subscription, expires moment, info []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	s.setExpiryLocked(expires, info)
+}
+
+func (s *Subscription) setExpiryLocked(expires moment, info []byte) {
 	details := s.detailsLocked()
 	details.expires = expires
 	if info != nil {
@@ -139,11 +143,25 @@ func (c *Client) setSubExpiry(s *Subscription, expires moment, info []byte) {
 	}
 }
 
+// refreshSubByServer is setSubExpiry, unless the expiry is not any more what it
+// was when the application was asked.
+func (c *Client) refreshSubByServer(s *Subscription, was, expires moment, info []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.expiryLocked() == was {
+		s.setExpiryLocked(expires, info)
+	}
+}
+
+func (c *Client) subExpiry(s *Subscription) moment {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return s.expiryLocked()
+}
+
 // expireSubscription ends s if it has run out, and reports whether it did.
 func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now moment) (ended bool) {
-	c.mu.Lock()
-	expires := s.expiryLocked()
-	c.mu.Unlock()
+	expires := c.subExpiry(s)
 	if expires == 0 || now < expires {
 		return false
 	}
@@ -154,16 +172,16 @@ func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now mo
 		case errors.Is(err, ErrorNotAvailable): // as without a handler
 		case err != nil:
 			c.node.logger.log(LogError, "refreshing a subscription", "client", c.id, "channel", s.Channel, "error", err)
-			c.setSubExpiry(s, now.add(retryRefresh), nil)
+			c.refreshSubByServer(s, expires, now.add(retryRefresh), nil)
 			return false
 		case reply.Expired:
 			ends = expires
 		default:
-			c.setSubExpiry(s, c.node.timeline.expiry(reply.ExpireAt), reply.Info)
+			c.refreshSubByServer(s, expires, c.node.timeline.expiry(reply.ExpireAt), reply.Info)
 			return false
 		}
 	}
-	if now < ends {
+	if now < ends || c.subExpiry(s) != expires { // it may have been prolonged meanwhile
 		return false
 	}
 	if s.serverSide || s.Format.V1() { // client-protocol 2.5

@@ -245,6 +245,7 @@ func (p *pendingSubscription) configure() error {
 	if p.positioned || expires != 0 || o.Info != nil {
 		d := p.detailsLocked()
 		d.expires, d.info, d.check.metaTTL = expires, o.Info, o.HistoryMetaTTL
+		d.recoverable = o.Recovery
 	}
 	return nil
 }
@@ -303,7 +304,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 	}
 	if p.opts.JoinLeave {
 		c.outbox.Flush() // the broker may take its time
-		p.publishJoin()
+		c.publishJoin(p.Subscription)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -321,19 +322,18 @@ func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
 
 // publishJoin tells the channel. The end of the connection does not cancel it: a
 // join that may or may not have been made cannot be undone by a leave.
-func (p *pendingSubscription) publishJoin() {
-	c := p.client
+func (c *Client) publishJoin(s *Subscription) {
 	if c.isClosed() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), maxSettle)
 	defer cancel()
 	c.node.stats.JoinsSent.Add(1)
-	err := c.node.broker.PublishJoin(ctx, p.Channel, c.infoFor(p.Subscription))
+	err := c.node.broker.PublishJoin(ctx, s.Channel, c.infoFor(s))
 	if err != nil {
-		c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", p.Channel, "error", err)
+		c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", s.Channel, "error", err)
 	}
-	p.joinLeave = err == nil // a leave follows joins only
+	s.joinLeave = err == nil // a leave follows joins only
 }
 
 // abandon undoes a subscription that did not go live.
@@ -390,48 +390,6 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 	}
 	complete = true
 	return started, nil
-}
-
-// subscribeByServer makes a server-side subscription of a connected client.
-func (c *Client) subscribeByServer(ctx context.Context, channel string, opts SubscribeOptions) error {
-	p, err := c.reserve(channel, true)
-	if errors.Is(err, ErrorLimitExceeded) {
-		c.Disconnect(DisconnectChannelLimit)
-	}
-	if err != nil {
-		return err
-	}
-	p.opts = opts
-	defer p.abandon()
-	ctx, cancel := c.untilEnd(ctx)
-	defer cancel()
-	if opts.RecoverSince != nil && opts.Recovery {
-		p.wish.recover, p.wish.since = true, *opts.RecoverSince
-	}
-	if err := p.start(ctx); err != nil {
-		return err
-	}
-	// The push has no room for publications: they follow it.
-	p.missed, p.result.Publications, p.result.Run = p.result.Publications, nil, nil
-	frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: channel, Subscribe: &protocol.Subscribe{
-		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
-	}}})
-	if err != nil {
-		return fmt.Errorf("encoding subscribe push: %w", err)
-	}
-	err = p.goLive(frame)
-	c.outbox.Flush()
-	if disconnect, ok := asDisconnect(err); ok {
-		c.Disconnect(disconnect)
-	}
-	return err
-}
-
-// untilEnd is ctx, cancelled also when the connection ends.
-func (c *Client) untilEnd(ctx context.Context) (context.Context, func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(c.Context(), cancel)
-	return ctx, func() { stop(); cancel() }
 }
 
 func asDisconnect(err error) (Disconnect, bool) {

@@ -55,7 +55,10 @@ type site struct {
 func newSite(t *testing.T, config centrifuge.Config, handlers centrifuge.Handlers) *site {
 	t.Helper()
 	s := &site{t: t}
-	config.Version, config.LogHandler, config.LogLevel = "test", s.log, centrifuge.LogError
+	config.Version, config.LogHandler = "test", s.log
+	if config.LogLevel == centrifuge.LogDefault {
+		config.LogLevel = centrifuge.LogError
+	}
 	if config.Lanes == 0 {
 		config.Lanes = 2
 	}

@@ -21,14 +21,16 @@ type Subscription struct {
 	// Static before it goes live.
 	serverSide        bool
 	clientSideRefresh bool
-	presence          bool
-	joinLeave         bool // the channel was told of its join
 	positioned        bool
 
+	// Owned by whoever makes, holds or claims it.
+	joinLeave bool // the channel was told of its join
+
 	// Guarded by client.mu.
-	state subState
-	event eventState // of Subscribed
-	busy  bool       // being made, renewed or ended
+	presence bool // written by whoever makes or holds it
+	state    subState
+	event    eventState // of Subscribed
+	busy     bool       // being made, renewed or ended
 }
 
 // details are what few subscriptions have.
@@ -43,6 +45,8 @@ type details struct {
 	// after is closed when the application knows that the subscription which had
 	// the channel before has ended; nil if it does. Static.
 	after <-chan struct{}
+
+	recoverable bool // static before it goes live
 
 	// Owned by the client's tick.
 	check positionCheck

@@ -2,12 +2,21 @@ package centrifuge
 
 import (
 	"context"
+	"errors"
 	"slices"
 )
 
 // Subscribe makes a server-side subscription of the connections that target
 // selects now, in the whole cluster. It does not wait for other nodes, and
 // succeeds also when there is no such connection.
+//
+// A connection that is subscribed to channel already, by itself or by the server,
+// keeps its subscription, which gets the expiry of opts (none does not replace
+// that of a subscription which its client refreshes), the info if that is not nil, presence, and the options for joins and leaves; the data, if not nil, is
+// sent in another subscribe push if the subscription is server-side. Positioning
+// and recovery, a position to recover from and a tags filter take effect only
+// where a subscription begins: a warning is logged if opts ask for one that the
+// subscription has not.
 func (n *Node) Subscribe(ctx context.Context, target Target, channel string, opts SubscribeOptions) error {
 	return n.act(ctx, order{Op: orderSubscribe, Target: target, Channel: channel, Subscribe: &opts})
 }
@@ -52,7 +61,11 @@ func (c *Client) obey(ctx context.Context, o *order) {
 	switch o.Op {
 	case orderSubscribe:
 		if err := c.subscribeByServer(ctx, o.Channel, *o.Subscribe); err != nil {
-			c.node.logger.log(LogInfo, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
+			level := LogWarn
+			if errors.Is(err, errLeft) {
+				level = LogDebug
+			}
+			c.node.logger.log(level, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
 		}
 	case orderUnsubscribe:
 		c.unsubscribeByServer(o.Channel, *o.Unsubscribe)

@@ -13,7 +13,8 @@ type Sub struct {
 	// Channel is its name.
 	Channel string
 	Format  protocol.Format
-	// PushJoinLeave lets joins and leaves through.
+	// PushJoinLeave lets joins and leaves through; after Hub.Add it is changed by
+	// LetJoinLeave.
 	PushJoinLeave bool
 	Lane          uint16
 
@@ -139,6 +140,35 @@ func (s *Sub) open(put func(...*protocol.Frame) PutResult, positioned bool, offs
 		loss = LossSlow
 	}
 	return result, true, loss
+}
+
+// LetJoinLeave sets whether joins and leaves are let through from now on.
+func (s *Sub) LetJoinLeave(let bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.PushJoinLeave = let
+}
+
+// PutPosition puts a frame that tells the position up to which the subscriber has
+// been served, which is zero unless the gate is positioned: no push comes in
+// between. It is refused with PutClosed when the gate is not open; a nil frame is
+// not put.
+func (s *Sub) PutPosition(encode func(offset uint64, epoch string) *protocol.Frame) PutResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state != gateOpen {
+		return PutClosed
+	}
+	var offset uint64
+	var epoch string
+	if s.positioned {
+		offset, epoch = s.next-1, s.epoch
+	}
+	frame := encode(offset, epoch)
+	if frame == nil {
+		return PutQueued
+	}
+	return s.Out.Put(frame)
 }
 
 // HasBase tells that the client, which wants deltas, holds the publication with

@@ -202,6 +202,40 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 }
 
+// TestSubscribeAgain: subscribe on a subscription that exists updates it, whoever
+// made it.
+func TestSubscribeAgain(t *testing.T) {
+	node := newNode(t)
+	h := newHandler(t, node, nil)
+	for _, user := range []string{"server", "client"} {
+		c := centrifugetest.Connect(context.Background(), t, node, protocol.Format(0), user)
+		if user == "client" {
+			if reply := c.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "join:1"}}); reply == nil || reply.Error != nil {
+				t.Fatalf("subscribing: %+v", reply)
+			}
+		} else if got := ask(t, h, "/api/subscribe", `{"channel":"join:1","user":"server","info":1}`); got != empty {
+			t.Fatal(got)
+		}
+		body := fmt.Sprintf(`{"channel":"join:1","user":%q,"data":{"d":2},"info":{"i":2},"expire_at":%d}`, user, time.Now().Unix()+3600)
+		if got := ask(t, h, "/api/subscribe", body); got != empty {
+			t.Fatal(got)
+		}
+		want := fmt.Sprintf(`%q:{"user":%q,"client":%[1]q,"chan_info":{"i":2}}`, c.Client().ID(), user)
+		if got := ask(t, h, "/api/presence", `{"channel":"join:1"}`); !strings.Contains(got, want) {
+			t.Errorf("%s: presence %s, want %s", user, got, want)
+		}
+		for data := ""; user == "server" && data != `{"d":2}`; {
+			push := c.Push()
+			if push == nil {
+				t.Fatalf("the connection ended: %v", c.Closed())
+			}
+			if push.Subscribe != nil {
+				data = string(push.Subscribe.Data)
+			}
+		}
+	}
+}
+
 // A whole request, net/http left out.
 func BenchmarkPublish(b *testing.B) {
 	h := newHandler(b, newNode(b), nil)
