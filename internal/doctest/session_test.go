@@ -38,7 +38,7 @@ func newSession(t *testing.T) *session {
 		}
 	}
 	s.environ = append(s.environ, "CENTRIFUGO_HTTP_SERVER_PORT="+s.port, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
-		"GOFLAGS="+goFlags, "PWD="+s.dir)
+		"GOFLAGS="+strings.TrimSpace(goFlags+" "+os.Getenv("GOFLAGS")), "PWD="+s.dir)
 	if err := os.WriteFile(s.state(), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
