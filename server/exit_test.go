@@ -168,7 +168,7 @@ func TestDevelopmentMode(t *testing.T) {
 	if !strings.Contains(p.output(), "DEVELOPMENT MODE: INSECURE") {
 		t.Errorf("no banner: %s", p.output())
 	}
-	c := p.dial(t, apptest.Dialer{Header: http.Header{"Origin": {"http://anywhere"}}})
+	c := p.dial(t, apptest.Dialer{Header: http.Header{"Origin": {"http://localhost:3000"}}})
 	ask(t, c, `{"id":1,"connect":{}}`)
 	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"recoverable":true`) {
 		t.Errorf("subscribing: %s", reply)

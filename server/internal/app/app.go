@@ -174,7 +174,7 @@ func (a *App) newWebSocket() {
 		return
 	}
 	a.websocket = websocket.NewHandler(a.node, websocket.Config{
-		CheckOrigin: a.origins.Allowed, MessageSizeLimit: c.MessageSizeLimit,
+		CheckOrigin: a.allowedOrigin, MessageSizeLimit: c.MessageSizeLimit,
 		DecompressedSizeLimit: c.DecompressedMessageSizeLimit, Compression: c.Compression,
 		CompressionMinSize: c.CompressionMinSize, CompressionLevel: c.CompressionLevel, WriteTimeout: c.WriteTimeout,
 		OnError: func(err error) { a.log.Error("websocket", "error", err) },
@@ -202,6 +202,7 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 	failed := make(chan error, len(servers))
 	for _, s := range servers {
 		a.log.Info("serving", "address", s.listener.Addr().String(), "endpoints", s.endpoints)
+		s.logExposure(a.log)
 		go func() { failed <- s.serve() }()
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -34,6 +34,7 @@ type server struct {
 	listener  net.Listener
 	http      *http.Server
 	endpoints []string
+	insecure  []string // keys of the insecure modes of these endpoints
 }
 
 func (s *server) serve() error {
@@ -47,10 +48,12 @@ func (s *server) serve() error {
 type routes struct {
 	mux      *http.ServeMux
 	patterns []string
-	err      error // what could not be mounted
+	insecure []string     // keys of the insecure modes of what is mounted
+	local    *httpx.Local // keeps web pages away from what is insecure
+	err      error        // what could not be mounted
 }
 
-func newRoutes() *routes { return &routes{mux: http.NewServeMux()} }
+func newRoutes(local *httpx.Local) *routes { return &routes{mux: http.NewServeMux(), local: local} }
 
 // handle mounts h. Where configured prefixes overlap, the mux panics; the caller
 // looks at err instead.
@@ -87,7 +90,8 @@ func (a *App) plan() ([]plan, error) {
 	if c.InternalAddress != "" || c.InternalPort != 0 {
 		internal = address(firstOf(c.InternalAddress, c.Address), firstOf(c.InternalPort, c.Port))
 	}
-	outer, inner := newRoutes(), newRoutes()
+	outer := newRoutes(a.local(external))
+	inner := newRoutes(a.local(internal))
 	if internal == external {
 		inner = outer
 	}
@@ -160,7 +164,7 @@ func (a *App) open(ctx context.Context, address string, r *routes, t config.TLS)
 	if tlsConfig != nil {
 		listener = tls.NewListener(websocket.Listener(listener), tlsConfig)
 	}
-	return &server{listener: listener, endpoints: r.patterns, http: &http.Server{
+	return &server{listener: listener, endpoints: r.patterns, insecure: r.insecure, http: &http.Server{
 		Handler:           httpx.Recover(a.log)(r.mux),
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
@@ -176,16 +180,17 @@ func (a *App) mountClients(r *routes) {
 		refused := a.metrics.connectionLimit.Inc
 		h = httpx.ConnectionRateLimit(c.ConnectionRateLimit, refused)(h)
 		h = httpx.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused)(h)
-		return httpx.UserHeader(c.UserIDHTTPHeader)(h)
+		return a.localHost(r, httpx.UserHeader(c.UserIDHTTPHeader)(h))
 	}
 	if a.websocket != nil {
 		r.handle(path(a.config.WebSocket.HandlerPrefix), admit(a.websocket))
+		r.insecure = append(r.insecure, a.insecureModes("client.")...)
 	}
 	if a.config.Init.Enabled {
-		r.handle(path(a.config.Init.HandlerPrefix), a.origins.CORS(http.HandlerFunc(warmUp)))
+		r.handle(path(a.config.Init.HandlerPrefix), a.localHost(r, a.origins.CORS(http.HandlerFunc(warmUp))))
 	}
 	if a.options.Dev {
-		r.handle("/", playground.Handler())
+		r.handle("/", a.localHost(r, playground.Handler()))
 	}
 }
 
@@ -213,13 +218,22 @@ func (a *App) mountAPI(outer, inner *routes) {
 		r = outer
 	}
 	h := apihttp.New(apihttp.Options{API: a.api, Config: c, ShuttingDown: a.node.ShuttingDown, Log: a.log})
+	var handler http.Handler = h
+	if c.Insecure {
+		handler = r.local.Middleware(h)
+	}
+	r.insecure = append(r.insecure, a.insecureModes("http_api.")...)
 	for _, pattern := range h.Patterns() {
-		r.handle(pattern, h)
+		r.handle(pattern, handler)
 	}
 }
 
 // mountOperations mounts what operators and their machines look at.
-func (a *App) mountOperations(r *routes) {
+func (a *App) mountOperations(to *routes) {
+	r := operations{routes: to}
+	if a.options.Dev {
+		r.wrap = to.local.Middleware
+	}
 	if a.config.Health.Enabled {
 		r.handle(path(a.config.Health.HandlerPrefix), http.HandlerFunc(emptyObject))
 	}
@@ -235,6 +249,19 @@ func (a *App) mountOperations(r *routes) {
 		r.handle(prefix+"/trace", http.HandlerFunc(pprof.Trace))
 		r.handle(prefix+"/", http.StripPrefix(prefix, http.HandlerFunc(profileIndex)))
 	}
+}
+
+// operations mounts with a middleware around each handler.
+type operations struct {
+	*routes
+	wrap func(http.Handler) http.Handler // nil for none
+}
+
+func (o operations) handle(pattern string, h http.Handler) {
+	if o.wrap != nil {
+		h = o.wrap(h)
+	}
+	o.routes.handle(pattern, h)
 }
 
 // profileIndex serves the index and the named profiles below whatever prefix.

@@ -8,13 +8,13 @@ import (
 // loopback is where a server with an insecure mode listens unless told otherwise.
 const loopback = "127.0.0.1"
 
-// setDev replaces defaults by those of development mode, in which a newcomer sees
-// every feature without configuring anything. All other sources still win.
+// setDev replaces defaults by those of development mode, in which every
+// feature can be tried without configuring anything. All other sources still win.
+// Origins are not among them: the server admits local ones in development mode.
 func (l *loader) setDev() {
 	c := l.cfg
 	c.Client.Insecure = true
 	c.HTTPAPI.Insecure = true
-	c.Client.AllowedOrigins = []string{"*"}
 	c.Health.Enabled = true
 	c.Prometheus.Enabled = true
 	options := &c.Channel.WithoutNamespace
@@ -45,18 +45,20 @@ func (c *Config) InsecureModes() []string {
 	return on
 }
 
-// guardInsecure keeps a server with an insecure mode off the network unless an address was given by name.
+// guardInsecure keeps a server with an insecure mode off the network unless an
+// address was given by name. What can be reached in the end only the server can
+// say, which knows its listeners.
 func (l *loader) guardInsecure() {
 	c := l.cfg
 	if modes := c.InsecureModes(); len(modes) > 0 {
 		message := "INSECURE mode is on, never use it where others can reach the server"
 		if c.HTTPServer.Address == "" {
 			c.HTTPServer.Address = loopback
-			message += "; http_server.address is not set, so only " + loopback + " is listened on"
+			message += "; http_server.address is not set, and taken as " + loopback
 		}
 		l.warn(Warning{Kind: Insecure, Key: strings.Join(modes, ", "), Message: message})
 	}
-	if len(c.Client.AllowedOrigins) == 1 && c.Client.AllowedOrigins[0] == "*" && !c.Client.Insecure {
+	if len(c.Client.AllowedOrigins) == 1 && c.Client.AllowedOrigins[0] == "*" {
 		l.warn(Warning{Kind: Insecure, Key: "client.allowed_origins", Message: "any website may connect its visitors"})
 	}
 }
