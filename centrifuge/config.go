@@ -26,7 +26,9 @@ type Config struct {
 	// Controller connects nodes; nil for a node that is alone.
 	Controller Controller
 
-	// LogHandler receives the node's log entries of LogLevel and above; nil for none.
+	// LogHandler receives the node's log entries of LogLevel and above, by default
+	// LogInfo. Without a handler they go to slog.Default, by default from LogWarn on;
+	// LogNone logs nothing.
 	LogHandler LogHandler
 	LogLevel   LogLevel
 

@@ -10,10 +10,9 @@ import (
 // LogLevel orders log entries by weight.
 type LogLevel uint8
 
-// The levels; LogInfo is the zero value's neighbour on purpose: a Config that
-// names no level logs everything that somebody may have to act on.
+// The levels.
 const (
-	LogDefault LogLevel = iota // the same as LogInfo
+	LogDefault LogLevel = iota // LogInfo, or LogWarn without a LogHandler
 	LogTrace
 	LogDebug
 	LogInfo
@@ -60,13 +59,18 @@ type logger struct {
 }
 
 func newLogger(handler LogHandler, level LogLevel) logger {
+	usual := LogInfo
+	if handler == nil {
+		// The default of slog may be set after the node was made.
+		handler, usual = func(e LogEntry) { SlogHandler(slog.Default())(e) }, LogWarn
+	}
 	if level == LogDefault {
-		level = LogInfo
+		level = usual
 	}
 	return logger{handler, level}
 }
 
-func (l logger) enabled(level LogLevel) bool { return l.handler != nil && level >= l.level }
+func (l logger) enabled(level LogLevel) bool { return level >= l.level }
 
 // log takes the fields as key, value, key, value.
 func (l logger) log(level LogLevel, message string, fields ...any) {

@@ -54,13 +54,17 @@ type SubscribeOptions struct {
 	Source uint8
 }
 
-// Target selects connections for the calls that act on users. The user's
-// connections are selected first, an empty User meaning the anonymous ones;
-// Client and Session narrow that down (server-interface 1.5).
+// Target selects connections for the calls that act on them: those of User, of
+// which Client and Session select one each. Without a User they select by
+// themselves, whosever connection it is; without any of the three the anonymous
+// connections are meant.
 type Target struct {
 	User    string
 	Client  string
 	Session string
+	// Anonymous selects among the anonymous connections only. It is for callers
+	// for whom an empty User always means these; with a User it selects none.
+	Anonymous bool `json:",omitempty"`
 	// Except lists client ids that are left alone.
 	Except []string
 }

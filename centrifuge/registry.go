@@ -102,6 +102,14 @@ func (r *registry) removeUser(c *Client, user string) {
 	sh.users[user] = clients[:len(clients)-1]
 }
 
+// client returns the connection with an id, or nil.
+func (r *registry) client(id string) *Client {
+	sh := r.ids(id)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.clients[id]
+}
+
 // ofUser returns the connections of a user.
 func (r *registry) ofUser(user string) []*Client {
 	sh := r.users(user)

@@ -77,12 +77,32 @@ func (c *Client) obey(ctx context.Context, o *order) {
 }
 
 func (n *Node) selectClients(t Target) []*Client {
-	return slices.DeleteFunc(n.registry.ofUser(t.User), func(c *Client) bool {
+	return slices.DeleteFunc(n.candidates(t), func(c *Client) bool {
 		return t.Client != "" && c.id != t.Client ||
 			t.Session != "" && c.sessionID() != t.Session ||
+			t.Anonymous && c.UserID() != "" ||
 			slices.Contains(t.Except, c.id) ||
 			c.currentState() != clientConnected
 	})
+}
+
+// candidates are the connections among which those of t are.
+func (n *Node) candidates(t Target) (clients []*Client) {
+	switch {
+	case t.User != "" || t.Anonymous || t.Client == "" && t.Session == "":
+		return n.registry.ofUser(t.User)
+	case t.Client != "":
+		if c := n.registry.client(t.Client); c != nil {
+			clients = append(clients, c)
+		}
+	default: // sessions are few, and seldom asked for without a user
+		n.registry.each(func(c *Client) {
+			if c.sessionID() == t.Session {
+				clients = append(clients, c)
+			}
+		})
+	}
+	return clients
 }
 
 func (c *Client) sessionID() string {

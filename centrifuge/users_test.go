@@ -69,7 +69,7 @@ func TestSubscribeSince(t *testing.T) {
 	})
 }
 
-// TestTarget: the user selects, the rest narrows down.
+// TestTarget: the user selects, the rest narrows down, or selects by itself.
 func TestTarget(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -81,6 +81,23 @@ func TestTarget(t *testing.T) {
 		{"nobody", func([]string, []string) centrifuge.Target { return centrifuge.Target{User: "x"} }, nil},
 		{"client", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{User: "u", Client: ids[1]} }, []int{1}},
 		{"client of another user", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{User: "u", Client: ids[2]} }, nil},
+		{"client without a user", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{Client: ids[1]} }, []int{1}},
+		{"anonymous client", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{Client: ids[3]} }, []int{3}},
+		{"unknown client", func([]string, []string) centrifuge.Target { return centrifuge.Target{Client: "x"} }, nil},
+		{"client and session", func(ids, sessions []string) centrifuge.Target {
+			return centrifuge.Target{Client: ids[1], Session: sessions[1]}
+		}, []int{1}},
+		{"client and session of another", func(ids, sessions []string) centrifuge.Target {
+			return centrifuge.Target{Client: ids[1], Session: sessions[0]}
+		}, nil},
+		{"client, but not that", func(ids, _ []string) centrifuge.Target {
+			return centrifuge.Target{Client: ids[1], Except: ids[1:2]}
+		}, nil},
+		{"session without a user", func(_, sessions []string) centrifuge.Target {
+			return centrifuge.Target{Session: sessions[2]}
+		}, []int{2}},
+		{"anonymous only", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{Client: ids[1], Anonymous: true} }, nil},
+		{"anonymous only, one", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{Client: ids[3], Anonymous: true} }, []int{3}},
 		{"session", func(_, sessions []string) centrifuge.Target {
 			return centrifuge.Target{User: "u", Session: sessions[0]}
 		}, []int{0}},

@@ -36,7 +36,7 @@ func (t *Target) connections() (centrifuge.Target, *Error) {
 	if t.AllUsers || t.LabelFilter != nil {
 		return centrifuge.Target{}, ErrorNotAvailable
 	}
-	return centrifuge.Target{User: t.User, Client: t.Client, Session: t.Session}, nil
+	return centrifuge.Target{User: t.User, Client: t.Client, Session: t.Session, Anonymous: t.User == ""}, nil
 }
 
 // SubscribeRequest subscribes connections that exist now.
