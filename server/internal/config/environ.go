@@ -127,20 +127,33 @@ func (l *loader) addNamed(v reflect.Value, name string) {
 	v.Set(reflect.Append(v, item))
 }
 
-// warnUnknownEnviron names variables with the prefix of the server that mean nothing.
+// warnUnknownEnviron names variables with the prefix of the server that mean
+// nothing; those of a former version are problems.
 func (l *loader) warnUnknownEnviron() {
 	for _, name := range sortedKeys(l.environ) {
 		_, known := l.known[name]
-		if known || !strings.HasPrefix(name, envPrefix+"_") || strings.HasPrefix(name, varPrefix) ||
-			l.environ[name] == "" || injectedName.MatchString(name) {
-			continue
-		}
-		if isCommercialEnviron(name) {
+		switch {
+		case known || !strings.HasPrefix(name, envPrefix+"_") || strings.HasPrefix(name, varPrefix) || l.environ[name] == "":
+		case l.formerEnviron(name), injectedName.MatchString(name):
+		case isCommercialEnviron(name):
 			l.warn(Warning{Kind: NotBuilt, Key: name, Message: commercialMessage})
-			continue
+		default:
+			l.warn(Warning{Kind: UnknownEnv, Key: name, Message: "unknown environment variable" + nearestVariable(name, sortedKeys(l.known))})
 		}
-		l.warn(Warning{Kind: UnknownEnv, Key: name, Message: "unknown environment variable" + nearest(name, sortedKeys(l.known))})
 	}
+}
+
+// nearestVariable returns a hint for an unknown variable, or nothing. The prefix
+// that all of them share does not make two alike.
+func nearestVariable(name string, known []string) string {
+	names := make([]string, len(known))
+	for i, k := range known {
+		names[i] = strings.TrimPrefix(k, envPrefix+"_")
+	}
+	if near := closest(strings.TrimPrefix(name, envPrefix+"_"), names); near != "" {
+		return ", did you mean " + envPrefix + "_" + near + "?"
+	}
+	return ""
 }
 
 // expandVars replaces `${CENTRIFUGO_VAR_NAME}` in the values of string maps.

@@ -90,6 +90,8 @@ type loader struct {
 	bare     bool // no defaults: a zero is taken as it is
 	environ  map[string]string
 	known    map[string]string // variables that mean something, and their keys
+	former   bool              // a key of a former version was found in the file
+	depth    int               // of loaders that judge sections in the wrong place
 	anchored map[string]bool   // top-level keys of the file that hold YAML anchors
 	sources  map[string]Source // keys that were set by something else than a default
 	warnings []Warning
@@ -162,6 +164,7 @@ func (l *loader) setDocument(name string, doc *document) {
 	}
 	l.anchored = doc.anchored
 	l.setTree(reflect.ValueOf(l.cfg).Elem(), "", doc.tree)
+	l.nameFormer(name)
 }
 
 func (l *loader) setFlags(flags map[string]string) {

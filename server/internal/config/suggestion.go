@@ -5,22 +5,96 @@ import (
 	"strings"
 )
 
-// suggestion returns a hint for an unknown key of a section, or nothing.
-func suggestion(fields map[string]field, path, key string) string {
-	if near := closest(key, sortedKeys(fields)); near != "" {
-		return ", did you mean " + join(path, near) + "?"
+// suggest looks for what an unknown key of a section was meant to be. target is
+// the path of that key where it is certain enough to judge the value by it.
+func (l *loader) suggest(fields map[string]field, path, key string) (hint, target string) {
+	if now, ok := former(path, key); ok {
+		return l.formerHint(now), now
 	}
-	// A key in the wrong section or of the former flat form: log_level, token_hmac_secret_key, port.
-	flat := strings.ReplaceAll(join(plainPath(path), key), ".", "_")
-	for _, want := range []string{flat, key} {
-		for _, known := range allPaths() {
-			have := strings.ReplaceAll(known, ".", "_")
-			if have == want || strings.HasSuffix(have, "_"+want) {
-				return ", did you mean " + known + "?"
-			}
+	if near := closest(key, sortedKeys(fields)); near != "" {
+		return ", did you mean " + join(path, near) + "?", join(path, near)
+	}
+	switch found := elsewhere(path, key); len(found) {
+	case 0:
+		return "", ""
+	case 1:
+		return ", did you mean " + found[0] + "?", found[0]
+	default:
+		return ", did you mean one of " + strings.Join(found, ", ") + "?", ""
+	}
+}
+
+// maxElsewhere bounds how many places are named: a key that is in more of them says nothing.
+const maxElsewhere = 3
+
+// elsewhere returns the paths of keys with the name of one that is in the wrong
+// section, those of its own top-level section if there are any.
+func elsewhere(path, key string) []string {
+	var all, near []string
+	section, _, _ := strings.Cut(path, ".")
+	for _, known := range allPaths() {
+		if unbuiltFeature(known+".") != "" || !strings.HasSuffix(known, "."+key) || unbuiltFeature(known) != "" {
+			continue
+		}
+		all = append(all, known)
+		if section != "" && strings.HasPrefix(known, section+".") {
+			near = append(near, known)
 		}
 	}
-	return ""
+	if len(near) > 0 {
+		all = near
+	}
+	if len(all) > maxElsewhere {
+		return nil
+	}
+	return all
+}
+
+// keyAt returns the field of a dotted path; items of lists are written as in messages.
+func keyAt(path string) (field, bool) {
+	t := reflect.TypeFor[Config]()
+	parts := strings.Split(plainPath(path), ".")
+	for i, part := range parts {
+		name, isItem := strings.CutSuffix(part, "[]")
+		found := false
+		for _, f := range fieldsOf(t) {
+			if f.key != name {
+				continue
+			}
+			if i == len(parts)-1 {
+				return f, true
+			}
+			if found = f.isSection() || isItem && f.isList(); found {
+				if t = f.typ; isItem {
+					t = t.Elem()
+				}
+			}
+			break
+		}
+		if !found {
+			return field{}, false
+		}
+	}
+	return field{}, false
+}
+
+// judgeMisplaced adds what is wrong inside of a section that is in the wrong place,
+// so that all of it is told at once.
+func (l *loader) judgeMisplaced(target, path string, raw any) {
+	f, ok := keyAt(target)
+	if !ok || !f.isSection() && !f.isList() {
+		return
+	}
+	inner := newLoader()
+	inner.environ, inner.depth = l.environ, l.depth+1
+	if inner.depth > maxDepth {
+		return
+	}
+	inner.setField(reflect.New(f.typ).Elem(), f, path, raw)
+	for _, p := range inner.problems {
+		l.problem(p.Key, p.Message)
+	}
+	l.former = l.former || inner.former
 }
 
 // nearest returns a hint for an unknown word among candidates, or nothing.

@@ -14,7 +14,7 @@ import (
 func (l *loader) setTree(v reflect.Value, path string, raw any) {
 	object, ok := raw.(map[string]any)
 	if !ok {
-		l.problem(path, "want an object")
+		l.problem(path, "want an object"+l.switchHint(v.Type(), path, raw))
 		return
 	}
 	fields := map[string]field{}
@@ -36,12 +36,22 @@ func (l *loader) setTree(v reflect.Value, path string, raw any) {
 			l.setField(v.FieldByIndex(f.index), f, join(path, low), object[key])
 		case isCommercial(join(path, low)):
 			l.warn(Warning{Kind: NotBuilt, Key: join(path, low), Message: commercialMessage})
-		case path == "" && l.anchored[key] && suggestion(fields, path, low) == "":
-			l.looseForm(key, "to put each anchor where it is first used")
 		default:
-			l.problem(join(path, key), "unknown key"+suggestion(fields, path, low))
+			l.unknownKey(fields, path, key, object[key])
 		}
 		seen[low] = true
+	}
+}
+
+func (l *loader) unknownKey(fields map[string]field, path, key string, raw any) {
+	hint, target := l.suggest(fields, path, strings.ToLower(key))
+	if path == "" && l.anchored[key] && hint == "" {
+		l.looseForm(key, "to put each anchor where it is first used")
+		return
+	}
+	l.problem(join(path, key), "unknown key"+hint)
+	if target != "" {
+		l.judgeMisplaced(target, join(path, key), raw)
 	}
 }
 
