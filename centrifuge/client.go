@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
 	"centrifugo/centrifuge/internal/wheel"
@@ -42,6 +43,7 @@ type Client struct {
 	clientSideRefresh bool
 	pinged            bool // a ping is out and not answered
 	ticking           bool // a tick is under way
+	left              bool // only the commands that came before are still carried out
 	event             eventState
 	quiet             chan struct{} // closed when no callback is under way; made by who waits for that
 	ctx               context.Context
@@ -215,7 +217,7 @@ func (c *Client) Failed(err error) {
 		return
 	}
 	c.node.logger.log(LogDebug, "write failed", "client", c.id, "error", err)
-	c.close(DisconnectWriteError, false)
+	c.leave(DisconnectWriteError)
 }
 
 // Writable is called by the transport when a full socket has room again.
@@ -230,12 +232,53 @@ func (c *Client) Full(pending int) {
 	}
 }
 
-// Gone is called by the transport once, when the connection is no more.
+// Gone is called by the transport once, when the connection is no more. What the
+// client had sent before is carried out first.
 func (c *Client) Gone(err error) {
 	if err != nil {
 		c.node.logger.log(LogDebug, "connection ended", "client", c.id, "error", err)
 	}
-	c.close(DisconnectConnectionClosed, false)
+	c.leave(DisconnectConnectionClosed)
+}
+
+// Violated is called by the transport when the client broke its protocol: it
+// reads nothing more, and has sent its own answer. What came before is carried
+// out first. Gone follows when the connection is no more.
+func (c *Client) Violated(d Disconnect) { c.leave(d) }
+
+// leaveTimeout is how long the commands of a client that has left may take. Then
+// the rest of them is dropped: a handler that hangs must not keep the presence
+// of somebody who is not there.
+const leaveTimeout = 5 * time.Second
+
+// leave ends a connection whose client takes nothing more: the end comes behind
+// the commands that were received. Their replies are dropped, and the user may
+// connect again at once.
+func (c *Client) leave(d Disconnect) {
+	if !c.mailbox.leave(d) {
+		c.close(d, false)
+		return
+	}
+	c.outbox.Close(false, func() {}) // so that no command waits for room
+	c.node.registry.removeUser(c, c.UserID())
+	c.leavingClock(c.node.timeline.now())
+}
+
+// abandon ends a connection whose last commands take too long.
+func (c *Client) abandon() {
+	dropped, why := c.mailbox.take()
+	c.abandoned(dropped)
+	c.node.logger.log(LogInfo, "commands of a client that left took too long", "client", c.id, "dropped_messages", dropped)
+	c.close(*why, false)
+}
+
+// abandoned counts messages of a client that left.
+func (c *Client) abandoned(messages int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left {
+		c.node.stats.abandoned.Add(uint64(messages)) //nolint:gosec // a length
+	}
 }
 
 // close is the one way to end a connection. With flush the client still gets

@@ -13,7 +13,7 @@ import (
 type deadline uint8
 
 const (
-	deadlineStale    deadline = iota // connect must have succeeded
+	deadlineStale    deadline = iota // connect must have succeeded, or the last commands be carried out
 	deadlinePing                     // the next ping is sent
 	deadlinePong                     // the last ping must have been answered
 	deadlinePresence                 // presence is renewed, and Handlers.Alive called
@@ -59,10 +59,23 @@ func (c *Client) startClock(now moment) {
 	c.armLocked(now)
 }
 
+// leavingClock leaves a client that has left nothing but the time for its last
+// commands.
+func (c *Client) leavingClock(now moment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = true
+	c.clock = clock{deadlineStale: now.in(leaveTimeout)}
+	c.armLocked(now)
+}
+
 // connectedLocked replaces the stale deadline by those of a connected client.
 // The first ping comes at a random moment, so that those of many connections
 // that came together spread (client-protocol 1.7).
 func (c *Client) connectedLocked(now moment) {
+	if c.left {
+		return // connect was one of its last commands
+	}
 	c.clock[deadlineStale] = 0
 	if interval := c.node.config.PingInterval; interval > 0 {
 		c.clock[deadlinePing] = now.in(interval/2 + rand.N(interval/2+1)) //nolint:gosec // it spreads load, it keeps no secret
@@ -112,7 +125,7 @@ func (c *Client) Expired(_ *wheel.Timer, at time.Time) {
 	}
 	duties := tick{now: now, presence: due[deadlinePresence], rest: due[deadlineTick]}
 	ticks := (duties.presence || duties.rest) && c.needsTickLocked(duties)
-	clientSideRefresh := c.clientSideRefresh
+	clientSideRefresh, left := c.clientSideRefresh, c.left
 	c.armLocked(now)
 	c.mu.Unlock()
 
@@ -120,7 +133,11 @@ func (c *Client) Expired(_ *wheel.Timer, at time.Time) {
 	case due[deadlineStall] && c.outbox.Stalled():
 		c.close(DisconnectWriteError, false)
 	case due[deadlineStale]:
-		c.Disconnect(DisconnectStale)
+		if left {
+			c.abandon()
+		} else {
+			c.Disconnect(DisconnectStale)
+		}
 	case due[deadlinePong]:
 		c.Disconnect(DisconnectNoPong)
 	case due[deadlineExpiry] && clientSideRefresh:

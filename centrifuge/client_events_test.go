@@ -391,7 +391,7 @@ func TestBlockedHandler(t *testing.T) {
 					p.commands(`{"id":5,"rpc":{}}`)
 					time.Sleep(30 * time.Second)
 					p.Cut()
-					time.Sleep(time.Second)
+					time.Sleep(10 * time.Second) // commands that came before may take a few seconds
 					for _, channel := range []string{"a", "b", "blocked"} {
 						if n := s.NumSubscribers(channel); n != 0 {
 							t.Errorf("%d subscribers of %s", n, channel)

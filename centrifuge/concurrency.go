@@ -54,6 +54,14 @@ func (q *concurrency) start(t task) {
 	go q.work(channel, t)
 }
 
+// wait returns when nothing is under way. Nothing must be started meanwhile, or
+// afterwards.
+func (q *concurrency) wait() {
+	for range cap(q.slots) {
+		q.slots <- struct{}{}
+	}
+}
+
 // join queues t if a command of its channel is under way. Otherwise the caller
 // must start one.
 func (q *concurrency) join(channel string, t task) bool {

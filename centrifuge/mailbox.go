@@ -25,6 +25,7 @@ type mailbox struct {
 	working bool
 	paused  bool // Receive has said no; the transport waits for Resume
 	closed  bool
+	leaving *Disconnect // set by leave: why the connection ends when all is carried out
 }
 
 // post copies message and reports whether there is room for more.
@@ -55,27 +56,63 @@ func (m *mailbox) work() {
 		m.mail, m.size = nil, 0
 		resume := m.paused && !m.closed
 		m.paused = false
-		if len(mail) == 0 {
+		leaving := m.leaving
+		if len(mail) == 0 && leaving == nil {
 			m.working = false
 			m.mu.Unlock()
 			return
 		}
 		m.mu.Unlock()
+		if len(mail) == 0 {
+			if m.concurrency != nil {
+				m.concurrency.wait()
+			}
+			m.client.close(*leaving, false)
+			return
+		}
 		if resume {
 			m.client.transport.Resume()
 		}
-		for _, message := range mail {
+		for i, message := range mail {
 			if !m.client.carryOut(message) {
 				m.close()
+				m.client.abandoned(len(mail) - i - 1)
 				break
 			}
 		}
 	}
 }
 
-// close drops what has not been begun and takes no more.
-func (m *mailbox) close() {
+// leave closes the connection with d behind what is being carried out. It reports
+// false where there is nothing, and the caller must close it.
+func (m *mailbox) leave(d Disconnect) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	switch {
+	case m.closed:
+		return false
+	case m.leaving != nil:
+		return true
+	case !m.working && m.concurrency == nil:
+		return false
+	}
+	m.leaving = &d
+	if !m.working { // commands may be under way on goroutines of their own
+		m.working = true
+		go m.work()
+	}
+	return true
+}
+
+// close drops what has not been begun and takes no more.
+func (m *mailbox) close() { m.take() }
+
+// take is close and returns what it drops: the number of messages, and why the
+// connection ends where leave has said so.
+func (m *mailbox) take() (dropped int, leaving *Disconnect) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	dropped = len(m.mail)
 	m.closed, m.mail, m.size = true, nil, 0
+	return dropped, m.leaving
 }

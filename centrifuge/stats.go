@@ -23,7 +23,8 @@ type counters struct {
 	SuppressedIdempotency atomic.Uint64
 	SuppressedVersion     atomic.Uint64
 
-	omitted omissions
+	omitted   omissions
+	abandoned atomic.Uint64 // messages of clients that left
 
 	SubscriptionsAccepted atomic.Uint64
 	InsufficientState     atomic.Uint64
@@ -103,6 +104,9 @@ type Stats struct {
 	// because they are not valid JSON: publications, counted for each subscriber
 	// that does not get one, and fields of messages that were sent without them.
 	OmittedPublications, OmittedPayloads uint64
+	// AbandonedMessages of clients that left were not carried out, because those
+	// before them took too long.
+	AbandonedMessages uint64
 	// SlowQueued is how many bytes wait now for connections whose sockets are
 	// full, SlowRefused how many connections were closed because these had grown
 	// to Config.QueueTotalSize. Those that were slow by themselves are not in it.
@@ -154,6 +158,7 @@ func (n *Node) Stats() Stats {
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
+		AbandonedMessages:   c.abandoned.Load(),
 		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),

@@ -8,7 +8,8 @@ import "centrifugo/protocol"
 // The other direction are methods of Client, called by the transport:
 // Receive for every message that came in, Full when the socket has not taken
 // something of the transport's own, Writable when a full socket has room again,
-// Pong for a native pong, and Gone once, when the connection is no more.
+// Pong for a native pong, Violated when the peer broke the rules of the transport,
+// and Gone once, when the connection is no more and all that came was received.
 type Transport interface {
 	// Info does not change during the life of the connection.
 	Info() TransportInfo
@@ -24,6 +25,10 @@ type Transport interface {
 	// whatever has been queued meanwhile, possibly an empty batch.
 	//
 	// A Blocking transport returns when the bytes have left and reports zero.
+	//
+	// An error ends the connection, behind the commands that were received. A
+	// transport whose peer has ended the connection drops what it is given without
+	// an error: it may still have something to read, and calls Client.Gone behind it.
 	WriteFrames(batch []*protocol.Frame) (pending int, err error)
 
 	// Ping sends a ping of the transport's own, where it has one.

@@ -64,6 +64,7 @@ var (
 	historyEvicted   = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
 	slowRefused      = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
 	omitted          = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
+	abandoned        = desc("client_abandoned_messages_count", "Messages of clients that left that were not carried out, because those before them took too long.")
 	superseded       = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
 	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
 	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
@@ -77,7 +78,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
 		framesReceived, accepted, closes, slowQueued, slowRefused, omitted, historyChannels, historyBytes, historyEvicted,
-		superseded, suppressed, commandSummary, commandHistogram, pingPong,
+		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
 	}
@@ -114,6 +115,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(historyChannels, int(s.History.Channels))
 	out.gauge(historyBytes, int(s.History.Bytes))
 	out.counter(historyEvicted, s.History.Evicted)
+	out.counter(abandoned, s.AbandonedMessages)
 	out.counter(superseded, s.PublicationsSuperseded)
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")

@@ -23,6 +23,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -33,6 +34,13 @@ var (
 	// ErrPanic is what a handler hears after one of its own methods panicked.
 	ErrPanic = errors.New("handler panicked")
 )
+
+// IsEnded reports whether err, of a Write, says that the connection has ended:
+// the peer has reset it, or the loop has closed the socket. What the peer had sent
+// before is still read: Data gets it, and then Closed the reason.
+func IsEnded(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
+}
 
 // Handler owns one socket. Calls of Data never overlap; Writable and Closed may
 // overlap with Data where it goes on after Resume. No method may block, except

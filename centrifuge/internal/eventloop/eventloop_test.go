@@ -2,7 +2,9 @@ package eventloop
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -249,6 +251,58 @@ func TestPauseAndResume(t *testing.T) {
 
 // resumeWhenPaused resumes whether or not the reader has taken note of the
 // pause: both orders must do.
+// What came before the end of a connection is read, however it ended and though
+// the handler wanted nothing for a while, or wrote in vain.
+func TestWhatCameBeforeTheEndIsRead(t *testing.T) {
+	ends := map[string]func(peer){
+		"half close": func(p peer) { _ = p.CloseWrite() },
+		"close":      func(p peer) { _ = p.Close() },
+		"reset": func(p peer) {
+			tcp, ok := p.(*net.TCPConn)
+			if !ok {
+				tcp = p.(*tls.Conn).NetConn().(*net.TCPConn)
+			}
+			_ = tcp.SetLinger(0)
+			_ = tcp.Close()
+		},
+	}
+	allKinds(t, func(t *testing.T, k kind) {
+		for name, end := range ends {
+			for _, writes := range []bool{false, true} {
+				t.Run(fmt.Sprint(name, writes), func(t *testing.T) {
+					l := newLoop(t, Config{Pollers: 1})
+					r := newRecorder()
+					r.hook = func(b []byte) (int, bool) { return 1, b[0] != 'x' }
+					client := connect(t, l, k, r)
+					start(t, r, "")
+					send(t, client, "x")
+					r.expect(t, "x")
+					send(t, client, "1")
+					send(t, client, "2")
+					end(client)
+					for range 100 {
+						if !writes {
+							break
+						}
+						if _, err := r.socket.Write([]byte("w")); err != nil {
+							if name != "half close" && !IsEnded(err) {
+								t.Errorf("a write after the end: %v", err)
+							}
+							break
+						}
+					}
+					r.hook = nil
+					resumeWhenPaused(r)
+					r.expect(t, "12")
+					if err := receive(t, r.closed, "end"); err == nil {
+						t.Error("closed without a reason")
+					}
+				})
+			}
+		}
+	})
+}
+
 func resumeWhenPaused(r *recorder) { r.socket.Resume() }
 
 func TestResumeWithinData(t *testing.T) {

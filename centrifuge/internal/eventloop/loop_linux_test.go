@@ -4,6 +4,7 @@ package eventloop
 
 import (
 	"net"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -11,11 +12,12 @@ import (
 )
 
 // A paused socket must not be reported again and again because its peer has
-// finished, but a connection that is no more has to be noticed.
-func TestPausedSocketIsQuietAndNoticesTheEnd(t *testing.T) {
+// finished, or because the connection is no more. When it is resumed, what came
+// before is read, and then the end is noticed.
+func TestPausedSocketIsQuietAndKeepsWhatCame(t *testing.T) {
 	l := newLoop(t, Config{Pollers: 1})
 	r := newRecorder()
-	r.hook = func(b []byte) (int, bool) { return len(b), false }
+	r.hook = func(b []byte) (int, bool) { return len(b), string(b) != "x" }
 	client := connect(t, l, plain, r).(*net.TCPConn)
 	start(t, r, "")
 	send(t, client, "x")
@@ -32,6 +34,24 @@ func TestPausedSocketIsQuietAndNoticesTheEnd(t *testing.T) {
 	}
 	_ = client.SetLinger(0)
 	_ = client.Close() // resets the connection
+	for s := r.socket.(*polledSocket); ; {
+		s.mu.Lock()
+		hung := s.hung
+		s.mu.Unlock()
+		if hung {
+			break
+		}
+		runtime.Gosched()
+	}
+	if n := pendingEvents(t, l.pollers[0]); n != 0 {
+		t.Fatalf("%d events of a paused socket that was reset", n)
+	}
+	r.socket.WantWrite(true) // changes nothing while it is paused
+	if n := pendingEvents(t, l.pollers[0]); n != 0 || len(r.closed) != 0 {
+		t.Fatalf("%d events, %d ends", n, len(r.closed))
+	}
+	r.socket.Resume()
+	r.expect(t, "unread")
 	if err := receive(t, r.closed, "end"); err == nil {
 		t.Fatal("closed without a reason")
 	}

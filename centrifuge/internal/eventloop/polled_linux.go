@@ -34,6 +34,7 @@ type polledSocket struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	added   bool // epoll knows it
+	hung    bool // it was taken out of epoll while it was not to be read
 	in, out bool // what it is watched for
 }
 
@@ -172,8 +173,12 @@ func (s *polledSocket) watch(change func()) {
 	defer s.mu.Unlock()
 	before := s.eventsLocked()
 	change()
-	if after := s.eventsLocked(); s.added && after != before {
-		_ = s.poller.control(unix.EPOLL_CTL_MOD, s, after) // fails only when the loop is closed
+	switch after := s.eventsLocked(); { // control fails only when the loop is closed
+	case s.hung && s.in:
+		s.added, s.hung = true, false
+		_ = s.poller.control(unix.EPOLL_CTL_ADD, s, after)
+	case s.added && after != before:
+		_ = s.poller.control(unix.EPOLL_CTL_MOD, s, after)
 	}
 }
 
@@ -203,14 +208,22 @@ func (s *polledSocket) dispatch(events uint32, buf []byte) {
 	if events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 || s.isShut() {
 		return
 	}
-	s.mu.Lock()
-	in := s.in
-	s.mu.Unlock()
-	if in {
+	if s.readable(events) {
 		s.read(buf)
-	} else if events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		s.end(s.failure()) // it cannot be read now, and would be reported again and again
 	}
+}
+
+// readable reports whether the handler wants what events say. While it does not,
+// an end of the connection would be reported again and again, though what came
+// before is to be read first: epoll then forgets the socket until Resume.
+func (s *polledSocket) readable(events uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.in && s.added && events&(unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.added, s.hung = false, true
+		_ = s.poller.control(unix.EPOLL_CTL_DEL, s, 0) // fails only when the loop is closed
+	}
+	return s.in
 }
 
 // read reads once: the others want their turn, and epoll reports what is left.
@@ -225,14 +238,6 @@ func (s *polledSocket) read(buf []byte) {
 	default:
 		s.end(err)
 	}
-}
-
-// failure is the error that the kernel keeps for the socket.
-func (s *polledSocket) failure() error {
-	if number, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR); err == nil && number != 0 {
-		return unix.Errno(number)
-	}
-	return io.EOF
 }
 
 // deliver hands b to the handler. While a pause lasts, and what was left of b

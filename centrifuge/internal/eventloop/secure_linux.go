@@ -48,6 +48,7 @@ type secureSocket struct {
 	mu     sync.Mutex
 	sealed []byte // what the kernel has not taken
 	wanted bool   // the handler wants to hear of room
+	ended  bool   // the peer has said goodbye, and so did we
 }
 
 // addSecure takes over what TLS runs over.
@@ -133,7 +134,7 @@ func (s *secureSocket) Writable() {
 		s.watchLocked()
 	}
 	s.mu.Unlock()
-	if err != nil {
+	if err != nil && !IsEnded(err) { // after a reset the reader comes to the end
 		s.beneath.end(err)
 	} else if wanted {
 		s.above.Writable()
@@ -164,10 +165,20 @@ func (s *secureSocket) Write(b []byte) (n int, err error) {
 		}
 		chunk := b[n:min(len(b), n+recordSize)]
 		if _, err := s.tls.Write(chunk); err != nil {
-			return n, err
+			return n, s.writeError(err)
 		}
 		s.owed = len(chunk)
 	}
+}
+
+// writeError is what a Write returns when crypto/tls refuses it.
+func (s *secureSocket) writeError(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return net.ErrClosed
+	}
+	return err
 }
 
 // settle flushes, and counts as written a part of what is owed: all when all has
@@ -194,7 +205,7 @@ func (s *secureSocket) flushLocked() error {
 		return nil
 	}
 	n, err := s.beneath.Write(s.sealed)
-	if s.sealed = s.sealed[n:]; len(s.sealed) == 0 {
+	if s.sealed = s.sealed[n:]; len(s.sealed) == 0 || IsEnded(err) {
 		s.sealed = nil
 	}
 	return err
@@ -244,6 +255,9 @@ func (s *secureSocket) Close() { _ = s.tls.Close() }
 
 // end answers the peer's goodbye, or its nonsense, and tells the handler.
 func (s *secureSocket) end(err error) {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
 	_ = s.tls.CloseWrite()
 	s.beneath.end(err)
 }

@@ -124,7 +124,11 @@ func (s *threadedSocket) Write(b []byte) (int, error) {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.loop.config.WriteTimeout)); err != nil {
 		return 0, err
 	}
-	return s.conn.Write(b)
+	n, err := s.conn.Write(b)
+	if err != nil && s.closed.Load() {
+		return n, net.ErrClosed // the deadline that end has set
+	}
+	return n, err
 }
 
 // WantWrite has nothing to do: Write waits.

@@ -23,8 +23,8 @@ type session interface {
 	// Full says that the socket has not taken an answer of the connection's own.
 	Full(pending int)
 	Pong()
-	// Disconnect says that the client broke the protocol, or takes nothing.
-	Disconnect(centrifuge.Disconnect)
+	// Violated says that the peer broke the protocol and is not read any more.
+	Violated(centrifuge.Disconnect)
 	// Gone comes once, when the connection is no more.
 	Gone(err error)
 }
@@ -67,6 +67,7 @@ type conn struct {
 	mu         sync.Mutex
 	session    session     // nil before start
 	backlog    *backlog    // nil while everything was taken
+	broken     bool        // the peer takes no more; what it had sent is read to its end
 	closeTimer *time.Timer // nil before a close frame was sent
 }
 

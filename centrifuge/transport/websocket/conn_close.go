@@ -58,6 +58,9 @@ func (c *conn) sayCloseLocked(code uint16, reason string) error {
 	if c.stateIs(stateDead) {
 		return nil
 	}
+	if c.broken {
+		return errLeft
+	}
 	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
 	return c.writeLocked(appendClose(make([]byte, 0, 2+maxControlSize), code, reason), false)
 }

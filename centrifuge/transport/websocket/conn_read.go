@@ -135,7 +135,7 @@ func (c *conn) fail(why *CloseError) {
 		err = c.socket.CloseWrite()
 	}
 	c.mu.Unlock()
-	c.session.Disconnect(centrifuge.Disconnect{Code: uint32(why.Code), Reason: why.Reason})
+	c.session.Violated(centrifuge.Disconnect{Code: uint32(why.Code), Reason: why.Reason})
 	if err != nil {
 		c.drop(err)
 	}

@@ -2,8 +2,8 @@ package websocket
 
 import (
 	"bytes"
-	"net"
 
+	"centrifugo/centrifuge/internal/eventloop"
 	"centrifugo/protocol"
 )
 
@@ -74,12 +74,14 @@ func (c *conn) appendBatch(dst []byte, batch []*protocol.Frame) []byte {
 	return appendJoined(dst, batch[plain:], c.request.protobuf)
 }
 
-// writeMessages writes messages, none to learn what is pending.
+// writeMessages writes messages, none to learn what is pending. What nobody will
+// read is dropped without an error: the session hears of the end by Gone or
+// Violated, behind what the peer had sent.
 func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stateIs(stateOpen) {
-		return 0, net.ErrClosed
+	if !c.stateIs(stateOpen) || c.broken {
+		return 0, nil
 	}
 	if err := c.writeLocked(messages, immutable); err != nil {
 		c.dropAsideLocked(err)
@@ -91,7 +93,7 @@ func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err 
 // writeLocked writes whole messages behind all that waits. immutable messages
 // may be kept, others are copied.
 func (c *conn) writeLocked(messages []byte, immutable bool) error {
-	if len(messages) == 0 {
+	if len(messages) == 0 || c.broken {
 		return nil
 	}
 	if c.backlog != nil {
@@ -99,8 +101,11 @@ func (c *conn) writeLocked(messages []byte, immutable bool) error {
 		return nil
 	}
 	n, err := c.socket.Write(messages)
-	if err != nil || n == len(messages) {
-		return err
+	if err != nil {
+		return c.brokenLocked(err)
+	}
+	if n == len(messages) {
+		return nil
 	}
 	rest := messages[n:]
 	if !immutable {
@@ -111,6 +116,18 @@ func (c *conn) writeLocked(messages []byte, immutable bool) error {
 	return nil
 }
 
+// brokenLocked takes an error of a write. A peer that has reset the connection may
+// have sent something before: that is read up to the end, which then comes as the
+// error of a read.
+func (c *conn) brokenLocked(err error) error {
+	if !eventloop.IsEnded(err) {
+		return err
+	}
+	c.broken, c.backlog = true, nil
+	c.socket.WantWrite(false)
+	return nil
+}
+
 // flushLocked writes what waits, as far as the socket takes it. It reports
 // whether that was anything.
 func (c *conn) flushLocked() (moved bool, err error) {
@@ -118,7 +135,7 @@ func (c *conn) flushLocked() (moved bool, err error) {
 	for len(b.rest) > 0 {
 		n, err := c.socket.Write(b.rest)
 		if err != nil {
-			return moved, err
+			return moved, c.brokenLocked(err)
 		}
 		moved = moved || n > 0
 		if b.rest = b.rest[n:]; len(b.rest) > 0 {
@@ -147,13 +164,14 @@ func (c *conn) Writable() {
 		err = c.socket.CloseWrite()
 	}
 	leaving := drained && c.stateIs(stateLeaving)
+	tell := b.waits && (moved || c.broken) // read under mu: a write may set it meanwhile
 	c.mu.Unlock()
 	switch {
 	case err != nil:
 		c.drop(err)
 	case leaving:
 		c.drop(errLeft)
-	case moved && b.waits:
+	case tell:
 		c.session.Writable()
 	}
 }
@@ -171,7 +189,7 @@ func (c *conn) ping() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.stateIs(stateOpen) {
-		return net.ErrClosed
+		return nil // as in writeMessages
 	}
 	err := c.writeLocked(appendControl(nil, opPing, nil), false)
 	if err != nil {

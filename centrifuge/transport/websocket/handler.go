@@ -226,10 +226,10 @@ func (h *Handler) refuse(c *conn, err error) {
 // lasts until the close frame is answered.
 type refused struct{}
 
-func (refused) Receive([]byte) bool              { return true }
-func (refused) Connected() bool                  { return false }
-func (refused) Writable()                        {}
-func (refused) Pong()                            {}
-func (refused) Full(int)                         {}
-func (refused) Disconnect(centrifuge.Disconnect) {}
-func (refused) Gone(error)                       {}
+func (refused) Receive([]byte) bool            { return true }
+func (refused) Connected() bool                { return false }
+func (refused) Writable()                      {}
+func (refused) Pong()                          {}
+func (refused) Full(int)                       {}
+func (refused) Violated(centrifuge.Disconnect) {}
+func (refused) Gone(error)                     {}

@@ -48,12 +48,12 @@ func (s *testSession) Receive(m []byte) bool {
 	s.messages <- string(m)
 	return more
 }
-func (s *testSession) Connected() bool                    { return !s.fresh.Load() }
-func (s *testSession) Writable()                          { s.writable <- struct{}{} }
-func (s *testSession) Full(int)                           { s.full.Add(1) }
-func (s *testSession) Pong()                              { s.pongs <- struct{}{} }
-func (s *testSession) Disconnect(d centrifuge.Disconnect) { s.disconnects <- d }
-func (s *testSession) Gone(err error)                     { s.gone <- err }
+func (s *testSession) Connected() bool                  { return !s.fresh.Load() }
+func (s *testSession) Writable()                        { s.writable <- struct{}{} }
+func (s *testSession) Full(int)                         { s.full.Add(1) }
+func (s *testSession) Pong()                            { s.pongs <- struct{}{} }
+func (s *testSession) Violated(d centrifuge.Disconnect) { s.disconnects <- d }
+func (s *testSession) Gone(err error)                   { s.gone <- err }
 
 // server is a Handler behind an HTTP server.
 type server struct {

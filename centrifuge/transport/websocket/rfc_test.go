@@ -34,6 +34,7 @@ var rfcCases = []struct {
 	pongs    []string // answers to pings
 	native   int      // calls of Pong
 	code     uint16   // the close frame that follows; none when zero
+	late     bool     // something follows the end, so that the kernel may reset the connection
 }{
 	{name: "text", in: frame(finText, "hello"), messages: []string{"hello"}},
 	{name: "binary", in: frame(finBinary, "he\xffllo"), messages: []string{"he\xffllo"}},
@@ -107,7 +108,7 @@ var rfcCases = []struct {
 	{name: "close 2999", in: frame(finClose, "\x0b\xb7"), code: 1002},
 	{name: "close 5000", in: frame(finClose, "\x13\x88"), code: 1002},
 	{name: "close reason is not UTF-8", in: frame(finClose, "\x03\xe8\xff"), code: 1007},
-	{name: "data after close is ignored", in: join(frame(finText, "a"), frame(finClose, "\x03\xe8"), frame(finText, "b"), frame(finPing, "c")), messages: []string{"a"}, code: 1000},
+	{name: "data after close is ignored", in: join(frame(finText, "a"), frame(finClose, "\x03\xe8"), frame(finText, "b"), frame(finPing, "c")), messages: []string{"a"}, code: 1000, late: true},
 	{name: "close within a message", in: join(frame(opText, "a"), frame(finClose, "\x03\xe8")), code: 1000},
 	{name: "compressed", in: frame(finText|0x40, "\xf2\x48\xcd\xc9\xc9\x07\x00"), deflate: true, messages: []string{"Hello"}},
 	{name: "compressed in fragments", in: join(frame(opText|0x40, "\xf2\x48\xcd"), frame(finPing, "p"), frame(finCont, "\xc9\xc9\x07\x00")), deflate: true, messages: []string{"Hello"}, pongs: []string{"p"}},
@@ -152,7 +153,12 @@ func TestRFC(t *testing.T) {
 					for _, pong := range c.pongs {
 						p.expect(finPong, pong)
 					}
-					checkEnd(t, p, c.code)
+					if c.late {
+						p.expectClose(c.code)
+						p.session.expectGone(t, &CloseError{Code: c.code})
+					} else {
+						checkEnd(t, p, c.code)
+					}
 					p.session.expect(t, c.messages...)
 					for range c.native {
 						receive(t, p.session.pongs, "pong")

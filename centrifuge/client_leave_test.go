@@ -1,0 +1,65 @@
+package centrifuge_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+)
+
+// Commands that came before the end are carried out, with the context of a
+// connection that lasts, for as long as leaveTimeout. What has not begun then is
+// dropped, and counted.
+func TestCommandsOfClientsThatLeft(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, test := range []struct {
+			name    string
+			takes   time.Duration // a command
+			carried int           // of ten
+			ends    time.Duration // after the client has left
+		}{
+			{name: "fast", takes: 0, carried: 10, ends: 0},
+			{name: "slow", takes: 400 * time.Millisecond, carried: 10, ends: 4 * time.Second},
+			{name: "too slow", takes: 2 * time.Second, carried: 3, ends: 5 * time.Second},
+		} {
+			t.Run(fmt.Sprint(test.name, concurrency), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					carried, ended := 0, time.Time{}
+					handlers := allow(centrifuge.SubscribeOptions{})
+					handlers.Publish = func(ctx context.Context, _ centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
+						if ctx.Err() != nil {
+							t.Error("a command began after the end")
+						}
+						carried++ // the commands of one channel follow each other
+						time.Sleep(test.takes)
+						return centrifuge.PublishReply{}, nil
+					}
+					handlers.Disconnected = func(context.Context, centrifuge.DisconnectedEvent) { ended = time.Now() }
+					config := noPings
+					config.Concurrency = concurrency
+					s := newSite(t, config, handlers)
+					p := s.connect(jsonV2, "u")
+					for i := range 10 { // each in a message of its own
+						p.commands(fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, i+2))
+					}
+					p.Cut()
+					left := time.Now()
+					time.Sleep(time.Minute)
+					if carried != test.carried {
+						t.Errorf("%d commands were carried out, want %d", carried, test.carried)
+					}
+					if took := ended.Sub(left); took < test.ends || took > test.ends+time.Second {
+						t.Errorf("the end came after %v", took)
+					}
+					n, want := int(s.Stats().AbandonedMessages), 10-test.carried
+					if n > want || concurrency == 1 && n < want-1 { // the one that was about to begin does not count
+						t.Errorf("%d messages were abandoned of %d", n, want)
+					}
+				})
+			})
+		}
+	}
+}
