@@ -4,7 +4,7 @@ import "time"
 
 // Engine is section engine.
 type Engine struct {
-	// Engine: memory or redis.
+	// Engine: memory. Others are not in this version yet.
 	Type string `key:"type" default:"memory"`
 	// Settings of type memory, also where a broker of this type is set.
 	Memory MemoryEngine `key:"memory"`
@@ -25,7 +25,7 @@ type MemoryEngine struct {
 type Broker struct {
 	// Use this broker instead of that of the engine.
 	Enabled bool `key:"enabled"`
-	// Broker: memory, redis, nats, postgres or redisnats.
+	// Broker: memory. Others are not in this version yet.
 	Type string `key:"type" default:"memory"`
 	// Settings of type redis.
 	Redis RedisBroker `key:"redis"`
@@ -39,7 +39,7 @@ type Broker struct {
 type PresenceManager struct {
 	// Use this presence manager instead of that of the engine.
 	Enabled bool `key:"enabled"`
-	// Presence manager: memory or redis.
+	// Presence manager: memory. Others are not in this version yet.
 	Type string `key:"type" default:"memory"`
 	// Settings of type redis.
 	Redis RedisPresence `key:"redis"`
