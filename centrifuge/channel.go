@@ -9,6 +9,9 @@ import (
 // Publish sends data to the subscribers of channel, in the whole cluster.
 // Publications of one caller into one channel arrive in their order. The node
 // owns data and opts.ClientInfo from the call on; opts.Tags are copied.
+//
+// Data may be any bytes. Subscribers with JSON connections are not sent what is not
+// valid JSON (protocol.CheckJSON says why); Stats.OmittedPublications counts it.
 func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts PublishOptions) (PublishResult, error) {
 	if n.closing.Load() {
 		return PublishResult{}, ErrShutdown

@@ -127,7 +127,8 @@ type RPCEvent struct {
 	Data   []byte
 }
 
-// RPCReply answers it.
+// RPCReply answers it. Data for a JSON connection must be valid JSON, otherwise the
+// answer is ErrorInternal.
 type RPCReply struct{ Data []byte }
 
 // MessageEvent is a send command: the client expects no answer.

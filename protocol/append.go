@@ -4,8 +4,8 @@ import "errors"
 
 // Errors of the Append functions.
 var (
-	// ErrNotJSON says that a payload is not valid JSON and so cannot go over
-	// JSON: the connection is of an inappropriate protocol.
+	// ErrNotJSON says that a payload is not valid JSON, as CheckJSON has it, and so
+	// cannot go over JSON. Reply.OmitNonJSON makes a reply that can.
 	ErrNotJSON = errors.New("payload is not valid JSON")
 	// ErrNoForm says that a message does not exist in a format: a reply to a
 	// command over a unidirectional transport, a server ping in V1, a push with

@@ -48,3 +48,23 @@ func TestBroadcastAllocations(t *testing.T) {
 		t.Errorf("allocations: %.1f for one subscriber, %.1f for a thousand", one, many)
 	}
 }
+
+// TestEncodeAllocations: a frame and its bytes, and the message of a join or leave.
+// What cannot be sent as it is must not cost those that can.
+func TestEncodeAllocations(t *testing.T) {
+	info := &protocol.ClientInfo{User: "u", Client: "c"}
+	for _, test := range []struct {
+		push *Push
+		most float64
+	}{
+		{&Push{Channel: "a", Pub: &protocol.Publication{Data: []byte(`{"x":1}`), Info: info}}, 2},
+		{&Push{Channel: "a", Join: info}, 3},
+		{&Push{Channel: "a", Leave: info}, 3},
+	} {
+		for f := range protocol.Format(protocol.NumFormats) {
+			if got := testing.AllocsPerRun(100, func() { _, _, _ = test.push.encode(f, formPlain) }); got > test.most {
+				t.Errorf("%+v, format %d: %v allocations", test.push, f, got)
+			}
+		}
+	}
+}

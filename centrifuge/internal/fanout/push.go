@@ -73,9 +73,24 @@ func (p *Push) frame(s *Sub, form form) *protocol.Frame {
 	return fr
 }
 
+// encode makes a frame of p, without those payloads beside the data that have no
+// form in f.
 func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, protocol.Omitted, error) {
+	frame, err := p.encodeWhole(f, form)
+	if !errors.Is(err, protocol.ErrNotJSON) {
+		return frame, protocol.Omitted{}, err
+	}
+	rest, omitted := p.withoutNonJSON()
+	if !omitted.Any() {
+		return nil, omitted, err
+	}
+	frame, err = rest.encodeWhole(f, form)
+	return frame, omitted, err
+}
+
+func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Frame, error) {
 	if form != formPlain && !f.Protobuf() && !protocol.ValidJSON(p.Pub.Data) {
-		return nil, protocol.Omitted{}, protocol.ErrNotJSON // inside a string it would arrive as another text
+		return nil, protocol.ErrNotJSON // inside a string it would arrive as another text
 	}
 	push := &protocol.Push{Channel: p.Channel}
 	switch {
@@ -90,14 +105,29 @@ func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, protocol.O
 	default:
 		push.Pub = deltaForm(f, p.Pub, p.delta)
 	}
-	reply := &protocol.Reply{Push: push}
-	frame, err := protocol.NewFrame(f, reply)
-	if !errors.Is(err, protocol.ErrNotJSON) {
-		return frame, protocol.Omitted{}, err
+	return protocol.NewFrame(f, &protocol.Reply{Push: push})
+}
+
+// withoutNonJSON is apart from encode because what it passes on has to be allocated.
+func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
+	rest := &Push{Channel: p.Channel, delta: p.delta}
+	push := &protocol.Push{Pub: p.Pub}
+	switch {
+	case p.Join != nil:
+		push.Join = &protocol.Join{Info: p.Join}
+	case p.Leave != nil:
+		push.Leave = &protocol.Leave{Info: p.Leave}
 	}
-	rest, omitted := reply.OmitNonJSON()
-	frame, err = protocol.NewFrame(f, rest)
-	return frame, omitted, err
+	reply, omitted := (&protocol.Reply{Push: push}).OmitNonJSON()
+	switch push = reply.Push; {
+	case push.Pub != nil:
+		rest.Pub = push.Pub
+	case push.Join != nil:
+		rest.Join = push.Join.Info
+	case push.Leave != nil:
+		rest.Leave = push.Leave.Info
+	}
+	return rest, omitted
 }
 
 // FullForm is pub as a subscription with deltas gets it when it is not a

@@ -12,7 +12,7 @@ type Channel struct {
 	Proxy ChannelProxy `key:"proxy"`
 	// How long the position of a stream (offset and epoch) is kept after the last use.
 	HistoryMetaTTL time.Duration `key:"history_meta_ttl" default:"720h"`
-	// What publications must be: empty (any non-empty bytes), json, json_object or binary (may be empty).
+	// What publications must be: empty (any non-empty bytes), json, json_object or binary (may be empty). JSON clients are not sent what is not JSON.
 	PublicationDataFormat string `key:"publication_data_format"`
 	// Bytes allowed in a channel name given by a client.
 	MaxLength int `key:"max_length" default:"255"`
