@@ -162,7 +162,7 @@ func (c *Client) push(p *protocol.Push) error {
 	return nil
 }
 
-// reply encodes and queues what a command asked for; the caller owes a flush. The
+// reply encodes and queues what a command asked for; the caller must flush. The
 // error is protocol.ErrNotJSON, for a payload that the connection cannot carry and
 // that is all there is to send, or that of a message that does not exist in its
 // protocol.

@@ -86,12 +86,12 @@ func (c *Client) succeeded() {
 // too slow, whatever the size of their replies. False means that it was closed.
 func (c *Client) pace(r *round) (more bool) {
 	for {
-		room := c.outbox.Room()
-		if room == nil {
+		drained := c.outbox.Drained()
+		if drained == nil {
 			break
 		}
 		select {
-		case <-room:
+		case <-drained:
 		case <-c.Context().Done():
 			return true // what comes of the command is decided elsewhere
 		}

@@ -3,16 +3,16 @@ package fanout
 // The bound of an outbox counts what a client leaves unread: bytes that wait while
 // somebody writes or the socket is full. What was never offered to the socket is
 // no backlog. A message larger than the bound is taken when nothing waits, and
-// replies are taken always: whoever carries out commands waits for Room before.
+// replies are taken always: whoever carries out commands waits for Drained before.
 
 // replyShare of the bound is how large a reply must be to be set apart.
 const replyShare = 8
 
 // relief is what few outboxes have: a large message in the queue, or somebody who
-// waits for room.
+// waits for it to drain.
 type relief struct {
-	apart int           // bytes of the largest message that the bound leaves out
-	room  chan struct{} // closed by the outbox when there is room; nil when nobody waits
+	apart   int           // bytes of the largest message that the bound leaves out
+	drained chan struct{} // closed by the outbox when enough was read; nil when nobody waits
 }
 
 // contendedLocked reports whether what is put now waits for somebody who writes or
@@ -59,34 +59,34 @@ func (o *Outbox) HasLarge() bool {
 	return o.relief != nil && o.relief.apart > 0
 }
 
-// Room returns nil if a reply may be made, otherwise a channel that is closed
+// Drained returns nil if a reply may be made, otherwise a channel that is closed
 // when less than half of the bound waits, or when the outbox has ended.
-func (o *Outbox) Room() <-chan struct{} {
+func (o *Outbox) Drained() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.contendedLocked() || o.roomyLocked() || o.overflowed || o.final != nil {
+	if !o.contendedLocked() || o.drainedLocked() || o.overflowed || o.final != nil {
 		return nil
 	}
 	if o.relief == nil {
 		o.relief = new(relief)
 	}
-	if o.relief.room == nil {
-		o.relief.room = make(chan struct{})
+	if o.relief.drained == nil {
+		o.relief.drained = make(chan struct{})
 	}
-	return o.relief.room
+	return o.relief.drained
 }
 
-func (o *Outbox) roomyLocked() bool { return o.max <= 0 || o.size+o.pending <= o.max/2 }
+func (o *Outbox) drainedLocked() bool { return o.max <= 0 || o.size+o.pending <= o.max/2 }
 
 // relieveLocked is called after each write, and at the end, where there is a relief.
 func (o *Outbox) relieveLocked() {
 	r := o.relief
 	ended := o.state == outboxClosed
-	if r.room != nil && (ended || o.roomyLocked()) {
-		close(r.room)
-		r.room = nil
+	if r.drained != nil && (ended || o.drainedLocked()) {
+		close(r.drained)
+		r.drained = nil
 	}
-	if r.room == nil && (r.apart == 0 || !ended && o.size+o.pending == 0) {
+	if r.drained == nil && (r.apart == 0 || !ended && o.size+o.pending == 0) {
 		o.relief = nil // otherwise it tells what a connection has left unread
 	}
 }
@@ -97,7 +97,7 @@ func (o *Outbox) waitsLocked() bool {
 }
 
 // chargeLocked makes the budget count n bytes for this outbox, unless these are
-// more than before and it has no room for them.
+// more than before and it has no space for them.
 func (o *Outbox) chargeLocked(n int) bool {
 	switch {
 	case o.budget == nil || n == o.charged:

@@ -87,28 +87,28 @@ func TestOutboxBoundReturns(t *testing.T) {
 	}
 }
 
-// TestOutboxRoom: who carries out commands waits until half of the bound is free.
-func TestOutboxRoom(t *testing.T) {
+// TestOutboxDrained: who carries out commands waits until half of the bound is free.
+func TestOutboxDrained(t *testing.T) {
 	for _, end := range []string{"drained", "closed", "failed", "overflowed"} {
 		synctest.Test(t, func(t *testing.T) {
 			sink := &recordingSink{stuck: true}
 			var o Outbox
 			o.Init(sink, 100, 64, false)
-			if o.Room() != nil {
+			if o.Drained() != nil {
 				t.Error("an empty outbox makes wait")
 			}
 			o.Put(frameOf(90))
-			if o.Room() != nil {
+			if o.Drained() != nil {
 				t.Error("what was not offered to the socket makes wait")
 			}
 			o.Flush()
-			room := o.Room()
-			if room == nil || room != o.Room() {
+			drained := o.Drained()
+			if drained == nil || drained != o.Drained() {
 				t.Fatal("a full socket does not make wait")
 			}
 			waited := make(chan struct{})
 			go func() {
-				<-room
+				<-drained
 				close(waited)
 			}()
 			synctest.Wait()
@@ -138,7 +138,7 @@ func TestOutboxRoom(t *testing.T) {
 			default:
 				t.Errorf("%s: still waits", end)
 			}
-			if o.Room() != nil {
+			if o.Drained() != nil {
 				t.Errorf("%s: makes others wait", end)
 			}
 		})
@@ -158,30 +158,30 @@ func (s *sippingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
 
 func (s *sippingSink) Failed(error) {}
 
-// TestOutboxRoomOfSlowReader: who waits is told when enough was taken, not before,
+// TestOutboxDrainedSlowly: who waits is told when enough was taken, not before,
 // however little it is at a time.
-func TestOutboxRoomOfSlowReader(t *testing.T) {
+func TestOutboxDrainedSlowly(t *testing.T) {
 	for _, size := range []int{60, 90, 100, 101, 1000} {
 		var o Outbox
 		o.Init(&sippingSink{}, 100, 64, false)
 		putAndFlush(&o, frameOf(size))
-		room := o.Room()
-		if room == nil && size-10 > 50 {
+		drained := o.Drained()
+		if drained == nil && size-10 > 50 {
 			t.Fatalf("%d: nobody waits", size)
 		}
-		for left := size - 10; room != nil && left > 50; left -= 10 {
+		for left := size - 10; drained != nil && left > 50; left -= 10 {
 			select {
-			case <-room:
-				t.Fatalf("%d: there is room while %d bytes wait", size, left)
+			case <-drained:
+				t.Fatalf("%d: it is drained while %d bytes wait", size, left)
 			default:
 			}
 			o.Unblock()
 		}
-		if room != nil {
+		if drained != nil {
 			select {
-			case <-room:
+			case <-drained:
 			default:
-				t.Errorf("%d: there is no room", size)
+				t.Errorf("%d: it is not drained", size)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.budget = d, b }
 func (o *Outbox) Put(frames ...*protocol.Frame) PutResult { return o.put(frames, false) }
 
 // PutReply queues what a command asked for. The bound does not count it: the
-// caller has waited for Room before the command.
+// caller has waited for Drained before the command.
 func (o *Outbox) PutReply(frames ...*protocol.Frame) PutResult { return o.put(frames, true) }
 
 func (o *Outbox) put(frames []*protocol.Frame, reply bool) PutResult {
