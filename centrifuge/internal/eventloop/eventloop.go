@@ -89,7 +89,7 @@ type Config struct {
 	// BufferSize of a poller in bytes, zero for 64 KiB. No socket is read for
 	// more than that before the others have had their turn.
 	BufferSize int
-	// WriteTimeout bounds a write to a Blocking socket, zero for one second.
+	// WriteTimeout bounds a write of 64 KiB to a Blocking socket, zero for one second.
 	WriteTimeout time.Duration
 	// Panicked hears of a panic in a handler. The connection is closed, the
 	// poller lives on. Nil panics stay unheard.

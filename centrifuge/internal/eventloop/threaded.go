@@ -12,6 +12,10 @@ import (
 // fits. Only a read that fills it makes the next one take a pooled buffer.
 const peekSize = 32
 
+// writeSize is how much is written before the next deadline is set, and so what a
+// peer must take within it.
+const writeSize = 64 << 10
+
 // readBuffers are lent to threaded sockets while a message is coming in.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
@@ -117,18 +121,25 @@ func (s *threadedSocket) deliver(b []byte) error {
 	}
 }
 
-func (s *threadedSocket) Write(b []byte) (int, error) {
-	if s.closed.Load() {
-		return 0, net.ErrClosed
+// Write gives every part of b the time that the loop allows for a write: a peer that
+// goes on reading, however slowly, gets a message of any size.
+func (s *threadedSocket) Write(b []byte) (written int, err error) {
+	for {
+		part := b[written:min(written+writeSize, len(b))]
+		if s.closed.Load() {
+			return written, net.ErrClosed
+		}
+		if err := s.conn.SetWriteDeadline(time.Now().Add(s.loop.config.WriteTimeout)); err != nil {
+			return written, err
+		}
+		n, err := s.conn.Write(part)
+		if written += n; err != nil && s.closed.Load() {
+			return written, net.ErrClosed // the deadline that end has set
+		}
+		if err != nil || written == len(b) {
+			return written, err
+		}
 	}
-	if err := s.conn.SetWriteDeadline(time.Now().Add(s.loop.config.WriteTimeout)); err != nil {
-		return 0, err
-	}
-	n, err := s.conn.Write(b)
-	if err != nil && s.closed.Load() {
-		return n, net.ErrClosed // the deadline that end has set
-	}
-	return n, err
 }
 
 // WantWrite has nothing to do: Write waits.

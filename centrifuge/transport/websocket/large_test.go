@@ -44,9 +44,11 @@ func newStreamServer(t *testing.T, config centrifuge.Config, wire wire) (*server
 	}
 	accept := NewHandler(node, Config{}).accept
 	s := &server{}
+	// Sockets that block have a timeout of their own, which a slow machine must not meet.
+	limits := Config{WriteTimeout: time.Minute}
 	s.serveOn(t, func(ctx context.Context, transport centrifuge.Transport) (session, error) {
 		return accept(ctx, transport)
-	}, Config{}, wire)
+	}, limits, wire)
 	t.Cleanup(func() { _ = node.Shutdown(context.Background()) })
 	return s, node
 }
@@ -147,6 +149,7 @@ func TestLargeReplies(t *testing.T) {
 					publishMany(t, node, name, count, size)
 				}
 				p := s.dialRaw(t, handshake("/"))
+				_ = p.SetDeadline(time.Now().Add(6 * patience))
 				in := [][]byte{frame(finText, `{"id":1,"connect":`+test.connect+`}`)}
 				if commands := test.commands(); commands != nil {
 					in = append(in, frame(finText, strings.Join(commands, "\n")))
@@ -191,8 +194,9 @@ func TestLargeReplies(t *testing.T) {
 // bound is left behind it.
 func TestLargePublication(t *testing.T) {
 	allWires(t, func(t *testing.T, wire wire) {
-		s, node := newStreamServer(t, centrifuge.Config{}, wire)
+		s, node := newStreamServer(t, centrifuge.Config{WriteTimeout: time.Minute}, wire)
 		p := s.dialRaw(t, handshake("/"))
+		_ = p.SetDeadline(time.Now().Add(6 * patience))
 		p.send(frame(finText, `{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{"channel":"a"}}`))
 		p.replies(2)
 		for i, size := range []int{1 << 20, 3 << 20, 10, 1<<20 + 1} {
