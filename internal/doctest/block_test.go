@@ -25,11 +25,10 @@ func (b block) has(attr string) bool {
 
 // skipReasons are the only ones for which a block may not run.
 var skipReasons = map[string]string{
-	"registry":  "fetches packages from a registry",
-	"recursion": "runs this test",
-	"load":      "loads the machine for minutes",
-	"host":      "changes the machine: needs root and an installation",
-	"docker":    "needs a container runtime",
+	"registry":   "fetches packages from a registry",
+	"deployment": "needs a deployment of the reader's",
+	"host":       "changes the machine: needs root and an installation",
+	"docker":     "needs a container runtime",
 }
 
 var languages = []string{"", "text", "sh", "json", "yaml", "toml", "go", "js", "php", "python", "nginx", "ini", "dockerfile"}
