@@ -411,3 +411,70 @@ func TestBlockedHandler(t *testing.T) {
 		}
 	}
 }
+
+// TestBlockedHandlerAndOrders: what the server does to the connections of a user
+// does not wait for one whose handler hangs, nor for a callback.
+func TestBlockedHandlerAndOrders(t *testing.T) {
+	target := centrifuge.Target{User: "u"}
+	for _, blocked := range []string{"Subscribe", "Subscribed", "Unsubscribed"} {
+		for name, do := range map[string]func(s *site) error{
+			"subscribe": func(s *site) error {
+				return s.Subscribe(context.Background(), target, "a", centrifuge.SubscribeOptions{Presence: true})
+			},
+			"unsubscribe": func(s *site) error {
+				return s.Unsubscribe(context.Background(), target, "a", centrifuge.UnsubscribeServer)
+			},
+			"unsubscribe from all": func(s *site) error {
+				return s.Unsubscribe(context.Background(), target, "", centrifuge.UnsubscribeServer)
+			},
+		} {
+			t.Run(blocked+"/"+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					release := make(chan struct{})
+					first := ""
+					block := func(handler string, c *centrifuge.Client) {
+						if handler == blocked && c.ID() == first {
+							<-release
+						}
+					}
+					handlers := allow(centrifuge.SubscribeOptions{})
+					handlers.Subscribe = func(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+						block("Subscribe", e.Client)
+						return centrifuge.SubscribeReply{}, nil
+					}
+					handlers.Subscribed = func(_ context.Context, e centrifuge.SubscribedEvent) { block("Subscribed", e.Client) }
+					handlers.Unsubscribed = func(_ context.Context, e centrifuge.UnsubscribedEvent) { block("Unsubscribed", e.Client) }
+					s := newSite(t, centrifuge.Config{PingInterval: -1}, handlers)
+					var peers []*peer
+					for range 3 {
+						p := s.connect(jsonV2, "u")
+						if first == "" {
+							first = p.Client.Client().ID()
+						}
+						p.commands(subscribeA)
+						synctest.Wait()
+						peers = append(peers, p)
+					}
+					var work sync.WaitGroup
+					work.Go(func() {
+						if err := do(s); err != nil {
+							t.Error(err)
+						}
+					})
+					synctest.Wait()
+					for i, p := range peers[1:] {
+						subscribed := p.Client.Client().IsSubscribed("a")
+						if subscribed != (name == "subscribe") {
+							t.Errorf("connection %d is subscribed: %v", i+1, subscribed)
+						}
+					}
+					if stats, err := s.PresenceStats(t.Context(), "a"); name == "subscribe" && (err != nil || stats.NumClients < 2) {
+						t.Errorf("presence %+v, %v", stats, err)
+					}
+					close(release)
+					work.Wait()
+				})
+			})
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 )
 
 // Subscribe makes a server-side subscription of the connections that target
@@ -49,11 +50,33 @@ func (n *Node) act(ctx context.Context, o order) error {
 	return n.cluster.broadcast(ctx, o)
 }
 
-// obey applies an order to this node's connections.
+// obey applies an order to this node's connections. One that has to wait for a
+// handler of its own does not hold up the others.
 func (n *Node) obey(ctx context.Context, o order) {
+	var waiting sync.WaitGroup
 	for _, c := range n.selectClients(o.Target) {
-		c.obey(ctx, &o)
+		if c.busyWith(&o) {
+			waiting.Go(func() { c.obey(ctx, &o) })
+		} else {
+			c.obey(ctx, &o)
+		}
 	}
+	waiting.Wait()
+}
+
+// busyWith reports whether o is about a subscription that is being made or changed.
+func (c *Client) busyWith(o *order) (busy bool) {
+	if o.Op != orderSubscribe && o.Op != orderUnsubscribe {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.Channel != "" {
+		s := c.subs.get(o.Channel)
+		return s != nil && s.busy
+	}
+	c.subs.each(func(s *Subscription) { busy = busy || s.busy })
+	return busy
 }
 
 func (c *Client) obey(ctx context.Context, o *order) {
