@@ -25,7 +25,6 @@ type Client struct {
 	info      TransportInfo
 	counted   *transportCounters
 	id        string
-	lane      uint16
 	outbox    fanout.Outbox
 	timer     wheel.Timer
 
@@ -35,6 +34,7 @@ type Client struct {
 	// Guarded by mu, which is a leaf: no other lock, call of a broker, handler
 	// or write happens under it.
 	mu      sync.Mutex
+	lane    uint16 // static; here it takes no room of its own
 	state   clientState
 	format  protocol.Format
 	decided bool // format is final, generation included
@@ -45,15 +45,35 @@ type Client struct {
 	ticking           bool // a tick is under way
 	left              bool // only the commands that came before are still carried out
 	event             eventState
-	quiet             chan struct{} // closed when no callback is under way; made by who waits for that
+	rare              *rare // nil while there is nothing in it
 	ctx               context.Context
 	cancel            context.CancelFunc
 	user              string
-	session           string
 	connInfo          []byte
 	expires           moment // of the credentials; none if they never do
 	subs              subscriptions
 	clock             clock
+}
+
+// rare is what few connections have.
+type rare struct {
+	// Guarded by client.mu.
+	session string        // of those without a channel back
+	quiet   chan struct{} // closed when no callback is under way; made by who waits for that
+}
+
+func (c *Client) rareLocked() *rare {
+	if c.rare == nil {
+		c.rare = &rare{}
+	}
+	return c.rare
+}
+
+func (c *Client) sessionLocked() string {
+	if c.rare == nil {
+		return ""
+	}
+	return c.rare.session
 }
 
 type clientState uint8
@@ -255,7 +275,7 @@ const leaveTimeout = 5 * time.Second
 // the commands that were received. Their replies are dropped, and the user may
 // connect again at once.
 func (c *Client) leave(d Disconnect) {
-	if !c.mailbox.leave(d) {
+	if !c.mailbox.leave(c, d) {
 		c.close(d, false)
 		return
 	}
@@ -342,7 +362,6 @@ func newClient(ctx context.Context, n *Node, t Transport) *Client {
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
 	n.outboxes.prepare(c)
-	c.mailbox.client = c
 	c.timer.Owner = c
 	c.startClock(n.timeline.now())
 	return c

@@ -16,7 +16,7 @@ func (c *Client) Receive(message []byte) (more bool) {
 		c.pong() // in place: the most frequent message of an idle connection
 		return true
 	}
-	return c.mailbox.post(message)
+	return c.mailbox.post(c, message)
 }
 
 func (c *Client) isPong(message []byte) bool {

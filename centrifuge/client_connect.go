@@ -88,7 +88,7 @@ func (c *Client) identify(credentials *Credentials, reply ConnectingReply) {
 	c.user, c.connInfo, c.expires = credentials.UserID, credentials.Info, expires
 	c.clientSideRefresh = reply.ClientSideRefresh
 	if c.info.Unidirectional || c.info.Emulation {
-		c.session = newID()
+		c.rareLocked().session = newID()
 	}
 }
 
@@ -161,7 +161,7 @@ func (c *Client) connectResult(reply ConnectingReply, started []*pendingSubscrip
 		result.Ping = c.node.config.announcedPing()
 		result.Pong = result.Ping > 0 && c.expectsPongLocked()
 	}
-	result.Session = c.session
+	result.Session = c.sessionLocked()
 	if c.info.Emulation {
 		result.Node = c.node.id
 	}

@@ -140,9 +140,9 @@ func (c *Client) callConnected() (told bool) {
 
 // quietLocked wakes whoever waits for the callbacks under way.
 func (c *Client) quietLocked() {
-	if c.quiet != nil {
-		close(c.quiet)
-		c.quiet = nil
+	if c.rare != nil && c.rare.quiet != nil {
+		close(c.rare.quiet)
+		c.rare.quiet = nil
 	}
 }
 
@@ -155,10 +155,11 @@ func (c *Client) waitQuiet() (told bool) {
 			defer c.mu.Unlock()
 			return c.event == eventTold
 		}
-		if c.quiet == nil {
-			c.quiet = make(chan struct{})
+		rare := c.rareLocked()
+		if rare.quiet == nil {
+			rare.quiet = make(chan struct{})
 		}
-		quiet := c.quiet
+		quiet := rare.quiet
 		c.mu.Unlock()
 		<-quiet
 	}

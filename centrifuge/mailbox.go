@@ -11,10 +11,9 @@ const maxMail = 128 << 10
 
 // mailbox keeps a connection's messages until its commands are carried out, by
 // a goroutine that exists only while there is work: a handler may wait for a
-// backend, and whoever reads the socket must not.
+// backend, and whoever reads the socket must not. Its client is a parameter, for
+// every byte of a connection counts.
 type mailbox struct {
-	client *Client
-
 	// Owned by work: nil unless several commands may be under way.
 	concurrency *concurrency
 
@@ -29,7 +28,7 @@ type mailbox struct {
 }
 
 // post copies message and reports whether there is room for more.
-func (m *mailbox) post(message []byte) (more bool) {
+func (m *mailbox) post(c *Client, message []byte) (more bool) {
 	m.mu.Lock()
 	if m.closed {
 		m.mu.Unlock()
@@ -43,13 +42,13 @@ func (m *mailbox) post(message []byte) (more bool) {
 	m.working = true
 	m.mu.Unlock()
 	if start {
-		go m.work()
+		go m.work(c)
 	}
 	return more
 }
 
-func (m *mailbox) work() {
-	defer m.client.node.recovered("carrying out commands", m.client)
+func (m *mailbox) work(c *Client) {
+	defer c.node.recovered("carrying out commands", c)
 	for {
 		m.mu.Lock()
 		mail := m.mail
@@ -67,16 +66,16 @@ func (m *mailbox) work() {
 			if m.concurrency != nil {
 				m.concurrency.wait()
 			}
-			m.client.close(*leaving, false)
+			c.close(*leaving, false)
 			return
 		}
 		if resume {
-			m.client.transport.Resume()
+			c.transport.Resume()
 		}
 		for i, message := range mail {
-			if !m.client.carryOut(message) {
+			if !c.carryOut(message) {
 				m.close()
-				m.client.abandoned(len(mail) - i - 1)
+				c.abandoned(len(mail) - i - 1)
 				break
 			}
 		}
@@ -85,7 +84,7 @@ func (m *mailbox) work() {
 
 // leave closes the connection with d behind what is being carried out. It reports
 // false where there is nothing, and the caller must close it.
-func (m *mailbox) leave(d Disconnect) bool {
+func (m *mailbox) leave(c *Client, d Disconnect) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
@@ -99,7 +98,7 @@ func (m *mailbox) leave(d Disconnect) bool {
 	m.leaving = &d
 	if !m.working { // commands may be under way on goroutines of their own
 		m.working = true
-		go m.work()
+		go m.work(c)
 	}
 	return true
 }

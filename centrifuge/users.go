@@ -131,7 +131,7 @@ func (n *Node) candidates(t Target) (clients []*Client) {
 func (c *Client) sessionID() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.session
+	return c.sessionLocked()
 }
 
 // unsubscribeByServer ends one subscription, or all when channel is empty.
