@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 )
 
 // LogLevel orders log entries by weight.
@@ -55,7 +56,7 @@ func SlogHandler(logger *slog.Logger) LogHandler {
 // logger filters by level before an entry is built.
 type logger struct {
 	handler LogHandler
-	level   LogLevel
+	level   *atomic.Uint32 // a LogLevel
 }
 
 func newLogger(handler LogHandler, level LogLevel) logger {
@@ -67,10 +68,21 @@ func newLogger(handler LogHandler, level LogLevel) logger {
 	if level == LogDefault {
 		level = usual
 	}
-	return logger{handler, level}
+	l := logger{handler, new(atomic.Uint32)}
+	l.level.Store(uint32(level))
+	return l
 }
 
-func (l logger) enabled(level LogLevel) bool { return level >= l.level }
+func (l logger) enabled(level LogLevel) bool { return uint32(level) >= l.level.Load() }
+
+// SetLogLevel replaces Config.LogLevel; LogDefault means LogInfo. It is safe for
+// concurrent use.
+func (n *Node) SetLogLevel(level LogLevel) {
+	if level == LogDefault {
+		level = LogInfo
+	}
+	n.logger.level.Store(uint32(level))
+}
 
 // log takes the fields as key, value, key, value.
 func (l logger) log(level LogLevel, message string, fields ...any) {

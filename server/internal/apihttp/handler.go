@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
@@ -33,8 +34,8 @@ type Options struct {
 type Handler struct {
 	// Static after construction
 	api           *api.API
-	prefix        string // without a trailing slash; empty for the root
-	keys          *keyring
+	prefix        string                  // without a trailing slash; empty for the root
+	keys          atomic.Pointer[keyring] // SetKey replaces it
 	transportMode bool
 	bodyLimit     int64
 	shuttingDown  func() bool
@@ -49,7 +50,6 @@ func New(opts Options) *Handler {
 	h := &Handler{
 		api:           opts.API,
 		prefix:        strings.TrimRight(opts.Config.HandlerPrefix, "/"),
-		keys:          newKeyring(opts.Config.Key, opts.Config.Insecure),
 		transportMode: opts.Config.ErrorMode == errorModeTransport,
 		bodyLimit:     opts.BodyLimit,
 		shuttingDown:  opts.ShuttingDown,
@@ -64,10 +64,18 @@ func New(opts Options) *Handler {
 	if h.log == nil {
 		h.log = slog.Default()
 	}
-	if h.keys.closed() {
+	h.SetKey(opts.Config.Key, opts.Config.Insecure)
+	return h
+}
+
+// SetKey replaces the key: from now on the old one is refused. Insecure means that
+// calls need none.
+func (h *Handler) SetKey(key string, insecure bool) {
+	k := newKeyring(key, insecure)
+	if k.closed() {
 		h.log.Error("http_api.key is not set: every call of the HTTP API is refused")
 	}
-	return h
+	h.keys.Store(k)
 }
 
 // Patterns returns the patterns under which the handler belongs in a mux: the
@@ -109,7 +117,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	if !h.keys.admits(r) {
+	if !h.keys.Load().admits(r) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}

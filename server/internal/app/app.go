@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"sync"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/client"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/httpx"
@@ -49,29 +49,34 @@ type App struct {
 	timeouts  timeouts
 	limits    limits
 	log       *slog.Logger
-	closeLog  func() error
+	logging   *logging
 	node      *centrifuge.Node
 	policy    *client.Policy
 	api       *api.API
 	metrics   *metrics
 	origins   *httpx.Origins
+	apiHTTP   *apihttp.Handler   // nil when disabled
 	websocket *websocket.Handler // nil when disabled
+
+	// Owned by serve.
+	current *config.Config // last one that was taken over; config is that of the start
 }
 
 // New puts a server together and starts its node, which Run ends.
 func New(cfg *config.Config, o Options) (*App, error) {
-	a := &App{config: cfg, options: o, timeouts: defaultTimeouts}
+	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts}
 	var err error
-	if a.log, a.closeLog, err = newLogger(cfg.Log, o.Stderr); err != nil {
+	if a.logging, err = newLogger(cfg.Log, o.Stderr); err != nil {
 		return nil, err
 	}
+	a.log = a.logging.Logger
 	for _, w := range o.Warnings {
 		a.log.Warn("configuration", "warning", w.String())
 	}
 	a.limits = takeLimits(a.log, memlimit.FromCgroup) // before parts are made that are measured by them
 	a.limits.log(a.log)
 	if err := a.assemble(); err != nil {
-		return nil, errors.Join(err, a.closeLog())
+		return nil, errors.Join(err, a.logging.close())
 	}
 	a.newWebSocket()
 	return a, nil
@@ -107,7 +112,7 @@ func (a *App) build() error {
 		return err
 	}
 	a.node.Handle(a.policy.Handlers())
-	a.metrics = newMetrics(a.node, a.options.Version)
+	a.metrics = newMetrics(a.node, a.options.Version, a.logging.lost)
 	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
 	return nil
 }
@@ -184,7 +189,7 @@ func (a *App) newWebSocket() {
 // Run serves until ctx ends, then says goodbye to the clients. It returns nil
 // after an orderly shutdown within shutdown.timeout. It is called once.
 func (a *App) Run(ctx context.Context) error {
-	defer func() { _ = a.closeLog() }()
+	defer func() { _ = a.logging.close() }()
 	servers, err := a.listen(ctx)
 	if err != nil {
 		return errors.Join(err, a.shutdown(nil))
@@ -210,6 +215,7 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { giveMemoryBack(ctx) })
+	background.Go(func() { a.watchCertificates(ctx, servers) })
 	background.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
 	for {
 		select {
@@ -219,7 +225,7 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 		case err := <-failed:
 			return errors.Join(err, a.shutdown(servers))
 		case <-a.options.Hangup:
-			a.reload()
+			a.reload(servers)
 		}
 	}
 }
@@ -253,42 +259,6 @@ func (a *App) shutdown(servers []*server) error {
 		return err
 	}
 	a.log.Info("stopped")
-	return nil
-}
-
-// reload takes over what may change while the server runs, all or nothing
-// (server-interface 6.8).
-func (a *App) reload() {
-	if a.options.Reload == nil {
-		return
-	}
-	cfg, warnings, err := a.options.Reload()
-	if err == nil {
-		err = a.mayReload(cfg)
-	}
-	if err == nil {
-		err = a.policy.Reload(sections(cfg))
-	}
-	if err != nil {
-		a.log.Error("configuration not reloaded, the old one stays in force", "error", err)
-		return
-	}
-	for _, w := range warnings {
-		a.log.Warn("configuration", "warning", w.String())
-	}
-	a.log.Info("configuration reloaded")
-}
-
-// mayReload refuses to make a server insecure that listens on addresses which
-// were chosen for a secure one: an insecure server is kept off the network when
-// it starts, and only then.
-func (a *App) mayReload(cfg *config.Config) error {
-	before := a.config.InsecureModes()
-	for _, mode := range cfg.InsecureModes() {
-		if !slices.Contains(before, mode) {
-			return fmt.Errorf("%s cannot be switched on while the server runs", mode)
-		}
-	}
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 // free and a file can be written is left to the start.
 func Check(cfg *config.Config) error {
 	a := &App{
-		config: cfg, timeouts: defaultTimeouts, log: slog.New(slog.DiscardHandler),
+		config: cfg, timeouts: defaultTimeouts, log: slog.New(slog.DiscardHandler), logging: new(logging),
 		limits: limits{procs: runtime.GOMAXPROCS(0)},
 	}
 	if err := a.build(); err != nil {

@@ -69,6 +69,6 @@ func startOnce(t *testing.T, cfg *config.Config) error {
 		closeAll(servers)
 	}
 	_ = a.shutdown(nil)
-	_ = a.closeLog()
+	_ = a.logging.close()
 	return err
 }

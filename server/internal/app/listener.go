@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,11 +21,12 @@ import (
 
 // timeouts of the HTTP servers. Connections that have become WebSockets are no
 // longer subject to them.
-type timeouts struct{ readHeader, read, write, idle time.Duration }
+type timeouts struct{ readHeader, read, write, idle, certificates time.Duration }
 
 // defaultTimeouts are not configurable (server-interface 6.6).
 var defaultTimeouts = timeouts{
 	readHeader: 10 * time.Second, read: 30 * time.Second, write: 10 * time.Second, idle: 2 * time.Minute,
+	certificates: 30 * time.Second,
 }
 
 // server is one HTTP listener with its endpoints.
@@ -35,6 +35,9 @@ type server struct {
 	http      *http.Server
 	endpoints []string
 	insecure  []string // keys of the insecure modes of these endpoints
+	internal  bool
+	// certificates are nil without TLS.
+	certificates *certificates
 }
 
 func (s *server) serve() error {
@@ -80,6 +83,8 @@ type plan struct {
 	address string
 	routes  *routes
 	tls     config.TLS
+	// internal says that the listener is not the clients'.
+	internal bool
 }
 
 // plan returns the listeners that have endpoints.
@@ -102,19 +107,13 @@ func (a *App) plan() ([]plan, error) {
 		return nil, err
 	}
 
-	externalTLS, internalTLS := c.TLS, c.TLS
-	if c.TLSExternal {
-		internalTLS = config.TLS{}
-	}
-	if c.InternalTLS.Enabled {
-		internalTLS = c.InternalTLS
-	}
+	externalTLS, internalTLS := tlsSections(c)
 	var plans []plan
 	if len(outer.patterns) > 0 {
-		plans = append(plans, plan{external, outer, externalTLS})
+		plans = append(plans, plan{external, outer, externalTLS, false})
 	}
 	if inner != outer && len(inner.patterns) > 0 {
-		plans = append(plans, plan{internal, inner, internalTLS})
+		plans = append(plans, plan{internal, inner, internalTLS, true})
 	}
 	return plans, nil
 }
@@ -127,7 +126,7 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 	}
 	servers := make([]*server, 0, len(plans))
 	for _, p := range plans {
-		s, err := a.open(ctx, p.address, p.routes, p.tls)
+		s, err := a.open(ctx, p)
 		if err != nil {
 			closeAll(servers)
 			return nil, err
@@ -152,25 +151,29 @@ func firstOf[T comparable](a, b T) T {
 	return b
 }
 
-func (a *App) open(ctx context.Context, address string, r *routes, t config.TLS) (*server, error) {
-	tlsConfig, err := serverTLS(t)
+func (a *App) open(ctx context.Context, p plan) (*server, error) {
+	certificates, err := newCertificates(p.tls, a.log)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listenConfig().Listen(ctx, "tcp", address)
+	listener, err := listenConfig().Listen(ctx, "tcp", p.address)
 	if err != nil {
 		return nil, fmt.Errorf("opening listener: %w", err)
 	}
-	if tlsConfig != nil {
+	var tlsConfig *tls.Config
+	if certificates != nil {
+		tlsConfig = certificates.serverConfig()
 		listener = tls.NewListener(websocket.Listener(listener), tlsConfig)
 	}
-	return &server{listener: listener, endpoints: r.patterns, insecure: r.insecure, http: &http.Server{
-		Handler:           httpx.Recover(a.log)(r.mux),
+	s := &server{listener: listener, endpoints: p.routes.patterns, insecure: p.routes.insecure, internal: p.internal, certificates: certificates}
+	s.http = &http.Server{
+		Handler:           httpx.Recover(a.log)(p.routes.mux),
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
 		WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}}, nil
+	}
+	return s, nil
 }
 
 // mountClients mounts what clients connect to.
@@ -217,13 +220,13 @@ func (a *App) mountAPI(outer, inner *routes) {
 	if c.External {
 		r = outer
 	}
-	h := apihttp.New(apihttp.Options{API: a.api, Config: c, ShuttingDown: a.node.ShuttingDown, Log: a.log})
-	var handler http.Handler = h
+	a.apiHTTP = apihttp.New(apihttp.Options{API: a.api, Config: c, ShuttingDown: a.node.ShuttingDown, Log: a.log})
+	var handler http.Handler = a.apiHTTP
 	if c.Insecure {
-		handler = r.local.Middleware(h)
+		handler = r.local.Middleware(a.apiHTTP)
 	}
 	r.insecure = append(r.insecure, a.insecureModes("http_api.")...)
-	for _, pattern := range h.Patterns() {
+	for _, pattern := range a.apiHTTP.Patterns() {
 		r.handle(pattern, handler)
 	}
 }
@@ -271,39 +274,4 @@ func profileIndex(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pprof.Index(w, r)
-}
-
-// serverTLS returns nil when TLS is off.
-func serverTLS(c config.TLS) (*tls.Config, error) {
-	if !c.Enabled {
-		return nil, nil //nolint:nilnil // no TLS is not an error
-	}
-	cert, err := c.CertPEM.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("tls.cert_pem: %w", err)
-	}
-	key, err := c.KeyPEM.Bytes()
-	if err != nil {
-		return nil, fmt.Errorf("tls.key_pem: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	t := &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
-		NextProtos: []string{"h2", "http/1.1"}, // HTTP/2 by ALPN (server-interface 6.5)
-	}
-	if c.ClientCAPEM != "" {
-		ca, err := c.ClientCAPEM.Bytes()
-		if err != nil {
-			return nil, fmt.Errorf("tls.client_ca_pem: %w", err)
-		}
-		t.ClientCAs = x509.NewCertPool()
-		if !t.ClientCAs.AppendCertsFromPEM(ca) {
-			return nil, errors.New("tls.client_ca_pem: no certificate in it")
-		}
-		t.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return t, nil
 }

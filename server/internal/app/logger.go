@@ -2,7 +2,6 @@ package app
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -53,25 +52,58 @@ func nodeLogLevel(name string) centrifuge.LogLevel {
 	return centrifuge.LogInfo
 }
 
+// logging is the server's log and what may change of it while the server runs.
+type logging struct {
+	*slog.Logger
+	level *slog.LevelVar
+	file  *logFile // nil when stderr is logged to
+}
+
 // newLogger logs JSON lines to log.file or, where that is not set, to stderr:
 // as text when somebody is looking at it, otherwise as JSON.
-func newLogger(c config.Log, stderr *os.File) (*slog.Logger, func() error, error) {
+func newLogger(c config.Log, stderr *os.File) (*logging, error) {
+	l := &logging{level: new(slog.LevelVar)}
+	l.level.Set(slogLevel(c.Level))
 	var w io.Writer = stderr
-	closer := func() error { return nil }
 	json := !terminal(stderr)
 	if c.File != "" {
-		f, err := os.OpenFile(c.File, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, nil, fmt.Errorf("opening log: %w", err)
+		var err error
+		if l.file, err = openLogFile(c.File, stderr); err != nil {
+			return nil, err
 		}
-		w, closer, json = f, f.Close, true
+		w, json = l.file, true
 	}
-	opts := &slog.HandlerOptions{Level: slogLevel(c.Level), ReplaceAttr: upstreamKeys}
+	opts := &slog.HandlerOptions{Level: l.level, ReplaceAttr: upstreamKeys}
 	if json {
-		return slog.New(slog.NewJSONHandler(w, opts)), closer, nil
+		l.Logger = slog.New(slog.NewJSONHandler(w, opts))
+		return l, nil
 	}
 	opts.ReplaceAttr = nil
-	return slog.New(slog.NewTextHandler(w, opts)), closer, nil
+	l.Logger = slog.New(slog.NewTextHandler(w, opts))
+	return l, nil
+}
+
+// reopen opens the file of the log again, which may have been moved away.
+func (l *logging) reopen() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.reopen()
+}
+
+// lost is the number of lines that could not be written.
+func (l *logging) lost() uint64 {
+	if l.file == nil {
+		return 0
+	}
+	return l.file.lost.Load()
+}
+
+func (l *logging) close() error {
+	if l.file == nil {
+		return nil
+	}
+	return l.file.close()
 }
 
 // upstreamKeys writes "message" and lower-case levels, as log pipelines made for

@@ -15,14 +15,14 @@ func TestLogLevels(t *testing.T) {
 	for n, name := range append(levels, "none") {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "log")
-			log, closeLog, err := newLogger(config.Log{Level: name, File: file}, devNull(t))
+			log, err := newLogger(config.Log{Level: name, File: file}, devNull(t))
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, level := range levels {
 				log.Log(t.Context(), slogLevel(level), "words", "key", "value")
 			}
-			if err := closeLog(); err != nil {
+			if err := log.close(); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -53,7 +53,7 @@ func TestLogFormat(t *testing.T) {
 	if terminal(plain) {
 		t.Error("a file is taken for a terminal")
 	}
-	log, _, err := newLogger(config.Log{Level: "info"}, plain)
+	log, err := newLogger(config.Log{Level: "info"}, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,12 +63,12 @@ func TestLogFormat(t *testing.T) {
 	}
 	file := filepath.Join(dir, "log")
 	for range 2 {
-		log, closeLog, err := newLogger(config.Log{Level: "info", File: file}, plain)
+		log, err := newLogger(config.Log{Level: "info", File: file}, plain)
 		if err != nil {
 			t.Fatal(err)
 		}
 		log.Info("words")
-		if err := closeLog(); err != nil {
+		if err := log.close(); err != nil {
 			t.Fatal(err)
 		}
 	}

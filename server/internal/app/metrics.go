@@ -26,7 +26,7 @@ type metrics struct {
 	connectionLimit prometheus.Counter
 }
 
-func newMetrics(n *centrifuge.Node, version string) *metrics {
+func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		apiSummary: prometheus.NewSummaryVec(prometheus.SummaryOpts{
@@ -44,6 +44,9 @@ func newMetrics(n *centrifuge.Node, version string) *metrics {
 			Name: "centrifugo_node_client_connection_limit", Help: "Connections refused by a limit.",
 		}),
 	}
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "centrifugo_log_lost_lines_count", Help: "Lines of the log that could not be written to log.file.",
+	}, func() float64 { return float64(lostLines()) }))
 	m.registry.MustRegister(
 		m.apiSummary, m.apiHistogram, m.apiErrors, m.connectionLimit, prommetrics.NewCollector(n, version+" OSS"),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

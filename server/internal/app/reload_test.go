@@ -1,6 +1,7 @@
 package app
 
 import (
+	"log/slog"
 	"net/http"
 	"os"
 	"strings"
@@ -50,17 +51,119 @@ func TestReload(t *testing.T) {
 		t.Errorf("an anonymous connection after the reload: %d, %v", code, err)
 	}
 	// The server API shares the channels.
-	if _, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"ns1:x","data":1}`, "X-API-Key", "old"); !strings.Contains(body, "102") {
+	if _, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"ns1:x","data":1}`, "X-API-Key", "new"); !strings.Contains(body, "102") {
 		t.Errorf("API, a namespace that is gone: %s", body)
 	}
-	// Neither keys of the API nor origins change.
-	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "new"); status != 401 {
-		t.Errorf("the API's new key: status %d", status)
+	// A key that has leaked is dead, and origins count at once.
+	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 401 {
+		t.Errorf("the API's old key: status %d", status)
 	}
-	for origin, want := range map[string]int{"http://old": 101, "http://new": 403} {
+	for origin, want := range map[string]int{"http://old": 403, "http://new": 101} {
 		if got := handshakeStatus(t, i, apptest.Dialer{Header: http.Header{"Origin": {origin}}}); got != want {
 			t.Errorf("origin %s: status %d, want %d", origin, got, want)
 		}
+	}
+}
+
+// The log says which keys were taken over, and which only a restart does.
+func TestReloadListsKeys(t *testing.T) {
+	a := newAuthority(t)
+	tests := []struct {
+		name, settings, taken, restart string
+	}{
+		{"nothing", before, ``, ``},
+		{"key of the API", strings.Replace(before, `"key": "old"`, `"key": "new"`, 1), `http_api.key`, ``},
+		{"no key any more", strings.Replace(before, `"key": "old"`, ``, 1), `http_api.key`, ``},
+		{"origins", strings.Replace(before, `http://old`, `http://new`, 1), `client.allowed_origins`, ``},
+		{"tokens", strings.Replace(before, `"hmac_secret_key": "old"`, `"hmac_secret_key": "new"`, 1), `client.token.hmac_secret_key`, ``},
+		{"namespaces", strings.Replace(before, `"ns1"`, `"ns2"`, 1), `channel.namespaces`, ``},
+		{"options without a namespace", strings.Replace(before, `"channel": {`, `"channel": {"without_namespace": {"presence": true}, `, 1), `channel.without_namespace.presence`, ``},
+		{"level of the log", before + `, "log": {"level": "debug"}`, `log.level`, ``},
+		{"port", before + `, "http_server": {"internal_port": 9009}`, ``, `http_server.internal_port`},
+		{"file of the log", before + `, "log": {"file": "/tmp/x"}`, ``, `log.file`},
+		{"pings", strings.Replace(before, `"client": {`, `"client": {"ping_interval": "20s", `, 1), ``, `client.ping_interval`},
+		{"length of channels", strings.Replace(before, `"channel": {`, `"channel": {"max_length": 100, `, 1), ``, `channel.max_length`},
+		{"TLS", before + `, "http_server": {` + a.section("tls", "") + `}`, ``, `http_server.tls.enabled","http_server.tls.cert_pem","http_server.tls.key_pem`},
+		{"several", strings.Replace(before, `"old"`, `"new"`, -1) + `, "health": {"enabled": true}`,
+			`client.token.hmac_secret_key","http_api.key`, `health.enabled`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			i := start(t, before)
+			i.configure(test.settings)
+			i.hangUp()
+			list := func(keys string) string {
+				if keys == "" {
+					return "[]"
+				}
+				return `["` + keys + `"]`
+			}
+			eventually(t, "the log of the keys", func() bool {
+				return i.logged("info", "configuration reloaded", `"needs_restart":`+list(test.restart)) &&
+					i.logged("info", "configuration reloaded", `"taken_over":`+list(test.taken))
+			})
+			if warned := i.logged("warn", "configuration: changed keys need a restart, their old values stay in force", ""); warned {
+				if test.restart == "" {
+					t.Error("a restart is asked for")
+				}
+			} else if test.restart != "" {
+				eventually(t, "the warning", func() bool {
+					return i.logged("warn", "configuration: changed keys need a restart, their old values stay in force", test.restart)
+				})
+			}
+		})
+	}
+}
+
+// What needs a restart is told as long as it does, what was taken over once.
+func TestReloadTwice(t *testing.T) {
+	i := start(t, before)
+	changed := strings.Replace(before, `"key": "old"`, `"key": "new"`, 1) + `, "health": {"enabled": true}`
+	i.configure(changed)
+	i.hangUp()
+	eventually(t, "the first reload", func() bool { return i.logged("info", "configuration reloaded", `"taken_over":["http_api.key"]`) })
+	i.hangUp()
+	eventually(t, "the second reload", func() bool {
+		return i.logged("info", "configuration reloaded", `"needs_restart":["health.enabled"],"taken_over":[]`)
+	})
+	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "new"); status != 200 {
+		t.Errorf("the new key: status %d", status)
+	}
+}
+
+// Without its key the API is closed, with none it does not become open.
+func TestReloadWithoutKey(t *testing.T) {
+	i := start(t, before)
+	i.configure(strings.Replace(before, `"key": "old"`, ``, 1))
+	i.hangUp()
+	eventually(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	for _, key := range []string{"old", "", "new"} {
+		if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", key); status != 401 {
+			t.Errorf("key %q: status %d", key, status)
+		}
+	}
+}
+
+// The level counts for the server's lines and for the node's.
+func TestReloadLogLevel(t *testing.T) {
+	i := start(t, anonymous)
+	if code := i.refusedWith("rubbish"); code != 3501 {
+		t.Errorf("closed with %d", code)
+	}
+	i.configure(anonymous + `, "log": {"level": "debug"}`)
+	i.hangUp()
+	eventually(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
+	if i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "") {
+		t.Error("a line of a lower level was logged before the reload")
+	}
+	if code := i.refusedWith("rubbish"); code != 3501 {
+		t.Errorf("closed with %d", code)
+	}
+	eventually(t, "a line of the node", func() bool {
+		return i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "")
+	})
+	if !i.app.log.Enabled(t.Context(), slog.LevelDebug) {
+		t.Error("the server's own lines have the old level")
 	}
 }
 
@@ -70,6 +173,9 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	tests := map[string]string{
 		"not JSON":              renamed + "}}}",
 		"unknown key":           renamed + `, "chanel": {}`,
+		"bad origin":            strings.Replace(renamed, `http://old`, `http://[`, 1),
+		"keyless API":           strings.Replace(renamed, `"key": "old"`, `"insecure": true`, 1),
+		"certificate is gone":   renamed + `, "http_server": {"tls": {"enabled": true, "cert_pem": "/nonexistent/a", "key_pem": "/nonexistent/b"}}`,
 		"bad value":             renamed + `, "log": {"level": "loud"}`,
 		"bad namespace":         strings.Replace(renamed, `"allow_subscribe_for_client": true`, `"history_size": -1`, 1),
 		"bad key":               strings.Replace(renamed, `"hmac_secret_key": "old"`, `"rsa_public_key": "nonsense"`, 1),
@@ -84,6 +190,9 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			eventually(t, "the log of the error", func() bool {
 				return i.logged("error", "configuration not reloaded, the old one stays in force", "")
 			})
+			if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 200 {
+				t.Errorf("the old key: status %d", status)
+			}
 			if reply := i.subscribing("ns1:x"); reply != `{"id":2,"subscribe":{}}` {
 				t.Errorf("the old namespace: %s", reply)
 			}

@@ -185,6 +185,8 @@ func TestReload(t *testing.T) {
 		{`{"channel": {"namespaces": [{"name": "aa"}, {"name": "bb"}]}}`, true},
 		{`{"channel": {"namespaces": [{"name": "a"}]}}`, false},
 		{`{"client": {"token": {"ecdsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, false},
+		{``, false},
+		{`{`, false},
 	} {
 		if err := os.WriteFile("config.json", []byte(tt.file), 0o600); err != nil {
 			t.Fatal(err)
@@ -192,6 +194,64 @@ func TestReload(t *testing.T) {
 		cfg, _, err := o.Reload()
 		if (err == nil) != tt.ok || tt.ok && len(cfg.Channel.Namespaces) != 2 {
 			t.Errorf("%s: %v", tt.file, err)
+		}
+	}
+}
+
+// A file that was there at the start must be there, and hold something, later.
+func TestReloadNeedsTheFile(t *testing.T) {
+	for _, name := range []string{"config.json", "named.json", "named.yaml", "named.toml"} {
+		t.Run(name, func(t *testing.T) {
+			content := "http_server: {port: 9001}"
+			if strings.HasSuffix(name, ".json") {
+				content = `{"http_server": {"port": 9001}}`
+			} else if strings.HasSuffix(name, ".toml") {
+				content = "http_server.port = 9001"
+			}
+			inDir(t, map[string]string{name: content})
+			args := []string{"-c", name}
+			if name == "config.json" {
+				args = nil
+			}
+			_, _, o := serve(nil, nil, args...)
+			write := func(text string) {
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			reload := func(what string, ok bool) {
+				if cfg, _, err := o.Reload(); (err == nil) != ok || ok && cfg.HTTPServer.Port != 9001 {
+					t.Errorf("%s: %v %v", what, cfg, err)
+				}
+			}
+			reload("as it was", true)
+			write("")
+			reload("emptied", false)
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			reload("gone", false)
+			if err := os.Mkdir(name, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			reload("a directory", false)
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			write(content)
+			reload("there again", true)
+		})
+	}
+}
+
+// Where there never was a file there is none to miss.
+func TestReloadWithoutAFile(t *testing.T) {
+	inDir(t, nil)
+	for _, args := range [][]string{nil, {"--dev"}} {
+		if _, _, o := serve(nil, nil, args...); o.Reload == nil {
+			t.Fatal("no reload")
+		} else if _, _, err := o.Reload(); err != nil {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

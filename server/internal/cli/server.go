@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -120,7 +121,12 @@ func givenFlags(flags *pflag.FlagSet) map[string]string {
 
 // serve loads the configuration and runs the server until SIGINT or SIGTERM.
 func (env Env) serve(o config.Options) error {
+	started := false
 	reload := func() (*config.Config, []config.Warning, error) {
+		if info, err := os.Stat(o.File); started && o.FileExplicit && err == nil && info.Size() == 0 {
+			// YAML and TOML take it for a configuration: a file that is being written.
+			return nil, nil, fmt.Errorf("%s: the configuration file is empty", o.File)
+		}
 		cfg, warnings, err := config.Load(o)
 		if err == nil {
 			err = env.judge(cfg)
@@ -131,6 +137,11 @@ func (env Env) serve(o config.Options) error {
 	if err != nil {
 		return fmt.Errorf("configuration:\n%w", err)
 	}
+	if !o.Dev && o.File != "" && !slices.ContainsFunc(warnings, func(w config.Warning) bool { return w.Kind == config.MissingFile }) {
+		// The file was there: a reload must not go on without it. reload sees this.
+		o.FileExplicit = true
+	}
+	started = true
 	if o.Dev {
 		env.devBanner(cfg)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gobwas/glob"
 )
@@ -14,8 +15,11 @@ import (
 const MaxOrigin = 1024
 
 // Origins decides from which origins browsers may come (server-interface 6.7).
-// It is immutable and safe for concurrent use.
-type Origins struct {
+// It is safe for concurrent use.
+type Origins struct{ list atomic.Pointer[originList] }
+
+// originList is immutable.
+type originList struct {
 	any      bool
 	patterns []*glob.Pattern
 }
@@ -25,10 +29,10 @@ type Origins struct {
 // letter matches nothing. An empty list allows requests without an origin, a
 // list of "*" alone allows all.
 func NewOrigins(patterns []string) (*Origins, error) {
-	if len(patterns) == 1 && patterns[0] == "*" {
-		return &Origins{any: true}, nil
+	list := &originList{any: len(patterns) == 1 && patterns[0] == "*"}
+	if list.any {
+		patterns = nil
 	}
-	o := &Origins{}
 	var errs []error
 	for _, pattern := range patterns {
 		g, err := glob.Compile(pattern)
@@ -36,26 +40,32 @@ func NewOrigins(patterns []string) (*Origins, error) {
 			errs = append(errs, fmt.Errorf("compiling allowed origin %q: %w", pattern, err))
 			continue
 		}
-		o.patterns = append(o.patterns, g)
+		list.patterns = append(list.patterns, g)
 	}
+	o := new(Origins)
+	o.list.Store(list)
 	return o, errors.Join(errs...)
 }
 
 // Any reports whether every origin is allowed, which deserves a warning.
-func (o *Origins) Any() bool { return o.any }
+func (o *Origins) Any() bool { return o.list.Load().any }
+
+// Replace takes over what other allows.
+func (o *Origins) Replace(other *Origins) { o.list.Store(other.list.Load()) }
 
 // Allowed reports whether a request may be served for the page that made it. A
 // request without an Origin header does not come from a page of another site.
 func (o *Origins) Allowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	if origin == "" || o.any {
+	list := o.list.Load()
+	if origin == "" || list.any {
 		return true
 	}
 	if len(origin) > MaxOrigin {
 		return false
 	}
 	origin = strings.ToLower(origin)
-	for _, g := range o.patterns {
+	for _, g := range list.patterns {
 		if g.Match(origin) {
 			return true
 		}

@@ -1,0 +1,185 @@
+package app
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"centrifugo/server/internal/config"
+)
+
+// certificates serve what a TLS section names, and what is in its files later:
+// certificates are renewed on disk while the server runs.
+type certificates struct {
+	// Static after construction.
+	log *slog.Logger
+
+	current atomic.Pointer[tls.Config]
+
+	// Guarded by mu.
+	mu      sync.Mutex
+	section config.TLS
+	digest  [sha256.Size]byte // of what current was made of
+	failed  string            // error of the last attempt, so that it is logged once
+}
+
+// newCertificates returns nil when TLS is off.
+func newCertificates(section config.TLS, log *slog.Logger) (*certificates, error) {
+	if !section.Enabled {
+		return nil, nil //nolint:nilnil // no TLS is not an error
+	}
+	c := &certificates{log: log}
+	return c, c.replace(section)
+}
+
+// serverConfig returns the configuration of a listener, which asks for the
+// certificates in force at each handshake.
+func (c *certificates) serverConfig() *tls.Config {
+	t := c.current.Load().Clone()
+	t.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil }
+	return t
+}
+
+// replace takes over another section, or the same one with what is in its files
+// now. With an error the old one stays in force.
+func (c *certificates) replace(section config.TLS) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.replaceLocked(section)
+}
+
+func (c *certificates) replaceLocked(section config.TLS) error {
+	digest, err := digestOf(section)
+	if err != nil {
+		return err
+	}
+	if c.current.Load() != nil && digest == c.digest {
+		c.section = section
+		return nil
+	}
+	t, err := serverTLS(section)
+	if err != nil {
+		return err
+	}
+	if c.current.Swap(t) != nil {
+		c.log.Info("TLS certificate replaced", "not_after", notAfter(t))
+	}
+	c.section, c.digest = section, digest
+	return nil
+}
+
+// refresh looks at the files again. What is wrong with them is logged once.
+func (c *certificates) refresh() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.replaceLocked(c.section)
+	switch {
+	case err == nil:
+		c.failed = ""
+	case err.Error() != c.failed:
+		c.failed = err.Error()
+		c.log.Error("TLS certificate not replaced, the old one stays in force", "error", err)
+	}
+}
+
+// watchCertificates refreshes what the servers have until ctx ends.
+func (a *App) watchCertificates(ctx context.Context, servers []*server) {
+	ticker := time.NewTicker(a.timeouts.certificates)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			refreshAll(servers)
+		}
+	}
+}
+
+func refreshAll(servers []*server) {
+	for _, s := range servers {
+		if s.certificates != nil {
+			s.certificates.refresh()
+		}
+	}
+}
+
+func notAfter(t *tls.Config) string {
+	if leaf := t.Certificates[0].Leaf; leaf != nil {
+		return leaf.NotAfter.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// digestOf tells whether a section means the same as before.
+func digestOf(section config.TLS) (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	for _, part := range []struct {
+		key string
+		pem config.PEM
+	}{{"cert_pem", section.CertPEM}, {"key_pem", section.KeyPEM}, {"client_ca_pem", section.ClientCAPEM}} {
+		raw, err := part.pem.Bytes()
+		if err != nil {
+			return sum, fmt.Errorf("tls.%s: %w", part.key, err)
+		}
+		_ = binary.Write(h, binary.BigEndian, uint64(len(raw))) // a hash takes everything
+		_, _ = h.Write(raw)
+	}
+	h.Sum(sum[:0])
+	return sum, nil
+}
+
+// tlsSections returns the sections that count for the two listeners.
+func tlsSections(c config.HTTPServer) (external, internal config.TLS) {
+	external, internal = c.TLS, c.TLS
+	if c.TLSExternal {
+		internal = config.TLS{}
+	}
+	if c.InternalTLS.Enabled {
+		internal = c.InternalTLS
+	}
+	return external, internal
+}
+
+// serverTLS returns nil when TLS is off.
+func serverTLS(c config.TLS) (*tls.Config, error) {
+	if !c.Enabled {
+		return nil, nil //nolint:nilnil // no TLS is not an error
+	}
+	cert, err := c.CertPEM.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert_pem: %w", err)
+	}
+	key, err := c.KeyPEM.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("tls.key_pem: %w", err)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	t := &tls.Config{
+		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
+		NextProtos: []string{"h2", "http/1.1"}, // HTTP/2 by ALPN (server-interface 6.5)
+	}
+	if c.ClientCAPEM != "" {
+		ca, err := c.ClientCAPEM.Bytes()
+		if err != nil {
+			return nil, fmt.Errorf("tls.client_ca_pem: %w", err)
+		}
+		t.ClientCAs = x509.NewCertPool()
+		if !t.ClientCAs.AppendCertsFromPEM(ca) {
+			return nil, errors.New("tls.client_ca_pem: no certificate in it")
+		}
+		t.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return t, nil
+}

@@ -1,0 +1,150 @@
+package app
+
+import (
+	"crypto/tls"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"centrifugo/server/internal/app/apptest"
+)
+
+// renewable is a certificate in files.
+type renewable struct{ cert, key string }
+
+func newRenewable(t *testing.T) renewable {
+	t.Helper()
+	dir := t.TempDir()
+	return renewable{filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")}
+}
+
+func (r renewable) settings() string {
+	return anonymous + `, "health": {"enabled": true}, "http_server": {"tls": {"enabled": true, "cert_pem": ` +
+		strconv.Quote(r.cert) + `, "key_pem": ` + strconv.Quote(r.key) + `}}`
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (r renewable) write(t *testing.T, a *authority) {
+	t.Helper()
+	cert, key := a.leaf()
+	write(t, r.cert, cert)
+	write(t, r.key, key)
+}
+
+// served is the name in the certificate that a new connection is shown.
+func (i *instance) served(c *tls.Config) string {
+	i.t.Helper()
+	conn, err := apptest.Dialer{TLS: c}.Connect(i.external())
+	if err != nil {
+		i.t.Fatalf("dialling: %v", err)
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+func TestCertificateRenewedBySignal(t *testing.T) {
+	a, r := newAuthority(t), newRenewable(t)
+	r.write(t, a)
+	i := start(t, r.settings())
+	first := i.served(a.client())
+	old := i.connected(apptest.Dialer{TLS: a.client()})
+	r.write(t, a)
+	i.hangUp()
+	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+	eventually(t, "the log", func() bool { return i.logged("info", "TLS certificate replaced", "not_after") })
+	if reply := ask(t, old, `{"id":2,"presence":{"channel":"x"}}`); reply == "" {
+		t.Error("an old connection is of no use any more")
+	}
+	if response, err := get(t, a.client(), "https://"+i.external()+"/health"); err != nil || response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
+		t.Errorf("HTTP/2 after the renewal: %+v, %v", response, err)
+	}
+}
+
+// Without a signal the files are looked at from time to time.
+func TestCertificateRenewedWithoutSignal(t *testing.T) {
+	if defaultTimeouts.certificates > time.Minute/2 {
+		t.Errorf("a renewed certificate is served after %v at worst, want less than a minute", defaultTimeouts.certificates)
+	}
+	a, r := newAuthority(t), newRenewable(t)
+	r.write(t, a)
+	i := start(t, r.settings(), func(a *App) { a.timeouts.certificates = 5 * time.Millisecond })
+	first := i.served(a.client())
+	r.write(t, a)
+	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+
+	// What is broken is not served, and said once.
+	second := i.served(a.client())
+	for name, spoil := range map[string]func(){
+		"no certificate":    func() { write(t, r.cert, "nonsense") },
+		"empty":             func() { write(t, r.cert, "") },
+		"gone":              func() { _ = os.Remove(r.cert) },
+		"key of another":    func() { _, key := a.leaf(); write(t, r.key, key) },
+		"neither is there ": func() { _ = os.Remove(r.key) },
+	} {
+		spoil()
+		eventually(t, "the error: "+name, func() bool {
+			return i.logged("error", "TLS certificate not replaced, the old one stays in force", "")
+		})
+		if got := i.served(a.client()); got != second {
+			t.Errorf("%s: %s is served, want %s", name, got, second)
+		}
+	}
+	r.write(t, a)
+	eventually(t, "a third certificate", func() bool { return i.served(a.client()) != second })
+}
+
+// The error of a renewal is logged once, not at every look.
+func TestCertificateErrorOnce(t *testing.T) {
+	a, r := newAuthority(t), newRenewable(t)
+	r.write(t, a)
+	i := start(t, r.settings())
+	write(t, r.cert, "nonsense")
+	i.hangUp()
+	i.hangUp()
+	i.hangUp()
+	eventually(t, "the refused reload", func() bool {
+		return i.logged("error", "configuration not reloaded, the old one stays in force", "cert_pem")
+	})
+	if err := i.stop(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, entry := range i.entries() {
+		if entry["message"] == "TLS certificate not replaced, the old one stays in force" {
+			n++
+		}
+	}
+	if n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}
+
+// Other certificates in the configuration itself are taken over, and so is another
+// authority of clients.
+func TestCertificateInConfiguration(t *testing.T) {
+	a, clients := newAuthority(t), newAuthority(t)
+	settings := func(ca string) string { return anonymous + `, "http_server": {` + a.section("tls", ca) + `}` }
+	i := start(t, settings(""))
+	first := i.served(a.client())
+	i.configure(settings(""))
+	i.hangUp()
+	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+	eventually(t, "the log", func() bool {
+		return i.logged("info", "configuration reloaded", `"taken_over":["http_server.tls.cert_pem","http_server.tls.key_pem"]`)
+	})
+	i.configure(settings(string(clients.pem)))
+	i.hangUp()
+	eventually(t, "the log", func() bool { return i.logged("info", "configuration reloaded", `http_server.tls.client_ca_pem`) })
+	if _, err := (apptest.Dialer{TLS: a.client()}).Dial(i.external()); err == nil {
+		t.Error("a client without a certificate was let in")
+	}
+}

@@ -1,0 +1,24 @@
+package config
+
+import "reflect"
+
+// Changes lists the keys whose values differ between two configurations, in the
+// order of declaration. A list of sections counts as one key. Values, among which
+// are secrets, are not told.
+func Changes(a, b *Config) []string {
+	return changes(reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem(), "", nil)
+}
+
+func changes(a, b reflect.Value, path string, keys []string) []string {
+	for _, f := range fieldsOf(a.Type()) {
+		av, bv, key := a.FieldByIndex(f.index), b.FieldByIndex(f.index), join(path, f.key)
+		switch {
+		case f.isSection():
+			keys = changes(av, bv, key, keys)
+		case av.Kind() == reflect.Slice && av.Len() == 0 && bv.Len() == 0: // nil or empty
+		case !reflect.DeepEqual(av.Interface(), bv.Interface()):
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

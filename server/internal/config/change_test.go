@@ -1,0 +1,33 @@
+package config
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestChanges(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(c *Config)
+		want   []string
+	}{
+		{"nothing", func(*Config) {}, nil},
+		{"text", func(c *Config) { c.HTTPAPI.Key = "new" }, []string{"http_api.key"}},
+		{"in the order of declaration", func(c *Config) { c.HTTPAPI.Key, c.HTTPServer.Port = "new", 9 }, []string{"http_server.port", "http_api.key"}},
+		{"a section in a section", func(c *Config) { c.Client.Token.HMACSecretKey = "new" }, []string{"client.token.hmac_secret_key"}},
+		{"an embedded section", func(c *Config) { c.Client.SubscriptionToken.HMACSecretKey = "new" }, []string{"client.subscription_token.hmac_secret_key"}},
+		{"a list", func(c *Config) { c.Client.AllowedOrigins = []string{"*"} }, []string{"client.allowed_origins"}},
+		{"an empty list is none", func(c *Config) { c.Client.AllowedOrigins = []string{} }, nil},
+		{"a list of sections", func(c *Config) { c.Channel.Namespaces = []Namespace{{Name: "a"}} }, []string{"channel.namespaces"}},
+		{"a duration", func(c *Config) { c.Client.PingInterval++ }, []string{"client.ping_interval"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			a, b := Default(), Default()
+			test.change(b)
+			if got := Changes(a, b); !slices.Equal(got, test.want) {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+}
