@@ -15,8 +15,6 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/internal/eventloop"
-
-	"github.com/gobwas/ws"
 )
 
 // handshakeTimeout bounds the writing of the handshake's answer.
@@ -112,7 +110,7 @@ func (h *Handler) eventLoop() (*eventloop.Loop, error) {
 // ServeHTTP implements http.Handler. It returns when the connection is
 // established.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	request, ok := h.admit(w, r)
+	asked, ok := h.admit(w, r)
 	if !ok {
 		return
 	}
@@ -122,14 +120,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.config.OnError(fmt.Errorf("starting event loop: %w", err))
 		return
 	}
-	tcp, first, err := h.upgrade(w, r, &request)
+	tcp, first, err := h.upgrade(w, r, &asked)
 	if err != nil {
 		if tcp != nil {
 			_ = tcp.Close() // it has had its answer
 		}
 		return
 	}
-	c := &conn{handler: h, request: request}
+	c := &conn{handler: h, request: asked.request}
 	if err := c.join(loop, tcp); err != nil {
 		_ = tcp.Close() // the loop was closed meanwhile
 		return
@@ -143,10 +141,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit answers requests that cannot become a connection.
-func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (request, bool) {
-	answer := func(status int, text string) (request, bool) {
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) {
+	answer := func(status int, text string) (upgrade, bool) {
 		http.Error(w, text, status)
-		return request{}, false
+		return upgrade{}, false
+	}
+	if r.ProtoMajor > 1 { // has no Upgrade header (RFC 9113 8.2.2), which a 426 must have
+		if r.Method == http.MethodConnect {
+			return answer(http.StatusNotImplemented, "websocket over HTTP/2 is not supported, use HTTP/1.1")
+		}
+		return answer(http.StatusHTTPVersionNotSupported, "websocket needs HTTP/1.1")
 	}
 	if !isUpgrade(r) {
 		w.Header().Set("Connection", "Upgrade")
@@ -157,7 +161,9 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (request, bool) 
 		w.Header().Set("Allow", http.MethodGet)
 		return answer(http.StatusMethodNotAllowed, "method must be GET")
 	}
-	if r.Header.Get("Sec-WebSocket-Version") != "13" {
+	if !hasToken(r.Header["Sec-Websocket-Version"], "13") {
+		w.Header().Set("Connection", "Upgrade")
+		w.Header().Set("Upgrade", "websocket")
 		w.Header().Set("Sec-WebSocket-Version", "13")
 		return answer(http.StatusUpgradeRequired, "websocket version must be 13")
 	}
@@ -171,28 +177,31 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (request, bool) 
 	if !h.config.CheckOrigin(r) {
 		return answer(http.StatusForbidden, http.StatusText(http.StatusForbidden))
 	}
-	return request, true
+	asked := upgrade{request: request, subprotocol: subprotocol(r.Header["Sec-Websocket-Protocol"])}
+	asked.protobuf = asked.protobuf || asked.subprotocol == subprotocolProtobuf
+	asked.deflate = h.config.Compression && wantsDeflate(r.Header["Sec-Websocket-Extensions"])
+	return asked, true
 }
 
 // upgrade answers the handshake. first are bytes that came right behind it.
 // The server's buffers stay behind.
-func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, request *request) (tcp net.Conn, first []byte, err error) {
-	upgrader := ws.HTTPUpgrader{
-		Timeout:  handshakeTimeout,
-		Protocol: func(name string) bool { return name == subprotocolJSON || name == subprotocolProtobuf },
-	}
-	if h.config.Compression && wantsDeflate(r.Header["Sec-Websocket-Extensions"]) {
-		request.deflate = true
-		upgrader.Header = http.Header{"Sec-WebSocket-Extensions": {deflateResponse}}
-	}
-	tcp, buffers, shake, err := upgrader.Upgrade(r, w)
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, asked *upgrade) (tcp net.Conn, first []byte, err error) {
+	tcp, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return tcp, nil, err
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return nil, nil, fmt.Errorf("taking the connection over: %w", err)
 	}
-	if shake.Protocol == subprotocolProtobuf {
-		request.protobuf = true
+	first = buffered(buffers.Reader)
+	if err := tcp.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
+		return tcp, nil, fmt.Errorf("setting a deadline: %w", err)
 	}
-	return tcp, buffered(buffers.Reader), nil
+	if _, err := tcp.Write(asked.appendAnswer(nil, r.Header.Get("Sec-WebSocket-Key"))); err != nil {
+		return tcp, nil, fmt.Errorf("answering the handshake: %w", err)
+	}
+	if err := tcp.SetDeadline(time.Time{}); err != nil {
+		return tcp, nil, fmt.Errorf("clearing the deadline: %w", err)
+	}
+	return tcp, first, nil
 }
 
 // buffered copies what r has read ahead.

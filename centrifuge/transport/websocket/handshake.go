@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"crypto/sha1" //nolint:gosec // RFC 6455 4.2.2
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -22,7 +23,13 @@ const (
 // keeps no window.
 const deflateResponse = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
-// request is what an upgrade request asks of the protocol.
+// upgrade is what an upgrade request asks for.
+type upgrade struct {
+	request
+	subprotocol string // that is chosen, empty for none
+}
+
+// request is what a connection keeps of it.
 type request struct {
 	protobuf   bool
 	deflate    bool
@@ -49,6 +56,39 @@ func parseRequest(query url.Values) (request, bool) {
 		nativePing: query.Get("cf_ws_frame_ping_pong") == "true",
 		generation: generation,
 	}, ok
+}
+
+// subprotocol chooses the first of those offered that is known. What is not known
+// is no reason to refuse, and neither is an empty header: SDKs send one.
+func subprotocol(headers []string) string {
+	for _, header := range headers {
+		for offer := range strings.SplitSeq(header, ",") {
+			switch offer = strings.TrimSpace(offer); offer {
+			case subprotocolJSON, subprotocolProtobuf:
+				return offer
+			}
+		}
+	}
+	return ""
+}
+
+// acceptKey answers a client's key (RFC 6455 4.2.2).
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // as the RFC has it; it protects nothing
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// appendAnswer appends the response that makes the connection a WebSocket.
+func (r *upgrade) appendAnswer(dst []byte, key string) []byte {
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = append(append(dst, acceptKey(key)...), "\r\n"...)
+	if r.subprotocol != "" {
+		dst = append(append(append(dst, "Sec-WebSocket-Protocol: "...), r.subprotocol...), "\r\n"...)
+	}
+	if r.deflate {
+		dst = append(dst, "Sec-WebSocket-Extensions: "+deflateResponse+"\r\n"...)
+	}
+	return append(dst, "\r\n"...)
 }
 
 // isUpgrade reports whether r asks for a WebSocket at all.

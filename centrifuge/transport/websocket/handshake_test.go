@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -31,7 +32,6 @@ func TestHandshakeRefused(t *testing.T) {
 		{"no key", replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, "", ""},
 		{"short key", replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ=="), 400, "", ""},
 		{"key is not base64", replace("dGhlIHNhbXBsZSBub25jZQ==", "!!hlIHNhbXBsZSBub25jZQ=="), 400, "", ""},
-		{"HTTP/1.0", replace("HTTP/1.1", "HTTP/1.0"), 505, "", ""},
 		{"unknown generation", handshake("/?cf_protocol_version=v3"), 400, "", ""},
 		{"foreign origin", handshake("/", "Origin: https://evil.example"), 403, "", ""},
 		{"opaque origin", handshake("/", "Origin: null"), 403, "", ""},
@@ -43,6 +43,129 @@ func TestHandshakeRefused(t *testing.T) {
 			}
 			if c.header != "" && p.answer.Header.Get(c.header) != c.value {
 				t.Fatalf("header %s is %q", c.header, p.answer.Header.Get(c.header))
+			}
+		})
+	}
+}
+
+// Headers that are lists may have several elements and several lines. What is not
+// known in them, and what old proxies send, is no reason to refuse.
+func TestHandshakeLists(t *testing.T) {
+	s := newServer(t, Config{}, false)
+	good := handshake("/")
+	for _, c := range []struct {
+		name     string
+		old, new string
+		protocol string
+		protobuf bool
+	}{
+		{name: "connection in two lines", old: "Connection: keep-alive, Upgrade\r\n", new: "Connection: keep-alive\r\nConnection: Upgrade\r\n"},
+		{name: "connection in two lines, the other way round", old: "Connection: keep-alive, Upgrade\r\n", new: "Connection: upgrade\r\nConnection: close\r\n"},
+		{name: "upgrade of two", old: "Upgrade: websocket", new: "Upgrade: websocket, h2c"},
+		{name: "upgrade of two, the other way round", old: "Upgrade: websocket", new: "Upgrade: h2c ,\tWebSocket"},
+		{name: "upgrade in two lines", old: "Upgrade: websocket", new: "Upgrade: h2c\r\nUpgrade: websocket"},
+		{name: "empty elements", old: "Connection: keep-alive, Upgrade", new: "Connection: ,,Upgrade,"},
+		{name: "two versions", old: "Version: 13", new: "Version: 13, 8"},
+		{name: "HTTP/1.0", old: "HTTP/1.1", new: "HTTP/1.0"},
+		{name: "HTTP/1.0 without a host", old: "HTTP/1.1\r\nHost: example.com", new: "HTTP/1.0"},
+		{name: "empty host", old: "Host: example.com", new: "Host:"},
+		{name: "empty subprotocol", old: "Host:", new: "Sec-WebSocket-Protocol: \r\nHost:"},
+		{name: "comma as subprotocol", old: "Host:", new: "Sec-WebSocket-Protocol: ,\r\nHost:"},
+		{name: "no token as subprotocol", old: "Host:", new: "Sec-WebSocket-Protocol: foo/bar\r\nHost:"},
+		{name: "unknown subprotocols", old: "Host:", new: "Sec-WebSocket-Protocol: a, b, c\r\nHost:"},
+		{name: "known behind no token", old: "Host:", new: "Sec-WebSocket-Protocol: foo/bar, centrifuge-json\r\nHost:", protocol: "centrifuge-json"},
+		{name: "known in the second line", old: "Host:", new: "Sec-WebSocket-Protocol: x\r\nSec-WebSocket-Protocol: centrifuge-protobuf\r\nHost:", protocol: "centrifuge-protobuf", protobuf: true},
+		{name: "the first known one", old: "Host:", new: "Sec-WebSocket-Protocol: ,centrifuge-protobuf,centrifuge-json\r\nHost:", protocol: "centrifuge-protobuf", protobuf: true},
+		{name: "malformed extensions", old: "Host:", new: "Sec-WebSocket-Extensions: ;;=,\r\nHost:"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if !strings.Contains(good, c.old) {
+				t.Fatalf("%q is not in the request", c.old)
+			}
+			p := s.dialRaw(t, strings.Replace(good, c.old, c.new, 1))
+			if p.answer.StatusCode != http.StatusSwitchingProtocols {
+				t.Fatal(p.answer.Status)
+			}
+			if got := p.answer.Header.Values("Sec-WebSocket-Protocol"); c.protocol == "" && len(got) != 0 || c.protocol != "" && (len(got) != 1 || got[0] != c.protocol) {
+				t.Errorf("subprotocol %q", got)
+			}
+			session := receive(t, s.session(""), "session")
+			if got := session.transport.Info().Protobuf; got != c.protobuf {
+				t.Errorf("Protobuf %t", got)
+			}
+			p.send(frame(finText, "hello"))
+			session.expect(t, "hello")
+		})
+	}
+}
+
+// The Python SDK in its JSON mode, byte for byte as its WebSocket library sends
+// it: an empty Sec-WebSocket-Protocol, and an offer of compression.
+func TestHandshakeOfThePythonSDK(t *testing.T) {
+	s, _, _ := newNodeServer(t, Config{Compression: true}, wireTCP)
+	p := s.dialRaw(t, "GET /connection/websocket HTTP/1.1\r\n"+
+		"Host: localhost:8000\r\n"+
+		"Upgrade: websocket\r\n"+
+		"Connection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"+
+		"Sec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"+
+		"Sec-WebSocket-Protocol: \r\n"+
+		"User-Agent: Python/3.11 websockets/12.0\r\n\r\n")
+	if p.answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatal(p.answer.Status)
+	}
+	if got, ok := p.answer.Header["Sec-Websocket-Protocol"]; ok {
+		t.Fatalf("subprotocol %q was not offered", got)
+	}
+	p.send(frame(finText, `{"id":1,"connect":{"name":"python"}}`))
+	if _, payload, err := p.message(); err != nil || !strings.HasPrefix(string(payload), `{"id":1,"connect":{"client":`) {
+		t.Fatalf("%q, %v", payload, err)
+	}
+}
+
+// HTTP/2 has no Upgrade header: a request gets an answer that is valid there.
+func TestOverHTTP2(t *testing.T) {
+	h := NewHandler(nil, Config{})
+	defer h.Close()
+	for name, start := range map[string]func(*httptest.Server) http.RoundTripper{
+		"tls": func(s *httptest.Server) http.RoundTripper {
+			s.EnableHTTP2 = true
+			s.StartTLS()
+			return s.Client().Transport
+		},
+		"cleartext": func(s *httptest.Server) http.RoundTripper {
+			s.Config.Protocols = new(http.Protocols)
+			s.Config.Protocols.SetUnencryptedHTTP2(true)
+			s.Start()
+			protocols := new(http.Protocols)
+			protocols.SetUnencryptedHTTP2(true)
+			return &http.Transport{Protocols: protocols}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewUnstartedServer(h)
+			client := &http.Client{Transport: start(s)}
+			defer s.Close()
+			defer client.CloseIdleConnections()
+			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodHead} {
+				request, err := http.NewRequestWithContext(t.Context(), method, s.URL, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				answer, err := client.Do(request)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = answer.Body.Close()
+				if answer.ProtoMajor != 2 || answer.StatusCode != http.StatusHTTPVersionNotSupported {
+					t.Errorf("%s: %s over %s", method, answer.Status, answer.Proto)
+				}
+				for _, header := range []string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"} {
+					if got := answer.Header.Values(header); len(got) != 0 {
+						t.Errorf("%s: %s is %q", method, header, got)
+					}
+				}
 			}
 		})
 	}
