@@ -131,7 +131,7 @@ func sizeLimits(t *testing.T, p *process) {
 		{"a byte more", apptest.AppendFrame(nil, text, exact(limit+1), limit+1), "closed 1009"},
 		{"a byte more, in fragments", joined(frame(apptest.Text, string(half[:limit/2])), frame(apptest.Fin, string(half[limit/2:]))), "closed 1009"},
 		{"a header that promises a gigabyte", apptest.AppendFrame(nil, text, nil, 1<<30), "closed 1009"},
-		{"a header that promises all there is", apptest.AppendFrame(nil, text, nil, 1<<62), "closed 1009"},
+		{"a header that promises all there is", apptest.AppendFrame(nil, text, nil, uint64(1<<62)), "closed 1009"},
 		{"compressed, up to the limit", frame(text|0x40, string(deflated(t, exact(limit)))), `{"id":2`},
 		// A command may be as large as its message.
 		{"compressed, ten times the limit", frame(text|0x40, string(deflated(t, exact(10*limit)))), `{"id":2`},

@@ -95,5 +95,5 @@ func (a *API) presenceStats(ctx context.Context, req *PresenceStatsRequest) (Pre
 
 // count is n on the wire, where counts have 32 bits.
 func count(n int) uint32 {
-	return uint32(min(max(n, 0), math.MaxUint32)) //nolint:gosec // bounded on the same line
+	return uint32(min(uint64(max(n, 0)), math.MaxUint32)) //nolint:gosec // bounded on the same line
 }

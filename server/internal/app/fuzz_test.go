@@ -69,7 +69,7 @@ func FuzzWebSocketStream(f *testing.F) {
 		append(whole, text(apptest.Fin|apptest.Text, []byte(`{"id":2,"subscribe":{"channel":"x"}}`))...),
 		text(apptest.Fin|apptest.Compressed|apptest.Text, []byte("\xaaV\xcaLQ\xb22\xd4QJ\xce\xcf\xcbKM.Q\xb2\xaa\xae\xad\x05\x00")),
 		text(apptest.Fin|apptest.Text, []byte("\xFF\xFE")), text(0x3, nil), []byte("\x81\x02{}"), []byte("GET / HTTP/1.1\r\n\r\n"),
-		apptest.AppendFrame(nil, apptest.Fin|apptest.Binary, nil, 1<<40),
+		apptest.AppendFrame(nil, apptest.Fin|apptest.Binary, nil, uint64(1<<40)),
 	} {
 		f.Add(seed)
 	}

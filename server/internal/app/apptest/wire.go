@@ -127,7 +127,7 @@ func (d Dialer) Upgrade(c net.Conn, address string) (*Conn, error) {
 
 // AppendFrame appends a masked frame. length is what its header tells, which
 // is a lie if payload has another one.
-func AppendFrame(dst []byte, first byte, payload []byte, length int) []byte {
+func AppendFrame[N int | uint64](dst []byte, first byte, payload []byte, length N) []byte {
 	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
 	dst = append(dst, first)
 	switch {
