@@ -296,3 +296,50 @@ func TestGap(t *testing.T) {
 		p.expect(p.closes(centrifuge.DisconnectInsufficientState)) // server-side
 	})
 }
+
+// TestWasRecovering: who asks to recover is told that it was understood, whatever the
+// channel can do; V1 clients do not know of it.
+func TestWasRecovering(t *testing.T) {
+	const position = `,"epoch":"<e>","positioned":true`
+	for _, test := range []struct {
+		name    string
+		options centrifuge.SubscribeOptions
+		request string
+		v2, v1  string
+	}{
+		{"no history", centrifuge.SubscribeOptions{}, `,"recover":true`, `"was_recovering":true`, ``},
+		{"no history, a position", centrifuge.SubscribeOptions{}, `,"recover":true,"epoch":"x","offset":3`, `"was_recovering":true`, ``},
+		{"no history, not asked", centrifuge.SubscribeOptions{}, ``, ``, ``},
+		{"presence only", centrifuge.SubscribeOptions{Presence: true}, `,"recover":true`, `"was_recovering":true`, ``},
+		{"positioned", centrifuge.SubscribeOptions{Positioning: true}, `,"recover":true`,
+			position[1:] + `,"was_recovering":true`, position[1:]},
+		{"recoverable", centrifuge.SubscribeOptions{Recovery: true}, `,"recover":true`,
+			`"recoverable":true,"epoch":"<e>","recovered":true,"positioned":true,"was_recovering":true`,
+			`"recoverable":true,"epoch":"<e>","recovered":true,"positioned":true`},
+		{"recoverable, not asked", centrifuge.SubscribeOptions{Recovery: true}, ``,
+			`"recoverable":true` + position, `"recoverable":true` + position},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
+				s := newSite(t, centrifuge.Config{}, allow(test.options))
+				p := s.connect(format, "u")
+				p.commands(`{"id":2,"subscribe":{"channel":"a"` + test.request + `}}`)
+				want := test.v2
+				if format.V1() {
+					want = test.v1
+				}
+				p.expect(`{"id":2,"subscribe":{` + want + `}}`)
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // what comes with a connect
+		handlers := connecting(centrifuge.ConnectingReply{Subscriptions: map[string]centrifuge.SubscribeOptions{"a": {}, "b": {}}}, nil)
+		s := newSite(t, centrifuge.Config{}, handlers)
+		p := s.dial(jsonV2, transport(jsonV2), "u")
+		p.commands(`{"id":1,"connect":{"subs":{"a":{"recover":true}}}}`)
+		got := p.received()
+		if len(got) != 1 || !strings.Contains(got[0], `"a":{"was_recovering":true}`) || !strings.Contains(got[0], `"b":{}`) {
+			t.Errorf("got %q", got)
+		}
+	})
+}

@@ -231,6 +231,7 @@ func (p *pendingSubscription) configure() error {
 	delta := o.AllowDelta && p.wish.delta
 	p.result = &protocol.SubscribeResult{
 		Positioned: p.positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
+		WasRecovering: p.wish.recover, // also where there is nothing to recover
 	}
 	filter, err := p.filter()
 	if err != nil {

@@ -26,7 +26,6 @@ func TestSubscribeResult(t *testing.T) {
 		{"data", centrifuge.SubscribeOptions{Data: []byte(`[1]`)}, ``, `{"data":[1]}`},
 		{"positioned", centrifuge.SubscribeOptions{Positioning: true}, ``, `{"epoch":"<e>","offset":1,"positioned":true}`},
 		{"recoverable", centrifuge.SubscribeOptions{Recovery: true}, ``, `{"recoverable":true,"epoch":"<e>","offset":1,"positioned":true}`},
-		{"recover is ignored", centrifuge.SubscribeOptions{Positioning: true}, `"recover":true`, `{"epoch":"<e>","offset":1,"positioned":true}`},
 		{"delta not asked for", centrifuge.SubscribeOptions{AllowDelta: true}, ``, `{}`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

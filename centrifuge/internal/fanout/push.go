@@ -131,10 +131,11 @@ func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
 }
 
 // FullForm is pub as a subscription with deltas gets it when it is not a
-// difference: over JSON the payload is a string (client-protocol 1.10).
+// difference: over JSON the payload is a string (client-protocol 1.10). As differences
+// it has no epoch, which is in the result of the subscription.
 func FullForm(f protocol.Format, pub *protocol.Publication) *protocol.Publication {
 	full := *pub
-	full.Data = textForm(f, pub.Data)
+	full.Data, full.Epoch = textForm(f, pub.Data), ""
 	return &full
 }
 
