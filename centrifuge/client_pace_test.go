@@ -220,3 +220,55 @@ func TestReplyMaxSize(t *testing.T) {
 		}
 	})
 }
+
+// TestLargeWhileSubscribing: what is published while a subscription is made may be
+// larger than the queue, if it is one publication.
+func TestLargeWhileSubscribing(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		sizes     []int
+		delivered bool
+	}{
+		{"one that fits", []int{1000}, true},
+		{"one beyond the bound", []int{3000}, true},
+		{"one of a hundred times the bound", []int{200_000}, true},
+		{"several that fit", []int{500, 500, 500}, true},
+		{"one more than fits", []int{3000, 10}, false},
+		{"several beyond the bound", []int{900, 900, 900}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+				handlers := allow(centrifuge.SubscribeOptions{Recovery: true})
+				broker := &slowHistory{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{}), release: make(chan struct{})}
+				s := newSite(t, centrifuge.Config{Broker: broker, QueueSize: 2000, PingInterval: -1}, handlers)
+				p := s.connect(format, "u")
+				p.commands(`{"id":2,"subscribe":{"channel":"a"}}`)
+				synctest.Wait()
+				for _, size := range test.sizes {
+					s.publish("a", `"`+strings.Repeat("x", size)+`"`, centrifuge.PublishOptions{})
+				}
+				synctest.Wait()
+				close(broker.release)
+				got := p.received()
+				if test.delivered && len(got) != 1+len(test.sizes) {
+					t.Errorf("%d messages: %.200q", len(got), got)
+				}
+				if !test.delivered && (len(got) == 0 || got[len(got)-1] != p.closes(centrifuge.DisconnectInsufficientState)) {
+					t.Errorf("%.200q", got)
+				}
+			})
+		})
+	}
+}
+
+// slowHistory reads history once it is released.
+type slowHistory struct {
+	*centrifuge.MemoryBroker
+	release chan struct{}
+}
+
+// History implements centrifuge.HistoryBroker.
+func (b *slowHistory) History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error) {
+	<-b.release
+	return b.MemoryBroker.History(ctx, channel, opts)
+}

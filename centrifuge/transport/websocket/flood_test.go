@@ -45,7 +45,7 @@ func TestSilentPings(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			polledWires(t, func(t *testing.T, wire wire) {
-				s, node := newStreamServer(t, centrifuge.Config{WriteTimeout: 200 * time.Millisecond}, wire)
+				s, node := newStreamServer(t, centrifuge.Config{WriteTimeout: 200 * time.Millisecond, PingInterval: -1}, wire)
 				publishMany(t, node, "a", 100, 3600)
 				p := s.dialRaw(t, handshake("/"))
 				p.send(frame(finText, `{"id":1,"connect":{}}`))
