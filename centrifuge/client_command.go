@@ -96,11 +96,12 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more b
 		c.Disconnect(DisconnectBadRequest)
 		return false
 	}
-	if kind != protocol.FrameConnect && !c.pace(r) {
+	concurrent := c.node.config.Concurrency > 1 && kind != protocol.FrameConnect
+	if !concurrent && kind != protocol.FrameConnect && !c.pace(r) {
 		return false
 	}
 	c.counted.received[kind].Add(1)
-	if c.node.config.Concurrency > 1 && kind != protocol.FrameConnect {
+	if concurrent {
 		return c.dispatchConcurrently(task{command, kind, size})
 	}
 	return c.run(r, command, kind)

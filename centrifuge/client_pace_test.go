@@ -132,40 +132,54 @@ func TestErrorsAreForgiven(t *testing.T) {
 	})
 }
 
-// TestCommandsWaitForRoom: commands whose replies are not read are not carried
+// TestCommandsWaitForTheReader: commands whose replies are not read are not carried
 // out; none is lost, and nobody is too slow because of what it asked for.
-func TestCommandsWaitForRoom(t *testing.T) {
-	for _, concurrency := range []int{1, 3} {
-		synctest.Test(t, func(t *testing.T) {
-			var carried atomic.Int32
-			handlers := allow(centrifuge.SubscribeOptions{})
-			handlers.RPC = func(context.Context, centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
-				carried.Add(1)
-				return centrifuge.RPCReply{Data: []byte(`"` + strings.Repeat("x", 1500) + `"`)}, nil
-			}
-			s := newSite(t, centrifuge.Config{QueueSize: 1000, WriteTimeout: -1, PingInterval: -1, Concurrency: concurrency}, handlers)
-			p := s.connect(jsonV2, "u")
-			p.Stick(true)
-			const n = 20
-			for i := range n {
-				p.commands(fmt.Sprintf(`{"id":%d,"rpc":{}}`, 2+i))
-			}
-			synctest.Wait()
-			if n := int(carried.Load()); n < 1 || n > concurrency+1 {
-				t.Errorf("%d commands were carried out for a client that reads nothing", n)
-			}
-			s.publish("a", `1`, centrifuge.PublishOptions{})
-			p.Stick(false)
-			if got := p.received(); len(got) != n {
-				t.Errorf("%d replies of %d: %.80q", len(got), n, got[len(got)-1])
-			}
-			// One that leaves meanwhile leaves nothing behind: see site.close.
-			p.Stick(true)
-			p.commands(`{"id":100,"rpc":{}}`)
-			p.commands(`{"id":101,"rpc":{}}`)
-			synctest.Wait()
-		})
+func TestCommandsWaitForTheReader(t *testing.T) {
+	for _, test := range []struct{ name, command string }{
+		{"without a channel", `"rpc":{}`},
+		{"of one channel", `"history":{"channel":"a","limit":10}`},
+	} {
+		for _, concurrency := range []int{1, 3} {
+			t.Run(fmt.Sprintf("%s/%d", test.name, concurrency), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { commandsWait(t, test.command, concurrency) })
+			})
+		}
 	}
+}
+
+func commandsWait(t *testing.T, command string, concurrency int) {
+	t.Helper()
+	var carried atomic.Int32
+	handlers := allow(centrifuge.SubscribeOptions{})
+	large := []byte(`"` + strings.Repeat("x", 1500) + `"`)
+	handlers.RPC = func(context.Context, centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
+		carried.Add(1)
+		return centrifuge.RPCReply{Data: large}, nil
+	}
+	handlers.History = func(context.Context, centrifuge.HistoryEvent) (centrifuge.HistoryReply, error) {
+		carried.Add(1)
+		return centrifuge.HistoryReply{Result: &centrifuge.HistoryResult{Publications: []*centrifuge.Publication{{Data: large}}}}, nil
+	}
+	s := newSite(t, centrifuge.Config{QueueSize: 1000, WriteTimeout: -1, PingInterval: -1, Concurrency: concurrency}, handlers)
+	p := s.connect(jsonV2, "u")
+	p.Stick(true)
+	const n = 40
+	for i := range n {
+		p.commands(fmt.Sprintf(`{"id":%d,%s}`, 2+i, command))
+	}
+	synctest.Wait()
+	if n := int(carried.Load()); n < 1 || n > concurrency {
+		t.Errorf("%d commands were carried out for a client that reads nothing", n)
+	}
+	p.Stick(false)
+	if got := p.received(); len(got) != n {
+		t.Errorf("%d replies of %d: %.80q", len(got), n, got[len(got)-1])
+	}
+	// One that leaves meanwhile leaves nothing behind: see site.close.
+	p.Stick(true)
+	p.commands(fmt.Sprintf(`{"id":100,%s}`, command))
+	p.commands(fmt.Sprintf(`{"id":101,%s}`, command))
+	synctest.Wait()
 }
 
 // TestReplyMaxSize: a recovery that is too large is told as not recovered, a

@@ -104,7 +104,9 @@ func (q *concurrency) carryOut(t task) (ok bool) {
 	}
 	r := beginRound(c)
 	defer r.end()
-	c.run(r, t.command, t.kind)
+	if c.pace(r) { // here, as what waits for its channel has passed the mailbox
+		c.run(r, t.command, t.kind)
+	}
 	return true
 }
 
