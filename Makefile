@@ -12,8 +12,8 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@latest
 run: build ## builds and starts a development server with a page to try it
 	./$(BIN) --dev $(ARGS)
 
-build:
-	$(GO) build -o $(BIN) ./cmd/centrifugo
+build: ## a static binary
+	CGO_ENABLED=0 $(GO) build -o $(BIN) ./cmd/centrifugo
 
 test: unit e2e ## all tests: unit, race, fuzz seeds, model, examples, and real SDKs
 	@echo "test: unit, race, fuzz-seed, model and example tests (go test -race), SDK and browser tests (e2e) have passed"

@@ -46,6 +46,11 @@ var loopback = []string{"-a", "127.0.0.1", "-p", "0"}
 // launch starts the binary in a directory of its own.
 func launch(t *testing.T, configuration string, args ...string) *process {
 	t.Helper()
+	return launchCommand(t, configuration, exec.Command(binary, args...))
+}
+
+func launchCommand(t *testing.T, configuration string, cmd *exec.Cmd) *process {
+	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), ended: make(chan struct{})}
 	if err := os.WriteFile(p.path("config.json"), []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
@@ -55,7 +60,7 @@ func launch(t *testing.T, configuration string, args ...string) *process {
 		t.Fatal(err)
 	}
 	defer func() { _ = stderr.Close() }() // the child has its own
-	p.cmd = exec.Command(binary, args...)
+	p.cmd = cmd
 	p.cmd.Dir, p.cmd.Stderr, p.cmd.Env = p.dir, stderr, []string{}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -75,6 +75,7 @@ func New(cfg *config.Config, o Options) (*App, error) {
 	}
 	a.limits = takeLimits(a.log, memlimit.FromCgroup) // before parts are made that are measured by them
 	a.limits.log(a.log)
+	warnOfFiles(a.log, openFiles(), cfg.Client.ConnectionLimit)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(err, a.logging.close())
 	}

@@ -92,3 +92,26 @@ func (l limits) log(log *slog.Logger) {
 	log.Info("limits", "gomaxprocs", l.procs, "gomaxprocs_from", l.procsSource, "lanes", l.procs,
 		"memory_limit", memory, "memory_limit_from", l.memorySource)
 }
+
+const (
+	// fewFiles is the limit of open files below which the server warns: each
+	// connection takes one, and a production server is expected to hold thousands.
+	fewFiles = 65536
+	// ownFiles is room for what is no connection of a client: standard streams,
+	// listeners, the event loop, the log, calls of the API and their like.
+	ownFiles = 32
+)
+
+// warnOfFiles says how many connections a limit of open files leaves room for,
+// where that may be too few. connections is client.connection_limit, zero for none.
+func warnOfFiles(log *slog.Logger, files uint64, connections int) {
+	if files == 0 || files >= fewFiles {
+		return
+	}
+	possible := files - min(files, ownFiles)
+	if connections > 0 && uint64(connections) <= possible {
+		return
+	}
+	log.Warn("the limit of open files leaves room for few connections: raise it, for example with ulimit -n or LimitNOFILE of systemd",
+		"open_files", files, "connections_possible", possible)
+}

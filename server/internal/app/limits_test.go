@@ -91,3 +91,31 @@ func TestLimitsAreLogged(t *testing.T) {
 		t.Errorf("no entry tells the limits: %v", i.entries())
 	}
 }
+
+// The warning names the number of connections, and comes only where it matters.
+func TestWarnOfFiles(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		files       uint64
+		connections int
+		want        string
+	}{
+		{"few", 256, 0, "connections_possible=224"},
+		{"the usual soft limit", 1024, 0, "connections_possible=992"},
+		{"fewer than the server has itself", 20, 0, "connections_possible=0"},
+		{"enough", fewFiles, 0, ""},
+		{"just not enough", fewFiles - 1, 0, "open_files=65535"},
+		{"no limit", math.MaxUint64, 0, ""},
+		{"not known", 0, 0, ""},
+		{"enough for the configured limit", 1024, 992, ""},
+		{"not enough for the configured limit", 1024, 993, "connections_possible=992"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var text bytes.Buffer
+			warnOfFiles(slog.New(slog.NewTextHandler(&text, nil)), test.files, test.connections)
+			if got := text.String(); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+				t.Errorf("logged %q, want %q", got, test.want)
+			}
+		})
+	}
+}

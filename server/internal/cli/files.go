@@ -2,8 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,18 +27,60 @@ func (env Env) serveCommand() *cobra.Command {
 			return fmt.Errorf("opening directory: %w", err)
 		}
 		defer func() { _ = root.Close() }()
-		return env.serveHTTP(cmd.Context(), *address, *port, withoutHidden(http.FileServerFS(root.FS())))
+		return env.serveHTTP(cmd.Context(), *address, *port, http.FileServerFS(visibleFiles{root.FS()}))
 	}
 	return cmd
 }
 
-// withoutHidden keeps names with a leading dot, such as .env and .git, out of reach.
-func withoutHidden(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(r.URL.Path, "/.") {
-			http.NotFound(w, r)
-			return
+// visibleFiles are the files and directories of a tree that may be seen: names with
+// a leading dot, such as .env and .git, are not there, nor is what is neither a file
+// nor a directory, nor a link that leads to neither or out of the tree. What cannot
+// be opened is not listed.
+type visibleFiles struct{ fs.FS }
+
+// Open implements fs.FS.
+func (v visibleFiles) Open(name string) (fs.File, error) {
+	refused := &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	if !v.visible(name) {
+		return nil, refused
+	}
+	f, err := v.FS.Open(name)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // package http tells the cases apart
+	}
+	if dir, ok := f.(fs.ReadDirFile); ok {
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			return visibleDir{dir, v, name}, nil
 		}
-		next.ServeHTTP(w, r)
-	})
+	}
+	return f, nil
+}
+
+// visible looks at the file before it is opened: opening a pipe waits.
+func (v visibleFiles) visible(name string) bool {
+	for element := range strings.SplitSeq(name, "/") {
+		if strings.HasPrefix(element, ".") && element != "." {
+			return false
+		}
+	}
+	info, err := fs.Stat(v.FS, name)
+	return err == nil && (info.Mode().IsRegular() || info.IsDir())
+}
+
+// visibleDir lists what visibleFiles opens.
+type visibleDir struct {
+	fs.ReadDirFile
+	files visibleFiles
+	name  string
+}
+
+// ReadDir implements fs.ReadDirFile. It may return fewer than n entries.
+func (d visibleDir) ReadDir(n int) ([]fs.DirEntry, error) {
+	for {
+		all, err := d.ReadDirFile.ReadDir(n)
+		seen := slices.DeleteFunc(all, func(e fs.DirEntry) bool { return !d.files.visible(path.Join(d.name, e.Name())) })
+		if n <= 0 || err != nil || len(seen) > 0 {
+			return seen, err //nolint:wrapcheck // io.EOF means the end
+		}
+	}
 }

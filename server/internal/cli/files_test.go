@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -74,6 +76,42 @@ func TestServeFiles(t *testing.T) {
 	}
 	if r := command(nil, "serve", "-d", "none"); r.code != 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A listing has what is served, and nothing else.
+func TestServeListsWhatItServes(t *testing.T) {
+	inDir(t, map[string]string{"a.txt": "text", ".env": "SECRET=1", "target": "x"})
+	for _, err := range []error{
+		os.MkdirAll("sub/.git", 0o700), os.MkdirAll(".hidden", 0o700), os.WriteFile("sub/.secret", nil, 0o600),
+		os.WriteFile("sub/b.txt", nil, 0o600), os.Symlink("/etc/hostname", "outside"), os.Symlink("../..", "sub/up"),
+		os.Symlink("target", "inside"), os.Symlink("nothing", "dangling"), os.Symlink(".env", "visible"), syscall.Mkfifo("pipe", 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	address, stop := background(t, "serve", "-p", "0")
+	for directory, want := range map[string]string{"/": "a.txt inside sub/ target visible", "/sub/": "b.txt"} {
+		_, body := get(t, address+directory)
+		var listed []string
+		for _, match := range regexp.MustCompile(`<a href="([^"]*)"`).FindAllStringSubmatch(body, -1) {
+			listed = append(listed, match[1])
+			if code, _ := get(t, address+directory+match[1]); code != 200 {
+				t.Errorf("%s%s is listed, but answered with %d", directory, match[1], code)
+			}
+		}
+		if got := strings.Join(listed, " "); got != want {
+			t.Errorf("%s lists %q, want %q", directory, got, want)
+		}
+	}
+	for _, hidden := range []string{"/outside", "/sub/up/", "/dangling", "/pipe", "/.hidden/", "/sub/.git/", "/sub/.secret", "/%2eenv"} {
+		if code, _ := get(t, address+hidden); code != 404 {
+			t.Errorf("%s: status %d", hidden, code)
+		}
+	}
+	if code := stop(); code != 0 {
+		t.Errorf("code %d", code)
 	}
 }
 
