@@ -48,6 +48,7 @@ func TestCommandsOfClientsThatLeft(t *testing.T) {
 					p.Cut()
 					left := time.Now()
 					time.Sleep(time.Minute)
+					synctest.Wait()
 					if carried != test.carried {
 						t.Errorf("%d commands were carried out, want %d", carried, test.carried)
 					}
