@@ -37,6 +37,30 @@ func newAPI(t testing.TB, node Node, change func(*Options)) *API {
 
 func publication(data string) Publication { return Publication{Data: []byte(data)} }
 
+// delta_publish of a namespace asks for a delta in every publication.
+func TestDeltaOfNamespace(t *testing.T) {
+	for _, tt := range []struct {
+		namespace, asked, want bool
+	}{{false, false, false}, {true, false, true}, {false, true, true}, {true, true, true}} {
+		rules, err := channels.New(config.Channel{
+			NamespaceBoundary: ":", WithoutNamespace: config.ChannelOptions{DeltaPublish: tt.namespace},
+		}, channels.Settings{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		node := &apitest.Node{}
+		a := newAPI(t, node, func(o *Options) { o.Rules = func() *channels.Rules { return rules } })
+		p := publication("1")
+		p.Delta = tt.asked
+		if _, err := a.Publish(t.Context(), &PublishRequest{Channel: "a", Publication: p}); err != nil {
+			t.Fatal(err)
+		}
+		if calls := node.Calls(); len(calls) != 1 || strings.Contains(calls[0], "delta") != tt.want {
+			t.Errorf("%+v: %q", tt, calls)
+		}
+	}
+}
+
 func TestObserver(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string

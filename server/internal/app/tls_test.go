@@ -162,7 +162,7 @@ func TestTLSWithoutGoroutines(t *testing.T) {
 
 func TestClientCertificates(t *testing.T) {
 	a, stranger := newAuthority(t), newAuthority(t)
-	i := start(t, anonymous+`, "http_server": {`+a.section("tls", string(a.pem))+`}`)
+	i := start(t, anonymous+`, "http_server": {`+a.section("tls", string(a.pem))+`}`) // the second is client_ca_pem
 	with := func(from *authority) apptest.Dialer {
 		pair, err := tls.X509KeyPair(pairBytes(from))
 		if err != nil {

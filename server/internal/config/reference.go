@@ -132,7 +132,11 @@ func Markdown(section string, level int) ([]byte, error) {
 				heading, k.Path, markdownCell(k.Doc))
 		}
 		if k.Type != "object" {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), markdownCell(k.Doc), code(k.Env))
+			doc := k.Doc
+			if reason := k.NoEffect(); reason != "" {
+				doc += " **Without effect:** " + reason + "."
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(k.Path), k.Type, code(k.Default), markdownCell(doc), code(k.Env))
 		}
 	}
 	writeAppendix(&b, lacking, heading)

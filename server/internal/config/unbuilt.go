@@ -36,7 +36,8 @@ var notBuilt = []struct{ feature, prefix string }{
 	{"proxies", "channel.proxy."},
 	{"proxies", "rpc.proxy."},
 	{"proxies", "rpc.without_namespace.proxy_"},
-	{"proxies", "rpc.namespaces[].proxy_"},
+	{"proxies", "rpc.namespaces[]."},
+	{"proxies", "rpc.namespace_boundary"},
 	{"proxies", "channel.*.subscribe_proxy_"},
 	{"proxies", "channel.*.publish_proxy_"},
 	{"proxies", "channel.*.sub_refresh_proxy_"},
@@ -56,6 +57,29 @@ var notBuilt = []struct{ feature, prefix string }{
 	{"PostgreSQL", "controller."},
 	{"consumers", "consumers[]."},
 }
+
+// withoutEffect are keys of features that are built which change nothing here, and why.
+var withoutEffect = map[string]string{
+	"enable_unreleased_features":                    "there are none",
+	"usage_stats.disabled":                          "usage is never reported",
+	"client.channel_position_max_time_lag":          "no lag is tolerated",
+	"websocket.read_buffer_size":                    "connections share the buffers of the event loop",
+	"websocket.write_buffer_size":                   "connections share the buffers of the event loop",
+	"websocket.use_write_buffer_pool":               "connections share the buffers of the event loop",
+	"prometheus.instrument_http_handlers":           "requests are not counted",
+	"prometheus.recovered_publications_histogram":   "there is no such histogram",
+	"prometheus.native_histograms":                  "histograms are classic ones",
+	"http_server.h2c_external":                      "HTTP/2 needs TLS",
+	"http_server.tls.server_ca_pem":                 "a listener dials nobody",
+	"http_server.tls.insecure_skip_verify":          "a listener dials nobody",
+	"http_server.tls.server_name":                   "a listener dials nobody",
+	"http_server.internal_tls.server_ca_pem":        "a listener dials nobody",
+	"http_server.internal_tls.insecure_skip_verify": "a listener dials nobody",
+	"http_server.internal_tls.server_name":          "a listener dials nobody",
+}
+
+// NoEffect returns why a key changes nothing although its feature is built, or nothing.
+func (k Key) NoEffect() string { return withoutEffect[generalPath(k.Path)] }
 
 // builtEngines are the types of engines and brokers that this version has.
 var builtEngines = []string{"memory"}
@@ -92,6 +116,9 @@ func (l *loader) warnNotBuilt() {
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
 		if l.sources[path] == FromDefault || formatText(v) == formatDefault(f) || l.cfg.refused(path, v) != "" {
 			return
+		}
+		if reason := withoutEffect[generalPath(path)]; reason != "" && !v.IsZero() {
+			l.warn(Warning{Kind: NoEffect, Key: path, Message: "without effect: " + reason})
 		}
 		if feature := unbuiltFeature(path); feature != "" {
 			if !slices.Contains(features, feature) {

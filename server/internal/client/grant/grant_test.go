@@ -1,0 +1,40 @@
+package grant
+
+import (
+	"reflect"
+	"testing"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/config"
+)
+
+// Each option and feature changes its own part of the subscription, and nothing else.
+func TestOptions(t *testing.T) {
+	plain := centrifuge.SubscribeOptions{Source: 3}
+	tests := []struct {
+		name    string
+		options config.ChannelOptions
+		feature channels.Features
+		change  func(o *centrifuge.SubscribeOptions)
+	}{
+		{name: "plain", change: func(*centrifuge.SubscribeOptions) {}},
+		{name: "allowed_delta_types", options: config.ChannelOptions{AllowedDeltaTypes: []string{"fossil"}}, change: func(o *centrifuge.SubscribeOptions) { o.AllowDelta = true }},
+		{name: "another delta type", options: config.ChannelOptions{AllowedDeltaTypes: []string{"other"}}, change: func(*centrifuge.SubscribeOptions) {}},
+		{name: "allow_tags_filter", options: config.ChannelOptions{AllowTagsFilter: true}, change: func(o *centrifuge.SubscribeOptions) { o.AllowTagsFilter = true }},
+		{name: "presence", feature: channels.Features{Presence: true}, change: func(o *centrifuge.SubscribeOptions) { o.Presence = true }},
+		{name: "join and leave", feature: channels.Features{JoinLeave: true}, change: func(o *centrifuge.SubscribeOptions) { o.JoinLeave = true }},
+		{name: "pushed join and leave", feature: channels.Features{PushJoinLeave: true}, change: func(o *centrifuge.SubscribeOptions) { o.PushJoinLeave = true }},
+		{name: "positioned", feature: channels.Features{Positioned: true}, change: func(o *centrifuge.SubscribeOptions) { o.Positioning = true }},
+		{name: "recoverable", feature: channels.Features{Recoverable: true}, change: func(o *centrifuge.SubscribeOptions) { o.Recovery = true }},
+		{name: "cache", feature: channels.Features{CacheRecovery: true}, change: func(o *centrifuge.SubscribeOptions) { o.RecoveryMode = centrifuge.RecoverCache }},
+		{name: "auto cache", feature: channels.Features{AutoCacheRecover: true}, change: func(o *centrifuge.SubscribeOptions) { o.AutoRecover = true }},
+	}
+	for _, tt := range tests {
+		want := plain
+		tt.change(&want)
+		if got := Options(&channels.Namespace{Options: tt.options}, 3, tt.feature); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, want)
+		}
+	}
+}
