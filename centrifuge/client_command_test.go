@@ -280,3 +280,32 @@ func TestBackpressure(t *testing.T) {
 		}
 	})
 }
+
+// TestDocumentedAnswers has the answers that docs/compatibility.md names.
+func TestDocumentedAnswers(t *testing.T) {
+	const tooLong, position = 256, `"since":{"offset":1,"epoch":"x"}`
+	for _, test := range []struct{ name, command, want string }{
+		{"subscribe", `"subscribe":{"channel":"NAME"}`, ""},
+		{"publish", `"publish":{"channel":"NAME","data":1}`, ""},
+		{"presence", `"presence":{"channel":"NAME"}`, ""},
+		{"presence_stats", `"presence_stats":{"channel":"NAME"}`, ""},
+		{"history", `"history":{"channel":"NAME","limit":1}`, ""},
+		{"history since", `"history":{"channel":"NAME",` + position + `}`, ""},
+		{"publish without data", `"publish":{"channel":"nowhere:x"}`, ""},
+		{"ping", `"ping":{}`, badRequest},
+		{"ping with a body", `"ping":{"x":1}`, badRequest},
+		{"ping that is no object", `"ping":5`, badRequest},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
+				p := s.connect(jsonV2, "u")
+				if test.want == "" {
+					test.want = refused(2, centrifuge.ErrorBadRequest)
+				}
+				p.SendRaw([]byte(`{"id":2,` + strings.ReplaceAll(test.command, "NAME", strings.Repeat("x", tooLong)) + `}`))
+				p.expect(test.want)
+			})
+		})
+	}
+}
