@@ -165,6 +165,28 @@ func TestSessionLasts(t *testing.T) {
 	}
 }
 
+// TestMissingPrograms: without the program in the background, what it would print is
+// skipped, also after blocks that run; DOCTEST_REQUIRE makes it an error.
+func TestMissingPrograms(t *testing.T) {
+	const text = "```sh background\nnode x.mjs\n```\n```sh\necho a\n```\n```text output=background\nb\n```\n" +
+		"```sh\nnode x.mjs\n```\n```text output\nc\n```\n```sh\necho a\n```\n```text output\na\n```\n```sh needs=node\nfalse\n```\n"
+	found, err := blocks("a.md", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSession(t)
+	_ = os.Remove(filepath.Join(s.dir, "node_modules")) // it may not be there
+	for _, b := range found {
+		if err := s.run(b); err != nil {
+			t.Errorf("%s: %v", b, err)
+		}
+	}
+	t.Setenv("DOCTEST_REQUIRE", "python3 node")
+	if err := s.run(found[0]); err == nil {
+		t.Error("a program that is required is not missed")
+	}
+}
+
 // TestPackagesOfNode: what a document tells the reader to install is what the tests have.
 func TestPackagesOfNode(t *testing.T) {
 	pinned, err := os.ReadFile(filepath.Join(root, "e2e", "package.json"))
