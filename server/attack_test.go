@@ -117,7 +117,7 @@ func declaredLengths(t *testing.T, p *process) {
 		header := byteorder.BigEndian.AppendUint64([]byte{0x80, 0xFF}, length)
 		headers = append(headers, append(header, 0, 0, 0, 0))
 	}
-	each(t, 6*len(headers), 6, func(i int) error {
+	each(t, 6*len(headers), 6*len(headers), func(i int) error {
 		dialer := apptest.Dialer{}
 		if i%3 == 1 {
 			dialer.Header = deflating
