@@ -44,6 +44,7 @@ var (
 	errCloseTimeout = errors.New("peer did not answer the close frame")
 	errLeft         = errors.New("peer left")
 	errStalled      = errors.New("peer takes nothing")
+	errSendsOn      = errors.New("peer sends on after the close frame")
 )
 
 // conn is one connection: the core's Transport and the event loop's Handler.
@@ -61,6 +62,7 @@ type conn struct {
 	discard   bool   // what comes is not looked at any more
 	connected bool   // the session has said so
 	controls  uint16 // control frames that came before
+	discarded uint32 // bytes that came since discard, up to maxDiscarded
 
 	// Guarded by mu, which is held while bytes go to this socket: that orders
 	// replies, pongs and the close frame.

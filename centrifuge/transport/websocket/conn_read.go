@@ -74,8 +74,19 @@ func (c *conn) Data(b []byte) (n int, more bool) {
 			return len(b) - len(rest), false
 		}
 	}
+	if c.discard {
+		c.discarded += uint32(len(rest)) //nolint:gosec // at most maxDiscarded and a read buffer
+		if c.discarded > maxDiscarded {
+			c.drop(errSendsOn)
+		}
+	}
 	return len(b), true
 }
+
+// maxDiscarded bounds what a peer may send after it broke the protocol, in bytes. A
+// message that was under way when it was found too large usually ends within it, so
+// that its sender reads the close frame; a flood does not cost a core until CloseTimeout.
+const maxDiscarded = 4 << 20
 
 // handle acts on an event. It reports false where the session wants no more.
 func (c *conn) handle(e event) (more bool) {

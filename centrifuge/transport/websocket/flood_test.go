@@ -89,3 +89,38 @@ func TestPingsOfReader(t *testing.T) {
 		}
 	})
 }
+
+// TestFloodBehindTheEnd: what comes after a violation is thrown away for the sake of
+// the close frame, but not without end.
+func TestFloodBehindTheEnd(t *testing.T) {
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{CloseTimeout: time.Hour}, wire)
+		for name, violation := range map[string][]byte{
+			"length":   {0x81, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0},
+			"opcode":   frame(bitFin|0x3, "x"),
+			"unmasked": []byte("\x81\x02{}"),
+		} {
+			p := s.dial(t, "/")
+			p.send(violation)
+			if first, _, err := p.message(); err != nil || first != bitFin|opClose {
+				t.Fatalf("%s: %x, %v", name, first, err)
+			}
+			p.floodUntilCut(make([]byte, 64<<10))
+			p.session.expectGone(t, nil)
+		}
+	})
+}
+
+// TestLateRestOfALargeMessage: its sender gets to read why it was refused.
+func TestLateRestOfALargeMessage(t *testing.T) {
+	allWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{CloseTimeout: time.Hour}, wire)
+		p := s.dial(t, "/")
+		p.send(frame(finText, strings.Repeat("x", 2<<20)))
+		p.expectClose(closeTooBig)
+		p.send(frame(finClose, "\x03\xf1"))
+		p.expectEnd()
+		_ = p.Close()
+		p.session.expectGone(t, nil)
+	})
+}

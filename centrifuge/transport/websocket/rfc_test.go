@@ -5,6 +5,7 @@ import (
 	"math"
 	"strings"
 	"testing"
+	"time"
 )
 
 // join concatenates frames.
@@ -201,22 +202,32 @@ func checkEnd(t *testing.T, p *peer, code uint16) {
 }
 
 // A peer that goes on sending after an error still gets the close frame, and
-// the connection ends in time.
+// the connection ends in time: sooner the more is sent.
 func TestCloseFrameReachesAStubbornPeer(t *testing.T) {
-	polledWires(t, func(t *testing.T, wire wire) {
-		s := newServerOn(t, Config{CloseTimeout: testCloseTimeout}, wire)
-		p := s.dial(t, "/")
-		p.send(frame(finText, strings.Repeat("x", 70000)))
-		p.expectClose(closeTooBig)
-		p.expectEnd() // of what the server sends; it still reads
-		chunk := make([]byte, 64<<10)
-		for {
-			if _, err := p.Write(chunk); err != nil {
-				break
+	for _, test := range []struct {
+		chunks  int
+		timeout time.Duration
+		want    error
+	}{
+		{0, testCloseTimeout, errCloseTimeout},
+		{maxDiscarded>>16 - 2, testCloseTimeout, errCloseTimeout},
+		{maxDiscarded >> 10, time.Hour, errSendsOn},
+	} {
+		polledWires(t, func(t *testing.T, wire wire) {
+			s := newServerOn(t, Config{CloseTimeout: test.timeout}, wire)
+			p := s.dial(t, "/")
+			p.send(frame(finText, strings.Repeat("x", 70000)))
+			p.expectClose(closeTooBig)
+			p.expectEnd() // of what the server sends; it still reads
+			chunk := make([]byte, 64<<10)
+			for range test.chunks {
+				if _, err := p.Write(chunk); err != nil {
+					break
+				}
 			}
-		}
-		p.session.expectGone(t, errCloseTimeout)
-	})
+			p.session.expectGone(t, test.want)
+		})
+	}
 }
 
 func TestFrameHelpers(t *testing.T) {
