@@ -581,3 +581,34 @@ func TestConnSize(t *testing.T) {
 		t.Fatalf("a connection has %d bytes", size)
 	}
 }
+
+// The event loop writes what waits while the core adds to it: both agree under the
+// connection's lock. The race detector is what judges here.
+func TestBacklogIsSharedSafely(t *testing.T) {
+	polledWires(t, func(t *testing.T, wire wire) {
+		s := newServerOn(t, Config{}, wire)
+		p := s.dial(t, "/")
+		message := strings.Repeat("x", 16<<20)
+		if pending, err := p.session.transport.WriteFrames(frames(message)); pending == 0 || err != nil {
+			t.Fatalf("%d bytes are pending, %v", pending, err)
+		}
+		asked := make(chan error, 1)
+		go func() {
+			for {
+				pending, err := p.session.transport.WriteFrames(nil)
+				if pending == 0 || err != nil {
+					asked <- err
+					return
+				}
+				select { // it holds no more than is looked at
+				case <-p.session.writable:
+				default:
+				}
+			}
+		}()
+		p.expect(finText, message)
+		if err := receive(t, asked, "end"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -166,8 +166,13 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 		listener = tls.NewListener(websocket.Listener(listener), tlsConfig)
 	}
 	s := &server{listener: listener, endpoints: p.routes.patterns, insecure: p.routes.insecure, internal: p.internal, certificates: certificates}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(a.config.HTTPServer.H2CExternal && !p.internal)
 	s.http = &http.Server{
 		Handler:           httpx.Recover(a.log)(p.routes.mux),
+		Protocols:         protocols,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
 		WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
