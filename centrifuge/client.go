@@ -303,7 +303,10 @@ func (c *Client) abandoned(messages int) {
 
 // close is the one way to end a connection. With flush the client still gets
 // what is queued for it. It does not block; what may is left to a goroutine.
-func (c *Client) close(d Disconnect, flush bool) {
+func (c *Client) close(d Disconnect, flush bool) { c.closeBecause(d, flush, nil) }
+
+// closeBecause is close with what is logged of the reason, nil for no more than d says.
+func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	c.mu.Lock()
 	if c.state == clientClosed {
 		c.mu.Unlock()
@@ -317,6 +320,12 @@ func (c *Client) close(d Disconnect, flush bool) {
 	if err := d.Validate(); err != nil {
 		c.node.logger.log(LogError, "disconnect cannot be sent as it is", "client", c.id, "error", err)
 		d = d.valid()
+	}
+	if d != DisconnectConnectionClosed && d != DisconnectShutdown {
+		if why == nil {
+			why = &refusal{message: "connection closed", code: d.Code, reason: d.Reason}
+		}
+		c.logRefusal(why)
 	}
 	c.node.wheel.Stop(&c.timer)
 	c.mailbox.close()

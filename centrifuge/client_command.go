@@ -55,8 +55,7 @@ func (c *Client) carryOut(message []byte) (more bool) {
 		case errors.Is(err, io.EOF):
 			return true
 		case err != nil:
-			c.node.logger.log(LogDebug, "malformed command", "client", c.id, "error", err)
-			c.Disconnect(DisconnectBadRequest)
+			c.disconnect(DisconnectBadRequest, &refusal{message: "malformed command", err: err})
 			return false
 		}
 		if !c.dispatch(r, command, len(message)) {
@@ -92,8 +91,7 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more b
 	case state == clientClosed || state == clientUnusable:
 		return false
 	case (state == clientNew) != (kind == protocol.FrameConnect):
-		// A command before connect, or a second connect.
-		c.Disconnect(DisconnectBadRequest)
+		c.disconnect(DisconnectBadRequest, &refusal{message: "command refused", command: kind, err: errConnectFirst})
 		return false
 	}
 	concurrent := c.node.config.Concurrency > 1 && kind != protocol.FrameConnect
@@ -115,7 +113,7 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKin
 	disarm()
 	c.node.stats.command(kind, time.Since(start))
 	if err != nil {
-		return c.refuse(r, command.ID, kind, err)
+		return c.refuse(r, command, kind, err)
 	}
 	c.succeeded()
 	if reply == nil {
@@ -123,7 +121,7 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKin
 	}
 	reply.ID = command.ID
 	if err := c.reply(reply); err != nil {
-		return c.refuse(r, command.ID, kind, err)
+		return c.refuse(r, command, kind, err)
 	}
 	r.owe()
 	return true
@@ -177,10 +175,10 @@ func (c *Client) handle(r *round, command *protocol.Command, kind protocol.Frame
 
 // refuse answers an error with what it is: an error reply, a disconnect, or,
 // for any other, a log entry and the internal error.
-func (c *Client) refuse(r *round, id uint32, kind protocol.FrameKind, err error) (more bool) {
+func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.FrameKind, err error) (more bool) {
 	var disconnect Disconnect
 	if errors.As(err, &disconnect) {
-		c.Disconnect(disconnect)
+		c.disconnect(disconnect, commandRefusal(command, kind, 0, "", because(err, disconnect)))
 		return false
 	}
 	if c.isClosed() {
@@ -189,22 +187,36 @@ func (c *Client) refuse(r *round, id uint32, kind protocol.FrameKind, err error)
 	answer := c.node.answer(err, "client", c.id, "command", kind.String())
 	c.node.stats.replyError(kind, answer.Code)
 	c.failed(answer)
+	if answer.Code != ErrorInternal.Code { // logged as what it is
+		c.logRefusal(commandRefusal(command, kind, answer.Code, answer.Message, because(err, answer)))
+	}
 	if kind == protocol.FrameSend {
 		return true // never answered
 	}
 	if kind == protocol.FrameConnect {
 		c.setUnusable()
 		if c.info.Unidirectional {
-			c.Disconnect(unidirectional(answer))
+			c.close(unidirectional(answer), true)
 			return false
 		}
 	}
-	reply := &protocol.Reply{ID: id, Error: &protocol.Error{Code: answer.Code, Message: answer.Message, Temporary: answer.Temporary}}
+	reply := &protocol.Reply{ID: command.ID, Error: &protocol.Error{Code: answer.Code, Message: answer.Message, Temporary: answer.Temporary}}
 	if c.reply(reply) != nil {
 		return false
 	}
 	r.owe()
 	return kind != protocol.FrameConnect
+}
+
+// errConnectFirst says what a connection may send when.
+var errConnectFirst = errors.New("connect must be the first command, and come once")
+
+// because returns err if it says more than answer, which is in it.
+func because(err, answer error) error {
+	if err == answer { //nolint:errorlint // the very value is meant
+		return nil
+	}
+	return err
 }
 
 // answer maps the errors of handlers and engines to those of the protocol. What

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"context"
+	"fmt"
 
 	"centrifugo/protocol"
 )
@@ -21,10 +22,10 @@ func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectReq
 		credentials = credentialsFrom(c.Context()) // the handler may have replaced it
 	}
 	if credentials == nil {
-		return DisconnectBadRequest
+		return fmt.Errorf("no credentials: %w", DisconnectBadRequest)
 	}
 	if c.node.timeline.expired(credentials.Exp) {
-		return ErrorExpired
+		return fmt.Errorf("credentials have expired: %w", ErrorExpired)
 	}
 	if n := len(reply.Subscriptions); c.node.config.ChannelLimit > 0 && n > c.node.config.ChannelLimit {
 		return DisconnectChannelLimit

@@ -69,9 +69,8 @@ func Example() {
 // The embedder gets log entries, and decides what becomes of them.
 func ExampleLogHandler() {
 	node, err := centrifuge.New(centrifuge.Config{
-		LogLevel: centrifuge.LogDebug,
 		LogHandler: func(e centrifuge.LogEntry) {
-			fmt.Println(e.Level == centrifuge.LogDebug, e.Message, e.Fields["error"])
+			fmt.Println(e.Level == centrifuge.LogInfo, e.Message, e.Fields["error"])
 		},
 	})
 	if err != nil {

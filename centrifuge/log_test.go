@@ -23,7 +23,7 @@ func TestDefaultLog(t *testing.T) {
 	}{
 		{"zero", centrifuge.Config{}, []string{"WARN", "ERROR"}, false},
 		{"errors", centrifuge.Config{LogLevel: centrifuge.LogError}, []string{"ERROR"}, false},
-		{"debug", centrifuge.Config{LogLevel: centrifuge.LogDebug}, []string{"DEBUG", "WARN", "ERROR"}, false},
+		{"info", centrifuge.Config{LogLevel: centrifuge.LogInfo}, []string{"INFO", "WARN", "ERROR"}, false},
 		{"none", centrifuge.Config{LogLevel: centrifuge.LogNone}, nil, false},
 		{"handler", centrifuge.Config{LogHandler: handler}, nil, true},
 	} {
@@ -43,10 +43,10 @@ func TestDefaultLog(t *testing.T) {
 				p.received()
 				must(t, node.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{Recovery: true})) // warns
 				node.HandlePublication("a", nil, centrifuge.StreamPosition{}, nil)                                                   // an error
-				p.SendRaw([]byte("malformed"))                                                                                       // debug
+				p.SendRaw([]byte("malformed"))                                                                                       // info
 				p.received()
 				must(t, node.Shutdown(t.Context()))
-				for _, level := range []string{"DEBUG", "WARN", "ERROR"} {
+				for _, level := range []string{"INFO", "WARN", "ERROR"} {
 					want := strings.Contains(strings.Join(test.want, " "), level)
 					if got := strings.Contains(out.String(), "level="+level); got != want {
 						t.Errorf("%s logged: %v, want %v\n%s", level, got, want, out.String())

@@ -11,6 +11,7 @@ import (
 	"centrifugo/centrifuge/internal/fanout"
 	"centrifugo/centrifuge/internal/keylock"
 	"centrifugo/centrifuge/internal/wheel"
+	"centrifugo/internal/logsample"
 	"centrifugo/protocol"
 )
 
@@ -32,6 +33,7 @@ type Node struct {
 	config   Config
 	handlers Handlers
 	logger   logger
+	refusals *logsample.Sampler // of lines that clients can provoke
 	broker   Broker
 	presence PresenceManager
 	hub      *fanout.Hub
@@ -61,7 +63,7 @@ func New(c Config) (*Node, error) {
 		return nil, fmt.Errorf("pong timeout (%v) must be less than ping interval (%v)", c.PongTimeout, c.PingInterval)
 	}
 	n := &Node{
-		id: newID(), config: c, logger: newLogger(c.LogHandler, c.LogLevel),
+		id: newID(), config: c, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
 		locks: keylock.New(), registry: newRegistry(),
 	}
 	if n.config.Broker == nil {

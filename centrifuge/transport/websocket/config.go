@@ -44,6 +44,9 @@ type Config struct {
 	// connection, a connection that could not be accepted. It is called by any
 	// goroutine and must not block. Nil ignores them.
 	OnError func(error)
+	// OnRefused hears of each request that was refused with an HTTP status instead
+	// of being upgraded. It is called on the request's goroutine. Nil ignores them.
+	OnRefused func(r *http.Request, status int, reason string)
 }
 
 func (c Config) withDefaults() Config {
@@ -70,6 +73,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OnError == nil {
 		c.OnError = func(error) {}
+	}
+	if c.OnRefused == nil {
+		c.OnRefused = func(*http.Request, int, string) {}
 	}
 	return c
 }

@@ -143,6 +143,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // admit answers requests that cannot become a connection.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) {
 	answer := func(status int, text string) (upgrade, bool) {
+		h.config.OnRefused(r, status, text)
 		http.Error(w, text, status)
 		return upgrade{}, false
 	}
@@ -175,7 +176,7 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) 
 		return answer(http.StatusBadRequest, "unknown cf_protocol_version")
 	}
 	if !h.config.CheckOrigin(r) {
-		return answer(http.StatusForbidden, http.StatusText(http.StatusForbidden))
+		return answer(http.StatusForbidden, "origin is not allowed")
 	}
 	asked := upgrade{request: request, subprotocol: subprotocol(r.Header["Sec-Websocket-Protocol"])}
 	asked.protobuf = asked.protobuf || asked.subprotocol == subprotocolProtobuf

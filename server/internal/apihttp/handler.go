@@ -6,7 +6,9 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"centrifugo/internal/logsample"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
 )
@@ -40,7 +42,11 @@ type Handler struct {
 	bodyLimit     int64
 	shuttingDown  func() bool
 	log           *slog.Logger
+	refusals      *logsample.Sampler // of lines that anybody can provoke
 }
+
+// refusalLines is how many refused calls of a kind are logged in a second.
+const refusalLines = 10
 
 // errorModeTransport reports errors as HTTP status (server-interface 1.3).
 const errorModeTransport = "transport"
@@ -54,6 +60,7 @@ func New(opts Options) *Handler {
 		bodyLimit:     opts.BodyLimit,
 		shuttingDown:  opts.ShuttingDown,
 		log:           opts.Log,
+		refusals:      logsample.New(refusalLines, time.Second),
 	}
 	if h.bodyLimit <= 0 {
 		h.bodyLimit = DefaultBodyLimit
@@ -117,7 +124,8 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	if !h.keys.Load().admits(r) {
+	if keys := h.keys.Load(); !keys.admits(r) {
+		h.logRefused(r, slog.LevelWarn, http.StatusUnauthorized, keys.whyNot(r))
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -126,6 +134,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 	if err := b.read(w, r, h.bodyLimit); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
+			h.logRefused(r, slog.LevelWarn, http.StatusRequestEntityTooLarge, err)
 			plain(w, http.StatusRequestEntityTooLarge)
 			return
 		}
@@ -136,14 +145,27 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 	serve(h, w, r, b)
 }
 
-// refuse answers a body that cannot be decoded.
-func (h *Handler) refuse(w http.ResponseWriter, err error) {
-	h.log.Info("bad body of an api call", "error", err)
-	if errors.Is(err, api.ErrTooManyCommands) {
-		plain(w, http.StatusRequestEntityTooLarge)
+// logRefused logs that a call was refused. The query may hold a key: it is not logged.
+func (h *Handler) logRefused(r *http.Request, level slog.Level, status int, why error) {
+	ok, suppressed := h.refusals.Take(logsample.Key{Code: uint32(status)}) //nolint:gosec // an HTTP status
+	if !ok {
 		return
 	}
-	plain(w, http.StatusBadRequest)
+	attrs := []slog.Attr{slog.String("remote", r.RemoteAddr), slog.String("path", r.URL.Path), slog.Int("status", status), slog.Any("reason", why)}
+	if suppressed > 0 {
+		attrs = append(attrs, slog.Uint64("suppressed", suppressed))
+	}
+	h.log.LogAttrs(r.Context(), level, "api call refused", attrs...)
+}
+
+// refuse answers a body that cannot be decoded.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	status := http.StatusBadRequest
+	if errors.Is(err, api.ErrTooManyCommands) {
+		status = http.StatusRequestEntityTooLarge
+	}
+	h.logRefused(r, slog.LevelInfo, status, err)
+	plain(w, status)
 }
 
 // plain answers with the text of a status: what is not about a call's result is

@@ -3,6 +3,7 @@ package apihttp
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"errors"
 	"net/http"
 	"strings"
 )
@@ -45,6 +46,30 @@ func (k *keyring) admits(r *http.Request) bool {
 		return true
 	}
 	return r.URL.RawQuery != "" && k.matches(r.URL.Query().Get("api_key"))
+}
+
+var (
+	errNoKeySet  = errors.New("http_api.key is not set")
+	errNoKey     = errors.New("no key in the request")
+	errBadKey    = errors.New("wrong key")
+	errBadScheme = errors.New("authorization is not of the form 'apikey KEY'")
+)
+
+// whyNot tells why admits refuses r, without the key.
+func (k *keyring) whyNot(r *http.Request) error {
+	header := r.Header.Get("Authorization")
+	switch {
+	case !k.set:
+		return errNoKeySet
+	case r.Header.Get("X-Api-Key") != "" || r.URL.Query().Get("api_key") != "":
+		return errBadKey
+	case header == "":
+		return errNoKey
+	}
+	if scheme, _, _ := strings.Cut(strings.TrimSpace(header), " "); !strings.EqualFold(scheme, "apikey") {
+		return errBadScheme
+	}
+	return errBadKey
 }
 
 func (k *keyring) matchesAuthorization(header string) bool {

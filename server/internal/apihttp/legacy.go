@@ -115,7 +115,7 @@ func (h *Handler) legacy(w http.ResponseWriter, r *http.Request, b *buffer) {
 	}
 	commands, err := decodeLegacy(b.in)
 	if err != nil {
-		h.refuse(w, err)
+		h.refuse(w, r, err)
 		return
 	}
 	for i := range commands {

@@ -86,7 +86,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
 	if !decodePublish(b.in, req) {
 		*req = api.PublishRequest{}
 		if err := json.Unmarshal(b.in, req); err != nil {
-			h.refuse(w, err)
+			h.refuse(w, r, err)
 			return
 		}
 	}
@@ -130,7 +130,7 @@ func (h *Handler) answer(
 	w http.ResponseWriter, r *http.Request, b *buffer, result any, apiErr *api.Error, decodeErr error,
 ) {
 	if decodeErr != nil {
-		h.refuse(w, decodeErr)
+		h.refuse(w, r, decodeErr)
 		return
 	}
 	status := http.StatusOK

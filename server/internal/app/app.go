@@ -12,9 +12,11 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/transport/websocket"
+	"centrifugo/internal/logsample"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/client"
@@ -54,6 +56,7 @@ type App struct {
 	policy    *client.Policy
 	api       *api.API
 	metrics   *metrics
+	refusals  *logsample.Sampler
 	origins   *httpx.Origins
 	apiHTTP   *apihttp.Handler   // nil when disabled
 	websocket *websocket.Handler // nil when disabled
@@ -64,7 +67,7 @@ type App struct {
 
 // New puts a server together and starts its node, which Run ends.
 func New(cfg *config.Config, o Options) (*App, error) {
-	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts}
+	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts, refusals: logsample.New(refusalLines, time.Second)}
 	var err error
 	if a.logging, err = newLogger(cfg.Log, o.Stderr); err != nil {
 		return nil, err
@@ -183,7 +186,8 @@ func (a *App) newWebSocket() {
 		CheckOrigin: a.allowedOrigin, MessageSizeLimit: c.MessageSizeLimit,
 		DecompressedSizeLimit: c.DecompressedMessageSizeLimit, Compression: c.Compression,
 		CompressionMinSize: c.CompressionMinSize, CompressionLevel: c.CompressionLevel, WriteTimeout: c.WriteTimeout,
-		OnError: func(err error) { a.log.Error("websocket", "error", err) },
+		OnError:   func(err error) { a.log.Error("websocket", "error", err) },
+		OnRefused: a.connectionRefused,
 	})
 }
 

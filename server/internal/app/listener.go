@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
+	"log"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -176,7 +176,7 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
 		WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+		ErrorLog: log.New(newServerLog(a.log), "", 0),
 	}
 	return s, nil
 }
@@ -185,9 +185,14 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 func (a *App) mountClients(r *routes) {
 	c := a.config.Client
 	admit := func(h http.Handler) http.Handler {
-		refused := a.metrics.connectionLimit.Inc
-		h = httpx.ConnectionRateLimit(c.ConnectionRateLimit, refused)(h)
-		h = httpx.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused)(h)
+		refused := func(limit string) func(*http.Request) {
+			return func(r *http.Request) {
+				a.metrics.connectionLimit.Inc()
+				a.connectionRefused(r, http.StatusServiceUnavailable, limit+" is reached")
+			}
+		}
+		h = httpx.ConnectionRateLimit(c.ConnectionRateLimit, refused("client.connection_rate_limit"))(h)
+		h = httpx.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused("client.connection_limit"))(h)
 		return a.localHost(r, httpx.UserHeader(c.UserIDHTTPHeader)(h))
 	}
 	if a.websocket != nil {

@@ -89,5 +89,5 @@ func TestNodeLogs(t *testing.T) {
 	if code := i.refusedWith("rubbish"); code != 3501 {
 		t.Errorf("closed with %d", code)
 	}
-	eventually(t, "the node's entry", func() bool { return i.logged("debug", "malformed command", "") })
+	eventually(t, "the node's entry", func() bool { return i.logged("info", "malformed command", "") })
 }

@@ -24,6 +24,7 @@ type metrics struct {
 	apiHistogram    *prometheus.HistogramVec
 	apiErrors       *prometheus.CounterVec
 	connectionLimit prometheus.Counter
+	refused         *prometheus.CounterVec
 }
 
 func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *metrics {
@@ -43,12 +44,15 @@ func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *me
 		connectionLimit: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "centrifugo_node_client_connection_limit", Help: "Connections refused by a limit.",
 		}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "centrifugo_node_client_connections_refused_count", Help: "Connections refused with an HTTP status, 403 for their origin.",
+		}, []string{"status"}),
 	}
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "centrifugo_log_lost_lines_count", Help: "Lines of the log that could not be written to log.file.",
 	}, func() float64 { return float64(lostLines()) }))
 	m.registry.MustRegister(
-		m.apiSummary, m.apiHistogram, m.apiErrors, m.connectionLimit, prommetrics.NewCollector(n, version+" OSS"),
+		m.apiSummary, m.apiHistogram, m.apiErrors, m.connectionLimit, m.refused, prommetrics.NewCollector(n, version+" OSS"),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m

@@ -112,6 +112,16 @@ func (i *instance) entries() []map[string]any {
 	return readLog(i.t, i.log)
 }
 
+// lines are those of the log so far, as they were written.
+func (i *instance) lines() []string {
+	i.t.Helper()
+	text, err := os.ReadFile(i.log)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return strings.Split(string(text), "\n")
+}
+
 func readLog(t testing.TB, file string) (entries []map[string]any) {
 	t.Helper()
 	text, err := os.ReadFile(file)

@@ -63,10 +63,9 @@ func (p *Policy) byToken(ctx context.Context, n *newcomer, e centrifuge.Connecti
 	case errors.Is(err, auth.ErrBase64):
 		return centrifuge.ErrorInternal
 	case err != nil:
-		p.log.Info("connection token refused", "client", e.ClientID, "error", err)
-		return centrifuge.DisconnectInvalidToken
+		return because(centrifuge.DisconnectInvalidToken, "connection token: %w", err)
 	case token.User == "" && n.client.DisallowAnonymousConnectionTokens:
-		return centrifuge.DisconnectPermissionDenied
+		return because(centrifuge.DisconnectPermissionDenied, "connection token names no user")
 	}
 	credentials := &centrifuge.Credentials{UserID: token.User, Info: token.Info}
 	if !n.client.Insecure {
@@ -77,7 +76,7 @@ func (p *Policy) byToken(ctx context.Context, n *newcomer, e centrifuge.Connecti
 	for channel, sub := range token.Subs {
 		ns, ok := n.rules.Namespace(channel)
 		if !ok {
-			return centrifuge.ErrorUnknownChannel
+			return because(centrifuge.ErrorUnknownChannel, "channel %.255q of the connection token", channel)
 		}
 		opts := n.serverSide(ns, channels.SourceConnectionToken, sub.Override)
 		opts.Info, opts.Data = sub.Info, sub.Data
@@ -112,7 +111,7 @@ func (p *Policy) subscribePersonal(ctx context.Context, n *newcomer, clientID st
 	}
 	ns, ok := n.rules.Namespace(channel)
 	if !ok {
-		return centrifuge.ErrorUnknownChannel
+		return because(centrifuge.ErrorUnknownChannel, "personal channel %.255q", channel)
 	}
 	if _, ok := n.reply.Subscriptions[channel]; !ok {
 		n.reply.Subscriptions[channel] = n.serverSide(ns, channels.SourceUserPersonal, auth.Override{})
@@ -143,7 +142,7 @@ func (n *newcomer) subscribeAsked(asked []string) error {
 	for _, channel := range asked {
 		verdict := n.rules.MaySubscribeOnConnect(channel, n.user)
 		if verdict.Outcome == channels.UnknownChannel {
-			return centrifuge.DisconnectBadRequest
+			return because(centrifuge.DisconnectBadRequest, "unknown channel %.255q asked for", channel)
 		}
 		if _, ok := n.reply.Subscriptions[channel]; ok || verdict.Outcome != channels.Allowed {
 			continue
@@ -168,13 +167,12 @@ func (p *Policy) refresh(ctx context.Context, e centrifuge.RefreshEvent) (centri
 	case errors.Is(err, auth.ErrBase64):
 		return centrifuge.RefreshReply{}, centrifuge.ErrorInternal
 	case err != nil:
-		p.log.Info("refresh token refused", "client", e.Client.ID(), "error", err)
-		return centrifuge.RefreshReply{}, centrifuge.DisconnectInvalidToken
+		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInvalidToken, "refresh token: %w", err)
 	case token.User != e.Client.UserID():
-		return centrifuge.RefreshReply{}, centrifuge.DisconnectInvalidToken
+		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInvalidToken, "refresh token is for another user")
 	}
 	if before, _ := ctx.Value(tokenChannelsKey{}).(channelSet); !maps.Equal(before, channelsOf(token)) {
-		return centrifuge.RefreshReply{}, centrifuge.DisconnectInsufficientState
+		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInsufficientState, "refresh token has other channels")
 	}
 	reply := centrifuge.RefreshReply{ExpireAt: token.ExpireAt, Info: token.Info}
 	if s.client.Insecure {

@@ -123,6 +123,11 @@ func (p *Policy) Handlers() centrifuge.Handlers {
 	}
 }
 
+// because is answer with its reason, which the core logs and the client does not learn.
+func because(answer error, format string, args ...any) error {
+	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), answer) //nolint:err113 // the reason is for the log
+}
+
 // refusal returns the error that answers an outcome, nil for those that do not
 // refuse. Proxies are not built: what only one could decide is not available.
 func refusal(o channels.Outcome) error {

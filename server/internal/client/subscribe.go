@@ -40,11 +40,9 @@ func (p *Policy) subscribeToken(s *settings, e centrifuge.SubscribeEvent) (auth.
 	case errors.Is(err, auth.ErrTokenExpired):
 		return token, centrifuge.ErrorTokenExpired
 	case err != nil:
-		p.log.Info("subscription token refused", "client", e.Client.ID(), "channel", e.Channel, "error", err)
-		return token, centrifuge.ErrorPermissionDenied
+		return token, because(centrifuge.ErrorPermissionDenied, "subscription token: %w", err)
 	case !token.Matches(e.Client.UserID(), e.Channel, e.Client.ID()):
-		p.log.Info("subscription token is for another", "client", e.Client.ID(), "channel", e.Channel)
-		return token, centrifuge.DisconnectInvalidToken
+		return token, because(centrifuge.DisconnectInvalidToken, "subscription token is for another user, channel or client")
 	}
 	return token, nil
 }
@@ -64,10 +62,9 @@ func (p *Policy) subRefresh(_ context.Context, e centrifuge.SubRefreshEvent) (ce
 		// (server-interface 12, upstream defects).
 		return centrifuge.SubRefreshReply{}, centrifuge.ErrorTokenExpired
 	case err != nil:
-		p.log.Info("subscription token refused", "client", e.Client.ID(), "channel", e.Channel, "error", err)
-		return centrifuge.SubRefreshReply{}, centrifuge.DisconnectInvalidToken
+		return centrifuge.SubRefreshReply{}, because(centrifuge.DisconnectInvalidToken, "subscription token: %w", err)
 	case !token.Matches(e.Client.UserID(), e.Channel, e.Client.ID()):
-		return centrifuge.SubRefreshReply{}, centrifuge.DisconnectInvalidToken
+		return centrifuge.SubRefreshReply{}, because(centrifuge.DisconnectInvalidToken, "subscription token is for another user, channel or client")
 	}
 	return centrifuge.SubRefreshReply{ExpireAt: token.ExpireAt, Info: token.Info}, nil
 }

@@ -135,7 +135,7 @@ func TestCORS(t *testing.T) {
 
 func TestConnectionLimit(t *testing.T) {
 	connections, refused := 0, 0
-	h := ConnectionLimit(2, func() int { return connections }, func() { refused++ })(teapot)
+	h := ConnectionLimit(2, func() int { return connections }, func(*http.Request) { refused++ })(teapot)
 	for _, want := range []int{418, 418, 503, 503} {
 		if w := serve(h, request("GET")); w.Code != want {
 			t.Errorf("with %d connections: status %d, want %d", connections, w.Code, want)

@@ -8,15 +8,15 @@ import (
 
 // ConnectionLimit refuses requests with 503 while count is at limit or above:
 // client.connection_limit (server-interface 6.8). Refused may be nil; it is
-// called for each request that was refused. A limit of zero or less is none.
-func ConnectionLimit(limit int, count func() int, refused func()) func(http.Handler) http.Handler {
+// called with each request that is refused. A limit of zero or less is none.
+func ConnectionLimit(limit int, count func() int, refused func(*http.Request)) func(http.Handler) http.Handler {
 	return admission(limit, refused, func() bool { return count() < limit })
 }
 
 // ConnectionRateLimit refuses with 503 what exceeds a number of requests per
 // second, of which as many may come at once: client.connection_rate_limit.
 // Refused may be nil. A limit of zero or less is none.
-func ConnectionRateLimit(perSecond int, refused func()) func(http.Handler) http.Handler {
+func ConnectionRateLimit(perSecond int, refused func(*http.Request)) func(http.Handler) http.Handler {
 	if perSecond <= 0 {
 		return admission(0, nil, nil)
 	}
@@ -24,7 +24,7 @@ func ConnectionRateLimit(perSecond int, refused func()) func(http.Handler) http.
 	return admission(perSecond, refused, func() bool { return b.take(time.Now()) })
 }
 
-func admission(limit int, refused func(), admit func() bool) func(http.Handler) http.Handler {
+func admission(limit int, refused func(*http.Request), admit func() bool) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		if limit <= 0 {
 			return next
@@ -35,7 +35,7 @@ func admission(limit int, refused func(), admit func() bool) func(http.Handler) 
 				return
 			}
 			if refused != nil {
-				refused()
+				refused(r)
 			}
 			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		})
