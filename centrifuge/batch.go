@@ -65,9 +65,24 @@ func (n *Node) endBatches() {
 
 // broadcast is how everything of a channel gets to its subscribers on this node.
 func (n *Node) broadcast(p *fanout.Push) {
+	start := time.Now()
+	defer func() { n.stats.broadcasts[broadcastKind(p)].observe(time.Since(start)) }()
 	if n.batches != nil {
 		n.batches.Broadcast(p)
 		return
 	}
 	n.hub.Broadcast(p)
+}
+
+// broadcastNames are told apart by metrics.
+var broadcastNames = [...]string{"publication", "join", "leave"}
+
+func broadcastKind(p *fanout.Push) int {
+	switch {
+	case p.Join != nil:
+		return 1
+	case p.Leave != nil:
+		return 2
+	}
+	return 0
 }

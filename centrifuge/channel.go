@@ -37,6 +37,15 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 // ErrorUnrecoverablePosition: opts.Since names another epoch; ErrorBadRequest:
 // opts.Reverse with Since at offset zero.
 func (n *Node) History(ctx context.Context, channel string, opts HistoryOptions) (HistoryResult, error) {
+	if opts.Limit == 0 {
+		return n.readHistory(ctx, channel, opts, actionHistoryStreamTop)
+	}
+	return n.readHistory(ctx, channel, opts, actionHistory)
+}
+
+// readHistory is History, counted as an action.
+func (n *Node) readHistory(ctx context.Context, channel string, opts HistoryOptions, as action) (HistoryResult, error) {
+	n.stats.actions.add(as)
 	broker, ok := n.broker.(HistoryBroker)
 	if !ok {
 		return HistoryResult{}, ErrNoHistory

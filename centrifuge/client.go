@@ -354,7 +354,11 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 
 // cleanUp ends what the connection had, then forgets it.
 func (c *Client) cleanUp(d Disconnect) {
-	defer c.node.registry.remove(c) // whatever a handler does
+	defer func() { // whatever a handler does
+		c.counted.current.Add(-1)
+		c.node.stats.actions.add(actionRemoveClient)
+		c.node.registry.remove(c)
+	}()
 	defer c.node.recovered("ending a connection", c)
 	c.node.registry.removeUser(c, c.UserID()) // the user may come again, whatever has to be waited for
 	c.endSubscriptions()

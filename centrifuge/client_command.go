@@ -48,6 +48,7 @@ func (c *Client) carryOut(message []byte) (more bool) {
 		decoder.Reuse(&r.requests)
 	}
 	for {
+		before := decoder.Len()
 		if !sequential {
 			command = new(protocol.Command)
 		}
@@ -58,7 +59,7 @@ func (c *Client) carryOut(message []byte) (more bool) {
 			c.disconnect(DisconnectBadRequest, &refusal{message: "malformed command", err: err})
 			return false
 		}
-		if !c.dispatch(r, command, len(message)) {
+		if !c.dispatch(r, command, len(message), before-decoder.Len()) {
 			return false
 		}
 	}
@@ -78,9 +79,9 @@ func (c *Client) decide(message []byte) bool {
 	return c.state != clientClosed
 }
 
-// dispatch carries out one command of a message of size bytes. False means that
-// nothing more is processed of this connection.
-func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more bool) {
+// dispatch carries out one command, of length bytes, of a message of size bytes.
+// False means that nothing more is processed of this connection.
+func (c *Client) dispatch(r *round, command *protocol.Command, size, length int) (more bool) {
 	format := c.wireFormat()
 	if !format.V1() && command.ID == 0 && command.Send == nil {
 		c.pong()
@@ -99,6 +100,7 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size int) (more b
 		return false
 	}
 	c.counted.received[kind].Add(1)
+	c.counted.receivedBytes[kind].Add(uint64(length)) //nolint:gosec // a length
 	if concurrent {
 		return c.dispatchConcurrently(task{command, kind, size})
 	}

@@ -141,7 +141,7 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 		limit = -1
 	}
 	since := p.wish.since
-	history, err := p.client.node.History(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL})
+	history, err := p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecover)
 	if errors.Is(err, ErrorUnrecoverablePosition) {
 		history, err = p.client.node.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
 		p.top = history.StreamPosition
@@ -163,7 +163,7 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 
 // readCached reads the newest publication, which is the state of the channel.
 func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publication, recovered bool, err error) {
-	history, err := p.client.node.History(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL})
+	history, err := p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecoverCache)
 	if err != nil {
 		return nil, false, err
 	}

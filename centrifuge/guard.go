@@ -27,8 +27,8 @@ func (l logger) panicked(doing string, p any, fields ...any) {
 
 // guardBroker makes panics of a broker errors. The result is a HistoryBroker if
 // the broker is one.
-func guardBroker(b Broker, l logger) Broker {
-	guarded := guardedBroker{b, l}
+func guardBroker(b Broker, l logger, actions *actionCounter) Broker {
+	guarded := guardedBroker{b, l, actions}
 	if history, ok := b.(HistoryBroker); ok {
 		return guardedHistory{guarded, history}
 	}
@@ -38,6 +38,7 @@ func guardBroker(b Broker, l logger) Broker {
 type guardedBroker struct {
 	broker Broker
 	logger
+	actions *actionCounter
 }
 
 // Start implements Broker.
@@ -49,12 +50,14 @@ func (g guardedBroker) Start(h BrokerHandler) (err error) {
 // Subscribe implements Broker.
 func (g guardedBroker) Subscribe(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "subscribing at broker")
+	g.actions.add(actionBrokerSubscribe)
 	return g.broker.Subscribe(ctx, channel)
 }
 
 // Unsubscribe implements Broker.
 func (g guardedBroker) Unsubscribe(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "unsubscribing at broker")
+	g.actions.add(actionBrokerUnsubscribe)
 	return g.broker.Unsubscribe(ctx, channel)
 }
 
@@ -96,6 +99,7 @@ func (g guardedHistory) History(ctx context.Context, channel string, opts Histor
 // RemoveHistory implements HistoryBroker.
 func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "removing history")
+	g.actions.add(actionHistoryRemove)
 	return g.history.RemoveHistory(ctx, channel)
 }
 
@@ -103,29 +107,34 @@ func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err 
 type guardedPresence struct {
 	presence PresenceManager
 	logger
+	actions *actionCounter
 }
 
 // Presence implements PresenceManager.
 func (g guardedPresence) Presence(ctx context.Context, channel string) (clients map[string]*ClientInfo, err error) {
 	defer g.caught(&err, "reading presence")
+	g.actions.add(actionPresence)
 	return g.presence.Presence(ctx, channel)
 }
 
 // PresenceStats implements PresenceManager.
 func (g guardedPresence) PresenceStats(ctx context.Context, channel string) (stats PresenceStats, err error) {
 	defer g.caught(&err, "reading presence stats")
+	g.actions.add(actionPresenceStats)
 	return g.presence.PresenceStats(ctx, channel)
 }
 
 // AddPresence implements PresenceManager.
 func (g guardedPresence) AddPresence(ctx context.Context, channel, client string, info *ClientInfo) (err error) {
 	defer g.caught(&err, "adding presence")
+	g.actions.add(actionAddPresence)
 	return g.presence.AddPresence(ctx, channel, client, info)
 }
 
 // RemovePresence implements PresenceManager.
 func (g guardedPresence) RemovePresence(ctx context.Context, channel, client, user string) (err error) {
 	defer g.caught(&err, "removing presence")
+	g.actions.add(actionRemovePresence)
 	return g.presence.RemovePresence(ctx, channel, client, user)
 }
 

@@ -69,7 +69,7 @@ func New(c Config) (*Node, error) {
 	if n.config.Broker == nil {
 		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
 	}
-	n.broker = guardBroker(n.config.Broker, n.logger)
+	n.broker = guardBroker(n.config.Broker, n.logger, &n.stats.actions)
 	if n.config.Name == "" {
 		n.config.Name = n.id
 	}
@@ -120,7 +120,7 @@ func (n *Node) Run() error {
 	if presence == nil {
 		presence = NewMemoryPresence(0)
 	}
-	n.presence = guardedPresence{presence, n.logger}
+	n.presence = guardedPresence{presence, n.logger, &n.stats.actions}
 	if err := n.broker.Start(n); err != nil {
 		return errors.Join(fmt.Errorf("starting broker: %w", err), n.halt(context.Background()))
 	}
@@ -168,6 +168,8 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
 	}
 	c := newClient(context.WithoutCancel(ctx), n, t)
 	n.registry.add(c)
+	n.stats.actions.add(actionAddClient)
+	c.counted.current.Add(1)
 	if n.closing.Load() { // Shutdown may not have seen it
 		c.Disconnect(DisconnectShutdown)
 	}
@@ -182,11 +184,13 @@ func (n *Node) join(ctx context.Context, s *Subscription, most int) (err error) 
 	if most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
 		return ErrorLimitExceeded
 	}
+	n.stats.actions.add(actionAddSubscription)
 	if first := n.hub.Add(&s.Sub); !first {
 		return nil
 	}
 	defer func() {
 		if err != nil {
+			n.stats.actions.add(actionRemoveSubscription)
 			n.hub.Remove(&s.Sub)
 			n.dropBatch(s.Channel)
 		}
@@ -227,6 +231,7 @@ func (n *Node) leave(c *Client, s *Subscription) {
 func (n *Node) unjoin(ctx context.Context, s *Subscription) error {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
+	n.stats.actions.add(actionRemoveSubscription)
 	if last := n.hub.Remove(&s.Sub); !last {
 		return nil
 	}
@@ -241,6 +246,9 @@ func (n *Node) HandlePublication(channel string, pub *Publication, position Stre
 		return
 	}
 	n.stats.PublicationsReceived.Add(1)
+	if pub.Time > 0 {
+		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
+	}
 	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
 }
 

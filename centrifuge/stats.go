@@ -23,6 +23,7 @@ type counters struct {
 	SuppressedIdempotency atomic.Uint64
 	SuppressedVersion     atomic.Uint64
 
+	actions   actionCounter
 	omitted   omissions
 	abandoned atomic.Uint64 // messages of clients that left
 
@@ -35,6 +36,9 @@ type counters struct {
 	replyErrors  [protocol.NumFrameKinds][numErrorCodes]atomic.Uint64
 	unsubscribes codeCounter
 	PingPong     Histogram
+	// broadcasts of a publication, a join and a leave, by broadcastKind.
+	broadcasts [len(broadcastNames)]Histogram
+	lag        Histogram // of publications that carry their time
 
 	// transports has *transportCounters by transportKey.
 	transports sync.Map
@@ -50,9 +54,11 @@ type transportKey struct {
 // transportCounters are the figures of the connections of one lane with one
 // kind of transport.
 type transportCounters struct {
+	current       atomic.Int64  // connections there are, those included that have not connected yet
 	accepted      atomic.Uint64 // connections that have connected
 	frames, bytes [protocol.NumFrameKinds]atomic.Uint64
 	received      [protocol.NumFrameKinds]atomic.Uint64
+	receivedBytes [protocol.NumFrameKinds]atomic.Uint64
 	closes        codeCounter
 }
 
@@ -126,11 +132,21 @@ type Stats struct {
 	// Disconnects and Unsubscribes made by the server, by code.
 	Disconnects, Unsubscribes map[uint32]uint64
 	PingPong                  HistogramSnapshot
+	// Broadcasts are the times that it took to hand something to the connections of
+	// its channel: publication, join, leave.
+	Broadcasts map[string]HistogramSnapshot
+	// PubSubLag is the time from publishing to arriving here, of publications whose
+	// broker sets Publication.Time. The memory engine does not.
+	PubSubLag HistogramSnapshot
+	// Actions counts what the node did, by name, failed attempts included.
+	Actions map[string]uint64
 }
 
 // TransportStats are the figures of one kind of transport.
 type TransportStats struct {
-	// Accepted connections are those that have connected.
+	// Current are the connections there are, those included that have not connected
+	// yet. Accepted connections are those that have connected.
+	Current  int
 	Accepted uint64
 	// Frames by the name of their protocol.FrameKind.
 	Frames map[string]FrameStats
@@ -138,8 +154,9 @@ type TransportStats struct {
 	Disconnects map[uint32]uint64
 }
 
-// FrameStats counts one kind of message.
-type FrameStats struct{ Sent, SentBytes, Received uint64 }
+// FrameStats counts one kind of message. ReceivedBytes has commands with what
+// separates them.
+type FrameStats struct{ Sent, SentBytes, Received, ReceivedBytes uint64 }
 
 // NumClients is the number of connections on this node, those included that
 // have not connected yet.
@@ -166,6 +183,10 @@ func (n *Node) Stats() Stats {
 		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
 		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
+		Broadcasts: make(map[string]HistogramSnapshot), PubSubLag: c.lag.Snapshot(), Actions: c.actions.snapshot(),
+	}
+	for kind, name := range broadcastNames {
+		s.Broadcasts[name] = c.broadcasts[kind].Snapshot()
 	}
 	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
@@ -207,12 +228,14 @@ func (n *Node) Stats() Stats {
 }
 
 func (t *transportCounters) addTo(s *TransportStats) {
+	s.Current += int(t.current.Load())
 	s.Accepted += t.accepted.Load()
 	for kind := range protocol.NumFrameKinds {
 		f := s.Frames[kind.String()]
 		f.Sent += t.frames[kind].Load()
 		f.SentBytes += t.bytes[kind].Load()
 		f.Received += t.received[kind].Load()
+		f.ReceivedBytes += t.receivedBytes[kind].Load()
 		s.Frames[kind.String()] = f
 	}
 	for code, count := range t.closes.snapshot() {

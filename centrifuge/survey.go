@@ -100,6 +100,7 @@ func (n *Node) localChannels(pattern string) (counts map[string]int, err error) 
 func (cl *cluster) ask(ctx context.Context, pattern string) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
 	defer cancel()
+	cl.node.stats.actions.add(actionSurvey)
 	cl.mu.Lock()
 	s := &survey{waiting: make(map[string]bool), channels: make(map[string]int), done: make(chan struct{})}
 	for id := range cl.peers {

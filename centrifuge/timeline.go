@@ -101,3 +101,10 @@ func secondsUntil(unix int64, wall time.Time) int64 {
 	}
 	return unix - now
 }
+
+// sinceUnixMilli is the time that has passed since a point in wall-clock time of
+// this node or another, not negative.
+func (t *timeline) sinceUnixMilli(unix int64) time.Duration {
+	passed := t.wall().UnixMilli() - max(unix, 0)
+	return time.Duration(min(max(passed, 0), int64(maxDuration/time.Millisecond))) * time.Millisecond
+}

@@ -83,6 +83,9 @@ func NewDecoder(f Format, message []byte, l Limits) Decoder {
 	return d
 }
 
+// Len is the number of bytes that Next has not read yet.
+func (d *Decoder) Len() int { return len(d.rest) }
+
 // UseDraftMethods selects the method numbers of the V1 draft of February 2018
 // in place of those that were released.
 func (d *Decoder) UseDraftMethods() { d.draft = true }

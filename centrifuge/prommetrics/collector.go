@@ -38,38 +38,42 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	numClients       = desc("node_num_clients", "Connections on this node.")
-	numUsers         = desc("node_num_users", "Distinct users connected to this node.")
-	numSubscriptions = desc("node_num_subscriptions", "Subscriptions on this node.")
-	numChannels      = desc("node_num_channels", "Channels with subscribers on this node.")
-	numNodes         = desc("node_num_nodes", "Known nodes of the cluster.")
-	build            = desc("node_build", "Always 1; the version is a label.", "version")
-	messagesSent     = desc("node_messages_sent_count", "Messages given to the broker.", "type", "channel_namespace")
-	messagesReceived = desc("node_messages_received_count", "Messages that came from the broker.", "type", "channel_namespace")
-	recovers         = desc("client_recover", "Recoveries asked for by clients.", "recovered", "channel_namespace", "has_recovered_publications")
-	replyErrors      = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
-	disconnects      = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
-	unsubscribes     = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
-	subscriptions    = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
-	connected        = desc("client_connections_inflight", "Connections on this node, those included that have not connected yet; they are not told apart by client.", "transport", "accept_protocol", "client_name", "client_version")
-	subscribed       = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
-	framesSent       = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
-	framesSentSize   = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
-	framesReceived   = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
-	accepted         = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
-	closes           = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
-	slowQueued       = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
-	historyChannels  = desc("memory_history_channels", "Channels that the memory engine remembers.")
-	historyBytes     = desc("memory_history_bytes", "Bytes that they take, about.")
-	historyEvicted   = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
-	slowRefused      = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
-	omitted          = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
-	abandoned        = desc("client_abandoned_messages_count", "Messages of clients that left that were not carried out, because those before them took too long.")
-	superseded       = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
-	suppressed       = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
-	commandSummary   = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
-	commandHistogram = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
-	pingPong         = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
+	numClients         = desc("node_num_clients", "Connections on this node.")
+	numUsers           = desc("node_num_users", "Distinct users connected to this node.")
+	numSubscriptions   = desc("node_num_subscriptions", "Subscriptions on this node.")
+	numChannels        = desc("node_num_channels", "Channels with subscribers on this node.")
+	numNodes           = desc("node_num_nodes", "Known nodes of the cluster.")
+	build              = desc("node_build", "Always 1; the version is a label.", "version")
+	messagesSent       = desc("node_messages_sent_count", "Messages given to the broker.", "type", "channel_namespace")
+	messagesReceived   = desc("node_messages_received_count", "Messages that came from the broker.", "type", "channel_namespace")
+	recovers           = desc("client_recover", "Recoveries asked for by clients.", "recovered", "channel_namespace", "has_recovered_publications")
+	replyErrors        = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
+	disconnects        = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
+	unsubscribes       = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
+	subscriptions      = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
+	connected          = desc("client_connections_inflight", "Connections on this node, those included that have not connected yet; clients are not told apart.", "transport", "accept_protocol", "client_name", "client_version")
+	subscribed         = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
+	framesSent         = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
+	framesSentSize     = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
+	framesReceived     = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
+	framesReceivedSize = desc("transport_messages_received_size", "Bytes of commands received from clients, after decompression.", "transport", "frame_type", "channel_namespace")
+	actions            = desc("node_action_count", "What the node did inside, failed attempts included.", "action", "channel_namespace")
+	broadcasts         = desc("node_broadcast_duration_seconds", "Time taken to hand a message to the connections of its channel.", "type", "channel_namespace")
+	lag                = desc("node_pub_sub_lag_seconds", "Time from publishing to arriving at this node, where the broker tells it.")
+	accepted           = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
+	closes             = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
+	slowQueued         = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
+	historyChannels    = desc("memory_history_channels", "Channels that the memory engine remembers.")
+	historyBytes       = desc("memory_history_bytes", "Bytes that they take, about.")
+	historyEvicted     = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
+	slowRefused        = desc("client_slow_queue_refused_count", "Connections closed because all slow ones together had too much waiting.")
+	omitted            = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
+	abandoned          = desc("client_abandoned_messages_count", "Messages of clients that left that were not carried out, because those before them took too long.")
+	superseded         = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
+	suppressed         = desc("broker_publish_suppressed_count", "Publications not made.", "reason", "channel_namespace")
+	commandSummary     = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
+	commandHistogram   = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
+	pingPong           = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
 )
 
 // Describe implements prometheus.Collector.
@@ -77,7 +81,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, accepted, closes, slowQueued, slowRefused, omitted, historyChannels, historyBytes, historyEvicted,
+		framesReceived, framesReceivedSize, actions, broadcasts, lag, accepted, closes, slowQueued, slowRefused, omitted, historyChannels, historyBytes, historyEvicted,
 		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong,
 	} {
 		ch <- d
@@ -106,7 +110,6 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
 	out.counter(recovers, s.Unrecovered, "no", "", "no")
 	out.counter(subscriptions, s.SubscriptionsAccepted, unnamed, "")
-	out.gauge(connected, s.Connections, "", "", unnamed, unversioned)
 	out.gauge(subscribed, s.Subscriptions, unnamed, "")
 	out.gauge(slowQueued, int(s.SlowQueued))
 	out.counter(slowRefused, s.SlowRefused)
@@ -119,15 +122,24 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(superseded, s.PublicationsSuperseded)
 	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
 	out.counter(suppressed, s.SuppressedVersion, "version", "")
+	for name, n := range s.Actions {
+		out.counter(actions, n, name, "")
+	}
+	for kind, h := range s.Broadcasts {
+		out.histogram(broadcasts, h, kind, "")
+	}
+	out.histogram(lag, s.PubSubLag)
 	for code, n := range s.Unsubscribes {
 		out.counter(unsubscribes, n, text(code), "")
 	}
 	for name, t := range s.Transports {
+		out.gauge(connected, t.Current, name, "", unnamed, unversioned)
 		out.counter(accepted, t.Accepted, name, "", unnamed, unversioned)
 		for kind, f := range t.Frames {
 			out.counter(framesSent, f.Sent, name, kind, "")
 			out.counter(framesSentSize, f.SentBytes, name, kind, "")
 			out.counter(framesReceived, f.Received, name, kind, "")
+			out.counter(framesReceivedSize, f.ReceivedBytes, name, kind, "")
 		}
 		for code, n := range t.Disconnects {
 			out.counter(closes, n, name, text(code))

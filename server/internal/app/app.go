@@ -117,6 +117,10 @@ func (a *App) build() error {
 	}
 	a.node.Handle(a.policy.Handlers())
 	a.metrics = newMetrics(a.node, a.options.Version, a.logging.lost)
+	if cfg.Prometheus.InstrumentHTTPHandlers {
+		a.metrics.requests = newRequestCounter()
+		a.metrics.registry.MustRegister(a.metrics.requests)
+	}
 	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
 	return nil
 }

@@ -54,9 +54,10 @@ var refusedValues = map[string]struct{ value, base string }{
 // function. The test must name the key or its field.
 var effectTests = map[string]string{
 	"http_server.tls.cert_pem": "internal/app/check_test.go:TestCheckIsTheStart", "http_server.tls.key_pem": "internal/app/check_test.go:TestCheckIsTheStart",
-	"http_server.internal_tls.cert_pem": "internal/app/check_test.go:TestCheckIsTheStart",
-	"http_server.internal_tls.key_pem":  "internal/app/check_test.go:TestCheckIsTheStart",
-	"http_server.tls.enabled":           "internal/app/tls_test.go:TestTLSOfListeners", "http_server.tls_external": "internal/app/tls_test.go:TestTLSOfListeners",
+	"http_server.internal_tls.cert_pem":   "internal/app/check_test.go:TestCheckIsTheStart",
+	"http_server.internal_tls.key_pem":    "internal/app/check_test.go:TestCheckIsTheStart",
+	"prometheus.instrument_http_handlers": "internal/app/instrument_test.go:TestRequestsAreCounted",
+	"http_server.tls.enabled":             "internal/app/tls_test.go:TestTLSOfListeners", "http_server.tls_external": "internal/app/tls_test.go:TestTLSOfListeners",
 	"http_server.internal_tls.enabled": "internal/app/tls_test.go:TestTLSOfListeners",
 	"http_server.tls.client_ca_pem":    "internal/app/tls_test.go:TestClientCertificates",
 	"log.file":                         "exit_test.go:TestLogFile", "pid_file": "exit_test.go:TestSignalsEndTheServer", "shutdown.timeout": "exit_test.go:TestShutdownDeadline",

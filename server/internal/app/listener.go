@@ -17,6 +17,8 @@ import (
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/httpx"
 	"centrifugo/server/internal/playground"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // timeouts of the HTTP servers. Connections that have become WebSockets are no
@@ -51,12 +53,15 @@ func (s *server) serve() error {
 type routes struct {
 	mux      *http.ServeMux
 	patterns []string
-	insecure []string     // keys of the insecure modes of what is mounted
-	local    *httpx.Local // keeps web pages away from what is insecure
-	err      error        // what could not be mounted
+	insecure []string               // keys of the insecure modes of what is mounted
+	local    *httpx.Local           // keeps web pages away from what is insecure
+	requests *prometheus.CounterVec // counts requests; nil for none
+	err      error                  // what could not be mounted
 }
 
-func newRoutes(local *httpx.Local) *routes { return &routes{mux: http.NewServeMux(), local: local} }
+func (a *App) newRoutes(address string) *routes {
+	return &routes{mux: http.NewServeMux(), local: a.local(address), requests: a.metrics.requests}
+}
 
 // handle mounts h. Where configured prefixes overlap, the mux panics; the caller
 // looks at err instead.
@@ -66,6 +71,9 @@ func (r *routes) handle(pattern string, h http.Handler) {
 			r.err = errors.Join(r.err, fmt.Errorf("mounting %s: %v", pattern, reason))
 		}
 	}()
+	if r.requests != nil {
+		h = instrumented(r.requests, pattern, h)
+	}
 	r.mux.Handle(pattern, h)
 	r.patterns = append(r.patterns, pattern)
 }
@@ -95,8 +103,8 @@ func (a *App) plan() ([]plan, error) {
 	if c.InternalAddress != "" || c.InternalPort != 0 {
 		internal = address(firstOf(c.InternalAddress, c.Address), firstOf(c.InternalPort, c.Port))
 	}
-	outer := newRoutes(a.local(external))
-	inner := newRoutes(a.local(internal))
+	outer := a.newRoutes(external)
+	inner := a.newRoutes(internal)
 	if internal == external {
 		inner = outer
 	}

@@ -25,6 +25,7 @@ type metrics struct {
 	apiErrors       *prometheus.CounterVec
 	connectionLimit prometheus.Counter
 	refused         *prometheus.CounterVec
+	requests        *prometheus.CounterVec // nil unless prometheus.instrument_http_handlers is on
 }
 
 func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *metrics {

@@ -83,7 +83,7 @@ func TestMetricsCount(t *testing.T) {
 		"centrifugo_node_num_users":         1,
 		"centrifugo_node_num_subscriptions": 1,
 		"centrifugo_node_num_channels":      1,
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport=""}`:          1,
+		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`: 1,
 		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name="unregistered"}`:                                                 1,
 		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                                                              1,
 		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                                                          1,

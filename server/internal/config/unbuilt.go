@@ -66,7 +66,6 @@ var withoutEffect = map[string]string{
 	"websocket.read_buffer_size":                    "connections share the buffers of the event loop",
 	"websocket.write_buffer_size":                   "connections share the buffers of the event loop",
 	"websocket.use_write_buffer_pool":               "connections share the buffers of the event loop",
-	"prometheus.instrument_http_handlers":           "requests are not counted",
 	"prometheus.recovered_publications_histogram":   "there is no such histogram",
 	"prometheus.native_histograms":                  "histograms are classic ones",
 	"http_server.h2c_external":                      "HTTP/2 needs TLS",

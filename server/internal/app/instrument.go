@@ -1,0 +1,82 @@
+package app
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// newRequestCounter counts requests for prometheus.instrument_http_handlers.
+func newRequestCounter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "centrifugo_node_incoming_http_requests_total", Help: "Requests to the HTTP endpoints.",
+	}, []string{"path", "method", "status"})
+}
+
+// instrumented counts what h answers. The path is that of the endpoint, not of the
+// request: labels must stay few, whatever is asked for.
+func instrumented(requests *prometheus.CounterVec, path string, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			// What panics is answered further out.
+			if p := recover(); p != nil {
+				requests.WithLabelValues(path, methodLabel(r.Method), strconv.Itoa(http.StatusInternalServerError)).Inc()
+				panic(p)
+			}
+			requests.WithLabelValues(path, methodLabel(r.Method), strconv.Itoa(s.status)).Inc()
+		}()
+		h.ServeHTTP(s, r)
+	})
+}
+
+// methodLabel keeps methods that somebody makes up out of the labels.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "other"
+}
+
+// statusWriter remembers the status. http.ResponseController finds what else the
+// writer can do behind Unwrap; a connection that is taken over has changed protocols.
+type statusWriter struct {
+	http.ResponseWriter
+	status  int
+	written bool
+}
+
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+func (s *statusWriter) WriteHeader(status int) {
+	if !s.written && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		s.status, s.written = statusLabel(status), true
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusWriter) Write(b []byte) (int, error) {
+	s.written = true
+	return s.ResponseWriter.Write(b) //nolint:wrapcheck // it is the writer
+}
+
+// Hijack implements http.Hijacker.
+func (s *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffers, err := http.NewResponseController(s.ResponseWriter).Hijack()
+	if err == nil {
+		s.status, s.written = http.StatusSwitchingProtocols, true
+	}
+	return conn, buffers, err //nolint:wrapcheck // it is the writer
+}
+
+func statusLabel(status int) int {
+	if status > 599 {
+		return 599
+	}
+	return status
+}
