@@ -21,6 +21,7 @@ const (
 	// evictionSample channels.
 	maxEvictions   = 32
 	evictionSample = 8
+	maxSample      = 16 * evictionSample
 	// evictionLogInterval is the least time between two log entries.
 	evictionLogInterval = time.Minute
 )
@@ -138,8 +139,10 @@ func (b *MemoryBroker) evictOther(but *memoryChannel) {
 	b.budget.evicted.Add(1)
 }
 
+// sample looks at evictionSample channels without subscribers, among at most
+// maxSample: a few that happen to lie together must not cost a busy one its history.
 func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, heard bool) {
-	seen := 0
+	seen, unheard := 0, 0
 	first := rand.IntN(memoryShards) //nolint:gosec // any will do
 	for i := range memoryShards {
 		s := &b.shards[(first+i)%memoryShards]
@@ -148,24 +151,32 @@ func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, heard 
 			if c == but {
 				continue
 			}
-			seen++
-			_, itsHeard := s.subscribed.items[c.name] // the same shard
-			if b.audience != nil {
-				itsHeard = b.audience.NumSubscribers(c.name) > 0
-			}
+			itsHeard := b.heardLocked(s, c.name)
 			if victim == nil || heard && !itsHeard || heard == itsHeard && c.used.Load() < victim.used.Load() {
 				victim, heard = c, itsHeard
 			}
-			if seen >= evictionSample {
+			if seen++; !itsHeard {
+				unheard++
+			}
+			if unheard >= evictionSample || seen >= maxSample {
 				break
 			}
 		}
 		s.mu.RUnlock()
-		if seen >= evictionSample {
+		if unheard >= evictionSample || seen >= maxSample {
 			break
 		}
 	}
 	return victim, heard
+}
+
+// heardLocked reports whether a channel of the shard s has subscribers.
+func (b *MemoryBroker) heardLocked(s *memoryShard, channel string) bool {
+	if b.audience != nil {
+		return b.audience.NumSubscribers(channel) > 0
+	}
+	_, heard := s.subscribed.items[channel]
+	return heard
 }
 
 // tellEvictions lets the handler know, once in a while.

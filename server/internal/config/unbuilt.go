@@ -68,7 +68,6 @@ var withoutEffect = map[string]string{
 	"websocket.use_write_buffer_pool":               "connections share the buffers of the event loop",
 	"prometheus.recovered_publications_histogram":   "there is no such histogram",
 	"prometheus.native_histograms":                  "histograms are classic ones",
-	"http_server.h2c_external":                      "HTTP/2 needs TLS",
 	"http_server.tls.server_ca_pem":                 "a listener dials nobody",
 	"http_server.tls.insecure_skip_verify":          "a listener dials nobody",
 	"http_server.tls.server_name":                   "a listener dials nobody",
