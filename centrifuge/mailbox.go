@@ -104,7 +104,7 @@ func (m *mailbox) leave(c *Client, d Disconnect) bool {
 }
 
 // close drops what has not been begun and takes no more.
-func (m *mailbox) close() { m.take() }
+func (m *mailbox) close() { _, _ = m.take() }
 
 // take is close and returns what it drops: the number of messages, and why the
 // connection ends where leave has said so.

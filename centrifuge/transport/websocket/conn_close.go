@@ -13,7 +13,7 @@ func (c *conn) Close(code uint32, reason string) {
 	if !c.leave(stateClosing) {
 		return
 	}
-	if code == uint32(centrifuge.DisconnectWriteError.Code) && c.hasBacklog() {
+	if code == centrifuge.DisconnectWriteError.Code && c.hasBacklog() {
 		c.mu.Lock()
 		c.dropAsideLocked(errStalled) // nobody reads what would be said
 		c.mu.Unlock()

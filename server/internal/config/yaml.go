@@ -170,7 +170,7 @@ func (r *yamlReader) merge(object map[string]any, from *yaml.Node, depth int) er
 func yamlScalar(n *yaml.Node) (any, error) {
 	switch n.ShortTag() {
 	case "!!null":
-		return nil, nil
+		return nil, nil //nolint:nilnil // null is a value
 	case "!!bool":
 		var b bool
 		if err := n.Decode(&b); err != nil {
