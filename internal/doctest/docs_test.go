@@ -91,7 +91,7 @@ func TestDocuments(t *testing.T) {
 // copyRepository gives the reader a clone to build in.
 func (s *session) copyRepository() {
 	s.t.Helper()
-	for _, name := range []string{"go.mod", "go.sum", "Makefile", "centrifuge", "cmd", "protocol", "server", "examples"} {
+	for _, name := range []string{"go.mod", "go.sum", "Makefile", "centrifuge", "cmd", "internal", "protocol", "server", "examples"} {
 		from, to := filepath.Join(root, name), filepath.Join(s.dir, name)
 		info, err := os.Stat(from)
 		if err != nil {

@@ -56,6 +56,7 @@ var effectTests = map[string]string{
 	"http_server.tls.cert_pem": "internal/app/check_test.go:TestCheckIsTheStart", "http_server.tls.key_pem": "internal/app/check_test.go:TestCheckIsTheStart",
 	"http_server.internal_tls.cert_pem":   "internal/app/check_test.go:TestCheckIsTheStart",
 	"http_server.internal_tls.key_pem":    "internal/app/check_test.go:TestCheckIsTheStart",
+	"http_server.h2c_external":            "internal/app/h2c_test.go:TestH2CExternal",
 	"prometheus.instrument_http_handlers": "internal/app/instrument_test.go:TestRequestsAreCounted",
 	"http_server.tls.enabled":             "internal/app/tls_test.go:TestTLSOfListeners", "http_server.tls_external": "internal/app/tls_test.go:TestTLSOfListeners",
 	"http_server.internal_tls.enabled": "internal/app/tls_test.go:TestTLSOfListeners",
