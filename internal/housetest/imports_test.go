@@ -71,7 +71,7 @@ var allowed = []struct {
 	{"server/internal/api", []string{"protocol", "centrifuge", "server/internal/channels", "server/internal/config", "server/internal/client/grant", "own"}},
 	{"server/internal/apihttp", []string{"protocol", "centrifuge", "server/internal/api", "server/internal/config", "internal/logsample"}},
 	{"server/internal/client", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/httpx", "own"}},
-	{"server/internal/httpx", []string{"server/internal/config"}},
+	{"server/internal/httpx", []string{"server/internal/config", "internal/logsample"}},
 	{"server/internal/playground", nil},
 	{"server/internal/load", []string{"protocol", "own"}},
 	{"server/internal/cli", []string{"server/internal/config", "server/internal/auth", "server/internal/channels", "server/internal/load", "own"}},

@@ -7,8 +7,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
+
+	"centrifugo/internal/logsample"
 )
 
 // Local keeps web pages away from endpoints that need no authentication. A browser
@@ -20,22 +21,17 @@ import (
 // server itself serves under an IP address: such an origin cannot be rebound.
 type Local struct {
 	// Static after construction.
-	open  bool
-	names map[string]bool
-	log   *slog.Logger
-	now   func() time.Time
-
-	// Guarded by mu.
-	mu      sync.Mutex
-	logged  time.Time
-	omitted int // refusals since then that were not logged
+	open     bool
+	names    map[string]bool
+	log      *slog.Logger
+	refusals *logsample.Sampler
 }
 
 // NewLocal returns the guard of one listener. Open says that the listener is
 // reached from other machines too: then programs may call it by any name. names
 // are further names of the listener, as configured.
 func NewLocal(open bool, log *slog.Logger, names ...string) *Local {
-	l := &Local{open: open, names: map[string]bool{}, log: log, now: time.Now}
+	l := &Local{open: open, names: map[string]bool{}, log: log, refusals: logsample.New(1, time.Second)}
 	for _, name := range names {
 		if name != "" {
 			l.names[strings.ToLower(name)] = true
@@ -151,19 +147,13 @@ func isIP(name string) bool {
 
 // logRefusal logs once a second at most, and how many it left out.
 func (l *Local) logRefusal(r *http.Request, reason string) {
-	l.mu.Lock()
-	now := l.now()
-	if !l.logged.IsZero() && now.Sub(l.logged) < time.Second {
-		l.omitted++
-		l.mu.Unlock()
+	ok, suppressed := l.refusals.Take(logsample.Key{})
+	if !ok {
 		return
 	}
-	omitted := l.omitted
-	l.logged, l.omitted = now, 0
-	l.mu.Unlock()
 	l.log.Warn("request refused: an insecure mode serves local pages and programs only", "reason", reason,
 		"method", r.Method, "path", short(r.URL.Path), "host", short(r.Host), "origin", short(r.Header.Get("Origin")),
-		"sec_fetch_site", short(r.Header.Get("Sec-Fetch-Site")), "not_logged_before", omitted)
+		"sec_fetch_site", short(r.Header.Get("Sec-Fetch-Site")), "suppressed", suppressed)
 }
 
 // short bounds what a request brings into the log.
