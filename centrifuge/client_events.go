@@ -38,8 +38,8 @@ func (c *Client) announced(s *Subscription, told bool) {
 		s.event = eventTold
 	}
 	var ended *Unsubscribe
-	if s.details != nil {
-		ended = s.details.ended
+	if s.details != nil && s.details.overlap != nil {
+		ended = s.details.overlap.ended
 	}
 	c.mu.Unlock()
 	if ended != nil {
@@ -52,10 +52,10 @@ func (c *Client) announced(s *Subscription, told bool) {
 func (c *Client) predecessor(s *Subscription) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.details == nil {
+	if s.details == nil || s.details.overlap == nil {
 		return nil
 	}
-	return s.details.after
+	return s.details.overlap.after
 }
 
 // ended makes the channel of s free again. If mine is set the caller must retire s.
@@ -65,7 +65,7 @@ func (c *Client) ended(s *Subscription, why Unsubscribe) (mine bool) {
 	s.state = subEnded
 	s.settleLocked()
 	if s.event == eventDue || s.event == eventCalling {
-		s.detailsLocked().ended = &why
+		s.overlapLocked().ended = &why
 		return false
 	}
 	return true

@@ -160,7 +160,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 		s.Channel = strings.Clone(channel) // the rest of the message must not be kept
 		s.Out, s.Format, s.Lane = &c.outbox, c.format, c.lane
 		if old != nil { // the application is being told of its end
-			s.detailsLocked().after = old.settledLocked()
+			s.overlapLocked().after = old.settledLocked()
 			c.subs.remove(old)
 		}
 		c.subs.add(s)

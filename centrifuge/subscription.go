@@ -39,17 +39,22 @@ type details struct {
 	expires moment // none if it never does
 	info    []byte
 	settled chan struct{} // closed when it is not busy any more; made by who waits for that
+	overlap *overlap      // nil for most
+
+	recoverable bool // static before it goes live
+
+	// Owned by the client's tick.
+	check positionCheck
+}
+
+// overlap is what a subscription has whose events meet those of another, or its own.
+type overlap struct {
 	// ended is set when the subscription ends while the application is being told
 	// of it, by whoever does that.
 	ended *Unsubscribe
 	// after is closed when the application knows that the subscription which had
 	// the channel before has ended; nil if it does. Static.
 	after <-chan struct{}
-
-	recoverable bool // static before it goes live
-
-	// Owned by the client's tick.
-	check positionCheck
 }
 
 // positionCheck is when a position was found to be what, see checkPosition. Those
@@ -85,6 +90,14 @@ func (s *Subscription) detailsLocked() *details {
 		s.details = &details{}
 	}
 	return s.details
+}
+
+func (s *Subscription) overlapLocked() *overlap {
+	d := s.detailsLocked()
+	if d.overlap == nil {
+		d.overlap = &overlap{}
+	}
+	return d.overlap
 }
 
 // expiryLocked is no moment if the subscription never expires.
