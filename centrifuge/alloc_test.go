@@ -19,7 +19,7 @@ func (countingTransport) Info() centrifuge.TransportInfo {
 }
 
 // WriteFrames implements centrifuge.Transport.
-func (c countingTransport) WriteFrames([]*protocol.Frame) (int, error) {
+func (c countingTransport) WriteFrames([]*protocol.Encoded) (int, error) {
 	c.written <- struct{}{}
 	return 0, nil
 }

@@ -196,7 +196,7 @@ func (c *Client) reply(r *protocol.Reply) error {
 }
 
 // put queues and sends.
-func (c *Client) put(frame *protocol.Frame) { c.putResult(c.outbox.Put(frame), true) }
+func (c *Client) put(frame *protocol.Encoded) { c.putResult(c.outbox.Put(frame), true) }
 
 func (c *Client) putResult(result fanout.PutResult, flush bool) {
 	switch result {
@@ -219,7 +219,7 @@ func (c *Client) wireFormat() protocol.Format {
 }
 
 // WriteFrames makes the client the sink of its outbox: it watches the transport.
-func (c *Client) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
+func (c *Client) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
 	defer c.node.logger.caught(&err, "writing to a transport")
 	pending, err = c.transport.WriteFrames(batch)
 	c.counted.sent(batch)
@@ -331,7 +331,7 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	c.mailbox.close()
 	if c.info.DisconnectPush && d != DisconnectConnectionClosed {
 		push := &protocol.Disconnect{Code: d.Code, Reason: d.Reason, Reconnect: format.V1() && d.Reconnect()}
-		if frame, err := protocol.NewFrame(format, &protocol.Reply{Push: &protocol.Push{Disconnect: push}}); err == nil {
+		if frame, err := protocol.Encode(format, &protocol.Reply{Push: &protocol.Push{Disconnect: push}}); err == nil {
 			c.outbox.Put(frame) // Close flushes it
 		}
 	}

@@ -91,12 +91,12 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size, length int)
 	switch state := c.currentState(); {
 	case state == clientClosed || state == clientUnusable:
 		return false
-	case (state == clientNew) != (kind == protocol.FrameConnect):
+	case (state == clientNew) != (kind == protocol.KindConnect):
 		c.disconnect(DisconnectBadRequest, &refusal{message: "command refused", command: kind, err: errConnectFirst})
 		return false
 	}
-	concurrent := c.node.config.Concurrency > 1 && kind != protocol.FrameConnect
-	if !concurrent && kind != protocol.FrameConnect && !c.pace(r) {
+	concurrent := c.node.config.Concurrency > 1 && kind != protocol.KindConnect
+	if !concurrent && kind != protocol.KindConnect && !c.pace(r) {
 		return false
 	}
 	c.counted.received[kind].Add(1)
@@ -108,7 +108,7 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size, length int)
 }
 
 // run calls the command's handler and sends what came of it.
-func (c *Client) run(r *round, command *protocol.Command, kind protocol.FrameKind) (more bool) {
+func (c *Client) run(r *round, command *protocol.Command, kind protocol.MessageKind) (more bool) {
 	start := time.Now()
 	disarm := r.impatient()
 	reply, err := c.handle(r, command, kind)
@@ -140,31 +140,31 @@ func (c *Client) dispatchConcurrently(t task) (more bool) {
 }
 
 // handle is the table of commands.
-func (c *Client) handle(r *round, command *protocol.Command, kind protocol.FrameKind) (*protocol.Reply, error) {
+func (c *Client) handle(r *round, command *protocol.Command, kind protocol.MessageKind) (*protocol.Reply, error) {
 	switch kind {
-	case protocol.FrameConnect:
+	case protocol.KindConnect:
 		return nil, c.handleConnect(r, command.ID, command.Connect)
-	case protocol.FrameSubscribe:
+	case protocol.KindSubscribe:
 		return nil, c.handleSubscribe(r, command.ID, command.Subscribe)
-	case protocol.FrameUnsubscribe:
+	case protocol.KindUnsubscribe:
 		return c.handleUnsubscribe(command.Unsubscribe)
-	case protocol.FramePublish:
+	case protocol.KindPublish:
 		return c.handlePublish(command.Publish)
-	case protocol.FramePresence:
+	case protocol.KindPresence:
 		return c.handlePresence(command.Presence)
-	case protocol.FramePresenceStats:
+	case protocol.KindPresenceStats:
 		return c.handlePresenceStats(command.PresenceStats)
-	case protocol.FrameHistory:
+	case protocol.KindHistory:
 		return c.handleHistory(command.History)
-	case protocol.FrameRPC:
+	case protocol.KindRPC:
 		return c.handleRPC(command.RPC)
-	case protocol.FrameSend:
+	case protocol.KindSend:
 		return nil, c.handleSend(command.Send)
-	case protocol.FrameRefresh:
+	case protocol.KindRefresh:
 		return c.handleRefresh(command.Refresh)
-	case protocol.FrameSubRefresh:
+	case protocol.KindSubRefresh:
 		return c.handleSubRefresh(command.SubRefresh)
-	case protocol.FramePing:
+	case protocol.KindPing:
 		if c.wireFormat().V1() {
 			return &protocol.Reply{Ping: &protocol.PingResult{}}, nil
 		}
@@ -177,7 +177,7 @@ func (c *Client) handle(r *round, command *protocol.Command, kind protocol.Frame
 
 // refuse answers an error with what it is: an error reply, a disconnect, or,
 // for any other, a log entry and the internal error.
-func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.FrameKind, err error) (more bool) {
+func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.MessageKind, err error) (more bool) {
 	var disconnect Disconnect
 	if errors.As(err, &disconnect) {
 		c.disconnect(disconnect, commandRefusal(command, kind, 0, "", because(err, disconnect)))
@@ -192,10 +192,10 @@ func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.Frame
 	if answer.Code != ErrorInternal.Code { // logged as what it is
 		c.logRefusal(commandRefusal(command, kind, answer.Code, answer.Message, because(err, answer)))
 	}
-	if kind == protocol.FrameSend {
+	if kind == protocol.KindSend {
 		return true // never answered
 	}
-	if kind == protocol.FrameConnect {
+	if kind == protocol.KindConnect {
 		c.setUnusable()
 		if c.info.Unidirectional {
 			c.close(unidirectional(answer), true)
@@ -207,7 +207,7 @@ func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.Frame
 		return false
 	}
 	r.owe()
-	return kind != protocol.FrameConnect
+	return kind != protocol.KindConnect
 }
 
 // errConnectFirst says what a connection may send when.

@@ -148,7 +148,7 @@ func (c *Client) updatePresence(ctx context.Context, s *Subscription, opts Subsc
 // the stream it is.
 func (c *Client) pushSubscribe(s *Subscription, data []byte) error {
 	var encodingErr error
-	result := s.PutPosition(func(offset uint64, epoch string) (frame *protocol.Frame) {
+	result := s.PutPosition(func(offset uint64, epoch string) (frame *protocol.Encoded) {
 		frame, encodingErr = c.encode(&protocol.Reply{Push: &protocol.Push{Channel: s.Channel, Subscribe: &protocol.Subscribe{
 			Recoverable: s.recoverable(), Positioned: s.positioned, Epoch: epoch, Offset: offset, Data: data,
 		}}})

@@ -275,9 +275,9 @@ func (p *pendingSubscription) filter() (fanout.Filter, error) {
 
 // goLive opens the gate behind the reply, tells the channel, and makes the
 // subscription known as live. The caller owes a flush of the outbox.
-func (p *pendingSubscription) goLive(reply *protocol.Frame) error {
+func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 	c := p.client
-	frames := make([]*protocol.Frame, 0, 1+len(p.missed))
+	frames := make([]*protocol.Encoded, 0, 1+len(p.missed))
 	if reply != nil {
 		frames = append(frames, reply)
 	}

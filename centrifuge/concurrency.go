@@ -31,7 +31,7 @@ type concurrency struct {
 // task is one command that is to be carried out.
 type task struct {
 	command *protocol.Command
-	kind    protocol.FrameKind
+	kind    protocol.MessageKind
 	size    int // of the message that the command is a part of
 }
 
@@ -130,21 +130,21 @@ func (q *concurrency) next(channel string) (t task, more bool) {
 }
 
 // channelOf is the channel that a command is about, empty if it is about none.
-func channelOf(command *protocol.Command, kind protocol.FrameKind) string {
+func channelOf(command *protocol.Command, kind protocol.MessageKind) string {
 	switch kind {
-	case protocol.FrameSubscribe:
+	case protocol.KindSubscribe:
 		return command.Subscribe.Channel
-	case protocol.FrameUnsubscribe:
+	case protocol.KindUnsubscribe:
 		return command.Unsubscribe.Channel
-	case protocol.FramePublish:
+	case protocol.KindPublish:
 		return command.Publish.Channel
-	case protocol.FramePresence:
+	case protocol.KindPresence:
 		return command.Presence.Channel
-	case protocol.FramePresenceStats:
+	case protocol.KindPresenceStats:
 		return command.PresenceStats.Channel
-	case protocol.FrameHistory:
+	case protocol.KindHistory:
 		return command.History.Channel
-	case protocol.FrameSubRefresh:
+	case protocol.KindSubRefresh:
 		return command.SubRefresh.Channel
 	}
 	return "" // the others are about the connection

@@ -69,12 +69,12 @@ type Config struct {
 	QueueTotalSize int
 	// WriteDelay is how long a connection that got something to send waits for
 	// more, replies and pings included, at most 1 s. What gathers leaves together,
-	// at once when MaxMessagesInFrame messages or 64 KiB of them wait. Default: none.
+	// at once when MaxBatch messages or 64 KiB of them wait. Default: none.
 	WriteDelay time.Duration
-	// MaxMessagesInFrame bounds how many messages are joined in one of the
+	// MaxBatch bounds how many messages are joined in one of the
 	// transport, 1 for none, 64 by default; 65535 is the most, and what no limit
 	// means. A transport may lower it.
-	MaxMessagesInFrame int
+	MaxBatch int
 	// UserConnectionLimit on this node, none by default.
 	UserConnectionLimit int
 	// HistoryMaxPublications of a history command, RecoveryMaxPublications of a
@@ -130,7 +130,7 @@ func (c Config) withDefaults() Config {
 		{&c.ChannelMaxLength, 255},
 		{&c.QueueSize, 1 << 20},
 		{&c.QueueTotalSize, totalSizeDefault()},
-		{&c.MaxMessagesInFrame, defaultMaxFrames},
+		{&c.MaxBatch, defaultMaxBatch},
 		{&c.UserConnectionLimit, 0},
 		{&c.HistoryMaxPublications, 0},
 		{&c.RecoveryMaxPublications, 0},

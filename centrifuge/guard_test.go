@@ -136,7 +136,7 @@ func (f *faultyTransport) may(method string) {
 func (f *faultyTransport) Info() centrifuge.TransportInfo { return f.info }
 
 // WriteFrames implements centrifuge.Transport.
-func (f *faultyTransport) WriteFrames([]*protocol.Frame) (int, error) {
+func (f *faultyTransport) WriteFrames([]*protocol.Encoded) (int, error) {
 	f.may("WriteFrames")
 	return 0, nil
 }

@@ -44,7 +44,7 @@ type Node struct {
 	locks    *keylock.Locks
 	registry *registry
 	cluster  *cluster
-	pings    [protocol.NumFormats]*protocol.Frame
+	pings    [protocol.NumFormats]*protocol.Encoded
 	timeline timeline
 	ctx      context.Context // cancelled by Shutdown
 	cancel   context.CancelFunc
@@ -83,7 +83,7 @@ func New(c Config) (*Node, error) {
 	n.cluster = newCluster(n, c.Controller)
 	for f := range n.pings {
 		if !protocol.Format(f).V1() { //nolint:gosec // a small index
-			frame, err := protocol.NewFrame(protocol.Format(f), &protocol.Reply{}) //nolint:gosec // a small index
+			frame, err := protocol.Encode(protocol.Format(f), &protocol.Reply{}) //nolint:gosec // a small index
 			if err != nil {
 				return nil, fmt.Errorf("encoding ping: %w", err)
 			}

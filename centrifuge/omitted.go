@@ -45,14 +45,14 @@ func (c *Client) omitted(channel string, what protocol.Omitted) {
 // encode makes the frame of a reply or push. What others made and the connection
 // cannot carry is left out (see protocol.Reply.OmitNonJSON); the error is
 // protocol.ErrNotJSON where nothing would be left.
-func (c *Client) encode(r *protocol.Reply) (*protocol.Frame, error) {
+func (c *Client) encode(r *protocol.Reply) (*protocol.Encoded, error) {
 	format := c.wireFormat()
-	frame, err := protocol.NewFrame(format, r)
+	frame, err := protocol.Encode(format, r)
 	if !errors.Is(err, protocol.ErrNotJSON) {
 		return frame, err
 	}
 	rest, omitted := r.OmitNonJSON()
-	if frame, err = protocol.NewFrame(format, rest); err != nil {
+	if frame, err = protocol.Encode(format, rest); err != nil {
 		return nil, err
 	}
 	channel := ""

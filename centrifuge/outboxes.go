@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// defaultMaxFrames are joined into one transport message at the most.
-	defaultMaxFrames = 64
-	// mostMaxFrames is what no limit means: a batch is gathered before it is
+	// defaultMaxBatch are joined into one transport message at the most.
+	defaultMaxBatch = 64
+	// maxBatchLimit is what no limit means: a batch is gathered before it is
 	// joined, and a TransportInfo cannot say more.
-	mostMaxFrames = math.MaxUint16
+	maxBatchLimit = math.MaxUint16
 	// mostWriteDelay bounds Config.WriteDelay: pings are delayed too.
 	mostWriteDelay = time.Second
 	// defaultQueueTotalSize is the budget of a node without a memory limit; of
@@ -26,9 +26,9 @@ const (
 // outboxes is what the outboxes of a node's connections have in common.
 type outboxes struct {
 	// Static after start.
-	maxFrames int
-	budget    *fanout.Budget
-	delays    []*fanout.Delay // one for each lane, none when writes are not delayed
+	maxBatch int
+	budget   *fanout.Budget
+	delays   []*fanout.Delay // one for each lane, none when writes are not delayed
 }
 
 func newOutboxes(c *Config) (outboxes, error) {
@@ -38,9 +38,9 @@ func newOutboxes(c *Config) (outboxes, error) {
 	case c.WriteDelay > 0 && c.PongTimeout > 0 && c.WriteDelay >= c.PongTimeout:
 		return outboxes{}, fmt.Errorf("write delay (%v) must be less than pong timeout (%v)", c.WriteDelay, c.PongTimeout)
 	}
-	o := outboxes{maxFrames: c.MaxMessagesInFrame, budget: fanout.NewBudget(c.QueueTotalSize)}
-	if o.maxFrames <= 0 || o.maxFrames > mostMaxFrames {
-		o.maxFrames = mostMaxFrames
+	o := outboxes{maxBatch: c.MaxBatch, budget: fanout.NewBudget(c.QueueTotalSize)}
+	if o.maxBatch <= 0 || o.maxBatch > maxBatchLimit {
+		o.maxBatch = maxBatchLimit
 	}
 	return o, nil
 }
@@ -74,11 +74,11 @@ func (o *outboxes) close() {
 
 // prepare makes the outbox of a new client.
 func (o *outboxes) prepare(c *Client) {
-	maxFrames := o.maxFrames
-	if n := int(c.info.MaxFrames); n > 0 {
-		maxFrames = min(maxFrames, n)
+	maxBatch := o.maxBatch
+	if n := int(c.info.MaxBatch); n > 0 {
+		maxBatch = min(maxBatch, n)
 	}
-	c.outbox.Init(c, c.node.config.QueueSize, maxFrames, c.info.Blocking)
+	c.outbox.Init(c, c.node.config.QueueSize, maxBatch, c.info.Blocking)
 	var delay *fanout.Delay
 	if len(o.delays) > 0 {
 		delay = o.delays[c.lane]

@@ -82,7 +82,7 @@ func TestRecoveryWithWriteDelay(t *testing.T) {
 	for _, serverSide := range []bool{false, true} {
 		inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 			options := centrifuge.SubscribeOptions{Recovery: true}
-			s := newSite(t, centrifuge.Config{WriteDelay: writeDelay, MaxMessagesInFrame: 7}, allow(options))
+			s := newSite(t, centrifuge.Config{WriteDelay: writeDelay, MaxBatch: 7}, allow(options))
 			r := rand.New(rand.NewPCG(uint64(format), 1))
 			s.publish("a", "0", centrifuge.PublishOptions{HistorySize: total, HistoryTTL: time.Hour})
 			since := centrifuge.StreamPosition{Offset: 1, Epoch: s.epoch("a")}
@@ -228,7 +228,7 @@ type batchTransport struct {
 
 // Info implements centrifuge.Transport.
 func (b batchTransport) Info() centrifuge.TransportInfo {
-	return centrifuge.TransportInfo{Name: "batch", Generation: centrifuge.GenerationV2, MaxFrames: b.max}
+	return centrifuge.TransportInfo{Name: "batch", Generation: centrifuge.GenerationV2, MaxBatch: b.max}
 }
 
 // Ping implements centrifuge.Transport.
@@ -241,13 +241,13 @@ func (batchTransport) Resume() {}
 func (batchTransport) Close(uint32, string) {}
 
 // WriteFrames implements centrifuge.Transport.
-func (b batchTransport) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (b batchTransport) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	b.writes <- len(batch)
 	return 0, nil
 }
 
-// TestMaxMessagesInFrame: the lower of the node's and the transport's bound.
-func TestMaxMessagesInFrame(t *testing.T) {
+// TestMaxBatch: the lower of the node's and the transport's bound.
+func TestMaxBatch(t *testing.T) {
 	for _, test := range []struct {
 		node      int
 		transport uint16
@@ -263,7 +263,7 @@ func TestMaxMessagesInFrame(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(test.node, " and ", test.transport), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSite(t, centrifuge.Config{MaxMessagesInFrame: test.node}, allow(centrifuge.SubscribeOptions{}))
+				s := newSite(t, centrifuge.Config{MaxBatch: test.node}, allow(centrifuge.SubscribeOptions{}))
 				tr := batchTransport{max: test.transport, writes: make(chan int, 200)}
 				ctx := centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{})
 				client, err := s.Accept(ctx, tr)

@@ -20,7 +20,7 @@ func newRefusals() *logsample.Sampler { return logsample.New(refusalLines, refus
 // refusal is what is known of something that a client was denied.
 type refusal struct {
 	message string
-	command protocol.FrameKind // zero for none
+	command protocol.MessageKind // zero for none
 	channel string
 	code    uint32
 	reason  string
@@ -28,7 +28,7 @@ type refusal struct {
 }
 
 // commandRefusal describes a command that failed with err.
-func commandRefusal(command *protocol.Command, kind protocol.FrameKind, code uint32, reason string, err error) *refusal {
+func commandRefusal(command *protocol.Command, kind protocol.MessageKind, code uint32, reason string, err error) *refusal {
 	return &refusal{message: "command refused", command: kind, channel: channelOf(command, kind), code: code, reason: reason, err: err}
 }
 

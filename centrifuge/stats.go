@@ -32,8 +32,8 @@ type counters struct {
 
 	recoveries [2][2]atomic.Uint64 // recovered, with publications
 
-	commands     [protocol.NumFrameKinds]Histogram
-	replyErrors  [protocol.NumFrameKinds][numErrorCodes]atomic.Uint64
+	commands     [protocol.NumMessageKinds]Histogram
+	replyErrors  [protocol.NumMessageKinds][numErrorCodes]atomic.Uint64
 	unsubscribes codeCounter
 	PingPong     Histogram
 	// broadcasts of a publication, a join and a leave, by broadcastKind.
@@ -56,9 +56,9 @@ type transportKey struct {
 type transportCounters struct {
 	current       atomic.Int64  // connections there are, those included that have not connected yet
 	accepted      atomic.Uint64 // connections that have connected
-	frames, bytes [protocol.NumFrameKinds]atomic.Uint64
-	received      [protocol.NumFrameKinds]atomic.Uint64
-	receivedBytes [protocol.NumFrameKinds]atomic.Uint64
+	frames, bytes [protocol.NumMessageKinds]atomic.Uint64
+	received      [protocol.NumMessageKinds]atomic.Uint64
+	receivedBytes [protocol.NumMessageKinds]atomic.Uint64
 	closes        codeCounter
 }
 
@@ -72,7 +72,7 @@ func (c *counters) transport(name string, lane uint16) *transportCounters {
 }
 
 // sent counts a batch, those of a kind that follow each other at once.
-func (t *transportCounters) sent(batch []*protocol.Frame) {
+func (t *transportCounters) sent(batch []*protocol.Encoded) {
 	for len(batch) > 0 {
 		kind, n, size := batch[0].Kind, 0, 0
 		for n < len(batch) && batch[n].Kind == kind {
@@ -148,7 +148,7 @@ type TransportStats struct {
 	// yet. Accepted connections are those that have connected.
 	Current  int
 	Accepted uint64
-	// Frames by the name of their protocol.FrameKind.
+	// Frames by the name of their protocol.MessageKind.
 	Frames map[string]FrameStats
 	// Disconnects made by the server, by code.
 	Disconnects map[uint32]uint64
@@ -194,7 +194,7 @@ func (n *Node) Stats() Stats {
 	if n.batches != nil {
 		s.PublicationsSuperseded = n.batches.Superseded()
 	}
-	for kind := range protocol.NumFrameKinds {
+	for kind := range protocol.NumMessageKinds {
 		name := kind.String()
 		if !kind.Command() {
 			continue
@@ -230,7 +230,7 @@ func (n *Node) Stats() Stats {
 func (t *transportCounters) addTo(s *TransportStats) {
 	s.Current += int(t.current.Load())
 	s.Accepted += t.accepted.Load()
-	for kind := range protocol.NumFrameKinds {
+	for kind := range protocol.NumMessageKinds {
 		f := s.Frames[kind.String()]
 		f.Sent += t.frames[kind].Load()
 		f.SentBytes += t.bytes[kind].Load()
@@ -281,9 +281,9 @@ func (c *codeCounter) snapshot() map[uint32]uint64 {
 // numErrorCodes: 100-113 each, and one for all others.
 const numErrorCodes = 15
 
-func (s *counters) command(kind protocol.FrameKind, d time.Duration) { s.commands[kind].observe(d) }
+func (s *counters) command(kind protocol.MessageKind, d time.Duration) { s.commands[kind].observe(d) }
 
-func (s *counters) replyError(kind protocol.FrameKind, code uint32) {
+func (s *counters) replyError(kind protocol.MessageKind, code uint32) {
 	i := code - 100
 	if i >= numErrorCodes-1 {
 		i = numErrorCodes - 1

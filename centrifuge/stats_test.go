@@ -15,10 +15,10 @@ func TestTransportStatsAddUp(t *testing.T) {
 	if err := n.Run(); err != nil {
 		t.Fatal(err)
 	}
-	batch := []*protocol.Frame{
-		{Bytes: []byte("12"), Kind: protocol.FramePushPublication},
-		{Bytes: []byte("123"), Kind: protocol.FramePushPublication},
-		{Bytes: []byte("1"), Kind: protocol.FramePushJoin},
+	batch := []*protocol.Encoded{
+		{Bytes: []byte("12"), Kind: protocol.KindPushPublication},
+		{Bytes: []byte("123"), Kind: protocol.KindPushPublication},
+		{Bytes: []byte("1"), Kind: protocol.KindPushJoin},
 	}
 	for lane := range uint16(3) {
 		c := n.stats.transport("t", lane)

@@ -29,7 +29,7 @@ type Transport interface {
 	// An error ends the connection, behind the commands that were received. A
 	// transport whose peer has ended the connection drops what it is given without
 	// an error: it may still have something to read, and calls Client.Gone behind it.
-	WriteFrames(batch []*protocol.Frame) (pending int, err error)
+	WriteFrames(batch []*protocol.Encoded) (pending int, err error)
 
 	// Ping sends a ping of the transport's own, where it has one.
 	Ping() error
@@ -64,10 +64,10 @@ type TransportInfo struct {
 	// DisconnectPush is set when the transport has no close frame, so that the
 	// last message must be a disconnect push.
 	DisconnectPush bool
-	// MaxFrames bounds how many frames one WriteFrames call gets, zero for the
-	// node's own bound (Config.MaxMessagesInFrame). SDKs take any number
+	// MaxBatch bounds how many frames one WriteFrames call gets, zero for the
+	// node's own bound (Config.MaxBatch). SDKs take any number
 	// (client-protocol 1.6).
-	MaxFrames uint16
+	MaxBatch uint16
 }
 
 // Generation of the client protocol (client-protocol section 0).

@@ -57,11 +57,11 @@ func (r *Reply) hasForm(f Format) bool {
 		if r.ID != 0 || r.Error != nil {
 			return false
 		}
-		return !f.V1() || p.ID == 0 && p.Kind() != FrameUnknown
+		return !f.V1() || p.ID == 0 && p.Kind() != KindUnknown
 	}
 	switch {
 	case f.Uni():
-		return !f.V1() && r.ID == 0 && r.Kind() == FramePing
+		return !f.V1() && r.ID == 0 && r.Kind() == KindPing
 	case f.V1():
 		return r.ID != 0 || r.Error != nil
 	}
@@ -149,15 +149,15 @@ func EncodeClientInfo(info *ClientInfo) []byte {
 	return AppendClientInfo(make([]byte, 0, 128), info)
 }
 
-// NewFrame encodes r and sets Kind from what it carries. The caller may set
+// Encode encodes r and sets Kind from what it carries. The caller may set
 // the kind of an error reply, which does not name its command, before it
 // shares the frame. Errors are those of [AppendReply].
-func NewFrame(f Format, r *Reply) (*Frame, error) {
+func Encode(f Format, r *Reply) (*Encoded, error) {
 	b, err := AppendReply(make([]byte, 0, r.sizeGuess(f)), f, r)
 	if err != nil {
 		return nil, err
 	}
-	return &Frame{Bytes: b, Kind: r.Kind()}, nil
+	return &Encoded{Bytes: b, Kind: r.Kind()}, nil
 }
 
 // sizeGuess is meant to be a little too large for the common messages, so that
@@ -174,7 +174,7 @@ func (r *Reply) sizeGuess(f Format) int {
 		return publicationsSize(r.History.Publications) + 128
 	case r.RPC != nil:
 		return len(r.RPC.Data) + 48
-	case r.Push == nil && r.Kind() == FramePing:
+	case r.Push == nil && r.Kind() == KindPing:
 		return 16
 	}
 	return 192

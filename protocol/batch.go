@@ -5,7 +5,7 @@ import "google.golang.org/protobuf/encoding/protowire"
 // AppendBatch appends frames as one transport message: JSON joined by
 // newlines, without one at the end; Protobuf each behind its length. It does
 // not allocate when dst has room for [BatchSize].
-func AppendBatch(dst []byte, f Format, frames []*Frame) []byte {
+func AppendBatch(dst []byte, f Format, frames []*Encoded) []byte {
 	for i, frame := range frames {
 		switch {
 		case f.Protobuf():
@@ -19,7 +19,7 @@ func AppendBatch(dst []byte, f Format, frames []*Frame) []byte {
 }
 
 // BatchSize returns the number of bytes that [AppendBatch] appends.
-func BatchSize(f Format, frames []*Frame) int {
+func BatchSize(f Format, frames []*Encoded) int {
 	size := 0
 	for _, frame := range frames {
 		size += len(frame.Bytes)

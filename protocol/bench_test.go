@@ -145,7 +145,7 @@ func benchDecodeCommand(b *testing.B, command *Command) {
 			b.Fatal(err)
 		}
 		messages[i] = message
-		batch := AppendBatch(nil, f, []*Frame{{Bytes: message}})
+		batch := AppendBatch(nil, f, []*Encoded{{Bytes: message}})
 		b.Run("ours/"+formatName(f), func(b *testing.B) {
 			b.ReportAllocs()
 			var c Command

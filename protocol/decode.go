@@ -300,7 +300,7 @@ type ReplyDecoder struct {
 	Format Format
 	// Kind returns what the command with this id asked for. Replies of V1 do
 	// not say it; in V2 it is not used and may be nil.
-	Kind func(id uint32) FrameKind
+	Kind func(id uint32) MessageKind
 	// Room, if not nil, receives what is decoded, until the next Decode.
 	Room *ReplyRoom
 }
@@ -332,16 +332,16 @@ func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
 }
 
 // kindOfResult returns what the result of a V1 reply is.
-func (d ReplyDecoder) kindOfResult(r *Reply) FrameKind {
+func (d ReplyDecoder) kindOfResult(r *Reply) MessageKind {
 	if d.Kind == nil || r.ID == 0 {
-		return FrameUnknown
+		return KindUnknown
 	}
 	return d.Kind(r.ID)
 }
 
 // setPing completes the answer to a V1 ping, which has no result.
-func (r *Reply) setPing(kind FrameKind) {
-	if kind == FramePing && r.Error == nil {
+func (r *Reply) setPing(kind MessageKind) {
+	if kind == KindPing && r.Error == nil {
 		r.Ping = new(PingResult)
 	}
 }

@@ -187,7 +187,7 @@ func TestLimits(t *testing.T) {
 		w.b = append(w.b, b...)
 		w.close(inner)
 		w.close(at)
-		return string(AppendBatch(nil, FormatProtobuf, []*Frame{{Bytes: w.b}}))
+		return string(AppendBatch(nil, FormatProtobuf, []*Encoded{{Bytes: w.b}}))
 	}
 	tests := []struct {
 		name    string
@@ -251,7 +251,7 @@ func TestOwnership(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		message = AppendBatch(nil, f, []*Frame{{Bytes: message}})
+		message = AppendBatch(nil, f, []*Encoded{{Bytes: message}})
 		before := bytes.Clone(message)
 		got, err := decodeAll(f, message, Limits{}, false)
 		if !errors.Is(err, io.EOF) {
@@ -322,7 +322,7 @@ func TestIsPong(t *testing.T) {
 			if got != listed {
 				t.Errorf("%s: IsPong(%q) = %t", formatName(f), message, got)
 			}
-			if commands, err := decodeAll(f, []byte(message), Limits{}, false); got && (!errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != FramePong) {
+			if commands, err := decodeAll(f, []byte(message), Limits{}, false); got && (!errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != KindPong) {
 				t.Errorf("%s: %q is a pong, but decodes to %s, %v", formatName(f), message, dump(commands), err)
 			}
 		}
@@ -377,18 +377,18 @@ func TestCommandKind(t *testing.T) {
 	}
 	for _, name := range order {
 		want := strings.ToLower(name)
-		if got := strings.ReplaceAll(full.Kind().String(), "_", ""); got != want && !(want == "ping" && full.Kind() == FramePing) {
+		if got := strings.ReplaceAll(full.Kind().String(), "_", ""); got != want && !(want == "ping" && full.Kind() == KindPing) {
 			t.Errorf("kind %s, want %s", got, want)
 		}
 		field := reflect.ValueOf(&full).Elem().FieldByName(name)
 		field.Set(reflect.Zero(field.Type()))
 	}
-	for want, c := range map[FrameKind]Command{FramePong: {}, FrameUnknown: {ID: 1}} {
+	for want, c := range map[MessageKind]Command{KindPong: {}, KindUnknown: {ID: 1}} {
 		if got := c.Kind(); got != want {
 			t.Errorf("kind %s, want %s", got, want)
 		}
 	}
-	if got := (&Command{UnknownMethod: true}).Kind(); got != FrameUnknown {
+	if got := (&Command{UnknownMethod: true}).Kind(); got != KindUnknown {
 		t.Errorf("kind of unknown method %s", got)
 	}
 }
@@ -409,9 +409,9 @@ func TestReplyDecoderErrors(t *testing.T) {
 		}
 	}
 	for i := range 3 {
-		frames := make([]*Frame, i)
+		frames := make([]*Encoded, i)
 		for j := range frames {
-			frames[j] = &Frame{Bytes: fmt.Appendf(nil, `{"id":%s}`, strings.Repeat("9", j*200+1))}
+			frames[j] = &Encoded{Bytes: fmt.Appendf(nil, `{"id":%s}`, strings.Repeat("9", j*200+1))}
 		}
 		for _, f := range []Format{0, FormatProtobuf} {
 			batch := AppendBatch(nil, f, frames)
@@ -436,7 +436,7 @@ func TestReplyDecoderErrors(t *testing.T) {
 // an earlier request shines through; the subscriptions of a connect stay apart.
 func TestReuse(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
-		var frames []*Frame
+		var frames []*Encoded
 		for _, c := range []*Command{
 			{ID: 1, Subscribe: &SubscribeRequest{Channel: "a", Token: "secret", Recover: true}},
 			{ID: 2, Subscribe: &SubscribeRequest{Channel: "b"}},
@@ -446,7 +446,7 @@ func TestReuse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			frames = append(frames, &Frame{Bytes: b})
+			frames = append(frames, &Encoded{Bytes: b})
 		}
 		batch := AppendBatch(nil, f, frames)
 		var room Requests
@@ -545,16 +545,16 @@ func TestDeepestPayloadIsDeliverable(t *testing.T) {
 		},
 	} {
 		for _, f := range []Format{0, FormatV1} {
-			frame, err := NewFrame(f, reply(deepest))
+			frame, err := Encode(f, reply(deepest))
 			if err != nil {
 				t.Errorf("%s in %s: %v", name, formatName(f), err)
 				continue
 			}
-			kind := func(uint32) FrameKind { return frame.Kind }
+			kind := func(uint32) MessageKind { return frame.Kind }
 			if _, err := (ReplyDecoder{Format: f, Kind: kind}).Decode(frame.Bytes); err != nil {
 				t.Errorf("%s in %s is not understood: %v", name, formatName(f), err)
 			}
-			if _, err := NewFrame(f, reply(deeper)); err == nil {
+			if _, err := Encode(f, reply(deeper)); err == nil {
 				t.Errorf("%s in %s: a payload that is too deep has a form", name, formatName(f))
 			}
 		}

@@ -3,6 +3,6 @@
 // (V1, V2). It knows nothing of connections, channels or HTTP.
 //
 // A message is encoded by the Append functions and decoded by a Decoder; a
-// [Frame] is one encoded message that many connections may send. The schema,
+// [Encoded] is one encoded message that many connections may send. The schema,
 // with its field numbers fixed for ever, is client.proto beside this file.
 package protocol

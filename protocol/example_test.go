@@ -44,19 +44,19 @@ func ExampleAppendReply() {
 	// {"channel":"news","pub":{"data":{"x":1},"offset":7}}
 }
 
-// Frames are encoded once, and joined for each connection.
+// Messages are encoded once, and joined for each connection.
 func ExampleAppendBatch() {
-	ping, err := protocol.NewFrame(0, &protocol.Reply{})
+	ping, err := protocol.Encode(0, &protocol.Reply{})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	answer, err := protocol.NewFrame(0, &protocol.Reply{ID: 3, Publish: &protocol.PublishResult{}})
+	answer, err := protocol.Encode(0, &protocol.Reply{ID: 3, Publish: &protocol.PublishResult{}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("%s\n", protocol.AppendBatch(nil, 0, []*protocol.Frame{answer, ping}))
+	fmt.Printf("%s\n", protocol.AppendBatch(nil, 0, []*protocol.Encoded{answer, ping}))
 	// Output:
 	// {"id":3,"publish":{}}
 	// {}

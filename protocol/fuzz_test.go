@@ -15,7 +15,7 @@ func FuzzDecoder(f *testing.F) {
 	for _, format := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
 		for _, s := range commandSamples() {
 			if message, err := AppendCommand(nil, format, s.message); err == nil {
-				f.Add(byte(format), AppendBatch(nil, format, []*Frame{{Bytes: message}}))
+				f.Add(byte(format), AppendBatch(nil, format, []*Encoded{{Bytes: message}}))
 			}
 		}
 	}
@@ -34,7 +34,7 @@ func FuzzDecoder(f *testing.F) {
 				break
 			}
 			checkKept(t, &c, len(message))
-			if !c.UnknownMethod && (c.Kind() != FrameUnknown || !fm.V1()) {
+			if !c.UnknownMethod && (c.Kind() != KindUnknown || !fm.V1()) {
 				roundTripCommand(t, fm, &c)
 			}
 		}
@@ -43,7 +43,7 @@ func FuzzDecoder(f *testing.F) {
 		}
 		if IsPong(fm, message) {
 			commands, err := decodeAll(fm, message, Limits{}, false)
-			if !errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != FramePong {
+			if !errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != KindPong {
 				t.Fatalf("%q is no pong", message)
 			}
 		}
@@ -102,7 +102,7 @@ func roundTripCommand(t *testing.T, f Format, c *Command) {
 	if err != nil {
 		t.Fatalf("%s: %v", dump(c), err)
 	}
-	first, err := decodeAll(f, AppendBatch(nil, f, []*Frame{{Bytes: message}}), Limits{CommandSize: 1 << 30}, false)
+	first, err := decodeAll(f, AppendBatch(nil, f, []*Encoded{{Bytes: message}}), Limits{CommandSize: 1 << 30}, false)
 	if !errors.Is(err, io.EOF) || len(first) != 1 {
 		t.Fatalf("%q: %v", message, err)
 	}
@@ -110,7 +110,7 @@ func roundTripCommand(t *testing.T, f Format, c *Command) {
 	if err != nil || len(again) != len(message) {
 		t.Fatalf("encoded %q, then %q, %v", message, again, err)
 	}
-	second, _ := decodeAll(f, AppendBatch(nil, f, []*Frame{{Bytes: again}}), Limits{CommandSize: 1 << 30}, false)
+	second, _ := decodeAll(f, AppendBatch(nil, f, []*Encoded{{Bytes: again}}), Limits{CommandSize: 1 << 30}, false)
 	if !reflect.DeepEqual(first, second) {
 		t.Fatalf("decoded %s, then %s", dump(first), dump(second))
 	}
@@ -129,7 +129,7 @@ func FuzzReplyDecoder(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, format, kind byte, message []byte) {
 		fm := Format(format) % NumFormats
-		decoder := ReplyDecoder{Format: fm, Kind: func(uint32) FrameKind { return FrameKind(kind) }}
+		decoder := ReplyDecoder{Format: fm, Kind: func(uint32) MessageKind { return MessageKind(kind) }}
 		reply, err := decoder.Decode(message)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrNoForm) {

@@ -42,7 +42,7 @@ func TestGoldenCommands(t *testing.T) {
 
 				want := s.message
 				wireForm(f, want)
-				d := NewDecoder(f, AppendBatch(nil, f, []*Frame{{Bytes: message}}), Limits{})
+				d := NewDecoder(f, AppendBatch(nil, f, []*Encoded{{Bytes: message}}), Limits{})
 				var got Command
 				if err := d.Next(&got); err != nil {
 					t.Fatalf("%s: decoding: %v", s.name, err)
@@ -80,7 +80,7 @@ func TestGoldenReplies(t *testing.T) {
 				if want.Push != nil && want.Push.ID > 0 {
 					want.Push.Channel = ""
 				}
-				decoder := ReplyDecoder{Format: f, Kind: func(uint32) FrameKind { return kind }}
+				decoder := ReplyDecoder{Format: f, Kind: func(uint32) MessageKind { return kind }}
 				got, err := decoder.Decode(message)
 				if err != nil {
 					t.Fatalf("%s: decoding: %v", s.name, err)

@@ -8,7 +8,7 @@ func (w *jsonWriter) command(c *Command) {
 	case w.v1:
 		method, _ := methodOf(kind)
 		w.uint(`,"method":`, method)
-		if kind != FramePing {
+		if kind != KindPing {
 			w.key(`,"params":`)
 			w.request(c, kind)
 		}
@@ -19,29 +19,29 @@ func (w *jsonWriter) command(c *Command) {
 	w.end(at)
 }
 
-func (w *jsonWriter) request(c *Command, kind FrameKind) {
+func (w *jsonWriter) request(c *Command, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		w.connectRequest(c.Connect)
-	case FrameSubscribe:
+	case KindSubscribe:
 		w.subscribeRequest(c.Subscribe)
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		w.unsubscribeRequest(c.Unsubscribe)
-	case FramePublish:
+	case KindPublish:
 		w.publishRequest(c.Publish)
-	case FramePresence:
+	case KindPresence:
 		w.presenceRequest(c.Presence)
-	case FramePresenceStats:
+	case KindPresenceStats:
 		w.presenceStatsRequest(c.PresenceStats)
-	case FrameHistory:
+	case KindHistory:
 		w.historyRequest(c.History)
-	case FrameSend:
+	case KindSend:
 		w.sendRequest(c.Send)
-	case FrameRPC:
+	case KindRPC:
 		w.rpcRequest(c.RPC)
-	case FrameRefresh:
+	case KindRefresh:
 		w.refreshRequest(c.Refresh)
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		w.subRefreshRequest(c.SubRefresh)
 	default: // ping has no fields
 		w.end(len(w.b))
@@ -66,7 +66,7 @@ func (w *jsonWriter) reply(r *Reply) {
 		w.error(r.Error)
 	}
 	switch kind := r.Kind(); {
-	case resultNumbers[kind] == 0 || kind == FramePing && (r.Ping == nil || w.v1):
+	case resultNumbers[kind] == 0 || kind == KindPing && (r.Ping == nil || w.v1):
 	case w.v1:
 		w.key(`,"result":`)
 		w.result(r, kind)
@@ -77,23 +77,23 @@ func (w *jsonWriter) reply(r *Reply) {
 	w.end(at)
 }
 
-func (w *jsonWriter) result(r *Reply, kind FrameKind) {
+func (w *jsonWriter) result(r *Reply, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		w.connectResult(r.Connect)
-	case FrameSubscribe:
+	case KindSubscribe:
 		w.subscribeResult(r.Subscribe)
-	case FramePresence:
+	case KindPresence:
 		w.presenceResult(r.Presence)
-	case FramePresenceStats:
+	case KindPresenceStats:
 		w.presenceStatsResult(r.PresenceStats)
-	case FrameHistory:
+	case KindHistory:
 		w.historyResult(r.History)
-	case FrameRPC:
+	case KindRPC:
 		w.rpcResult(r.RPC)
-	case FrameRefresh:
+	case KindRefresh:
 		w.refreshResult(r.Refresh)
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		w.subRefreshResult(r.SubRefresh)
 	default: // unsubscribe, publish and ping have no fields
 		w.end(len(w.b))
@@ -112,7 +112,7 @@ func (w *jsonWriter) push(p *Push) {
 		w.str(`,"channel":`, p.Channel)
 	}
 	switch {
-	case kind == FrameUnknown:
+	case kind == KindUnknown:
 	case w.v1:
 		w.key(`,"data":`)
 		w.pushed(p, kind)
@@ -124,25 +124,25 @@ func (w *jsonWriter) push(p *Push) {
 }
 
 // pushed writes the content of a push.
-func (w *jsonWriter) pushed(p *Push, kind FrameKind) {
+func (w *jsonWriter) pushed(p *Push, kind MessageKind) {
 	switch kind {
-	case FramePushPublication:
+	case KindPushPublication:
 		w.publication(p.Pub)
-	case FramePushJoin:
+	case KindPushJoin:
 		w.join(p.Join)
-	case FramePushLeave:
+	case KindPushLeave:
 		w.leave(p.Leave)
-	case FramePushUnsubscribe:
+	case KindPushUnsubscribe:
 		w.unsubscribe(p.Unsubscribe)
-	case FramePushMessage:
+	case KindPushMessage:
 		w.message(p.Message)
-	case FramePushSubscribe:
+	case KindPushSubscribe:
 		w.subscribe(p.Subscribe)
-	case FramePushConnect:
+	case KindPushConnect:
 		w.connect(p.Connect)
-	case FramePushDisconnect:
+	case KindPushDisconnect:
 		w.disconnect(p.Disconnect)
-	case FramePushRefresh:
+	case KindPushRefresh:
 		w.refresh(p.Refresh)
 	}
 }

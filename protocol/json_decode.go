@@ -6,7 +6,7 @@ func (r *jsonReader) command(c *Command) {
 	for ok := r.object(); ok && r.field(); {
 		if string(r.key) == "id" {
 			c.ID = uint32(r.uint(math.MaxUint32))
-		} else if kind := kindOfRequest(r.key); kind != FrameUnknown {
+		} else if kind := kindOfRequest(r.key); kind != KindUnknown {
 			r.request(c, kind)
 		} else {
 			r.unknown()
@@ -14,31 +14,31 @@ func (r *jsonReader) command(c *Command) {
 	}
 }
 
-func (r *jsonReader) request(to *Command, kind FrameKind) {
+func (r *jsonReader) request(to *Command, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		to.Connect = r.connectRequest()
-	case FrameSubscribe:
+	case KindSubscribe:
 		to.Subscribe = r.subscribeRequest()
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		to.Unsubscribe = r.unsubscribeRequest()
-	case FramePublish:
+	case KindPublish:
 		to.Publish = r.publishRequest()
-	case FramePresence:
+	case KindPresence:
 		to.Presence = r.presenceRequest()
-	case FramePresenceStats:
+	case KindPresenceStats:
 		to.PresenceStats = r.presenceStatsRequest()
-	case FrameHistory:
+	case KindHistory:
 		to.History = r.historyRequest()
-	case FramePing:
+	case KindPing:
 		to.Ping = r.pingRequest()
-	case FrameSend:
+	case KindSend:
 		to.Send = r.sendRequest()
-	case FrameRPC:
+	case KindRPC:
 		to.RPC = r.rpcRequest()
-	case FrameRefresh:
+	case KindRefresh:
 		to.Refresh = r.refreshRequest()
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		to.SubRefresh = r.subRefreshRequest()
 	}
 }
@@ -46,7 +46,7 @@ func (r *jsonReader) request(to *Command, kind FrameKind) {
 // commandV1 checks the envelope first: only its method says what params are,
 // and it may stand behind them.
 func (r *jsonReader) commandV1(to *Command, draft bool) {
-	c := v1Command{kind: FrameConnect}
+	c := v1Command{kind: KindConnect}
 	params := 0
 	for ok := r.object(); ok && r.field(); {
 		switch string(r.key) {
@@ -79,12 +79,12 @@ func (r *jsonReader) commandV1(to *Command, draft bool) {
 
 // method reads a method as number or as name. An unknown name is bad, an
 // unknown number only unknown (client-protocol 2.2).
-func (r *jsonReader) method(draft bool) (kind FrameKind, badName bool) {
+func (r *jsonReader) method(draft bool) (kind MessageKind, badName bool) {
 	if r.peek() != '"' {
 		return kindOfMethod(r.int(math.MaxInt64), draft), false
 	}
 	kind = kindOfMethodName(r.str(), draft)
-	return kind, kind == FrameUnknown
+	return kind, kind == KindUnknown
 }
 
 // envelope notes which members a command has.
@@ -96,7 +96,7 @@ func (r *jsonReader) envelope(seen *envelope) {
 			seen.id = true
 		case string(r.key) == "params", string(r.key) == "method":
 			seen.v1 = true
-		case kindOfRequest(r.key) != FrameUnknown:
+		case kindOfRequest(r.key) != KindUnknown:
 			seen.v2 = true
 		default:
 			seen.other = true

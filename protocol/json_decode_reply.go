@@ -26,7 +26,7 @@ func (r *jsonReader) reply(to *Reply) {
 		case "push":
 			to.Push = r.push()
 		default:
-			if kind := kindOfRequest(r.key); kind != FrameUnknown && kind != FrameSend {
+			if kind := kindOfRequest(r.key); kind != KindUnknown && kind != KindSend {
 				r.result(to, kind)
 			} else {
 				r.unknown()
@@ -35,29 +35,29 @@ func (r *jsonReader) reply(to *Reply) {
 	}
 }
 
-func (r *jsonReader) result(to *Reply, kind FrameKind) {
+func (r *jsonReader) result(to *Reply, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		to.Connect = r.connectResult()
-	case FrameSubscribe:
+	case KindSubscribe:
 		to.Subscribe = r.subscribeResult()
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		to.Unsubscribe = r.unsubscribeResult()
-	case FramePublish:
+	case KindPublish:
 		to.Publish = r.publishResult()
-	case FramePresence:
+	case KindPresence:
 		to.Presence = r.presenceResult()
-	case FramePresenceStats:
+	case KindPresenceStats:
 		to.PresenceStats = r.presenceStatsResult()
-	case FrameHistory:
+	case KindHistory:
 		to.History = r.historyResult()
-	case FramePing:
+	case KindPing:
 		to.Ping = r.pingResult()
-	case FrameRPC:
+	case KindRPC:
 		to.RPC = r.rpcResult()
-	case FrameRefresh:
+	case KindRefresh:
 		to.Refresh = r.refreshResult()
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		to.SubRefresh = r.subRefreshResult()
 	}
 }
@@ -90,7 +90,7 @@ func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
 	switch {
 	case to.ID == 0:
 		to.Push = r.push()
-	case kind == FrameUnknown:
+	case kind == KindUnknown:
 		r.fail(ErrNoForm)
 	default:
 		r.result(to, kind)
@@ -113,7 +113,7 @@ func (r *jsonReader) push() *Push {
 		case "channel":
 			p.Channel = r.str()
 		default:
-			if kind := kindOfPush(r.key); kind != FrameUnknown {
+			if kind := kindOfPush(r.key); kind != KindUnknown {
 				r.pushed(p, kind)
 			} else {
 				r.unknown()
@@ -148,25 +148,25 @@ func (r *jsonReader) pushV1(p *Push) {
 }
 
 // pushed reads the content of a push.
-func (r *jsonReader) pushed(p *Push, kind FrameKind) {
+func (r *jsonReader) pushed(p *Push, kind MessageKind) {
 	switch kind {
-	case FramePushPublication:
+	case KindPushPublication:
 		p.Pub = r.publication()
-	case FramePushJoin:
+	case KindPushJoin:
 		p.Join = r.join()
-	case FramePushLeave:
+	case KindPushLeave:
 		p.Leave = r.leave()
-	case FramePushUnsubscribe:
+	case KindPushUnsubscribe:
 		p.Unsubscribe = r.unsubscribe()
-	case FramePushMessage:
+	case KindPushMessage:
 		p.Message = r.message()
-	case FramePushSubscribe:
+	case KindPushSubscribe:
 		p.Subscribe = r.subscribe()
-	case FramePushConnect:
+	case KindPushConnect:
 		p.Connect = r.connect()
-	case FramePushDisconnect:
+	case KindPushDisconnect:
 		p.Disconnect = r.disconnect()
-	case FramePushRefresh:
+	case KindPushRefresh:
 		p.Refresh = r.refresh()
 	}
 }

@@ -60,8 +60,8 @@ func TestEmbeddedPayloads(t *testing.T) {
 				if !errors.Is(err, ErrNotJSON) || string(got) != "before" {
 					t.Errorf("%s %q: %q, %v", name, value, got, err)
 				}
-				if _, err := NewFrame(0, reply); !errors.Is(err, ErrNotJSON) {
-					t.Errorf("%s %q: NewFrame: %v", name, value, err)
+				if _, err := Encode(0, reply); !errors.Is(err, ErrNotJSON) {
+					t.Errorf("%s %q: Encode: %v", name, value, err)
 				}
 				continue
 			}
@@ -126,11 +126,11 @@ func TestLengths(t *testing.T) {
 			{ID: 1, Subscribe: &SubscribeResult{Data: data, State: []*Publication{{Data: data, Key: "k"}, nil}}},
 		} {
 			for _, f := range []Format{FormatProtobuf, FormatProtobuf | FormatV1} {
-				frame, err := NewFrame(f, reply)
+				frame, err := Encode(f, reply)
 				if err != nil {
 					t.Fatal(err)
 				}
-				decoder := ReplyDecoder{Format: f, Kind: func(uint32) FrameKind { return reply.Kind() }}
+				decoder := ReplyDecoder{Format: f, Kind: func(uint32) MessageKind { return reply.Kind() }}
 				got, err := decoder.Decode(frame.Bytes)
 				if err != nil {
 					t.Fatalf("%d bytes: %v", size, err)
@@ -167,7 +167,7 @@ func TestEncodeAllocations(t *testing.T) {
 			}
 		}
 	}
-	frames := []*Frame{{Bytes: []byte("{}")}, {Bytes: make([]byte, 300)}}
+	frames := []*Encoded{{Bytes: []byte("{}")}, {Bytes: make([]byte, 300)}}
 	for _, f := range []Format{0, FormatProtobuf} {
 		if n := testing.AllocsPerRun(20, func() { _ = AppendBatch(dst, f, frames) }); n != 0 {
 			t.Errorf("batch: %v allocations", n)
@@ -192,7 +192,7 @@ func TestDecodeAllocations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			message = AppendBatch(nil, f, []*Frame{{Bytes: message}})
+			message = AppendBatch(nil, f, []*Encoded{{Bytes: message}})
 			n := testing.AllocsPerRun(100, func() {
 				var c Command
 				d := NewDecoder(f, message, Limits{})

@@ -3,94 +3,94 @@ package protocol
 // Kind returns what a command asks for. When several requests are set the
 // first in the order of dispatch counts (client-protocol 1.2). A command with
 // neither a request nor an id is a pong; one with an id only is unknown.
-func (c *Command) Kind() FrameKind {
+func (c *Command) Kind() MessageKind {
 	switch {
 	case c.Connect != nil:
-		return FrameConnect
+		return KindConnect
 	case c.Ping != nil:
-		return FramePing
+		return KindPing
 	case c.Subscribe != nil:
-		return FrameSubscribe
+		return KindSubscribe
 	case c.Unsubscribe != nil:
-		return FrameUnsubscribe
+		return KindUnsubscribe
 	case c.Publish != nil:
-		return FramePublish
+		return KindPublish
 	case c.Presence != nil:
-		return FramePresence
+		return KindPresence
 	case c.PresenceStats != nil:
-		return FramePresenceStats
+		return KindPresenceStats
 	case c.History != nil:
-		return FrameHistory
+		return KindHistory
 	case c.RPC != nil:
-		return FrameRPC
+		return KindRPC
 	case c.Send != nil:
-		return FrameSend
+		return KindSend
 	case c.Refresh != nil:
-		return FrameRefresh
+		return KindRefresh
 	case c.SubRefresh != nil:
-		return FrameSubRefresh
+		return KindSubRefresh
 	case c.ID == 0 && !c.UnknownMethod:
-		return FramePong
+		return KindPong
 	}
-	return FrameUnknown
+	return KindUnknown
 }
 
 // Kind returns what a reply carries. An error alone does not say what it
 // answers: its kind is unknown.
-func (r *Reply) Kind() FrameKind {
+func (r *Reply) Kind() MessageKind {
 	switch {
 	case r.Push != nil:
 		return r.Push.Kind()
 	case r.Connect != nil:
-		return FrameConnect
+		return KindConnect
 	case r.Subscribe != nil:
-		return FrameSubscribe
+		return KindSubscribe
 	case r.Unsubscribe != nil:
-		return FrameUnsubscribe
+		return KindUnsubscribe
 	case r.Publish != nil:
-		return FramePublish
+		return KindPublish
 	case r.Presence != nil:
-		return FramePresence
+		return KindPresence
 	case r.PresenceStats != nil:
-		return FramePresenceStats
+		return KindPresenceStats
 	case r.History != nil:
-		return FrameHistory
+		return KindHistory
 	case r.Ping != nil:
-		return FramePing
+		return KindPing
 	case r.RPC != nil:
-		return FrameRPC
+		return KindRPC
 	case r.Refresh != nil:
-		return FrameRefresh
+		return KindRefresh
 	case r.SubRefresh != nil:
-		return FrameSubRefresh
+		return KindSubRefresh
 	case r.ID == 0 && r.Error == nil:
-		return FramePing
+		return KindPing
 	}
-	return FrameUnknown
+	return KindUnknown
 }
 
 // Kind returns what a push carries. An empty one is a ping over a
 // unidirectional transport and meaningless elsewhere: its kind is unknown.
-func (p *Push) Kind() FrameKind {
+func (p *Push) Kind() MessageKind {
 	switch {
 	case p.Pub != nil:
-		return FramePushPublication
+		return KindPushPublication
 	case p.Join != nil:
-		return FramePushJoin
+		return KindPushJoin
 	case p.Leave != nil:
-		return FramePushLeave
+		return KindPushLeave
 	case p.Unsubscribe != nil:
-		return FramePushUnsubscribe
+		return KindPushUnsubscribe
 	case p.Message != nil:
-		return FramePushMessage
+		return KindPushMessage
 	case p.Subscribe != nil:
-		return FramePushSubscribe
+		return KindPushSubscribe
 	case p.Connect != nil:
-		return FramePushConnect
+		return KindPushConnect
 	case p.Disconnect != nil:
-		return FramePushDisconnect
+		return KindPushDisconnect
 	case p.Refresh != nil:
-		return FramePushRefresh
+		return KindPushRefresh
 	}
-	return FrameUnknown
+	return KindUnknown
 }

@@ -4,129 +4,129 @@ import "google.golang.org/protobuf/encoding/protowire"
 
 // memberKeys are the keys under which requests, results and pushes are found
 // in V2, as a jsonWriter writes them.
-var memberKeys = [NumFrameKinds]string{
-	FrameConnect:         `,"connect":`,
-	FrameSubscribe:       `,"subscribe":`,
-	FrameUnsubscribe:     `,"unsubscribe":`,
-	FramePublish:         `,"publish":`,
-	FramePresence:        `,"presence":`,
-	FramePresenceStats:   `,"presence_stats":`,
-	FrameHistory:         `,"history":`,
-	FramePing:            `,"ping":`,
-	FrameSend:            `,"send":`,
-	FrameRPC:             `,"rpc":`,
-	FrameRefresh:         `,"refresh":`,
-	FrameSubRefresh:      `,"sub_refresh":`,
-	FramePushPublication: `,"pub":`,
-	FramePushJoin:        `,"join":`,
-	FramePushLeave:       `,"leave":`,
-	FramePushUnsubscribe: `,"unsubscribe":`,
-	FramePushMessage:     `,"message":`,
-	FramePushSubscribe:   `,"subscribe":`,
-	FramePushConnect:     `,"connect":`,
-	FramePushDisconnect:  `,"disconnect":`,
-	FramePushRefresh:     `,"refresh":`,
+var memberKeys = [NumMessageKinds]string{
+	KindConnect:         `,"connect":`,
+	KindSubscribe:       `,"subscribe":`,
+	KindUnsubscribe:     `,"unsubscribe":`,
+	KindPublish:         `,"publish":`,
+	KindPresence:        `,"presence":`,
+	KindPresenceStats:   `,"presence_stats":`,
+	KindHistory:         `,"history":`,
+	KindPing:            `,"ping":`,
+	KindSend:            `,"send":`,
+	KindRPC:             `,"rpc":`,
+	KindRefresh:         `,"refresh":`,
+	KindSubRefresh:      `,"sub_refresh":`,
+	KindPushPublication: `,"pub":`,
+	KindPushJoin:        `,"join":`,
+	KindPushLeave:       `,"leave":`,
+	KindPushUnsubscribe: `,"unsubscribe":`,
+	KindPushMessage:     `,"message":`,
+	KindPushSubscribe:   `,"subscribe":`,
+	KindPushConnect:     `,"connect":`,
+	KindPushDisconnect:  `,"disconnect":`,
+	KindPushRefresh:     `,"refresh":`,
 }
 
 // kindOfRequest returns the kind of command whose request has this key, or
-// FrameUnknown. Results have the same keys.
-func kindOfRequest(key []byte) FrameKind {
+// KindUnknown. Results have the same keys.
+func kindOfRequest(key []byte) MessageKind {
 	switch string(key) {
 	case "connect":
-		return FrameConnect
+		return KindConnect
 	case "subscribe":
-		return FrameSubscribe
+		return KindSubscribe
 	case "unsubscribe":
-		return FrameUnsubscribe
+		return KindUnsubscribe
 	case "publish":
-		return FramePublish
+		return KindPublish
 	case "presence":
-		return FramePresence
+		return KindPresence
 	case "presence_stats":
-		return FramePresenceStats
+		return KindPresenceStats
 	case "history":
-		return FrameHistory
+		return KindHistory
 	case "ping":
-		return FramePing
+		return KindPing
 	case "send":
-		return FrameSend
+		return KindSend
 	case "rpc":
-		return FrameRPC
+		return KindRPC
 	case "refresh":
-		return FrameRefresh
+		return KindRefresh
 	case "sub_refresh":
-		return FrameSubRefresh
+		return KindSubRefresh
 	}
-	return FrameUnknown
+	return KindUnknown
 }
 
 // kindOfPush returns the kind of push whose content has this key, or
-// FrameUnknown.
-func kindOfPush(key []byte) FrameKind {
+// KindUnknown.
+func kindOfPush(key []byte) MessageKind {
 	switch string(key) {
 	case "pub":
-		return FramePushPublication
+		return KindPushPublication
 	case "join":
-		return FramePushJoin
+		return KindPushJoin
 	case "leave":
-		return FramePushLeave
+		return KindPushLeave
 	case "unsubscribe":
-		return FramePushUnsubscribe
+		return KindPushUnsubscribe
 	case "message":
-		return FramePushMessage
+		return KindPushMessage
 	case "subscribe":
-		return FramePushSubscribe
+		return KindPushSubscribe
 	case "connect":
-		return FramePushConnect
+		return KindPushConnect
 	case "disconnect":
-		return FramePushDisconnect
+		return KindPushDisconnect
 	case "refresh":
-		return FramePushRefresh
+		return KindPushRefresh
 	}
-	return FrameUnknown
+	return KindUnknown
 }
 
 // The field numbers of requests in a Command, of results in a Reply and of
 // contents in a Push (client-protocol 1.2). Results are numbered one higher
 // than requests up to ping, because send has none.
 var (
-	requestKinds = [16]FrameKind{
-		4:  FrameConnect,
-		5:  FrameSubscribe,
-		6:  FrameUnsubscribe,
-		7:  FramePublish,
-		8:  FramePresence,
-		9:  FramePresenceStats,
-		10: FrameHistory,
-		11: FramePing,
-		12: FrameSend,
-		13: FrameRPC,
-		14: FrameRefresh,
-		15: FrameSubRefresh,
+	requestKinds = [16]MessageKind{
+		4:  KindConnect,
+		5:  KindSubscribe,
+		6:  KindUnsubscribe,
+		7:  KindPublish,
+		8:  KindPresence,
+		9:  KindPresenceStats,
+		10: KindHistory,
+		11: KindPing,
+		12: KindSend,
+		13: KindRPC,
+		14: KindRefresh,
+		15: KindSubRefresh,
 	}
-	resultKinds = [16]FrameKind{
-		5:  FrameConnect,
-		6:  FrameSubscribe,
-		7:  FrameUnsubscribe,
-		8:  FramePublish,
-		9:  FramePresence,
-		10: FramePresenceStats,
-		11: FrameHistory,
-		12: FramePing,
-		13: FrameRPC,
-		14: FrameRefresh,
-		15: FrameSubRefresh,
+	resultKinds = [16]MessageKind{
+		5:  KindConnect,
+		6:  KindSubscribe,
+		7:  KindUnsubscribe,
+		8:  KindPublish,
+		9:  KindPresence,
+		10: KindPresenceStats,
+		11: KindHistory,
+		12: KindPing,
+		13: KindRPC,
+		14: KindRefresh,
+		15: KindSubRefresh,
 	}
-	pushKinds = [16]FrameKind{
-		4:  FramePushPublication,
-		5:  FramePushJoin,
-		6:  FramePushLeave,
-		7:  FramePushUnsubscribe,
-		8:  FramePushMessage,
-		9:  FramePushSubscribe,
-		10: FramePushConnect,
-		11: FramePushDisconnect,
-		12: FramePushRefresh,
+	pushKinds = [16]MessageKind{
+		4:  KindPushPublication,
+		5:  KindPushJoin,
+		6:  KindPushLeave,
+		7:  KindPushUnsubscribe,
+		8:  KindPushMessage,
+		9:  KindPushSubscribe,
+		10: KindPushConnect,
+		11: KindPushDisconnect,
+		12: KindPushRefresh,
 	}
 
 	requestNumbers = numbersOf(requestKinds)
@@ -134,19 +134,19 @@ var (
 	pushNumbers    = numbersOf(pushKinds)
 )
 
-func numbersOf(kinds [16]FrameKind) (numbers [NumFrameKinds]protowire.Number) {
+func numbersOf(kinds [16]MessageKind) (numbers [NumMessageKinds]protowire.Number) {
 	for number, kind := range kinds {
-		if kind != FrameUnknown {
+		if kind != KindUnknown {
 			numbers[kind] = protowire.Number(number)
 		}
 	}
 	return numbers
 }
 
-// kindOfNumber returns FrameUnknown for a number that names nothing.
-func kindOfNumber(kinds *[16]FrameKind, num protowire.Number) FrameKind {
+// kindOfNumber returns KindUnknown for a number that names nothing.
+func kindOfNumber(kinds *[16]MessageKind, num protowire.Number) MessageKind {
 	if num >= protowire.Number(len(kinds)) {
-		return FrameUnknown
+		return KindUnknown
 	}
 	return kinds[num]
 }

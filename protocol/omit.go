@@ -15,7 +15,7 @@ func (o Omitted) Any() bool { return o != Omitted{} }
 // never decides whether a JSON connection is answered. r is not changed.
 //
 // What a message exists for stays: the data of an RPC result, of a message and of
-// a publication push. If that is not JSON, [NewFrame] still returns [ErrNotJSON].
+// a publication push. If that is not JSON, [Encode] still returns [ErrNotJSON].
 func (r *Reply) OmitNonJSON() (*Reply, Omitted) {
 	var o Omitted
 	out := *r

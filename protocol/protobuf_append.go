@@ -10,7 +10,7 @@ func (w *protoWriter) command(c *Command) {
 		method, _ := methodOf(kind)
 		w.uint(2, method)
 		num = 3
-		if kind == FramePing {
+		if kind == KindPing {
 			return
 		}
 	}
@@ -22,29 +22,29 @@ func (w *protoWriter) command(c *Command) {
 	w.close(at)
 }
 
-func (w *protoWriter) request(c *Command, kind FrameKind) {
+func (w *protoWriter) request(c *Command, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		w.connectRequest(c.Connect)
-	case FrameSubscribe:
+	case KindSubscribe:
 		w.subscribeRequest(c.Subscribe)
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		w.unsubscribeRequest(c.Unsubscribe)
-	case FramePublish:
+	case KindPublish:
 		w.publishRequest(c.Publish)
-	case FramePresence:
+	case KindPresence:
 		w.presenceRequest(c.Presence)
-	case FramePresenceStats:
+	case KindPresenceStats:
 		w.presenceStatsRequest(c.PresenceStats)
-	case FrameHistory:
+	case KindHistory:
 		w.historyRequest(c.History)
-	case FrameSend:
+	case KindSend:
 		w.sendRequest(c.Send)
-	case FrameRPC:
+	case KindRPC:
 		w.rpcRequest(c.RPC)
-	case FrameRefresh:
+	case KindRefresh:
 		w.refreshRequest(c.Refresh)
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		w.subRefreshRequest(c.SubRefresh)
 	}
 }
@@ -68,7 +68,7 @@ func (w *protoWriter) reply(r *Reply) {
 	}
 	kind := r.Kind()
 	num := resultNumbers[kind]
-	if num == 0 || kind == FramePing && (r.Ping == nil || w.v1) {
+	if num == 0 || kind == KindPing && (r.Ping == nil || w.v1) {
 		return
 	}
 	if w.v1 {
@@ -79,23 +79,23 @@ func (w *protoWriter) reply(r *Reply) {
 	w.close(at)
 }
 
-func (w *protoWriter) result(r *Reply, kind FrameKind) {
+func (w *protoWriter) result(r *Reply, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		w.connectResult(r.Connect)
-	case FrameSubscribe:
+	case KindSubscribe:
 		w.subscribeResult(r.Subscribe)
-	case FramePresence:
+	case KindPresence:
 		w.presenceResult(r.Presence)
-	case FramePresenceStats:
+	case KindPresenceStats:
 		w.presenceStatsResult(r.PresenceStats)
-	case FrameHistory:
+	case KindHistory:
 		w.historyResult(r.History)
-	case FrameRPC:
+	case KindRPC:
 		w.rpcResult(r.RPC)
-	case FrameRefresh:
+	case KindRefresh:
 		w.refreshResult(r.Refresh)
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		w.subRefreshResult(r.SubRefresh)
 	}
 }
@@ -133,25 +133,25 @@ func (w *protoWriter) push(p *Push) {
 }
 
 // pushed writes the content of a push.
-func (w *protoWriter) pushed(p *Push, kind FrameKind) {
+func (w *protoWriter) pushed(p *Push, kind MessageKind) {
 	switch kind {
-	case FramePushPublication:
+	case KindPushPublication:
 		w.publication(p.Pub)
-	case FramePushJoin:
+	case KindPushJoin:
 		w.join(p.Join)
-	case FramePushLeave:
+	case KindPushLeave:
 		w.leave(p.Leave)
-	case FramePushUnsubscribe:
+	case KindPushUnsubscribe:
 		w.unsubscribe(p.Unsubscribe)
-	case FramePushMessage:
+	case KindPushMessage:
 		w.message(p.Message)
-	case FramePushSubscribe:
+	case KindPushSubscribe:
 		w.subscribe(p.Subscribe)
-	case FramePushConnect:
+	case KindPushConnect:
 		w.connect(p.Connect)
-	case FramePushDisconnect:
+	case KindPushDisconnect:
 		w.disconnect(p.Disconnect)
-	case FramePushRefresh:
+	case KindPushRefresh:
 		w.refresh(p.Refresh)
 	}
 }

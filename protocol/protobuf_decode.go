@@ -5,44 +5,44 @@ func (r *protoReader) command(c *Command) {
 	for r.field() {
 		if r.num == 1 {
 			c.ID = r.uint32()
-		} else if kind := kindOfNumber(&requestKinds, r.num); kind != FrameUnknown {
+		} else if kind := kindOfNumber(&requestKinds, r.num); kind != KindUnknown {
 			r.request(c, kind)
 		}
 	}
 	r.exit(outer)
 }
 
-func (r *protoReader) request(to *Command, kind FrameKind) {
+func (r *protoReader) request(to *Command, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		to.Connect = r.connectRequest()
-	case FrameSubscribe:
+	case KindSubscribe:
 		to.Subscribe = r.subscribeRequest()
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		to.Unsubscribe = r.unsubscribeRequest()
-	case FramePublish:
+	case KindPublish:
 		to.Publish = r.publishRequest()
-	case FramePresence:
+	case KindPresence:
 		to.Presence = r.presenceRequest()
-	case FramePresenceStats:
+	case KindPresenceStats:
 		to.PresenceStats = r.presenceStatsRequest()
-	case FrameHistory:
+	case KindHistory:
 		to.History = r.historyRequest()
-	case FramePing:
+	case KindPing:
 		to.Ping = r.pingRequest()
-	case FrameSend:
+	case KindSend:
 		to.Send = r.sendRequest()
-	case FrameRPC:
+	case KindRPC:
 		to.RPC = r.rpcRequest()
-	case FrameRefresh:
+	case KindRefresh:
 		to.Refresh = r.refreshRequest()
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		to.SubRefresh = r.subRefreshRequest()
 	}
 }
 
 func (r *protoReader) commandV1(to *Command, draft bool) {
-	c := v1Command{kind: FrameConnect}
+	c := v1Command{kind: KindConnect}
 	var params span
 	outer := r.enter()
 	for r.field() {
@@ -79,7 +79,7 @@ func (r *protoReader) envelope(seen *envelope) {
 			seen.id = true
 		case r.num == 2 || r.num == 3:
 			seen.v1 = true
-		case kindOfNumber(&requestKinds, r.num) != FrameUnknown:
+		case kindOfNumber(&requestKinds, r.num) != KindUnknown:
 			seen.v2 = true
 		default:
 			seen.other = true

@@ -33,29 +33,29 @@ func (r *protoReader) reply(to *Reply) {
 	r.exit(outer)
 }
 
-func (r *protoReader) result(to *Reply, kind FrameKind) {
+func (r *protoReader) result(to *Reply, kind MessageKind) {
 	switch kind {
-	case FrameConnect:
+	case KindConnect:
 		to.Connect = r.connectResult()
-	case FrameSubscribe:
+	case KindSubscribe:
 		to.Subscribe = r.subscribeResult()
-	case FrameUnsubscribe:
+	case KindUnsubscribe:
 		to.Unsubscribe = r.unsubscribeResult()
-	case FramePublish:
+	case KindPublish:
 		to.Publish = r.publishResult()
-	case FramePresence:
+	case KindPresence:
 		to.Presence = r.presenceResult()
-	case FramePresenceStats:
+	case KindPresenceStats:
 		to.PresenceStats = r.presenceStatsResult()
-	case FrameHistory:
+	case KindHistory:
 		to.History = r.historyResult()
-	case FramePing:
+	case KindPing:
 		to.Ping = r.pingResult()
-	case FrameRPC:
+	case KindRPC:
 		to.RPC = r.rpcResult()
-	case FrameRefresh:
+	case KindRefresh:
 		to.Refresh = r.refreshResult()
-	case FrameSubRefresh:
+	case KindSubRefresh:
 		to.SubRefresh = r.subRefreshResult()
 	}
 }
@@ -87,7 +87,7 @@ func (r *protoReader) replyV1(to *Reply, d ReplyDecoder) {
 	switch {
 	case to.ID == 0:
 		to.Push = r.push()
-	case kind == FrameUnknown:
+	case kind == KindUnknown:
 		r.fail(ErrNoForm)
 	default:
 		r.result(to, kind)
@@ -137,25 +137,25 @@ func (r *protoReader) pushV1(p *Push) {
 }
 
 // pushed reads the content of a push.
-func (r *protoReader) pushed(p *Push, kind FrameKind) {
+func (r *protoReader) pushed(p *Push, kind MessageKind) {
 	switch kind {
-	case FramePushPublication:
+	case KindPushPublication:
 		p.Pub = r.publication()
-	case FramePushJoin:
+	case KindPushJoin:
 		p.Join = r.join()
-	case FramePushLeave:
+	case KindPushLeave:
 		p.Leave = r.leave()
-	case FramePushUnsubscribe:
+	case KindPushUnsubscribe:
 		p.Unsubscribe = r.unsubscribe()
-	case FramePushMessage:
+	case KindPushMessage:
 		p.Message = r.message()
-	case FramePushSubscribe:
+	case KindPushSubscribe:
 		p.Subscribe = r.subscribe()
-	case FramePushConnect:
+	case KindPushConnect:
 		p.Connect = r.connect()
-	case FramePushDisconnect:
+	case KindPushDisconnect:
 		p.Disconnect = r.disconnect()
-	case FramePushRefresh:
+	case KindPushRefresh:
 		p.Refresh = r.refresh()
 	}
 }

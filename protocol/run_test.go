@@ -27,11 +27,11 @@ func TestRun(t *testing.T) {
 				{&Reply{ID: 2, Subscribe: plain}, &Reply{ID: 2, Subscribe: &shared}},
 				{&Reply{ID: 1, Connect: &ConnectResult{Subs: map[string]*SubscribeResult{"a": plain}}}, &Reply{ID: 1, Connect: &ConnectResult{Subs: map[string]*SubscribeResult{"a": &shared}}}},
 			} {
-				want, err := NewFrame(f, r.plain)
+				want, err := Encode(f, r.plain)
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, err := NewFrame(f, r.shared)
+				got, err := Encode(f, r.shared)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +58,7 @@ func TestRunOmits(t *testing.T) {
 	} {
 		run := NewRun(test.pubs)
 		for range 2 {
-			frame, err := NewFrame(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+			frame, err := Encode(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -72,7 +72,7 @@ func TestRunOmits(t *testing.T) {
 		if lost := run.Omitted(FormatProtobuf); lost.Any() {
 			t.Errorf("%s: Protobuf omits %+v", name, lost)
 		}
-		frame, err := NewFrame(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+		frame, err := Encode(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -106,7 +106,7 @@ func TestRunAllocations(t *testing.T) {
 	run := NewRun(runOf(1000))
 	for f := range FormatUni {
 		allocs := testing.AllocsPerRun(20, func() {
-			if _, err := NewFrame(f, &Reply{ID: 2, Subscribe: &SubscribeResult{Run: run}}); err != nil {
+			if _, err := Encode(f, &Reply{ID: 2, Subscribe: &SubscribeResult{Run: run}}); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -55,7 +55,7 @@ func TestSchemaCommands(t *testing.T) {
 		dynamic := dynamicOf(t, messages, "Command", message)
 		compare(t, s.name, reflect.ValueOf(s.message).Elem(), dynamic)
 		got := Command{}
-		d := NewDecoder(FormatProtobuf, AppendBatch(nil, FormatProtobuf, []*Frame{{Bytes: theirs(t, dynamic)}}), Limits{})
+		d := NewDecoder(FormatProtobuf, AppendBatch(nil, FormatProtobuf, []*Encoded{{Bytes: theirs(t, dynamic)}}), Limits{})
 		if err := d.Next(&got); err != nil || !reflect.DeepEqual(&got, s.message) {
 			t.Errorf("%s: theirs decoded to %s, %v", s.name, dump(&got), err)
 		}
@@ -101,10 +101,10 @@ func TestSchemaEnvelopeV1(t *testing.T) {
 	if typ := field(push, "type").Enum(); typ != 2 || field(push, "channel").String() != "c" {
 		t.Errorf("push %v", push)
 	}
-	for name, kind := range map[string]FrameKind{"METHOD_V1_": FrameConnect, "PUSH_TYPE_V1_": FramePushPublication} {
+	for name, kind := range map[string]MessageKind{"METHOD_V1_": KindConnect, "PUSH_TYPE_V1_": KindPushPublication} {
 		values := messages.ByName("CommandV1").Fields().ByName("method").Enum().Values()
 		kinds := methodKinds[:]
-		if kind == FramePushPublication {
+		if kind == KindPushPublication {
 			values = messages.ByName("PushV1").Fields().ByName("type").Enum().Values()
 			kinds = pushTypeKinds[:]
 		}
@@ -113,7 +113,7 @@ func TestSchemaEnvelopeV1(t *testing.T) {
 		}
 		for i, k := range kinds {
 			want := name + strings.ToUpper(strings.TrimPrefix(k.String(), "push_"))
-			if k == FramePing {
+			if k == KindPing {
 				want = name + "PING"
 			}
 			if got := string(values.Get(i).Name()); got != want || values.Get(i).Number() != protoreflect.EnumNumber(i) {

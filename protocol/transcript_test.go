@@ -157,11 +157,11 @@ func TestByteVectors(t *testing.T) {
 		{Reply{ID: 3, Publish: &PublishResult{}}, "0408034200"},
 	}
 	for _, test := range replies {
-		frame, err := NewFrame(f, &test.reply)
+		frame, err := Encode(f, &test.reply)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := hex.EncodeToString(AppendBatch(nil, f, []*Frame{frame})); got != test.hex {
+		if got := hex.EncodeToString(AppendBatch(nil, f, []*Encoded{frame})); got != test.hex {
 			t.Errorf("got %s, want %s", got, test.hex)
 		}
 	}

@@ -2,42 +2,42 @@ package protocol
 
 // The method numbers of V1 (client-protocol 2.1). They have been on the wire
 // since April 2018.
-var methodKinds = [...]FrameKind{
-	FrameConnect, FrameSubscribe, FrameUnsubscribe, FramePublish, FramePresence, FramePresenceStats,
-	FrameHistory, FramePing, FrameSend, FrameRPC, FrameRefresh, FrameSubRefresh,
+var methodKinds = [...]MessageKind{
+	KindConnect, KindSubscribe, KindUnsubscribe, KindPublish, KindPresence, KindPresenceStats,
+	KindHistory, KindPing, KindSend, KindRPC, KindRefresh, KindSubRefresh,
 }
 
 // The numbers of the draft of February 2018, served on explicit request only.
 // Its MESSAGE is SEND, and it has no SUB_REFRESH.
-var draftMethodKinds = [...]FrameKind{
-	FrameConnect, FrameRefresh, FrameSubscribe, FrameUnsubscribe, FramePublish, FramePresence,
-	FramePresenceStats, FrameHistory, FramePing, FrameRPC, FrameSend,
+var draftMethodKinds = [...]MessageKind{
+	KindConnect, KindRefresh, KindSubscribe, KindUnsubscribe, KindPublish, KindPresence,
+	KindPresenceStats, KindHistory, KindPing, KindRPC, KindSend,
 }
 
 // The push types of V1 (client-protocol 2.1).
-var pushTypeKinds = [...]FrameKind{
-	FramePushPublication, FramePushJoin, FramePushLeave, FramePushUnsubscribe, FramePushMessage,
-	FramePushSubscribe, FramePushConnect, FramePushDisconnect, FramePushRefresh,
+var pushTypeKinds = [...]MessageKind{
+	KindPushPublication, KindPushJoin, KindPushLeave, KindPushUnsubscribe, KindPushMessage,
+	KindPushSubscribe, KindPushConnect, KindPushDisconnect, KindPushRefresh,
 }
 
-// kindOfMethod returns FrameUnknown for a number that names nothing.
-func kindOfMethod(method int64, draft bool) FrameKind {
+// kindOfMethod returns KindUnknown for a number that names nothing.
+func kindOfMethod(method int64, draft bool) MessageKind {
 	kinds := methodKinds[:]
 	if draft {
 		kinds = draftMethodKinds[:]
 	}
 	if method < 0 || method >= int64(len(kinds)) {
-		return FrameUnknown
+		return KindUnknown
 	}
 	return kinds[method]
 }
 
-// kindOfMethodName accepts any letter case. It returns FrameUnknown for a name
+// kindOfMethodName accepts any letter case. It returns KindUnknown for a name
 // that is not one.
-func kindOfMethodName(name string, draft bool) FrameKind {
+func kindOfMethodName(name string, draft bool) MessageKind {
 	const longest = len("presence_stats")
 	if len(name) > longest {
-		return FrameUnknown
+		return KindUnknown
 	}
 	var lower [longest]byte
 	for i := range len(name) {
@@ -48,17 +48,17 @@ func kindOfMethodName(name string, draft bool) FrameKind {
 		lower[i] = c
 	}
 	kind := kindOfRequest(lower[:len(name)])
-	if draft && kind == FrameSubRefresh {
-		return FrameUnknown
+	if draft && kind == KindSubRefresh {
+		return KindUnknown
 	}
 	if draft && string(lower[:len(name)]) == "message" {
-		return FrameSend
+		return KindSend
 	}
 	return kind
 }
 
 // methodOf returns the method number of a kind of command.
-func methodOf(kind FrameKind) (method uint64, ok bool) {
+func methodOf(kind MessageKind) (method uint64, ok bool) {
 	for i, k := range methodKinds {
 		if k == kind {
 			return uint64(i), true
@@ -69,7 +69,7 @@ func methodOf(kind FrameKind) (method uint64, ok bool) {
 
 // pushTypeOf returns the V1 type of a kind of push; hasForm has checked that
 // there is one.
-func pushTypeOf(kind FrameKind) uint64 {
+func pushTypeOf(kind MessageKind) uint64 {
 	for i, k := range pushTypeKinds {
 		if k == kind {
 			return uint64(i)
@@ -78,10 +78,10 @@ func pushTypeOf(kind FrameKind) uint64 {
 	return 0
 }
 
-// kindOfPushType returns FrameUnknown for a number that names nothing.
-func kindOfPushType(typ int64) FrameKind {
+// kindOfPushType returns KindUnknown for a number that names nothing.
+func kindOfPushType(typ int64) MessageKind {
 	if typ < 0 || typ >= int64(len(pushTypeKinds)) {
-		return FrameUnknown
+		return KindUnknown
 	}
 	return pushTypeKinds[typ]
 }
@@ -89,18 +89,18 @@ func kindOfPushType(typ int64) FrameKind {
 // A v1Command is the envelope of a command, before its params are read.
 type v1Command struct {
 	id      uint32
-	kind    FrameKind // FrameUnknown when the method names nothing
-	params  bool      // there are any
-	badName bool      // the method was a name that is none
+	kind    MessageKind // KindUnknown when the method names nothing
+	params  bool        // there are any
+	badName bool        // the method was a name that is none
 }
 
 // check applies the rules of client-protocol 2.2 that hold for all methods.
 func (c *v1Command) check() error {
-	if c.badName || c.id == 0 && c.kind != FrameSend {
+	if c.badName || c.id == 0 && c.kind != KindSend {
 		return ErrMalformed
 	}
 	switch c.kind {
-	case FrameConnect, FramePing, FrameRPC, FrameSend, FrameUnknown:
+	case KindConnect, KindPing, KindRPC, KindSend, KindUnknown:
 		return nil
 	}
 	if !c.params {
@@ -113,15 +113,15 @@ func (c *v1Command) check() error {
 func (c *v1Command) fill(to *Command) {
 	to.ID = c.id
 	switch c.kind {
-	case FrameConnect:
+	case KindConnect:
 		to.Connect = orNew(to.Connect)
-	case FramePing:
+	case KindPing:
 		to.Ping = new(PingRequest)
-	case FrameRPC:
+	case KindRPC:
 		to.RPC = orNew(to.RPC)
-	case FrameSend:
+	case KindSend:
 		to.Send = orNew(to.Send)
-	case FrameUnknown:
+	case KindUnknown:
 		to.UnknownMethod = true
 	}
 	if to.History != nil {

@@ -14,7 +14,7 @@ type Client struct {
 	tb     testing.TB
 	format protocol.Format
 	lastID uint32
-	kinds  map[uint32]protocol.FrameKind // what was asked for, by id
+	kinds  map[uint32]protocol.MessageKind // what was asked for, by id
 	pushes []*protocol.Push
 	pings  int // server pings seen
 }
@@ -34,7 +34,7 @@ func Dial(ctx context.Context, tb testing.TB, n *centrifuge.Node, format protoco
 func DialTransport(ctx context.Context, tb testing.TB, n *centrifuge.Node, info centrifuge.TransportInfo, format protocol.Format) *Client {
 	tb.Helper()
 	return &Client{
-		Transport: NewTransport(ctx, tb, n, info), tb: tb, format: format, kinds: make(map[uint32]protocol.FrameKind),
+		Transport: NewTransport(ctx, tb, n, info), tb: tb, format: format, kinds: make(map[uint32]protocol.MessageKind),
 	}
 }
 
@@ -52,7 +52,7 @@ func Connect(ctx context.Context, tb testing.TB, n *centrifuge.Node, format prot
 // Send sends commands in one message, giving ids to those that want a reply.
 func (c *Client) Send(commands ...*protocol.Command) {
 	c.tb.Helper()
-	frames := make([]*protocol.Frame, len(commands))
+	frames := make([]*protocol.Encoded, len(commands))
 	for i, command := range commands {
 		if command.ID == 0 && command.Send == nil && *command != (protocol.Command{}) {
 			c.lastID++
@@ -63,7 +63,7 @@ func (c *Client) Send(commands ...*protocol.Command) {
 		if err != nil {
 			c.tb.Fatalf("encoding a command: %v", err)
 		}
-		frames[i] = &protocol.Frame{Bytes: encoded}
+		frames[i] = &protocol.Encoded{Bytes: encoded}
 	}
 	c.SendRaw(protocol.AppendBatch(nil, c.format, frames))
 }
@@ -95,7 +95,7 @@ func (c *Client) Read() *protocol.Reply {
 	if !ok {
 		return nil
 	}
-	kind := func(id uint32) protocol.FrameKind { return c.kinds[id] }
+	kind := func(id uint32) protocol.MessageKind { return c.kinds[id] }
 	reply, err := protocol.ReplyDecoder{Format: c.format, Kind: kind}.Decode(frame)
 	if err != nil {
 		c.tb.Fatalf("decoding %q: %v", frame, err)

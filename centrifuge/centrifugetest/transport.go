@@ -66,7 +66,7 @@ func (tr *Transport) Client() *centrifuge.Client {
 func (tr *Transport) Info() centrifuge.TransportInfo { return tr.info }
 
 // WriteFrames implements centrifuge.Transport.
-func (tr *Transport) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (tr *Transport) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if tr.closed {

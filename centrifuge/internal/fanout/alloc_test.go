@@ -11,7 +11,7 @@ import (
 // signalSink tells when the last subscriber was served.
 type signalSink struct{ served chan struct{} }
 
-func (s *signalSink) WriteFrames([]*protocol.Frame) (int, error) {
+func (s *signalSink) WriteFrames([]*protocol.Encoded) (int, error) {
 	if s.served != nil {
 		s.served <- struct{}{}
 	}

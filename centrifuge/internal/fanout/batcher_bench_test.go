@@ -11,7 +11,7 @@ import (
 // discardSink takes everything.
 type discardSink struct{}
 
-func (discardSink) WriteFrames([]*protocol.Frame) (int, error) { return 0, nil }
+func (discardSink) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil }
 
 func (discardSink) Failed(error) {}
 

@@ -148,7 +148,7 @@ func TestOutboxDrained(t *testing.T) {
 // sippingSink takes a little of what it is given, each time that it is asked.
 type sippingSink struct{ left int }
 
-func (s *sippingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s *sippingSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	for _, f := range batch {
 		s.left += len(f.Bytes)
 	}
@@ -195,7 +195,7 @@ type floodedSink struct {
 	left   int
 }
 
-func (s *floodedSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s *floodedSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	n, err := s.recordingSink.WriteFrames(batch)
 	if s.left--; s.left > 0 {
 		s.outbox.PutReply(frameOf(1))

@@ -21,7 +21,7 @@ type slowSink struct {
 	failures []error
 }
 
-func (s *slowSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s *slowSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -59,7 +59,7 @@ func newSlow(d *Delay, b *Budget, maxBatch int, blocking bool) (*Outbox, *slowSi
 	return o, sink
 }
 
-func frameOf(size int) *protocol.Frame { return &protocol.Frame{Bytes: make([]byte, size)} }
+func frameOf(size int) *protocol.Encoded { return &protocol.Encoded{Bytes: make([]byte, size)} }
 
 // TestBudgetCounts what waits for full sockets and nothing else.
 func TestBudgetCounts(t *testing.T) {
@@ -172,7 +172,7 @@ func TestBudgetWithoutBound(t *testing.T) {
 func budgetStep(r *rand.Rand, o *Outbox, sink *slowSink) {
 	switch n := r.IntN(100); {
 	case n < 45:
-		frames := make([]*protocol.Frame, 1+r.IntN(4))
+		frames := make([]*protocol.Encoded, 1+r.IntN(4))
 		for i := range frames {
 			frames[i] = frameOf(r.IntN(100))
 		}

@@ -25,7 +25,7 @@ func newDelayed(t *testing.T, sink Sink, maxBatch int, blocking bool) (*Outbox, 
 	return o, d
 }
 
-func putAndFlush(o *Outbox, frames ...*protocol.Frame) {
+func putAndFlush(o *Outbox, frames ...*protocol.Encoded) {
 	if o.Put(frames...) == PutDirty {
 		o.Flush()
 	}
@@ -74,7 +74,7 @@ func TestDelay(t *testing.T) {
 
 // TestDelayEnds before its time when there is no more to be gained.
 func TestDelayEnds(t *testing.T) {
-	big := &protocol.Frame{Bytes: make([]byte, delayBytes/2)}
+	big := &protocol.Encoded{Bytes: make([]byte, delayBytes/2)}
 	for _, test := range []struct {
 		name  string
 		do    func(o *Outbox, d *Delay)
@@ -190,7 +190,7 @@ func TestDelayOfMany(t *testing.T) {
 		var late atomic.Int32
 		for i := range outboxes {
 			due := start.Add(time.Duration(i)*time.Microsecond + delayed)
-			outboxes[i].Init(sinkFunc(func([]*protocol.Frame) {
+			outboxes[i].Init(sinkFunc(func([]*protocol.Encoded) {
 				if !time.Now().Equal(due) {
 					late.Add(1)
 				}
@@ -212,10 +212,10 @@ func TestDelayOfMany(t *testing.T) {
 	})
 }
 
-type sinkFunc func([]*protocol.Frame)
+type sinkFunc func([]*protocol.Encoded)
 
-func (f sinkFunc) WriteFrames(batch []*protocol.Frame) (int, error) { f(batch); return 0, nil }
-func (sinkFunc) Failed(error)                                       {}
+func (f sinkFunc) WriteFrames(batch []*protocol.Encoded) (int, error) { f(batch); return 0, nil }
+func (sinkFunc) Failed(error)                                         {}
 
 // TestDelayConcurrently: several putters for each of several outboxes with all
 // kinds of sinks, some of which are closed in the middle. Order is kept and

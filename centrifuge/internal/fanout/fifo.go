@@ -38,18 +38,18 @@ func (q *fifo[T]) drop(n int) {
 
 // frameQueues are lent to outboxes in which more than one frame waits, and to
 // writers for what they write at once.
-var frameQueues = sync.Pool{New: func() any { return new(fifo[*protocol.Frame]) }}
+var frameQueues = sync.Pool{New: func() any { return new(fifo[*protocol.Encoded]) }}
 
 // maxKeptQueue bounds the frames that a queue has room for when it goes back to
 // the pool: 8 bytes each.
 const maxKeptQueue = 4096
 
-func lendQueue() *fifo[*protocol.Frame] {
-	q, _ := frameQueues.Get().(*fifo[*protocol.Frame])
+func lendQueue() *fifo[*protocol.Encoded] {
+	q, _ := frameQueues.Get().(*fifo[*protocol.Encoded])
 	return q
 }
 
-func giveBack(q *fifo[*protocol.Frame]) {
+func giveBack(q *fifo[*protocol.Encoded]) {
 	clear(q.front())
 	q.items, q.head = q.items[:0], 0
 	if cap(q.items) <= maxKeptQueue {

@@ -12,8 +12,8 @@ import (
 // nullSink keeps nothing.
 type nullSink struct{}
 
-func (nullSink) WriteFrames([]*protocol.Frame) (int, error) { return 0, nil }
-func (nullSink) Failed(error)                               {}
+func (nullSink) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil }
+func (nullSink) Failed(error)                                 {}
 
 // BenchmarkDeliver: one lane walks over the subscribers of one channel; the
 // time of an operation is that of a delivery.
@@ -38,7 +38,7 @@ func BenchmarkDeliver(b *testing.B) {
 // writingSink makes a system call for each frame.
 type writingSink struct{ file *os.File }
 
-func (s writingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s writingSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	for _, f := range batch {
 		if _, err := s.file.Write(f.Bytes); err != nil {
 			return 0, err

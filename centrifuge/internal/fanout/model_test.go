@@ -97,13 +97,13 @@ type world struct {
 
 type modelSink struct {
 	Owner
-	frames []*protocol.Frame
+	frames []*protocol.Encoded
 	stuck  bool
-	kept   []*protocol.Frame
+	kept   []*protocol.Encoded
 	failed bool
 }
 
-func (s *modelSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s *modelSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	s.kept = append(s.kept, batch...)
 	if s.stuck {
 		n := 0
@@ -372,7 +372,7 @@ func (w *world) open() {
 			}
 		}
 	}
-	frame, err := protocol.NewFrame(protocol.FormatProtobuf, &protocol.Reply{ID: 1, Subscribe: result})
+	frame, err := protocol.Encode(protocol.FormatProtobuf, &protocol.Reply{ID: 1, Subscribe: result})
 	if err != nil {
 		panic(err)
 	}

@@ -12,7 +12,7 @@ import (
 type Sink interface {
 	// WriteFrames returns how many bytes the socket did not take and the sink
 	// keeps; see centrifuge.Transport.
-	WriteFrames(batch []*protocol.Frame) (pending int, err error)
+	WriteFrames(batch []*protocol.Encoded) (pending int, err error)
 	// Failed is called once after an error of WriteFrames, or with
 	// ErrOverBudget; the outbox is closed then. It must not block.
 	Failed(err error)
@@ -35,14 +35,14 @@ type Outbox struct {
 	again bool // Unblock came while a flush was writing
 	// overflowed: frames were refused, and so are all that follow.
 	overflowed bool
-	turn       uint32                 // counts the times that the outbox was delayed
-	one        *protocol.Frame        // the usual case: a single frame waits
-	more       *fifo[*protocol.Frame] // the frames behind it, lent; nil when there are none
-	size       int                    // bytes in one and more
-	pending    int                    // bytes that the sink keeps
-	charged    int                    // bytes that the budget counts
-	final      func()                 // set by Close, called once nobody writes
-	relief     *relief                // nil for most
+	turn       uint32                   // counts the times that the outbox was delayed
+	one        *protocol.Encoded        // the usual case: a single frame waits
+	more       *fifo[*protocol.Encoded] // the frames behind it, lent; nil when there are none
+	size       int                      // bytes in one and more
+	pending    int                      // bytes that the sink keeps
+	charged    int                      // bytes that the budget counts
+	final      func()                   // set by Close, called once nobody writes
+	relief     *relief                  // nil for most
 }
 
 type outboxState uint8
@@ -90,13 +90,13 @@ func (o *Outbox) Init(sink Sink, maxBytes, maxBatch int, blocking bool) {
 func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.budget = d, b }
 
 // Put queues frames, all or none.
-func (o *Outbox) Put(frames ...*protocol.Frame) PutResult { return o.put(frames, false) }
+func (o *Outbox) Put(frames ...*protocol.Encoded) PutResult { return o.put(frames, false) }
 
 // PutReply queues what a command asked for. The bound does not count it: the
 // caller has waited for Drained before the command.
-func (o *Outbox) PutReply(frames ...*protocol.Frame) PutResult { return o.put(frames, true) }
+func (o *Outbox) PutReply(frames ...*protocol.Encoded) PutResult { return o.put(frames, true) }
 
-func (o *Outbox) put(frames []*protocol.Frame, reply bool) PutResult {
+func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 	if len(frames) == 0 {
 		return PutQueued
 	}
@@ -287,7 +287,7 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 }
 
 // takeLocked moves the next frames into batch, which is empty.
-func (o *Outbox) takeLocked(batch []*protocol.Frame) []*protocol.Frame {
+func (o *Outbox) takeLocked(batch []*protocol.Encoded) []*protocol.Encoded {
 	if o.one != nil {
 		batch = append(batch, o.one)
 	}

@@ -13,11 +13,11 @@ import (
 func TestMergeAllocations(t *testing.T) {
 	for name, maxBatch := range map[string]int{"by 64": 64, "all at once": 100, "one by one": 1} {
 		var o Outbox
-		o.Init(sinkFunc(func([]*protocol.Frame) {}), 1<<20, maxBatch, false)
+		o.Init(sinkFunc(func([]*protocol.Encoded) {}), 1<<20, maxBatch, false)
 		o.Share(nil, NewBudget(0))
-		frames := make([]*protocol.Frame, 100)
+		frames := make([]*protocol.Encoded, 100)
 		for i := range frames {
-			frames[i] = &protocol.Frame{Bytes: make([]byte, 128)}
+			frames[i] = &protocol.Encoded{Bytes: make([]byte, 128)}
 		}
 		allocs := testing.AllocsPerRun(1000, func() {
 			for _, f := range frames {

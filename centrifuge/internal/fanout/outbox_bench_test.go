@@ -16,10 +16,10 @@ func BenchmarkOutbox(b *testing.B) {
 	}{{"one", 1}, {"ten", 10}, {"hundred", 100}} {
 		b.Run(c.name, func(b *testing.B) {
 			var o Outbox
-			o.Init(sinkFunc(func([]*protocol.Frame) {}), 1<<20, 64, false)
-			frames := make([]*protocol.Frame, c.frames)
+			o.Init(sinkFunc(func([]*protocol.Encoded) {}), 1<<20, 64, false)
+			frames := make([]*protocol.Encoded, c.frames)
 			for i := range frames {
-				frames[i] = &protocol.Frame{Bytes: make([]byte, 128)}
+				frames[i] = &protocol.Encoded{Bytes: make([]byte, 128)}
 			}
 			b.ReportAllocs()
 			for b.Loop() {
@@ -39,10 +39,10 @@ func BenchmarkDelay(b *testing.B) {
 	defer d.Close()
 	outs, written := make([]Outbox, many), make(chan struct{}, many)
 	for i := range outs {
-		outs[i].Init(sinkFunc(func([]*protocol.Frame) { written <- struct{}{} }), 1<<20, 64, false)
+		outs[i].Init(sinkFunc(func([]*protocol.Encoded) { written <- struct{}{} }), 1<<20, 64, false)
 		outs[i].Share(d, nil)
 	}
-	frame := &protocol.Frame{Bytes: make([]byte, 128)}
+	frame := &protocol.Encoded{Bytes: make([]byte, 128)}
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range outs {

@@ -22,7 +22,7 @@ type recordingSink struct {
 	failed  atomic.Int32
 
 	mu      sync.Mutex
-	frames  []*protocol.Frame
+	frames  []*protocol.Encoded
 	calls   []int // frames of each call
 	stuck   bool
 	pending int
@@ -31,7 +31,7 @@ type recordingSink struct {
 	entered, release chan struct{}
 }
 
-func (s *recordingSink) WriteFrames(batch []*protocol.Frame) (int, error) {
+func (s *recordingSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	if s.writing.Add(1) > 1 {
 		s.twice.Store(true)
 	}
@@ -77,12 +77,12 @@ func (s *recordingSink) called() []int {
 	return slices.Clone(s.calls)
 }
 
-func numbered(putter, n int) *protocol.Frame {
-	return &protocol.Frame{Bytes: binary.BigEndian.AppendUint32(nil, uint32(putter<<20|n))}
+func numbered(putter, n int) *protocol.Encoded {
+	return &protocol.Encoded{Bytes: binary.BigEndian.AppendUint32(nil, uint32(putter<<20|n))}
 }
 
 // checkOrder says whether the frames of each putter came in their order and whole.
-func checkOrder(t *testing.T, frames []*protocol.Frame, complete bool, putters, each int) {
+func checkOrder(t *testing.T, frames []*protocol.Encoded, complete bool, putters, each int) {
 	t.Helper()
 	next := make(map[int]int)
 	for _, f := range frames {
@@ -169,7 +169,7 @@ func TestOutboxBound(t *testing.T) {
 	o.Init(sink, 40, 4, false) // ten frames
 	put := func(n int, want PutResult) {
 		t.Helper()
-		frames := make([]*protocol.Frame, n)
+		frames := make([]*protocol.Encoded, n)
 		for i := range frames {
 			frames[i] = numbered(0, i)
 		}

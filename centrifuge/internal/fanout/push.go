@@ -22,7 +22,7 @@ type Push struct {
 	// Prev is the payload before Pub in the stream, nil when deltas are not wanted.
 	Prev []byte
 
-	frames [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Frame]
+	frames [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
 
 	deltaOnce sync.Once
 	// replaced is how many publications right before it the push also stands for:
@@ -48,13 +48,13 @@ const (
 )
 
 // unencodable marks a form that was tried in vain.
-var unencodable = new(protocol.Frame)
+var unencodable = new(protocol.Encoded)
 
 // frame encodes p, once for each form and format whatever the number of
 // subscribers; nil when the payload has no such form. Lanes may race here: the
 // loser's work is dropped. The owner of s, the first subscriber that needs the
 // form, is told of payloads that the frame goes without.
-func (p *Push) frame(s *Sub, form form) *protocol.Frame {
+func (p *Push) frame(s *Sub, form form) *protocol.Encoded {
 	slot := &p.frames[int(form)*protocol.NumFormats+int(s.Format)]
 	fr := slot.Load()
 	if fr == nil {
@@ -75,7 +75,7 @@ func (p *Push) frame(s *Sub, form form) *protocol.Frame {
 
 // encode makes a frame of p, without those payloads beside the data that have no
 // form in f.
-func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, protocol.Omitted, error) {
+func (p *Push) encode(f protocol.Format, form form) (*protocol.Encoded, protocol.Omitted, error) {
 	frame, err := p.encodeWhole(f, form)
 	if !errors.Is(err, protocol.ErrNotJSON) {
 		return frame, protocol.Omitted{}, err
@@ -88,7 +88,7 @@ func (p *Push) encode(f protocol.Format, form form) (*protocol.Frame, protocol.O
 	return frame, omitted, err
 }
 
-func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Frame, error) {
+func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, error) {
 	if form != formPlain && !f.Protobuf() && !protocol.ValidJSON(p.Pub.Data) {
 		return nil, protocol.ErrNotJSON // inside a string it would arrive as another text
 	}
@@ -105,7 +105,7 @@ func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Frame, error
 	default:
 		push.Pub = deltaForm(f, p.Pub, p.delta)
 	}
-	return protocol.NewFrame(f, &protocol.Reply{Push: push})
+	return protocol.Encode(f, &protocol.Reply{Push: push})
 }
 
 // withoutNonJSON is apart from encode because what it passes on has to be allocated.

@@ -32,7 +32,7 @@ func TestEncodeOnce(t *testing.T) {
 		}
 		synctest.Wait()
 		for i := range 3 {
-			frames := make(map[*protocol.Frame]int)
+			frames := make(map[*protocol.Encoded]int)
 			for _, s := range subscribers {
 				frames[s.sink.frames[i]]++
 			}

@@ -79,7 +79,7 @@ type Filter interface {
 // came one after another. frames is room for their encoded form.
 type batch struct {
 	pushes []*Push
-	frames []*protocol.Frame
+	frames []*protocol.Encoded
 }
 
 func (b *batch) reset(pushes []*Push) {
@@ -115,19 +115,19 @@ func (s *Sub) deliver(b *batch) (dirty bool) {
 // loss, which is returned instead of told to the owner, the subscription must be
 // given up. ok is false when the gate was closed or broken meanwhile. dirty asks
 // for a Flush of the outbox.
-func (s *Sub) Open(positioned bool, offset uint64, epoch string, first ...*protocol.Frame) (dirty, ok bool, loss Loss) {
+func (s *Sub) Open(positioned bool, offset uint64, epoch string, first ...*protocol.Encoded) (dirty, ok bool, loss Loss) {
 	result, ok, loss := s.open(s.Out.Put, positioned, offset, epoch, first)
 	return result == PutDirty, ok, loss
 }
 
 // OpenReply is Open behind the reply to a command; see Outbox.PutReply. full asks
 // for a Flush before more is put.
-func (s *Sub) OpenReply(positioned bool, offset uint64, epoch string, reply ...*protocol.Frame) (full, ok bool, loss Loss) {
+func (s *Sub) OpenReply(positioned bool, offset uint64, epoch string, reply ...*protocol.Encoded) (full, ok bool, loss Loss) {
 	result, ok, loss := s.open(s.Out.PutReply, positioned, offset, epoch, reply)
 	return result == PutFull, ok, loss
 }
 
-func (s *Sub) open(put func(...*protocol.Frame) PutResult, positioned bool, offset uint64, epoch string, first []*protocol.Frame) (PutResult, bool, Loss) {
+func (s *Sub) open(put func(...*protocol.Encoded) PutResult, positioned bool, offset uint64, epoch string, first []*protocol.Encoded) (PutResult, bool, Loss) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	held, ok := s.openLocked(positioned, offset, epoch)
@@ -153,7 +153,7 @@ func (s *Sub) LetJoinLeave(let bool) {
 // been served, which is zero unless the gate is positioned: no push comes in
 // between. It is refused with PutClosed when the gate is not open; a nil frame is
 // not put.
-func (s *Sub) PutPosition(encode func(offset uint64, epoch string) *protocol.Frame) PutResult {
+func (s *Sub) PutPosition(encode func(offset uint64, epoch string) *protocol.Encoded) PutResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state != gateOpen {
@@ -180,7 +180,7 @@ func (s *Sub) HasBase(offset uint64) {
 }
 
 // collectLocked appends the frames of those pushes that pass.
-func (s *Sub) collectLocked(frames []*protocol.Frame, pushes []*Push) ([]*protocol.Frame, Loss) {
+func (s *Sub) collectLocked(frames []*protocol.Encoded, pushes []*Push) ([]*protocol.Encoded, Loss) {
 	for _, p := range pushes {
 		if p.Pub == nil && !s.PushJoinLeave {
 			continue

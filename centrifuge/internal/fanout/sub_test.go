@@ -21,7 +21,7 @@ func TestSubHolds(t *testing.T) {
 		if s.sink.count() != 0 {
 			t.Error("a held gate let something through")
 		}
-		reply := &protocol.Frame{Bytes: []byte("reply")}
+		reply := &protocol.Encoded{Bytes: []byte("reply")}
 		dirty, ok, loss := s.Open(true, 3, "e", reply)
 		if !dirty || !ok || loss != LossNone {
 			t.Fatalf("Open: %v, %v, %v", dirty, ok, loss)

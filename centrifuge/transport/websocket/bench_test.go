@@ -29,7 +29,7 @@ func newSinkConn(request request) *conn {
 }
 
 // broadcast is a batch of n frames of 128 bytes.
-func broadcast(n int) []*protocol.Frame {
+func broadcast(n int) []*protocol.Encoded {
 	messages := make([]string, n)
 	for i := range messages {
 		messages[i] = strings.Repeat("publication of 32 bytes or thats ", 4)[:128]
@@ -38,7 +38,7 @@ func broadcast(n int) []*protocol.Frame {
 }
 
 func TestHotPathAllocatesNothing(t *testing.T) {
-	batchOf := func(c *conn, batch []*protocol.Frame) func() {
+	batchOf := func(c *conn, batch []*protocol.Encoded) func() {
 		return func() {
 			if _, err := c.WriteFrames(batch); err != nil {
 				t.Fatal(err)
@@ -52,7 +52,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		"one frame":          batchOf(newSinkConn(request{}), broadcast(1)),
 		"one Protobuf frame": batchOf(newSinkConn(request{protobuf: true}), broadcast(1)),
 		"one deflated frame": batchOf(newSinkConn(request{deflate: true}), broadcast(1)),
-		"one reply":          batchOf(newSinkConn(request{}), []*protocol.Frame{{Bytes: []byte("{}"), Kind: protocol.FramePublish}}),
+		"one reply":          batchOf(newSinkConn(request{}), []*protocol.Encoded{{Bytes: []byte("{}"), Kind: protocol.KindPublish}}),
 		"sixteen frames":     batchOf(newSinkConn(request{}), broadcast(16)),
 		"sixteen deflated":   batchOf(newSinkConn(request{deflate: true}), broadcast(16)),
 		"reading a message": func() {
@@ -75,11 +75,11 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 
 func BenchmarkWriteFrames(b *testing.B) {
 	big := frames(strings.Repeat("x", 60000), strings.Repeat("y", 60000), strings.Repeat("z", 60000))
-	reply := []*protocol.Frame{{Bytes: []byte(strings.Repeat("r", 128)), Kind: protocol.FramePublish}}
+	reply := []*protocol.Encoded{{Bytes: []byte(strings.Repeat("r", 128)), Kind: protocol.KindPublish}}
 	for _, c := range []struct {
 		name    string
 		request request
-		batch   []*protocol.Frame
+		batch   []*protocol.Encoded
 	}{
 		{"one", request{}, broadcast(1)},
 		{"reply", request{}, reply},
@@ -102,7 +102,7 @@ func BenchmarkWriteFrames(b *testing.B) {
 }
 
 // benchmarkSocket writes to a real socket that somebody reads as fast as he can.
-func benchmarkSocket(b *testing.B, request request, batch []*protocol.Frame) {
+func benchmarkSocket(b *testing.B, request request, batch []*protocol.Encoded) {
 	s := newServer(b, Config{}, false)
 	p := s.dial(b, "/")
 	go func() { _, _ = io.Copy(io.Discard, p.Conn) }()

@@ -35,8 +35,8 @@ type Config struct {
 	// CloseTimeout is how long the peer's close frame is waited for before the
 	// TCP connection is dropped, zero for five seconds.
 	CloseTimeout time.Duration
-	// MaxFrames bounds the frames in one message, zero for the node's default.
-	MaxFrames uint16
+	// MaxBatch bounds the frames in one message, zero for the node's default.
+	MaxBatch uint16
 	// Pollers is how many goroutines read from connections that have none of
 	// their own, zero for one per processor, four at most.
 	Pollers int

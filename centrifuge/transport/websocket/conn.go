@@ -86,7 +86,7 @@ func (c *conn) Info() centrifuge.TransportInfo {
 		Generation: c.request.generation,
 		NativePing: c.request.nativePing,
 		Blocking:   c.socket.Blocking(),
-		MaxFrames:  c.handler.config.MaxFrames,
+		MaxBatch:   c.handler.config.MaxBatch,
 	}
 }
 

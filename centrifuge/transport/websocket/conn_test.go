@@ -24,15 +24,15 @@ import (
 // testCloseTimeout is short where a test waits for it.
 const testCloseTimeout = 200 * time.Millisecond
 
-func frames(messages ...string) []*protocol.Frame {
-	batch := make([]*protocol.Frame, len(messages))
+func frames(messages ...string) []*protocol.Encoded {
+	batch := make([]*protocol.Encoded, len(messages))
 	for i, m := range messages {
-		batch[i] = &protocol.Frame{Bytes: []byte(m), Kind: protocol.FramePushPublication}
+		batch[i] = &protocol.Encoded{Bytes: []byte(m), Kind: protocol.KindPushPublication}
 	}
 	return batch
 }
 
-func write(t testing.TB, p *peer, batch []*protocol.Frame) (pending int) {
+func write(t testing.TB, p *peer, batch []*protocol.Encoded) (pending int) {
 	t.Helper()
 	pending, err := p.session.transport.WriteFrames(batch)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestWriteFrames(t *testing.T) {
 		long := strings.Repeat("x", 70000)
 		for _, c := range []struct {
 			path  string
-			batch []*protocol.Frame
+			batch []*protocol.Encoded
 			first byte
 			want  string
 		}{
@@ -55,7 +55,7 @@ func TestWriteFrames(t *testing.T) {
 			{"/", frames(`{"a":1}`, `{}`, `{"b":2}`), finText, "{\"a\":1}\n{}\n{\"b\":2}"},
 			{"/", frames(long), finText, long},
 			{"/", frames(long, "y"), finText, long + "\ny"},
-			{"/", []*protocol.Frame{{Bytes: []byte("reply"), Kind: protocol.FrameConnect}}, finText, "reply"},
+			{"/", []*protocol.Encoded{{Bytes: []byte("reply"), Kind: protocol.KindConnect}}, finText, "reply"},
 			{"/?format=protobuf", frames("abc"), finBinary, "\x03abc"},
 			{"/?format=protobuf", frames("abc", "", "de"), finBinary, "\x03abc\x00\x02de"},
 			{"/?format=protobuf", frames(strings.Repeat("x", 200)), finBinary, "\xc8\x01" + strings.Repeat("x", 200)},
@@ -130,7 +130,7 @@ func TestBacklogsAreApart(t *testing.T) {
 	polledWires(t, func(t *testing.T, wire wire) {
 		s := newServerOn(t, Config{}, wire)
 		block := strings.Repeat("0123456789", 3000)
-		for name, batch := range map[string][]*protocol.Frame{"shared": frames(block), "joined": frames(block, block)} {
+		for name, batch := range map[string][]*protocol.Encoded{"shared": frames(block), "joined": frames(block, block)} {
 			t.Run(name, func(t *testing.T) {
 				peers := []*peer{s.dial(t, "/"), s.dial(t, "/")}
 				sent := make([]int, len(peers))

@@ -24,7 +24,7 @@ func (b *backlog) append(message []byte) {
 }
 
 // WriteFrames implements centrifuge.Transport.
-func (c *conn) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
+func (c *conn) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
 	if len(batch) == 1 && shared(batch[0]) {
 		if message := c.single(batch[0]); message != nil {
 			return c.writeMessages(message, true)
@@ -40,7 +40,7 @@ func (c *conn) WriteFrames(batch []*protocol.Frame) (pending int, err error) {
 }
 
 // single returns the message that all connections send for f.
-func (c *conn) single(f *protocol.Frame) []byte {
+func (c *conn) single(f *protocol.Encoded) []byte {
 	if c.compresses(f) {
 		if message := c.handler.deflater.deflated(f, c.request.protobuf); len(message) > 0 {
 			return message
@@ -52,14 +52,14 @@ func (c *conn) single(f *protocol.Frame) []byte {
 	return nil
 }
 
-func (c *conn) compresses(f *protocol.Frame) bool {
+func (c *conn) compresses(f *protocol.Encoded) bool {
 	return c.request.deflate && len(f.Bytes) >= c.handler.config.CompressionMinSize
 }
 
 // appendBatch appends batch as one message. With compression a frame that is
 // compressed becomes a message of its own: so it is compressed once for all
 // its readers, and not once more for each with what happens to be beside it.
-func (c *conn) appendBatch(dst []byte, batch []*protocol.Frame) []byte {
+func (c *conn) appendBatch(dst []byte, batch []*protocol.Encoded) []byte {
 	plain := 0 // from here frames are not compressed
 	for i, f := range batch {
 		if !c.compresses(f) {

@@ -61,7 +61,7 @@ func (d *deflater) message(first byte, payload []byte, plain int) []byte {
 
 // deflated returns f as a compressed message, nil where compression gains
 // nothing. The work is done once for all connections.
-func (d *deflater) deflated(f *protocol.Frame, protobuf bool) []byte {
+func (d *deflater) deflated(f *protocol.Encoded, protobuf bool) []byte {
 	p := prebuiltOf(f, protobuf)
 	if p == nil {
 		return nil

@@ -50,7 +50,7 @@ func TestOutgoingCompression(t *testing.T) {
 		for _, path := range []string{"/", "/?format=protobuf"} {
 			p := s.dial(t, path, deflateOfferLine)
 			plain := s.dial(t, path)
-			join := func(batch []*protocol.Frame) string {
+			join := func(batch []*protocol.Encoded) string {
 				joined := appendJoined(nil, batch, path != "/")
 				return string(serverPayload(joined))
 			}
@@ -65,7 +65,7 @@ func TestOutgoingCompression(t *testing.T) {
 			write(t, plain, one)
 			plain.expect(first, join(one))
 
-			for _, same := range [][]*protocol.Frame{frames("small"), frames(string(random))} {
+			for _, same := range [][]*protocol.Encoded{frames("small"), frames(string(random))} {
 				write(t, p, same) // too small, and not smaller
 				p.expect(first, join(same))
 			}

@@ -172,7 +172,7 @@ func TestOverHTTP2(t *testing.T) {
 }
 
 func TestHandshakeAccepted(t *testing.T) {
-	s := newServer(t, Config{Compression: true, MaxFrames: 7}, false)
+	s := newServer(t, Config{Compression: true, MaxBatch: 7}, false)
 	for _, c := range []struct {
 		name, path string
 		extra      []string
@@ -208,7 +208,7 @@ func TestHandshakeAccepted(t *testing.T) {
 			if got := h.Get("Sec-WebSocket-Extensions"); got != c.extensions {
 				t.Errorf("extensions %q", got)
 			}
-			c.want.Name, c.want.MaxFrames = "websocket", 7
+			c.want.Name, c.want.MaxBatch = "websocket", 7
 			if got := p.session.transport.Info(); got != c.want {
 				t.Errorf("info %+v, want %+v", got, c.want)
 			}

@@ -252,7 +252,7 @@ func numbered(t *testing.T, f protocol.Format, count, size int, fill func(*proto
 		if err != nil {
 			t.Fatal(err)
 		}
-		in = append(in, frame(firstByte(f.Protobuf()), string(protocol.AppendBatch(nil, f, []*protocol.Frame{{Bytes: b}})))...)
+		in = append(in, frame(firstByte(f.Protobuf()), string(protocol.AppendBatch(nil, f, []*protocol.Encoded{{Bytes: b}})))...)
 	}
 	return in
 }

@@ -93,12 +93,12 @@ func payload(b *testing.B, i int) []byte {
 }
 
 // publications are n frames of 128 bytes of payload each.
-func publications(b *testing.B, n int) []*protocol.Frame {
+func publications(b *testing.B, n int) []*protocol.Encoded {
 	b.Helper()
-	batch := make([]*protocol.Frame, n)
+	batch := make([]*protocol.Encoded, n)
 	for i := range batch {
 		pub := &protocol.Publication{Data: payload(b, i)}
-		frame, err := protocol.NewFrame(0, &protocol.Reply{Push: &protocol.Push{Channel: "a", Pub: pub}})
+		frame, err := protocol.Encode(0, &protocol.Reply{Push: &protocol.Push{Channel: "a", Pub: pub}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -115,8 +115,8 @@ func publications(b *testing.B, n int) []*protocol.Frame {
 // "merged" there are at most 64 in one, as by default.
 func BenchmarkMerge(b *testing.B) {
 	for _, c := range []struct {
-		name      string
-		maxFrames int
+		name     string
+		maxBatch int
 	}{{"merged", 64}, {"single", 1}} {
 		b.Run(c.name, func(b *testing.B) {
 			s, _, clients := mergeNode(b, centrifuge.Config{}, false)
@@ -127,7 +127,7 @@ func BenchmarkMerge(b *testing.B) {
 			go reader.run(all)
 			// The client writes what an outbox gives it: this one in place of its own.
 			var out fanout.Outbox
-			out.Init(client, 1<<20, c.maxFrames, false)
+			out.Init(client, 1<<20, c.maxBatch, false)
 			batch := publications(b, mergeCount)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -156,7 +156,7 @@ func BenchmarkMergePublish(b *testing.B) {
 		config centrifuge.Config
 	}{
 		{"merged", centrifuge.Config{}},
-		{"single", centrifuge.Config{MaxMessagesInFrame: 1}},
+		{"single", centrifuge.Config{MaxBatch: 1}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			s, node, clients := mergeNode(b, c.config, false)

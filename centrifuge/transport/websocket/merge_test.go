@@ -58,7 +58,7 @@ func TestMerged(t *testing.T) {
 	for _, c := range []struct{ most, messages int }{{1, 100}, {2, 50}, {64, 2}, {-1, 1}} {
 		t.Run(fmt.Sprint(c.most), func(t *testing.T) {
 			wires(t, func(t *testing.T, secure bool) {
-				s, _, clients := mergeNode(t, centrifuge.Config{MaxMessagesInFrame: c.most}, secure)
+				s, _, clients := mergeNode(t, centrifuge.Config{MaxBatch: c.most}, secure)
 				p, _ := dialMerged(t, s, clients)
 				fewest := each + 1
 				for round := 0; round < rounds && fewest > c.messages; round++ {

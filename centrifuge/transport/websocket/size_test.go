@@ -38,13 +38,13 @@ func newCountingServer(t *testing.T, config Config, wire wire) *server {
 // say sends commands as one message, compressed where that is asked.
 func (p *peer) say(f protocol.Format, compress bool, commands ...*protocol.Command) (size int) {
 	p.t.Helper()
-	var frames []*protocol.Frame
+	var frames []*protocol.Encoded
 	for _, command := range commands {
 		b, err := protocol.AppendCommand(nil, f, command)
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		frames = append(frames, &protocol.Frame{Bytes: b})
+		frames = append(frames, &protocol.Encoded{Bytes: b})
 	}
 	message, first := string(protocol.AppendBatch(nil, f, frames)), firstByte(f.Protobuf())
 	if compress {
@@ -65,8 +65,8 @@ func (p *peer) reply(f protocol.Format) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	decoder := protocol.ReplyDecoder{Format: f, Kind: func(id uint32) protocol.FrameKind {
-		return map[uint32]protocol.FrameKind{1: protocol.FrameConnect, 2: protocol.FrameRPC}[id]
+	decoder := protocol.ReplyDecoder{Format: f, Kind: func(id uint32) protocol.MessageKind {
+		return map[uint32]protocol.MessageKind{1: protocol.KindConnect, 2: protocol.KindRPC}[id]
 	}}
 	reply, err := decoder.Decode(message)
 	switch {

@@ -27,13 +27,13 @@ func buildText(message []byte) any   { return newPrebuilt(message, false) }
 func buildBinary(message []byte) any { return newPrebuilt(message, true) }
 
 func newPrebuilt(message []byte, protobuf bool) *prebuilt {
-	plain := appendJoined(nil, []*protocol.Frame{{Bytes: message}}, protobuf)
+	plain := appendJoined(nil, []*protocol.Encoded{{Bytes: message}}, protobuf)
 	return &prebuilt{plain: plain, payload: serverPayload(plain)}
 }
 
 // prebuiltOf returns nil if something else cached its own form with f: then f
 // is encoded like one that nobody shares.
-func prebuiltOf(f *protocol.Frame, protobuf bool) *prebuilt {
+func prebuiltOf(f *protocol.Encoded, protobuf bool) *prebuilt {
 	build := buildText
 	if protobuf {
 		build = buildBinary
@@ -44,8 +44,8 @@ func prebuiltOf(f *protocol.Frame, protobuf bool) *prebuilt {
 
 // shared reports whether f is likely to be sent by more than one connection, so
 // that a prebuilt form pays. Replies go to one.
-func shared(f *protocol.Frame) bool {
-	return f.Kind >= protocol.FramePushConnect || f.Kind == protocol.FramePing || f.Kind == protocol.FrameUnknown
+func shared(f *protocol.Encoded) bool {
+	return f.Kind >= protocol.KindPushConnect || f.Kind == protocol.KindPing || f.Kind == protocol.KindUnknown
 }
 
 func firstByte(protobuf bool) byte {
@@ -57,7 +57,7 @@ func firstByte(protobuf bool) byte {
 
 // appendJoined appends batch as one message (client-protocol 3.2). An empty
 // batch adds nothing.
-func appendJoined(dst []byte, batch []*protocol.Frame, protobuf bool) []byte {
+func appendJoined(dst []byte, batch []*protocol.Encoded, protobuf bool) []byte {
 	if len(batch) == 0 {
 		return dst
 	}

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 
 	"centrifugo/centrifuge"
+	"centrifugo/server/internal/access/grant"
 	"centrifugo/server/internal/channels"
-	"centrifugo/server/internal/client/grant"
 )
 
 // Target selects connections: those of User, an empty one meaning the anonymous

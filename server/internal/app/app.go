@@ -17,11 +17,11 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/internal/logsample"
+	"centrifugo/server/internal/access"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/apihttp"
-	"centrifugo/server/internal/client"
 	"centrifugo/server/internal/config"
-	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/middleware"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/gobwas/glob"
@@ -53,11 +53,11 @@ type App struct {
 	log       *slog.Logger
 	logging   *logging
 	node      *centrifuge.Node
-	policy    *client.Policy
+	policy    *access.Policy
 	api       *api.API
 	metrics   *metrics
 	refusals  *logsample.Sampler
-	origins   *httpx.Origins
+	origins   *middleware.Origins
 	apiHTTP   *apihttp.Handler   // nil when disabled
 	websocket *websocket.Handler // nil when disabled
 
@@ -102,7 +102,7 @@ func (a *App) assemble() error {
 func (a *App) build() error {
 	cfg := a.config
 	var err error
-	if a.origins, err = httpx.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
+	if a.origins, err = middleware.NewOrigins(cfg.Client.AllowedOrigins); err != nil {
 		return fmt.Errorf("client.allowed_origins: %w", err)
 	}
 	if a.origins.Any() {
@@ -111,7 +111,7 @@ func (a *App) build() error {
 	if err := a.newNode(); err != nil {
 		return err
 	}
-	a.policy, err = client.New(sections(cfg), client.Options{Node: a.node, User: httpx.UserFrom, Log: a.log})
+	a.policy, err = access.New(sections(cfg), access.Options{Node: a.node, User: middleware.UserFrom, Log: a.log})
 	if err != nil {
 		return err
 	}
@@ -125,8 +125,8 @@ func (a *App) build() error {
 	return nil
 }
 
-func sections(cfg *config.Config) client.Sections {
-	return client.Sections{Client: cfg.Client, Channel: cfg.Channel, RPC: cfg.RPC}
+func sections(cfg *config.Config) access.Sections {
+	return access.Sections{Client: cfg.Client, Channel: cfg.Channel, RPC: cfg.RPC}
 }
 
 func (a *App) newNode() error {
@@ -151,7 +151,7 @@ func (a *App) newNode() error {
 		PresenceInterval: c.PresenceUpdateInterval, PositionCheckDelay: c.ChannelPositionCheckDelay,
 		WriteTimeout: a.config.WebSocket.WriteTimeout, HistoryMetaTTL: a.config.Channel.HistoryMetaTTL,
 		ChannelLimit: orNone(c.ChannelLimit), ChannelMaxLength: a.config.Channel.MaxLength, QueueSize: c.QueueMaxSize,
-		QueueTotalSize: c.QueueMaxTotalSize, WriteDelay: c.WriteDelay, MaxMessagesInFrame: c.MaxMessagesInFrame,
+		QueueTotalSize: c.QueueMaxTotalSize, WriteDelay: c.WriteDelay, MaxBatch: c.MaxMessagesInFrame,
 		UserConnectionLimit: c.UserConnectionLimit, HistoryMaxPublications: orNone(c.HistoryMaxPublicationLimit),
 		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), ReplyMaxSize: orNone(c.ReplyMaxSize), IncludeServerTime: c.ConnectIncludeServerTime,
 		Concurrency: c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, Lanes: a.limits.procs,

@@ -6,17 +6,17 @@ import (
 	"net/http"
 	"strings"
 
-	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/middleware"
 )
 
 // local returns what keeps web pages away from the insecure endpoints of a listener.
-func (a *App) local(address string) *httpx.Local {
+func (a *App) local(address string) *middleware.Local {
 	host, _, _ := net.SplitHostPort(address) // it was joined by this package
 	ip := net.ParseIP(host)
 	if ip == nil && host != "localhost" || ip != nil && !ip.IsLoopback() {
-		return httpx.NewLocal(true, a.log, host)
+		return middleware.NewLocal(true, a.log, host)
 	}
-	return httpx.NewLocal(false, a.log)
+	return middleware.NewLocal(false, a.log)
 }
 
 // localHost lets through, in development mode, what was asked of a local host. The
@@ -31,7 +31,7 @@ func (a *App) localHost(r *routes, next http.Handler) http.Handler {
 // allowedOrigin decides which pages may connect: those of client.allowed_origins
 // and, in development mode, local ones.
 func (a *App) allowedOrigin(r *http.Request) bool {
-	return a.origins.Allowed(r) || a.options.Dev && httpx.LocalOrigin(r)
+	return a.origins.Allowed(r) || a.options.Dev && middleware.LocalOrigin(r)
 }
 
 // insecureModes are those that are on and whose keys have the prefix.

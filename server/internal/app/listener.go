@@ -15,7 +15,7 @@ import (
 	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/config"
-	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/middleware"
 	"centrifugo/server/internal/playground"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +54,7 @@ type routes struct {
 	mux      *http.ServeMux
 	patterns []string
 	insecure []string               // keys of the insecure modes of what is mounted
-	local    *httpx.Local           // keeps web pages away from what is insecure
+	local    *middleware.Local      // keeps web pages away from what is insecure
 	requests *prometheus.CounterVec // counts requests; nil for none
 	err      error                  // what could not be mounted
 }
@@ -179,7 +179,7 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(a.config.HTTPServer.H2CExternal && !p.internal)
 	s.http = &http.Server{
-		Handler:           httpx.Recover(a.log)(p.routes.mux),
+		Handler:           middleware.Recover(a.log)(p.routes.mux),
 		Protocols:         protocols,
 		TLSConfig:         tlsConfig,
 		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
@@ -199,9 +199,9 @@ func (a *App) mountClients(r *routes) {
 				a.connectionRefused(r, http.StatusServiceUnavailable, limit+" is reached")
 			}
 		}
-		h = httpx.ConnectionRateLimit(c.ConnectionRateLimit, refused("client.connection_rate_limit"))(h)
-		h = httpx.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused("client.connection_limit"))(h)
-		return a.localHost(r, httpx.UserHeader(c.UserIDHTTPHeader)(h))
+		h = middleware.ConnectionRateLimit(c.ConnectionRateLimit, refused("client.connection_rate_limit"))(h)
+		h = middleware.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused("client.connection_limit"))(h)
+		return a.localHost(r, middleware.UserHeader(c.UserIDHTTPHeader)(h))
 	}
 	if a.websocket != nil {
 		r.handle(path(a.config.WebSocket.HandlerPrefix), admit(a.websocket))

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"centrifugo/server/internal/config"
-	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/middleware"
 )
 
 // reloadable are the keys, or the sections with a dot at the end, that a reload
@@ -84,7 +84,7 @@ func (a *App) takeOver(cfg *config.Config, servers []*server) error {
 	if err := a.mayReload(cfg); err != nil {
 		return err
 	}
-	origins, err := httpx.NewOrigins(cfg.Client.AllowedOrigins)
+	origins, err := middleware.NewOrigins(cfg.Client.AllowedOrigins)
 	if err != nil {
 		return fmt.Errorf("client.allowed_origins: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"centrifugo/server/internal/load"
+	"centrifugo/server/internal/loadtest"
 )
 
 // benchOutput is where the result goes.
@@ -30,7 +30,7 @@ type benchSecrets struct{ tokenFile, keyFile, payloadFile string }
 const benchWorkerFlag = "worker-process"
 
 func (env Env) benchCommand() *cobra.Command {
-	o := load.Options{}
+	o := loadtest.Options{}
 	out := benchOutput{}
 	files := benchSecrets{}
 	cmd := &cobra.Command{
@@ -43,26 +43,26 @@ func (env Env) benchCommand() *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Address, "address", load.DefaultAddress, "server: host:port, or URL of its WebSocket endpoint (ws, wss, http, https)")
+	flags.StringVar(&o.Address, "address", loadtest.DefaultAddress, "server: host:port, or URL of its WebSocket endpoint (ws, wss, http, https)")
 	flags.StringVar(&o.API, "api", "", "URL of its HTTP API (default /api at the address)")
 	flags.StringVar(&o.APIKey, "api-key", "", "key of the HTTP API")
 	flags.StringVar(&files.keyFile, "api-key-file", "", "file with the key of the HTTP API")
 	flags.StringVar(&o.Token, "token", "", "connection token of all clients")
 	flags.StringVar(&files.tokenFile, "token-file", "", "file with the connection token")
-	flags.IntVar(&o.Clients, "clients", load.DefaultClients, "clients")
+	flags.IntVar(&o.Clients, "clients", loadtest.DefaultClients, "clients")
 	flags.IntVar(&o.Channels, "channels", 1, "channels that the clients share")
 	flags.IntVar(&o.ClientChannels, "channels-per-client", 0, "idle, unique: channels of its own that each client subscribes to (default unique 1, idle none but the shared one)")
-	flags.Float64Var(&o.Rate, "rate", load.ScenarioRate, "publications (storm: connections) a second; 0 saturates; -1 is the default of the scenario")
-	flags.IntVar(&o.Publishers, "publishers", load.DefaultPublishers, "concurrent publishers of the API")
-	flags.DurationVar(&o.Duration, "duration", load.DefaultDuration, "how long to measure")
-	flags.DurationVar(&o.Warmup, "warmup", load.ScenarioWarmup, "how long to wait or publish before; -1ns is the default of the scenario")
-	flags.IntVar(&o.Payload, "payload", load.DefaultPayload, "bytes of a payload")
+	flags.Float64Var(&o.Rate, "rate", loadtest.ScenarioRate, "publications (storm: connections) a second; 0 saturates; -1 is the default of the scenario")
+	flags.IntVar(&o.Publishers, "publishers", loadtest.DefaultPublishers, "concurrent publishers of the API")
+	flags.DurationVar(&o.Duration, "duration", loadtest.DefaultDuration, "how long to measure")
+	flags.DurationVar(&o.Warmup, "warmup", loadtest.ScenarioWarmup, "how long to wait or publish before; -1ns is the default of the scenario")
+	flags.IntVar(&o.Payload, "payload", loadtest.DefaultPayload, "bytes of a payload")
 	flags.StringVar(&files.payloadFile, "payload-file", "", "file with payloads to publish in turn, one JSON value a line")
-	flags.IntVar(&o.Missed, "missed", load.DefaultMissed, "recover: publications that each client misses; the channel's history must hold them")
+	flags.IntVar(&o.Missed, "missed", loadtest.DefaultMissed, "recover: publications that each client misses; the channel's history must hold them")
 	flags.IntVar(&o.Concurrency, "concurrency", 0, "clients that connect at the same time (default 128, recover 1024)")
 	flags.BoolVar(&o.Protobuf, "protobuf", false, "speak Protobuf rather than JSON")
 	flags.BoolVar(&o.Deflate, "deflate", false, "compress with permessage-deflate")
-	flags.StringVar(&o.Channel, "channel", load.DefaultChannel, "channel, and prefix of the others; may have a namespace")
+	flags.StringVar(&o.Channel, "channel", loadtest.DefaultChannel, "channel, and prefix of the others; may have a namespace")
 	flags.StringVar(&o.Sources, "source-addresses", "", "addresses to connect from, such as 127.0.0.1-127.0.0.20: each has some 28,000 ports")
 	flags.IntVar(&o.Workers, "workers", 1, "worker processes")
 	flags.IntVar(&o.PID, "pid", 0, "process of a local server, whose CPU and memory are sampled")
@@ -74,7 +74,7 @@ func (env Env) benchCommand() *cobra.Command {
 	_ = flags.MarkHidden(benchWorkerFlag) // it is defined above
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if *worker {
-			return load.ServeWorker(os.Stdin, os.Stdout)
+			return loadtest.ServeWorker(os.Stdin, os.Stdout)
 		}
 		if len(args) == 0 {
 			return errors.New("which scenario? See centrifugo bench --help")
@@ -98,7 +98,7 @@ anything is refused, the exit status is 1. Use it on servers that are yours.
 Scenarios:
 `)
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	for _, s := range load.Scenarios() {
+	for _, s := range loadtest.Scenarios() {
 		_, _ = fmt.Fprintf(w, "  %s\t%s\n", s.Name, s.About) // a Builder takes everything
 	}
 	_ = w.Flush() // likewise
@@ -109,7 +109,7 @@ Scenarios:
 const maxSecretFile = 64 << 10
 
 // read reads the files that options come from.
-func (f benchSecrets) read(o *load.Options) error {
+func (f benchSecrets) read(o *loadtest.Options) error {
 	for _, secret := range []struct {
 		file string
 		into *string
@@ -139,12 +139,12 @@ func (f benchSecrets) read(o *load.Options) error {
 		return fmt.Errorf("reading payloads: %w", err)
 	}
 	defer func() { _ = file.Close() }()
-	o.Payloads, err = load.ReadPayloads(file)
+	o.Payloads, err = loadtest.ReadPayloads(file)
 	return err
 }
 
 // bench runs a scenario and writes its result.
-func (env Env) bench(o load.Options, out benchOutput) error {
+func (env Env) bench(o loadtest.Options, out benchOutput) error {
 	self, err := os.Executable()
 	if err != nil && o.Workers > 1 {
 		return fmt.Errorf("starting workers: %w", err)
@@ -152,12 +152,12 @@ func (env Env) bench(o load.Options, out benchOutput) error {
 	o.WorkerCommand = []string{self, "bench", "--" + benchWorkerFlag}
 	ctx, stop := signal.NotifyContext(env.Context, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	progress := load.NewProgress(env.Stderr, isTerminal(env.Stderr), o.Clients)
+	progress := loadtest.NewProgress(env.Stderr, isTerminal(env.Stderr), o.Clients)
 	show := progress.Show
 	if out.quiet {
 		show = nil
 	}
-	report, err := load.Run(ctx, o, show)
+	report, err := loadtest.Run(ctx, o, show)
 	progress.Done()
 	if err != nil {
 		return fmt.Errorf("bench: %w", err)
@@ -183,7 +183,7 @@ func (env Env) bench(o load.Options, out benchOutput) error {
 	return nil
 }
 
-func writeReport(name string, report *load.Report) error {
+func writeReport(name string, report *loadtest.Report) error {
 	file, err := os.Create(name)
 	if err != nil {
 		return fmt.Errorf("writing report: %w", err)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"centrifugo/server/internal/load"
+	"centrifugo/server/internal/loadtest"
 )
 
 // runBench runs the command and returns what Main would make an exit status of.
@@ -32,7 +32,7 @@ func TestBenchHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range load.Scenarios() {
+	for _, s := range loadtest.Scenarios() {
 		if !strings.Contains(stdout, "\n  "+s.Name+" ") || !strings.Contains(stdout, s.About) {
 			t.Errorf("%s is not explained", s.Name)
 		}
@@ -88,8 +88,8 @@ func TestBenchFails(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("%v; want %s", err, want)
 	}
-	var report load.Report
-	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.OK || report.Clients != 2 || report.Scenario != load.Fanout {
+	var report loadtest.Report
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.OK || report.Clients != 2 || report.Scenario != loadtest.Fanout {
 		t.Errorf("%v: %s", err, stdout)
 	}
 	html, err := os.ReadFile(page)
@@ -110,7 +110,7 @@ func TestBenchReadsFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var o load.Options
+	var o loadtest.Options
 	files := benchSecrets{tokenFile: filepath.Join(dir, "token"), keyFile: filepath.Join(dir, "key"), payloadFile: filepath.Join(dir, "payloads")}
 	if err := files.read(&o); err != nil || o.Token != "abc" || o.APIKey != "def" || len(o.Payloads) != 2 {
 		t.Errorf("%+v, %v", o, err)

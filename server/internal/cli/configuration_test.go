@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"centrifugo/server/internal/config"
-	"centrifugo/server/internal/httpx"
+	"centrifugo/server/internal/middleware"
 )
 
 func TestCheckConfig(t *testing.T) {
@@ -101,7 +101,7 @@ func TestGeneratedConfigurationIsUsable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	origins, err := httpx.NewOrigins(cfg.Client.AllowedOrigins)
+	origins, err := middleware.NewOrigins(cfg.Client.AllowedOrigins)
 	if err != nil {
 		t.Fatal(err)
 	}

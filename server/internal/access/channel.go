@@ -1,0 +1,61 @@
+package access
+
+import (
+	"context"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/channels"
+)
+
+// publish decides a publish command (server-interface 4.4). The core adds who the
+// publisher is.
+func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
+	verdict := p.Rules().MayPublish(channels.PublishQuery{
+		Channel:    e.Channel,
+		User:       e.Client.UserID(),
+		Subscribed: e.Client.IsSubscribed(e.Channel),
+		Data:       e.Data,
+	})
+	if err := refusal(verdict.Outcome); err != nil {
+		return centrifuge.PublishReply{}, err
+	}
+	ns := verdict.Namespace
+	return centrifuge.PublishReply{Options: centrifuge.PublishOptions{
+		HistorySize:    ns.Options.HistorySize,
+		HistoryTTL:     ns.Options.HistoryTTL,
+		HistoryMetaTTL: ns.HistoryMetaTTL,
+		UseDelta:       ns.Options.DeltaPublish,
+	}}, nil
+}
+
+func readQuery(c *centrifuge.Client, channel string) channels.ReadQuery {
+	return channels.ReadQuery{Channel: channel, User: c.UserID(), Subscribed: c.IsSubscribed(channel)}
+}
+
+func (p *Policy) presence(_ context.Context, e centrifuge.PresenceEvent) (centrifuge.PresenceReply, error) {
+	verdict := p.Rules().MayPresence(readQuery(e.Client, e.Channel))
+	return centrifuge.PresenceReply{}, refusal(verdict.Outcome)
+}
+
+func (p *Policy) presenceStats(
+	_ context.Context, e centrifuge.PresenceStatsEvent,
+) (centrifuge.PresenceStatsReply, error) {
+	verdict := p.Rules().MayPresence(readQuery(e.Client, e.Channel))
+	return centrifuge.PresenceStatsReply{}, refusal(verdict.Outcome)
+}
+
+// history reads the stream itself: the namespace knows how long its position
+// outlives the reading.
+func (p *Policy) history(ctx context.Context, e centrifuge.HistoryEvent) (centrifuge.HistoryReply, error) {
+	verdict := p.Rules().MayHistory(readQuery(e.Client, e.Channel))
+	if err := refusal(verdict.Outcome); err != nil {
+		return centrifuge.HistoryReply{}, err
+	}
+	opts := e.Options
+	opts.MetaTTL = verdict.Namespace.HistoryMetaTTL
+	result, err := p.node.History(ctx, e.Channel, opts)
+	if err != nil {
+		return centrifuge.HistoryReply{}, err //nolint:wrapcheck // the core tells the kinds of errors apart
+	}
+	return centrifuge.HistoryReply{Result: &result}, nil
+}

@@ -1,0 +1,146 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"centrifugo/centrifuge"
+	"centrifugo/server/internal/auth"
+	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/config"
+)
+
+// Sections are the parts of the configuration that a Policy is made of.
+type Sections struct {
+	Client  config.Client
+	Channel config.Channel
+	RPC     config.RPC
+}
+
+// Node is what decisions need of a *centrifuge.Node.
+type Node interface {
+	PresenceStats(ctx context.Context, channel string) (centrifuge.PresenceStats, error)
+	History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error)
+	Disconnect(ctx context.Context, t centrifuge.Target, d centrifuge.Disconnect) error
+}
+
+// Options of a Policy.
+type Options struct {
+	// Node that the handlers are for.
+	Node Node
+	// User returns the value that client.user_id_http_header has in the request
+	// of a connection, from the connection's context. It may be nil.
+	User func(ctx context.Context) string
+	// Log receives why clients were refused; nil for slog.Default.
+	Log *slog.Logger
+}
+
+// Policy decides what clients may do. It is safe for concurrent use.
+type Policy struct {
+	// Static after construction
+	node Node
+	user func(ctx context.Context) string
+	log  *slog.Logger
+
+	settings atomic.Pointer[settings]
+}
+
+// settings are one snapshot of the configuration, ready for use.
+type settings struct {
+	client    config.Client
+	rpc       rpcRules
+	rules     *channels.Rules
+	connect   *auth.Verifier
+	subscribe *auth.Verifier
+}
+
+// New compiles the sections. They must have passed the validation of package config.
+func New(sections Sections, opts Options) (*Policy, error) {
+	p := &Policy{node: opts.Node, user: opts.User, log: opts.Log}
+	if p.user == nil {
+		p.user = func(context.Context) string { return "" }
+	}
+	if p.log == nil {
+		p.log = slog.Default()
+	}
+	if err := p.Reload(sections); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Reload replaces the settings, all of them or, when it returns an error, none.
+func (p *Policy) Reload(sections Sections) error {
+	s, err := compile(sections)
+	if err != nil {
+		return err
+	}
+	p.settings.Store(s)
+	return nil
+}
+
+func compile(sections Sections) (*settings, error) {
+	c := &sections.Client
+	s := &settings{client: *c, rpc: newRPCRules(sections.RPC)}
+	var errs [3]error
+	s.rules, errs[0] = channels.New(sections.Channel, channels.Settings{
+		Insecure: c.Insecure,
+		Personal: c.SubscribeToUserPersonalChannel,
+	})
+	tokens := auth.Options{SkipSignature: c.InsecureSkipTokenSignatureVerify}
+	if s.connect, errs[1] = auth.NewVerifier(c.Token, tokens); errs[1] != nil {
+		errs[1] = fmt.Errorf("client.token: %w", errs[1])
+	}
+	s.subscribe = s.connect
+	if c.SubscriptionToken.Enabled {
+		if s.subscribe, errs[2] = auth.NewVerifier(c.SubscriptionToken.Token, tokens); errs[2] != nil {
+			errs[2] = fmt.Errorf("client.subscription_token: %w", errs[2])
+		}
+	}
+	return s, errors.Join(errs[:]...)
+}
+
+// Rules returns the channel rules in force, for those who share them.
+func (p *Policy) Rules() *channels.Rules { return p.settings.Load().rules }
+
+// Handlers returns the handlers of the node.
+func (p *Policy) Handlers() centrifuge.Handlers {
+	return centrifuge.Handlers{
+		Connecting:    p.connecting,
+		Subscribe:     p.subscribe,
+		Publish:       p.publish,
+		Presence:      p.presence,
+		PresenceStats: p.presenceStats,
+		History:       p.history,
+		RPC:           p.rpc,
+		Refresh:       p.refresh,
+		SubRefresh:    p.subRefresh,
+		// No handler for messages: nobody would receive them, so a send command
+		// closes the connection with 3508 (client-protocol 4.9).
+	}
+}
+
+// because is answer with its reason, which the core logs and the client does not learn.
+func because(answer error, format string, args ...any) error {
+	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), answer) //nolint:err113 // the reason is for the log
+}
+
+// refusal returns the error that answers an outcome, nil for those that do not
+// refuse. Proxies are not built: what only one could decide is not available.
+func refusal(o channels.Outcome) error {
+	switch o {
+	case channels.Allowed, channels.CheckToken:
+		return nil
+	case channels.UnknownChannel:
+		return centrifuge.ErrorUnknownChannel
+	case channels.BadRequest:
+		return centrifuge.ErrorBadRequest
+	case channels.NotAvailable, channels.AskProxy, channels.AskStreamProxy:
+		return centrifuge.ErrorNotAvailable
+	case channels.Denied:
+	}
+	return centrifuge.ErrorPermissionDenied
+}

@@ -1,0 +1,368 @@
+package loadtest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"centrifugo/protocol"
+)
+
+// state of a client.
+type state uint8
+
+const (
+	stateClosed state = iota
+	stateDialing
+	stateHandshake   // the request to upgrade is sent
+	stateSubscribing // connect and subscribe are sent
+	stateReady
+)
+
+// link carries the bytes of one client.
+type link interface {
+	// write sends a part of b, as much as goes at once.
+	write(b []byte) (n int, err error)
+	// watch says whether the fleet wants to know when more can be written.
+	watch(writable bool)
+	close()
+}
+
+// client is one connection. All of it is guarded by the fleet's mutex.
+type client struct {
+	index      int // among the clients of all workers
+	state      state
+	pong       bool // the server wants its pings answered
+	slow       bool
+	steady     bool
+	counted    bool // the fleet waits for it to become ready
+	partial    bool // a fragmented message is being put together
+	inflate    bool // and it is compressed
+	link       link
+	began      int64 // when it was dialed
+	asked      int64 // when it subscribed last, while there is more to subscribe to
+	channels   int   // to subscribe to
+	subscribed int   // of these, how many were sent
+	pending    int   // commands of connecting that are not answered
+	rest       []byte
+	parts      []byte
+	out        []byte // what the socket did not take
+	ledgers    []ledger
+	positions  []position // of each channel, for scenario recover only
+
+	// Echo.
+	channel []byte
+	number  uint64 // of the last publication
+	waiting bool   // a publication is not answered
+	sent    int64  // when it was sent
+	due     int64
+}
+
+// position in a channel, for recovery.
+type position struct {
+	epoch  string
+	offset uint64
+	known  bool
+}
+
+// Ids of commands: connect, then the subscriptions, then publishID.
+const (
+	connectID      = 1
+	firstSubscribe = 2
+)
+
+// publishID is the id of every publication of the client: it sends one at a time.
+func (c *client) publishID() uint32 { return firstSubscribe + uint32(c.channels) } //nolint:gosec // bounded by Validate
+
+// feed takes bytes from the server and returns what is left of them: a frame
+// of which the end has not come.
+func (f *fleet) feed(c *client, b []byte) (rest []byte) {
+	f.readAt = 0
+	if c.state == stateHandshake {
+		size, err := f.handshake.check(b)
+		if err != nil {
+			f.fail(c, Cause{Kind: causeConnect, Reason: err.Error()})
+			return nil
+		}
+		if size == 0 {
+			return b
+		}
+		b = b[size:]
+		f.greet(c)
+	}
+	for c.state != stateClosed {
+		h, ok, err := parseHeader(b)
+		if err != nil {
+			f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+			return nil
+		}
+		if !ok || len(b)-h.size < h.payload {
+			return b
+		}
+		f.frame(c, h, b[h.size:h.size+h.payload])
+		b = b[h.size+h.payload:]
+	}
+	return nil
+}
+
+// frame takes one frame of the server.
+func (f *fleet) frame(c *client, h header, payload []byte) {
+	switch h.opcode {
+	case opText, opBinary:
+		if h.fin {
+			f.message(c, payload, h.compressed)
+			return
+		}
+		c.parts = append(c.parts[:0], payload...)
+		c.partial, c.inflate = true, h.compressed
+	case opContinuation:
+		if !c.partial || len(c.parts)+len(payload) > maxMessage {
+			f.fail(c, Cause{Kind: causeTransport, Reason: errFrame.Error()})
+			return
+		}
+		c.parts = append(c.parts, payload...)
+		if h.fin {
+			f.message(c, c.parts, c.inflate)
+			c.parts, c.partial = nil, false
+		}
+	case opClose:
+		code, reason := closeCode(payload)
+		f.send(c, appendFrame(nil, opClose, payload[:min(len(payload), 2)]))
+		f.fail(c, Cause{Kind: causeDisconnect, Code: code, Reason: reason})
+	case opPing:
+		f.tally.Pings++
+		f.send(c, appendFrame(nil, opPong, payload))
+	case opPong:
+	default:
+		f.fail(c, Cause{Kind: causeTransport, Reason: errFrame.Error()})
+	}
+}
+
+// message takes one message: replies and pushes.
+func (f *fleet) message(c *client, message []byte, compressed bool) {
+	if compressed {
+		var err error
+		if message, err = f.inflater.unpack(message); err != nil {
+			f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+			return
+		}
+	}
+	if f.format.Protobuf() {
+		f.protobuf(c, message)
+		return
+	}
+	for len(message) > 0 && c.state != stateClosed {
+		line := message
+		if end := bytes.IndexByte(message, '\n'); end >= 0 {
+			line, message = message[:end], message[end+1:]
+		} else {
+			message = nil
+		}
+		switch {
+		case len(line) <= len("{}"):
+			f.ping(c)
+		case len(line) > 5 && string(line[:5]) == `{"id"`: // a reply begins with its id
+			f.reply(c, line)
+		default:
+			f.push(c, line)
+		}
+	}
+}
+
+// tagID is the first byte of a Protobuf message that is a reply: the tag of its
+// id, field 1, a varint (client-protocol 1.2).
+const tagID = 1 << 3
+
+func (f *fleet) protobuf(c *client, message []byte) {
+	for len(message) > 0 && c.state != stateClosed {
+		size, n := binary.Uvarint(message)
+		if n <= 0 || size > uint64(len(message)-n) {
+			f.fail(c, Cause{Kind: causeTransport, Reason: "malformed Protobuf message"})
+			return
+		}
+		part := message[n : n+int(size)] //nolint:gosec // not longer than the message
+		message = message[n+int(size):]  //nolint:gosec // not longer than the message
+		switch {
+		case len(part) == 0:
+			f.ping(c)
+		case part[0] == tagID:
+			f.reply(c, part)
+		default:
+			f.push(c, part)
+		}
+	}
+}
+
+func (f *fleet) ping(c *client) {
+	f.tally.Pings++
+	if c.pong {
+		f.send(c, f.pongFrame)
+	}
+}
+
+// push takes what the server sends by itself. Only publications of this run
+// are looked at closely, since all the load is in them.
+func (f *fleet) push(c *client, message []byte) {
+	i := bytes.Index(message, f.marker)
+	if i >= 0 {
+		f.publication(c, message[i+len(f.marker):])
+		return
+	}
+	reply, err := protocol.DecodeReply(f.format, message)
+	switch {
+	case err != nil:
+		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+	case reply.Push == nil:
+	case reply.Push.Pub != nil:
+		f.tally.Foreign++
+	case reply.Push.Unsubscribe != nil:
+		f.tally.cause(Cause{Kind: causeUnsub, Code: reply.Push.Unsubscribe.Code, Reason: clip(reply.Push.Unsubscribe.Reason)})
+	case reply.Push.Disconnect != nil:
+		f.fail(c, Cause{Kind: causeDisconnect, Code: reply.Push.Disconnect.Code, Reason: reply.Push.Disconnect.Reason})
+	}
+}
+
+// publication takes what follows the marker of a publication. It allocates nothing.
+func (f *fleet) publication(c *client, b []byte) {
+	f.sample++
+	timed := f.sample >= f.sampleEvery
+	s, ok := parseStamp(b, timed)
+	if !ok {
+		f.tally.Foreign++
+		return
+	}
+	if timed {
+		f.sample = 0
+		if f.readAt == 0 {
+			f.readAt = f.clock.now()
+		}
+	}
+	for i := range c.ledgers {
+		m, ok := c.ledgers[i].owns(s.source)
+		if !ok {
+			continue
+		}
+		f.deliver(c, m, s.number)
+		if timed && !c.slow && c.state == stateReady { // what is recovered or read late says nothing of the way
+			f.tally.Latency.Record(time.Duration(f.readAt - s.at))
+		}
+		return
+	}
+	f.tally.Foreign++
+}
+
+func (f *fleet) deliver(c *client, m *mark, number uint64) {
+	f.tally.Deliveries++
+	if c.slow {
+		f.tally.SlowCount++
+	}
+	v, missing := m.note(number)
+	switch v {
+	case duplicate:
+		f.tally.Duplicates++
+		return
+	case gap:
+		f.tally.Gaps++
+		f.tally.Missing += missing
+	case disorder:
+		f.tally.Disorder++
+		f.tally.Missing--
+	case inOrder, foreign:
+	}
+	if c.steady {
+		f.tally.Received++
+	}
+}
+
+// reply takes the answer to a command.
+func (f *fleet) reply(c *client, message []byte) {
+	reply, err := protocol.DecodeReply(f.format, message)
+	if err != nil {
+		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+		return
+	}
+	if c.channel != nil && reply.ID == c.publishID() {
+		f.published(c, reply)
+		return
+	}
+	if reply.Error != nil {
+		f.fail(c, Cause{Kind: causeReply, Code: reply.Error.Code, Reason: reply.Error.Message})
+		return
+	}
+	switch {
+	case reply.ID == connectID:
+		c.pong = reply.Connect != nil && reply.Connect.Pong
+		f.answered(c)
+	case reply.ID >= firstSubscribe && int(reply.ID-firstSubscribe) < c.subscribed && c.pending > 0:
+		if f.plan.scenario.recovers && reply.Subscribe != nil && !f.recovered(c, &c.positions[reply.ID-firstSubscribe], reply.Subscribe) {
+			return
+		}
+		f.answered(c)
+	default:
+		f.fail(c, Cause{Kind: causeTransport, Reason: fmt.Sprintf("reply to command %d, which was not sent", reply.ID)})
+	}
+}
+
+// recovered takes what came with a subscription; it reports false when the
+// client had to be given up.
+func (f *fleet) recovered(c *client, p *position, r *protocol.SubscribeResult) bool {
+	if !r.Recoverable {
+		f.fail(c, Cause{Kind: causeRecover, Reason: "the channel has no recovery"})
+		return false
+	}
+	if p.known && !r.Recovered {
+		f.tally.cause(Cause{Kind: causeRecover, Reason: "not recovered"})
+	}
+	for _, pub := range r.Publications {
+		if i := bytes.Index(pub.Data, f.marker); i >= 0 {
+			f.tally.Recovered++
+			f.publication(c, pub.Data[i+len(f.marker):])
+		}
+		p.offset = pub.Offset
+	}
+	if len(r.Publications) == 0 {
+		p.offset = r.Offset
+	}
+	p.epoch, p.known = string([]byte(r.Epoch)), true // a copy: the message will be overwritten
+	return true
+}
+
+// send writes, and keeps what the socket does not take.
+func (f *fleet) send(c *client, b []byte) {
+	if c.link == nil {
+		return
+	}
+	if len(c.out) > 0 {
+		if c.out = append(c.out, b...); len(c.out) > maxHeld {
+			f.fail(c, Cause{Kind: causeTransport, Reason: "the server does not read"})
+		}
+		return
+	}
+	n, err := c.link.write(b)
+	if err != nil {
+		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+		return
+	}
+	if n < len(b) {
+		c.out = append(c.out[:0], b[n:]...)
+		c.link.watch(true)
+	}
+}
+
+// maxHeld bounds what is kept for a server that does not read, in bytes.
+const maxHeld = 4 << 20
+
+// flush goes on with what was kept.
+func (f *fleet) flush(c *client) {
+	n, err := c.link.write(c.out)
+	if err != nil {
+		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+		return
+	}
+	c.out = c.out[n:]
+	if len(c.out) == 0 {
+		c.out = nil
+		c.link.watch(false)
+	}
+}

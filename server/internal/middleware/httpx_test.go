@@ -1,0 +1,224 @@
+package middleware
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func request(method string, header ...string) *http.Request {
+	r := httptest.NewRequest(method, "/connection/x", nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	return r
+}
+
+func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+
+func TestOrigins(t *testing.T) {
+	tests := []struct {
+		name     string
+		patterns []string
+		origin   string
+		want     bool
+	}{
+		{"empty list, no origin", nil, "", true},
+		{"empty list, an origin", nil, "https://example.com", false},
+		{"star", []string{"*"}, "https://evil.example", true},
+		{"star among others is a glob", []string{"*", "x"}, "https://evil.example", true},
+		{"exact", []string{"https://example.com"}, "https://example.com", true},
+		{"other scheme", []string{"https://example.com"}, "http://example.com", false},
+		{"port counts", []string{"https://example.com"}, "https://example.com:8000", false},
+		{"origin is lower-cased", []string{"https://example.com"}, "https://EXAMPLE.com", true},
+		{"pattern is not", []string{"https://Example.com"}, "https://example.com", false},
+		{"subdomains", []string{"https://*.example.com"}, "https://a.b.example.com", true},
+		{"subdomain needed", []string{"https://*.example.com"}, "https://example.com", false},
+		{"star crosses slashes", []string{"*example.com"}, "https://example.com", true},
+		{"question mark", []string{"http://host?"}, "http://host1", true},
+		{"question mark is one", []string{"http://host?"}, "http://host12", false},
+		{"class", []string{"http://host[12]"}, "http://host2", true},
+		{"class misses", []string{"http://host[12]"}, "http://host3", false},
+		{"alternatives", []string{"http://{a,b}.example"}, "http://b.example", true},
+		{"alternatives miss", []string{"http://{a,b}.example"}, "http://c.example", false},
+		{"second pattern", []string{"http://a", "http://b"}, "http://b", true},
+		{"no origin passes a list", []string{"http://a"}, "", true},
+		{"origin null", []string{"http://a"}, "null", false},
+		{"too long", []string{"http://*"}, "http://" + strings.Repeat("a", MaxOrigin), false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o, err := NewOrigins(test.patterns)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := request("GET")
+			if test.origin != "" {
+				r.Header.Set("Origin", test.origin)
+			}
+			if got := o.Allowed(r); got != test.want {
+				t.Errorf("Allowed = %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestOriginsRefuseBadPatterns(t *testing.T) {
+	_, err := NewOrigins([]string{"http://ok", "http://[", "http://{a"})
+	if err == nil || !strings.Contains(err.Error(), `"http://["`) || !strings.Contains(err.Error(), `"http://{a"`) {
+		t.Errorf("err = %v, want both patterns named", err)
+	}
+	if o, err := NewOrigins([]string{"*"}); err != nil || !o.Any() {
+		t.Errorf("star: any %v, err %v", o.Any(), err)
+	}
+}
+
+func TestCORS(t *testing.T) {
+	tests := []struct {
+		name        string
+		method      string
+		header      []string
+		status      int
+		allow       string
+		credentials string
+		headers     string
+		maxAge      string
+	}{
+		{"no origin", "GET", nil, 418, "", "", "", ""},
+		{"refused origin is served", "GET", []string{"Origin", "http://evil"}, 418, "", "", "", ""},
+		{"allowed", "POST", []string{"Origin", "http://Good"}, 418, "http://Good", "true", "", ""},
+		{"preflight", "OPTIONS", []string{"Origin", "http://good", "Access-Control-Request-Headers", "content-type, x-a"},
+			204, "http://good", "true", "content-type, x-a", "300"},
+		{"preflight with null headers", "OPTIONS", []string{"Origin", "http://good", "Access-Control-Request-Headers", "null"},
+			204, "http://good", "true", "", "300"},
+		{"preflight of a refused origin", "OPTIONS", []string{"Origin", "http://evil"}, 204, "", "", "", "300"},
+	}
+	o, err := NewOrigins([]string{"http://good"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := o.CORS(Preflight(teapot))
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := serve(h, request(test.method, test.header...))
+			if w.Code != test.status {
+				t.Errorf("status %d, want %d", w.Code, test.status)
+			}
+			for key, want := range map[string]string{
+				"Access-Control-Allow-Origin":      test.allow,
+				"Access-Control-Allow-Credentials": test.credentials,
+				"Access-Control-Allow-Headers":     test.headers,
+				"Access-Control-Max-Age":           test.maxAge,
+			} {
+				if got := w.Header().Get(key); got != want {
+					t.Errorf("%s = %q, want %q", key, got, want)
+				}
+			}
+			if test.maxAge != "" && w.Header().Get("Access-Control-Allow-Methods") != "POST, OPTIONS" {
+				t.Error("methods of the preflight are missing")
+			}
+		})
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	connections, refused := 0, 0
+	h := ConnectionLimit(2, func() int { return connections }, func(*http.Request) { refused++ })(teapot)
+	for _, want := range []int{418, 418, 503, 503} {
+		if w := serve(h, request("GET")); w.Code != want {
+			t.Errorf("with %d connections: status %d, want %d", connections, w.Code, want)
+		}
+		connections++
+	}
+	if refused != 2 {
+		t.Errorf("refused %d, want 2", refused)
+	}
+	unlimited := ConnectionLimit(0, func() int { return 1 << 30 }, nil)(teapot)
+	if w := serve(unlimited, request("GET")); w.Code != 418 {
+		t.Errorf("without a limit: status %d", w.Code)
+	}
+}
+
+// The rate is N a second in the long run, not one (server-interface 12, trap 37).
+func TestConnectionRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := ConnectionRateLimit(10, nil)(teapot)
+		admitted := func(requests int) (n int) {
+			for range requests {
+				if serve(h, request("GET")).Code == 418 {
+					n++
+				}
+			}
+			return n
+		}
+		if n := admitted(25); n != 10 {
+			t.Errorf("at once: %d admitted, want the burst of 10", n)
+		}
+		time.Sleep(500 * time.Millisecond)
+		if n := admitted(25); n != 5 {
+			t.Errorf("half a second later: %d admitted, want 5", n)
+		}
+		time.Sleep(time.Hour)
+		if n := admitted(25); n != 10 {
+			t.Errorf("after a pause: %d admitted, want no more than the burst of 10", n)
+		}
+	})
+	unlimited := ConnectionRateLimit(0, nil)(teapot)
+	for range 100 {
+		if w := serve(unlimited, request("GET")); w.Code != 418 {
+			t.Fatalf("without a limit: status %d", w.Code)
+		}
+	}
+}
+
+func TestRecover(t *testing.T) {
+	var logged bytes.Buffer
+	h := Recover(slog.New(slog.NewJSONHandler(&logged, nil)))(http.HandlerFunc(
+		func(http.ResponseWriter, *http.Request) { panic("a bug") }))
+	if w := serve(h, request("GET")); w.Code != 500 {
+		t.Errorf("status %d, want 500", w.Code)
+	}
+	if text := logged.String(); !strings.Contains(text, "a bug") || !strings.Contains(text, "TestRecover") {
+		t.Errorf("log has neither reason nor stack: %s", text)
+	}
+}
+
+func TestRecoverLetsAbortsPass(t *testing.T) {
+	h := Recover(slog.New(slog.DiscardHandler))(http.HandlerFunc(
+		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer func() {
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("recovered %v", err)
+		}
+	}()
+	serve(h, request("GET"))
+}
+
+func TestUserHeader(t *testing.T) {
+	var user string
+	seen := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { user = UserFrom(r.Context()) })
+	serve(UserHeader("X-User")(seen), request("GET", "x-user", "42"))
+	if user != "42" {
+		t.Errorf("user %q, want 42", user)
+	}
+	serve(UserHeader("X-User")(seen), request("GET"))
+	if user != "" {
+		t.Errorf("without the header: user %q", user)
+	}
+	serve(UserHeader("")(seen), request("GET", "X-User", "42"))
+	if user != "" {
+		t.Errorf("switched off: user %q", user)
+	}
+}

@@ -1,0 +1,105 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/gobwas/glob"
+)
+
+// MaxOrigin is the number of bytes of an Origin header that is looked at: a
+// scheme, a host name and a port are far shorter. A longer one is refused.
+const MaxOrigin = 1024
+
+// Origins decides from which origins browsers may come (server-interface 6.7).
+// It is safe for concurrent use.
+type Origins struct{ list atomic.Pointer[originList] }
+
+// originList is immutable.
+type originList struct {
+	any      bool
+	patterns []*glob.Pattern
+}
+
+// NewOrigins compiles client.allowed_origins: globs with *, ?, [abc] and {a,b},
+// where * crosses dots and slashes. They are used as written, so an upper-case
+// letter matches nothing. An empty list allows requests without an origin, a
+// list of "*" alone allows all.
+func NewOrigins(patterns []string) (*Origins, error) {
+	list := &originList{any: len(patterns) == 1 && patterns[0] == "*"}
+	if list.any {
+		patterns = nil
+	}
+	var errs []error
+	for _, pattern := range patterns {
+		g, err := glob.Compile(pattern)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("compiling allowed origin %q: %w", pattern, err))
+			continue
+		}
+		list.patterns = append(list.patterns, g)
+	}
+	o := new(Origins)
+	o.list.Store(list)
+	return o, errors.Join(errs...)
+}
+
+// Any reports whether every origin is allowed, which deserves a warning.
+func (o *Origins) Any() bool { return o.list.Load().any }
+
+// Replace takes over what other allows.
+func (o *Origins) Replace(other *Origins) { o.list.Store(other.list.Load()) }
+
+// Allowed reports whether a request may be served for the page that made it. A
+// request without an Origin header does not come from a page of another site.
+func (o *Origins) Allowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	list := o.list.Load()
+	if origin == "" || list.any {
+		return true
+	}
+	if len(origin) > MaxOrigin {
+		return false
+	}
+	origin = strings.ToLower(origin)
+	for _, g := range list.patterns {
+		if g.Match(origin) {
+			return true
+		}
+	}
+	return false
+}
+
+// CORS lets pages of allowed origins read the answers. Of other origins the
+// request is served all the same, without the headers: their browser hides the
+// answer (server-interface 6.7).
+func (o *Origins) CORS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		header.Add("Vary", "Origin")
+		if origin := r.Header.Get("Origin"); origin != "" && o.Allowed(r) {
+			header.Set("Access-Control-Allow-Origin", origin)
+			header.Set("Access-Control-Allow-Credentials", "true")
+			if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" && wanted != "null" {
+				header.Set("Access-Control-Allow-Headers", wanted)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Preflight answers OPTIONS requests. It belongs inside of CORS.
+func Preflight(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodOptions {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Access-Control-Max-Age", "300")
+		w.Header().Set("Access-Control-Allow-Methods", "POST, OPTIONS")
+		w.WriteHeader(http.StatusNoContent)
+	})
+}
