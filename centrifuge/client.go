@@ -131,19 +131,19 @@ func (c *Client) Connected() bool { return c.currentState() == clientConnected }
 
 // Channels lists the live subscriptions.
 func (c *Client) Channels() []string {
-	return c.channels(func(*Subscription) bool { return true })
+	return c.channels(func(*subscription) bool { return true })
 }
 
 // ServerSideChannels lists the live subscriptions that the server made.
 func (c *Client) ServerSideChannels() []string {
-	return c.channels(func(s *Subscription) bool { return s.serverSide })
+	return c.channels(func(s *subscription) bool { return s.serverSide })
 }
 
-func (c *Client) channels(want func(*Subscription) bool) []string {
+func (c *Client) channels(want func(*subscription) bool) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	names := make([]string, 0, c.subs.len())
-	c.subs.each(func(s *Subscription) {
+	c.subs.each(func(s *subscription) {
 		if s.state == subLive && want(s) {
 			names = append(names, s.Channel)
 		}
@@ -161,7 +161,7 @@ func (c *Client) Send(data []byte) error {
 func (c *Client) Disconnect(d Disconnect) { c.close(d, true) }
 
 // infoFor is how the client appears to the subscribers of a channel.
-func (c *Client) infoFor(s *Subscription) *ClientInfo {
+func (c *Client) infoFor(s *subscription) *ClientInfo {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info := &ClientInfo{User: c.user, Client: c.id, ConnInfo: c.connInfo}

@@ -206,7 +206,7 @@ func (c *Client) ponged() bool {
 // needsTickLocked reports whether there is something to look after in t.
 func (c *Client) needsTickLocked(t tick) bool {
 	needs := t.presence && c.node.handlers.Alive != nil
-	c.subs.each(func(s *Subscription) { needs = needs || s.state == subLive && s.needsTickLocked(t) })
+	c.subs.each(func(s *subscription) { needs = needs || s.state == subLive && s.needsTickLocked(t) })
 	return needs
 }
 
@@ -240,8 +240,8 @@ func (c *Client) tick(t tick) {
 	}()
 	ctx := c.Context()
 	c.mu.Lock()
-	subs := make([]*Subscription, 0, c.subs.len())
-	c.subs.each(func(s *Subscription) {
+	subs := make([]*subscription, 0, c.subs.len())
+	c.subs.each(func(s *subscription) {
 		if s.state == subLive && s.needsTickLocked(t) {
 			subs = append(subs, s)
 		}
@@ -260,7 +260,7 @@ func (c *Client) tick(t tick) {
 
 // tend renews one subscription's presence, and ends it when it has expired or
 // lost its position.
-func (c *Client) tend(ctx context.Context, s *Subscription, t tick) {
+func (c *Client) tend(ctx context.Context, s *subscription, t tick) {
 	if t.rest && c.expireSubscription(ctx, s, t.now) {
 		return
 	}
@@ -274,7 +274,7 @@ func (c *Client) tend(ctx context.Context, s *Subscription, t tick) {
 
 // renewPresence holds up whoever wants to end s: an entry that is added after
 // its removal would outlive the subscription.
-func (c *Client) renewPresence(ctx context.Context, s *Subscription) {
+func (c *Client) renewPresence(ctx context.Context, s *subscription) {
 	c.mu.Lock()
 	if s.state != subLive || s.busy || !s.presence {
 		c.mu.Unlock()

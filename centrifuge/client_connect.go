@@ -104,7 +104,7 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	defer func() {
 		for _, s := range started {
 			if s.abandon(); s.live {
-				c.announced(s.Subscription, connected)
+				c.announced(s.subscription, connected)
 			}
 		}
 	}()

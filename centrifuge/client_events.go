@@ -13,7 +13,7 @@ import "context"
 
 // announce tells the application of a subscription that went live, unless it has
 // ended meanwhile. The caller is the one who made it.
-func (c *Client) announce(s *Subscription, tell func()) {
+func (c *Client) announce(s *subscription, tell func()) {
 	told := false
 	defer func() { c.announced(s, told) }()
 	if after := c.predecessor(s); after != nil {
@@ -31,7 +31,7 @@ func (c *Client) announce(s *Subscription, tell func()) {
 
 // announced notes that the application was told of s, or never will be. If s has
 // ended meanwhile, its end is left to the caller.
-func (c *Client) announced(s *Subscription, told bool) {
+func (c *Client) announced(s *subscription, told bool) {
 	c.mu.Lock()
 	s.event = eventNone
 	if told {
@@ -49,7 +49,7 @@ func (c *Client) announced(s *Subscription, told bool) {
 
 // predecessor is closed when the application knows of the end of the subscription
 // that had the channel before s; nil if it does.
-func (c *Client) predecessor(s *Subscription) <-chan struct{} {
+func (c *Client) predecessor(s *subscription) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.details == nil || s.details.overlap == nil {
@@ -59,7 +59,7 @@ func (c *Client) predecessor(s *Subscription) <-chan struct{} {
 }
 
 // ended makes the channel of s free again. If mine is set the caller must retire s.
-func (c *Client) ended(s *Subscription, why Unsubscribe) (mine bool) {
+func (c *Client) ended(s *subscription, why Unsubscribe) (mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.state = subEnded
@@ -72,7 +72,7 @@ func (c *Client) ended(s *Subscription, why Unsubscribe) (mine bool) {
 }
 
 // retire tells the application that s has ended, if it knows of s, and forgets s.
-func (c *Client) retire(s *Subscription, why Unsubscribe) {
+func (c *Client) retire(s *subscription, why Unsubscribe) {
 	defer c.forget(s)
 	if after := c.predecessor(s); after != nil {
 		<-after
@@ -85,21 +85,21 @@ func (c *Client) retire(s *Subscription, why Unsubscribe) {
 }
 
 // knows reports whether the application knows of s, and of the connection.
-func (c *Client) knows(s *Subscription) bool {
+func (c *Client) knows(s *subscription) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.event == eventTold && c.event != eventNone
 }
 
 // retireSafely is retire for goroutines of their own.
-func (c *Client) retireSafely(s *Subscription, why Unsubscribe) {
+func (c *Client) retireSafely(s *subscription, why Unsubscribe) {
 	defer c.node.recovered("telling of the end of a subscription", c)
 	c.retire(s, why)
 }
 
 // retireAside is retire for those who must not wait for the application: they act
 // on other subscriptions and connections as well.
-func (c *Client) retireAside(s *Subscription, why Unsubscribe) {
+func (c *Client) retireAside(s *subscription, why Unsubscribe) {
 	if c.predecessor(s) == nil && (c.node.handlers.Unsubscribed == nil || !c.knows(s)) {
 		c.forget(s)
 		return
@@ -108,7 +108,7 @@ func (c *Client) retireAside(s *Subscription, why Unsubscribe) {
 }
 
 // forget takes s off the connection and wakes those who wait for that.
-func (c *Client) forget(s *Subscription) {
+func (c *Client) forget(s *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.subs.remove(s)

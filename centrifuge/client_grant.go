@@ -70,7 +70,7 @@ func (c *Client) untilEnd(ctx context.Context) (context.Context, func()) {
 
 // update gives a live subscription, whoever made it, the options of a new one.
 // ended means that there is none any more. The error says what was not changed.
-func (c *Client) update(ctx context.Context, s *Subscription, opts SubscribeOptions) (ended bool, err error) {
+func (c *Client) update(ctx context.Context, s *subscription, opts SubscribeOptions) (ended bool, err error) {
 	if c.node.timeline.expired(opts.ExpireAt) {
 		return false, ErrorExpired
 	}
@@ -99,7 +99,7 @@ func (c *Client) update(ctx context.Context, s *Subscription, opts SubscribeOpti
 
 // hold makes the caller the one who changes s, until it releases it. Like claim
 // it waits for others.
-func (c *Client) hold(s *Subscription, deadline time.Time) (held, settled bool) {
+func (c *Client) hold(s *subscription, deadline time.Time) (held, settled bool) {
 	for {
 		c.mu.Lock()
 		switch {
@@ -119,14 +119,14 @@ func (c *Client) hold(s *Subscription, deadline time.Time) (held, settled bool) 
 	}
 }
 
-func (c *Client) release(s *Subscription) {
+func (c *Client) release(s *subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.settleLocked()
 }
 
 // updatePresence makes the entry of s, or its absence, what the options say.
-func (c *Client) updatePresence(ctx context.Context, s *Subscription, opts SubscribeOptions) error {
+func (c *Client) updatePresence(ctx context.Context, s *subscription, opts SubscribeOptions) error {
 	c.mu.Lock()
 	had := s.presence
 	s.presence = opts.Presence
@@ -146,7 +146,7 @@ func (c *Client) updatePresence(ctx context.Context, s *Subscription, opts Subsc
 
 // pushSubscribe sends data with a subscribe push, which tells the client where in
 // the stream it is.
-func (c *Client) pushSubscribe(s *Subscription, data []byte) error {
+func (c *Client) pushSubscribe(s *subscription, data []byte) error {
 	var encodingErr error
 	result := s.PutPosition(func(offset uint64, epoch string) (frame *protocol.Encoded) {
 		frame, encodingErr = c.encode(&protocol.Reply{Push: &protocol.Push{Channel: s.Channel, Subscribe: &protocol.Subscribe{
@@ -161,10 +161,10 @@ func (c *Client) pushSubscribe(s *Subscription, data []byte) error {
 	return nil
 }
 
-func (s *Subscription) recoverable() bool { return s.positioned && s.details.recoverable }
+func (s *subscription) recoverable() bool { return s.positioned && s.details.recoverable }
 
 // unchanged is an error that names the options which a live subscription cannot take.
-func (c *Client) unchanged(s *Subscription, opts SubscribeOptions) error {
+func (c *Client) unchanged(s *subscription, opts SubscribeOptions) error {
 	var names []string
 	for _, option := range []struct {
 		name    string

@@ -181,7 +181,7 @@ func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publica
 
 // checkPosition compares a subscription's position with the stream's, in case
 // the broker lost a publication without anybody noticing (client-protocol 5.5).
-func (c *Client) checkPosition(ctx context.Context, s *Subscription, now moment) {
+func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment) {
 	delay := c.node.config.PositionCheckDelay
 	offset, epoch, ok := s.Position()
 	if !ok || delay <= 0 {
@@ -222,7 +222,7 @@ const onItsWay = MaxBatchDelay + 500*time.Millisecond
 
 // insufficient ends a subscription whose position is lost: the client recovers
 // it, by subscribing or, where only that helps, by connecting again.
-func (c *Client) insufficient(s *Subscription) {
+func (c *Client) insufficient(s *subscription) {
 	defer c.node.recovered("ending a subscription", c)
 	c.node.stats.InsufficientState.Add(1)
 	if s.serverSide || s.Format.V1() {

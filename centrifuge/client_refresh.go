@@ -129,13 +129,13 @@ func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protoco
 	return &protocol.Reply{SubRefresh: result}, nil
 }
 
-func (c *Client) setSubExpiry(s *Subscription, expires moment, info []byte) {
+func (c *Client) setSubExpiry(s *subscription, expires moment, info []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.setExpiryLocked(expires, info)
 }
 
-func (s *Subscription) setExpiryLocked(expires moment, info []byte) {
+func (s *subscription) setExpiryLocked(expires moment, info []byte) {
 	details := s.detailsLocked()
 	details.expires = expires
 	if info != nil {
@@ -145,7 +145,7 @@ func (s *Subscription) setExpiryLocked(expires moment, info []byte) {
 
 // refreshSubByServer is setSubExpiry, unless the expiry is not any more what it
 // was when the application was asked.
-func (c *Client) refreshSubByServer(s *Subscription, was, expires moment, info []byte) {
+func (c *Client) refreshSubByServer(s *subscription, was, expires moment, info []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.expiryLocked() == was {
@@ -153,14 +153,14 @@ func (c *Client) refreshSubByServer(s *Subscription, was, expires moment, info [
 	}
 }
 
-func (c *Client) subExpiry(s *Subscription) moment {
+func (c *Client) subExpiry(s *subscription) moment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return s.expiryLocked()
 }
 
 // expireSubscription ends s if it has run out, and reports whether it did.
-func (c *Client) expireSubscription(ctx context.Context, s *Subscription, now moment) (ended bool) {
+func (c *Client) expireSubscription(ctx context.Context, s *subscription, now moment) (ended bool) {
 	expires := c.subExpiry(s)
 	if expires == 0 || now < expires {
 		return false

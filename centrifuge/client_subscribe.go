@@ -32,9 +32,9 @@ type wish struct {
 	clientSideRefresh   bool
 }
 
-// pendingSubscription is a Subscription that is being made.
+// pendingSubscription is a subscription that is being made.
 type pendingSubscription struct {
-	*Subscription
+	*subscription
 	client *Client
 	opts   SubscribeOptions
 	wish   wish
@@ -92,7 +92,7 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if p.eventDue {
 		disarm := r.impatient()
 		defer disarm()
-		c.announce(p.Subscription, func() {
+		c.announce(p.subscription, func() {
 			c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
 		})
 	}
@@ -156,7 +156,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 			c.mu.Unlock()
 			return nil, ErrorLimitExceeded
 		}
-		s := &Subscription{serverSide: serverSide, busy: true}
+		s := &subscription{serverSide: serverSide, busy: true}
 		s.Channel = strings.Clone(channel) // the rest of the message must not be kept
 		s.Out, s.Format, s.Lane = &c.outbox, c.format, c.lane
 		if old != nil { // the application is being told of its end
@@ -165,14 +165,14 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 		}
 		c.subs.add(s)
 		c.mu.Unlock()
-		return &pendingSubscription{Subscription: s, client: c, space: c.replySpace()}, nil
+		return &pendingSubscription{subscription: s, client: c, space: c.replySpace()}, nil
 	}
 }
 
 // unendedLocked counts the subscriptions without those of whose end only the
 // application has to be told.
 func (c *Client) unendedLocked() (n int) {
-	c.subs.each(func(s *Subscription) {
+	c.subs.each(func(s *subscription) {
 		if s.state != subEnded {
 			n++
 		}
@@ -201,12 +201,12 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 	if err := p.configure(); err != nil {
 		return err
 	}
-	if err := n.join(ctx, p.Subscription, p.opts.MaxSubscribers); err != nil {
+	if err := n.join(ctx, p.subscription, p.opts.MaxSubscribers); err != nil {
 		return fmt.Errorf("subscribing to channel: %w", err)
 	}
 	p.joined = true
 	if p.presence {
-		if err := n.presence.AddPresence(ctx, p.Channel, p.client.id, p.client.infoFor(p.Subscription)); err != nil {
+		if err := n.presence.AddPresence(ctx, p.Channel, p.client.id, p.client.infoFor(p.subscription)); err != nil {
 			return fmt.Errorf("adding presence: %w", err)
 		}
 	}
@@ -305,7 +305,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 	}
 	if p.opts.JoinLeave {
 		c.outbox.Flush() // the broker may take its time
-		c.publishJoin(p.Subscription)
+		c.publishJoin(p.subscription)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -323,7 +323,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 
 // publishJoin tells the channel. The end of the connection does not cancel it: a
 // join that may or may not have been made cannot be undone by a leave.
-func (c *Client) publishJoin(s *Subscription) {
+func (c *Client) publishJoin(s *subscription) {
 	if c.isClosed() {
 		return
 	}
@@ -344,16 +344,16 @@ func (p *pendingSubscription) abandon() {
 	}
 	c := p.client
 	defer func() {
-		c.ended(p.Subscription, UnsubscribeDisconnect)
-		c.retireAside(p.Subscription, UnsubscribeDisconnect)
+		c.ended(p.subscription, UnsubscribeDisconnect)
+		c.retireAside(p.subscription, UnsubscribeDisconnect)
 	}()
 	if p.joined {
-		c.node.leave(c, p.Subscription)
+		c.node.leave(c, p.subscription)
 	}
 }
 
 // subscription returns the live subscription of channel, or nil.
-func (c *Client) subscription(channel string) *Subscription {
+func (c *Client) subscription(channel string) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.subs.get(channel); s != nil && s.state == subLive {

@@ -23,7 +23,7 @@ func (c *Client) handleUnsubscribe(request *protocol.UnsubscribeRequest) (*proto
 }
 
 // find returns the subscription of channel, live or not; nil if it has ended.
-func (c *Client) find(channel string) *Subscription {
+func (c *Client) find(channel string) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s := c.subs.get(channel); s != nil && s.state != subEnded {
@@ -35,7 +35,7 @@ func (c *Client) find(channel string) *Subscription {
 // claim makes the caller the one who ends s. It waits while s is being made,
 // renewed, or unmade by another; settled is false when that takes longer than the
 // deadline, which may be zero for none.
-func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bool) {
+func (c *Client) claim(s *subscription, deadline time.Time) (claimed, settled bool) {
 	for {
 		c.mu.Lock()
 		claimed, settled = c.claimLocked(s)
@@ -54,7 +54,7 @@ func (c *Client) claim(s *Subscription, deadline time.Time) (claimed, settled bo
 }
 
 // claimLocked is claim without waiting.
-func (c *Client) claimLocked(s *Subscription) (claimed, settled bool) {
+func (c *Client) claimLocked(s *subscription) (claimed, settled bool) {
 	switch {
 	case s.state == subEnded || c.subs.get(s.Channel) != s:
 		return false, true
@@ -69,7 +69,7 @@ func (c *Client) claimLocked(s *Subscription) (claimed, settled bool) {
 // application: that is left to whoever tells of its beginning, or, if mine is
 // set, to the caller, who must retire it. The client is told before its channel is
 // free again: a subscribe that is waiting is answered later.
-func (c *Client) undo(s *Subscription, why Unsubscribe, tell bool) (mine bool) {
+func (c *Client) undo(s *subscription, why Unsubscribe, tell bool) (mine bool) {
 	defer c.node.recovered("ending a subscription", c)
 	defer func() { mine = c.ended(s, why) }() // whatever happens: somebody may wait for it
 	c.node.leave(c, s)
@@ -83,7 +83,7 @@ func (c *Client) undo(s *Subscription, why Unsubscribe, tell bool) (mine bool) {
 }
 
 // unsubscribePush ends a subscription and tells the client why.
-func (c *Client) unsubscribePush(s *Subscription, why Unsubscribe) {
+func (c *Client) unsubscribePush(s *subscription, why Unsubscribe) {
 	claimed, settled := c.claim(s, time.Now().Add(maxSettle))
 	if !settled {
 		c.Disconnect(DisconnectServerError)
@@ -97,7 +97,7 @@ func (c *Client) unsubscribePush(s *Subscription, why Unsubscribe) {
 // be ended at once does not wait: neither for a handler that is blocked, nor for
 // an engine. It returns when the application was told of all.
 func (c *Client) endSubscriptions() {
-	var mine, blocked []*Subscription
+	var mine, blocked []*subscription
 	for _, s := range c.allSubscriptions() {
 		c.mu.Lock()
 		claimed, settled := c.claimLocked(s)
@@ -122,11 +122,11 @@ func (c *Client) endSubscriptions() {
 	c.waitForgotten()
 }
 
-func (c *Client) allSubscriptions() []*Subscription {
+func (c *Client) allSubscriptions() []*subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := make([]*Subscription, 0, c.subs.len())
-	c.subs.each(func(s *Subscription) { all = append(all, s) })
+	all := make([]*subscription, 0, c.subs.len())
+	c.subs.each(func(s *subscription) { all = append(all, s) })
 	return all
 }
 
@@ -135,7 +135,7 @@ func (c *Client) waitForgotten() {
 	for {
 		var wait <-chan struct{}
 		c.mu.Lock()
-		c.subs.each(func(s *Subscription) {
+		c.subs.each(func(s *subscription) {
 			if wait == nil {
 				wait = s.settledLocked()
 			}

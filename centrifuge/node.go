@@ -178,7 +178,7 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
 
 // join makes s a subscriber at the hub and, if it is the first, at the broker. On
 // an error it is neither.
-func (n *Node) join(ctx context.Context, s *Subscription, most int) (err error) {
+func (n *Node) join(ctx context.Context, s *subscription, most int) (err error) {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	if most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
@@ -208,7 +208,7 @@ func (n *Node) join(ctx context.Context, s *Subscription, most int) (err error) 
 }
 
 // leave undoes join and what followed it.
-func (n *Node) leave(c *Client, s *Subscription) {
+func (n *Node) leave(c *Client, s *subscription) {
 	ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
 	defer cancel()
 	if err := n.unjoin(ctx, s); err != nil {
@@ -228,7 +228,7 @@ func (n *Node) leave(c *Client, s *Subscription) {
 	}
 }
 
-func (n *Node) unjoin(ctx context.Context, s *Subscription) error {
+func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	n.stats.actions.add(actionRemoveSubscription)

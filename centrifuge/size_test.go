@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// TestSizes: a node has a Client for each connection and a Subscription for each
+// TestSizes: a node has a Client for each connection and a subscription for each
 // of its channels. One byte more than the sizes in which Go allocates costs each
 // of them up to 64.
 func TestSizes(t *testing.T) {
@@ -17,7 +17,7 @@ func TestSizes(t *testing.T) {
 		is, limit uintptr
 	}{
 		{"Client", unsafe.Sizeof(Client{}), 512},
-		{"Subscription", unsafe.Sizeof(Subscription{}), 112},
+		{"subscription", unsafe.Sizeof(subscription{}), 112},
 	} {
 		if test.is > test.limit {
 			t.Errorf("a %s is %d bytes, at most %d", test.name, test.is, test.limit)

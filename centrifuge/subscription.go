@@ -7,12 +7,12 @@ import (
 	"centrifugo/centrifuge/internal/fanout"
 )
 
-// Subscription is one subscription of one client: channel, options, position
+// subscription is one subscription of one client: channel, options, position
 // and gate in one object, whose identity is its pointer. An old attempt to
 // subscribe can thus never undo a newer one.
 //
 // A node may have millions: it is 112 bytes, and what few of them need is apart.
-type Subscription struct {
+type subscription struct {
 	fanout.Sub
 
 	// Guarded by client.mu, but for what the tick owns.
@@ -85,14 +85,14 @@ const (
 	eventTold                      // it was told, so it must be told of the end
 )
 
-func (s *Subscription) detailsLocked() *details {
+func (s *subscription) detailsLocked() *details {
 	if s.details == nil {
 		s.details = &details{}
 	}
 	return s.details
 }
 
-func (s *Subscription) overlapLocked() *overlap {
+func (s *subscription) overlapLocked() *overlap {
 	d := s.detailsLocked()
 	if d.overlap == nil {
 		d.overlap = &overlap{}
@@ -101,7 +101,7 @@ func (s *Subscription) overlapLocked() *overlap {
 }
 
 // expiryLocked is no moment if the subscription never expires.
-func (s *Subscription) expiryLocked() moment {
+func (s *subscription) expiryLocked() moment {
 	if s.details == nil {
 		return 0
 	}
@@ -109,12 +109,12 @@ func (s *Subscription) expiryLocked() moment {
 }
 
 // needsTickLocked reports whether there is something to look after in t.
-func (s *Subscription) needsTickLocked(t tick) bool {
+func (s *subscription) needsTickLocked(t tick) bool {
 	return t.presence && s.presence || t.rest && (s.positioned || s.expiryLocked() != 0)
 }
 
 // settledLocked is closed when the subscription, which is busy, is not any more.
-func (s *Subscription) settledLocked() <-chan struct{} {
+func (s *subscription) settledLocked() <-chan struct{} {
 	d := s.detailsLocked()
 	if d.settled == nil {
 		d.settled = make(chan struct{})
@@ -122,7 +122,7 @@ func (s *Subscription) settledLocked() <-chan struct{} {
 	return d.settled
 }
 
-func (s *Subscription) settleLocked() {
+func (s *subscription) settleLocked() {
 	s.busy = false
 	if d := s.details; d != nil && d.settled != nil {
 		close(d.settled)
@@ -150,8 +150,8 @@ func (c *Client) Lost(lost *fanout.Sub, why fanout.Loss) {
 // subscriptions is a set of subscriptions by channel. Most connections have a
 // few, for which a slice is smaller than a table and as fast.
 type subscriptions struct {
-	few  []*Subscription
-	many *fanout.Table[*Subscription] // used instead of few beyond maxFew
+	few  []*subscription
+	many *fanout.Table[*subscription] // used instead of few beyond maxFew
 }
 
 const maxFew = 8
@@ -163,7 +163,7 @@ func (ss *subscriptions) len() int {
 	return len(ss.few)
 }
 
-func (ss *subscriptions) get(channel string) *Subscription {
+func (ss *subscriptions) get(channel string) *subscription {
 	if ss.many != nil {
 		s, _ := ss.many.Get(channel)
 		return s
@@ -177,14 +177,14 @@ func (ss *subscriptions) get(channel string) *Subscription {
 }
 
 // add takes s in, whose channel must not have a subscription yet.
-func (ss *subscriptions) add(s *Subscription) {
+func (ss *subscriptions) add(s *subscription) {
 	switch {
 	case ss.many != nil:
 		ss.many.Put(s)
 	case len(ss.few) < maxFew:
 		ss.few = append(ss.few, s)
 	default:
-		ss.many = fanout.NewTable[*Subscription]()
+		ss.many = fanout.NewTable[*subscription]()
 		for _, other := range append(ss.few, s) {
 			ss.many.Put(other)
 		}
@@ -193,7 +193,7 @@ func (ss *subscriptions) add(s *Subscription) {
 }
 
 // remove forgets s, and only s.
-func (ss *subscriptions) remove(s *Subscription) {
+func (ss *subscriptions) remove(s *subscription) {
 	if ss.get(s.Channel) != s {
 		return
 	}
@@ -208,7 +208,7 @@ func (ss *subscriptions) remove(s *Subscription) {
 	ss.few = slices.Delete(ss.few, at, at+1)
 }
 
-func (ss *subscriptions) each(f func(*Subscription)) {
+func (ss *subscriptions) each(f func(*subscription)) {
 	for _, s := range ss.few {
 		f(s)
 	}

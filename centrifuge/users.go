@@ -75,7 +75,7 @@ func (c *Client) busyWith(o *order) (busy bool) {
 		s := c.subs.get(o.Channel)
 		return s != nil && s.busy
 	}
-	c.subs.each(func(s *Subscription) { busy = busy || s.busy })
+	c.subs.each(func(s *subscription) { busy = busy || s.busy })
 	return busy
 }
 
