@@ -46,7 +46,7 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 		return err
 	}
 	// The push has no room for publications: they follow it.
-	p.missed, p.result.Publications, p.result.Run = p.result.Publications, nil, nil
+	p.missed, p.result.Publications, p.result.Range = p.result.Publications, nil, nil
 	frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Subscribe: &protocol.Subscribe{
 		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
 	}}})

@@ -66,8 +66,8 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 		p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
 	}
 	if p.Extra == nil { // neither filter nor deltas: others get the very same
-		if r.Run = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications); r.Run != nil {
-			p.client.omitted(p.Channel, r.Run.Omitted(p.Format))
+		if r.Range = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications); r.Range != nil {
+			p.client.omitted(p.Channel, r.Range.Omitted(p.Format))
 		}
 	}
 	if p.Extra != nil && p.Extra.Delta {

@@ -23,7 +23,7 @@ type round struct {
 
 	// The command that is carried out, where they are one after another.
 	command  protocol.Command
-	requests protocol.Requests
+	requests protocol.RequestScratch
 }
 
 // rounds are lent out: decoding the commands of a message allocates nothing.

@@ -28,13 +28,13 @@ type runKey struct {
 // runs keeps the runs that were needed lately. The zero value is ready.
 type runs struct {
 	mu         sync.Mutex
-	young, old map[runKey]*protocol.Run // nil when empty; old ones go at the next turn
-	size       int                      // bytes of payload in both
-	turning    bool                     // the timer of turn is set
+	young, old map[runKey]*protocol.EncodedRange // nil when empty; old ones go at the next turn
+	size       int                               // bytes of payload in both
+	turning    bool                              // the timer of turn is set
 }
 
 // of returns the run of pubs, which is a whole run of the stream: nil if it has gaps.
-func (r *runs) of(channel, epoch string, pubs []*Publication) *protocol.Run {
+func (r *runs) of(channel, epoch string, pubs []*Publication) *protocol.EncodedRange {
 	if len(pubs) == 0 {
 		return nil
 	}
@@ -56,10 +56,10 @@ func (r *runs) of(channel, epoch string, pubs []*Publication) *protocol.Run {
 			return nil
 		}
 		r.size += size
-		run = protocol.NewRun(pubs)
+		run = protocol.NewEncodedRange(pubs)
 	}
 	if r.young == nil {
-		r.young = make(map[runKey]*protocol.Run)
+		r.young = make(map[runKey]*protocol.EncodedRange)
 	}
 	r.young[key] = run
 	if !r.turning {

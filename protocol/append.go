@@ -166,8 +166,8 @@ func (r *Reply) sizeGuess(f Format) int {
 	switch {
 	case r.Push != nil && r.Push.Pub != nil:
 		return publicationSize(r.Push.Pub) + len(r.Push.Channel) + 128
-	case r.Subscribe != nil && r.Subscribe.Run != nil:
-		return len(r.Subscribe.Run.encoded(f)) + len(r.Subscribe.Data) + 256
+	case r.Subscribe != nil && r.Subscribe.Range != nil:
+		return len(r.Subscribe.Range.encoded(f)) + len(r.Subscribe.Data) + 256
 	case r.Subscribe != nil:
 		return publicationsSize(r.Subscribe.Publications) + len(r.Subscribe.Data) + 256
 	case r.History != nil:

@@ -123,7 +123,7 @@ func BenchmarkDecodeReply(b *testing.B) {
 		message := encoded(b, f, benchReply)
 		b.Run("ours/"+formatName(f), func(b *testing.B) {
 			b.ReportAllocs()
-			decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
+			decoder := ReplyDecoder{Format: f, Scratch: new(ReplyScratch)}
 			for b.Loop() {
 				if _, err := decoder.Decode(message); err != nil {
 					b.Fatal(err)
@@ -149,10 +149,10 @@ func benchDecodeCommand(b *testing.B, command *Command) {
 		b.Run("ours/"+formatName(f), func(b *testing.B) {
 			b.ReportAllocs()
 			var c Command
-			var room Requests
+			var scratch RequestScratch
 			for b.Loop() {
 				d := NewDecoder(f, batch, Limits{})
-				d.Reuse(&room)
+				d.Reuse(&scratch)
 				if err := d.Next(&c); err != nil {
 					b.Fatal(err)
 				}

@@ -38,7 +38,7 @@ func BenchmarkNested(b *testing.B) {
 		})
 		b.Run("decode/ours/"+name, func(b *testing.B) {
 			b.ReportAllocs()
-			decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
+			decoder := ReplyDecoder{Format: f, Scratch: new(ReplyScratch)}
 			for b.Loop() {
 				if _, err := decoder.Decode(message); err != nil {
 					b.Fatal(err)

@@ -63,13 +63,13 @@ func orDefault(v, def int) int {
 // A Decoder yields the commands of one transport message. It is a value and
 // allocates nothing itself. It is not safe for concurrent use.
 type Decoder struct {
-	rest   []byte
-	limits Limits
-	format Format
-	draft  bool
-	room   *Requests
-	count  int
-	err    error
+	rest    []byte
+	limits  Limits
+	format  Format
+	draft   bool
+	scratch *RequestScratch
+	count   int
+	err     error
 }
 
 // NewDecoder returns a decoder of message, which must hold whole commands:
@@ -129,7 +129,7 @@ func (d *Decoder) next(c *Command) error {
 	d.rest = rest
 	if d.format.Protobuf() {
 		r := newProtoReader(message, d.limits)
-		r.reused = d.room
+		r.scratch = d.scratch
 		if d.format.V1() {
 			r.v1 = true
 			r.commandV1(c, d.draft)
@@ -139,7 +139,7 @@ func (d *Decoder) next(c *Command) error {
 		return r.err
 	}
 	r := newJSONReader(message, d.limits)
-	r.reused = d.room
+	r.scratch = d.scratch
 	if d.format.V1() {
 		r.v1 = true
 		r.commandV1(c, d.draft)
@@ -301,8 +301,8 @@ type ReplyDecoder struct {
 	// Kind returns what the command with this id asked for. Replies of V1 do
 	// not say it; in V2 it is not used and may be nil.
 	Kind func(id uint32) MessageKind
-	// Room, if not nil, receives what is decoded, until the next Decode.
-	Room *ReplyRoom
+	// Scratch, if not nil, holds the decoded reply until the next Decode.
+	Scratch *ReplyScratch
 }
 
 // Decode decodes one message without framing. Payloads and strings are parts of
@@ -310,17 +310,17 @@ type ReplyDecoder struct {
 // The error wraps [ErrMalformed], or is [ErrNoForm] when a V1 result answers a
 // command that Kind does not know.
 func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
-	reply := d.Room.begin()
+	reply := d.Scratch.begin()
 	var err error
 	if d.Format.Protobuf() {
 		r := newProtoReader(message, trusted)
-		r.lent = d.Room
+		r.replyScratch = d.Scratch
 		r.v1 = d.Format.V1()
 		r.anyReply(reply, d)
 		err = r.err
 	} else {
 		r := newJSONReader(message, trusted)
-		r.lent = d.Room
+		r.replyScratch = d.Scratch
 		r.v1 = d.Format.V1()
 		r.anyReply(reply, d)
 		err = r.err

@@ -432,7 +432,7 @@ func TestReplyDecoderErrors(t *testing.T) {
 	}
 }
 
-// TestReuse: with room for requests, decoding allocates nothing, and nothing of
+// TestReuse: with scratch memory, decoding allocates nothing, and nothing of
 // an earlier request shines through; the subscriptions of a connect stay apart.
 func TestReuse(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
@@ -449,11 +449,11 @@ func TestReuse(t *testing.T) {
 			frames = append(frames, &Encoded{Bytes: b})
 		}
 		batch := AppendBatch(nil, f, frames)
-		var room Requests
+		var scratch RequestScratch
 		var c Command
 		decode := func() {
 			d := NewDecoder(f, batch, Limits{})
-			d.Reuse(&room)
+			d.Reuse(&scratch)
 			for range frames {
 				if err := d.Next(&c); err != nil {
 					t.Fatal(err)
@@ -475,7 +475,7 @@ func TestReuse(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := NewDecoder(0, message, Limits{})
-	d.Reuse(new(Requests))
+	d.Reuse(new(RequestScratch))
 	var c Command
 	if err := d.Next(&c); err != nil || c.Connect.Subs["a"].Offset != 1 || c.Connect.Subs["b"].Offset != 2 {
 		t.Errorf("subscriptions of a connect: %v, %+v", err, c.Connect)

@@ -359,8 +359,8 @@ func (w *jsonWriter) subscribeResult(m *SubscribeResult) {
 	w.uint(`,"ttl":`, uint64(m.TTL))
 	w.bool(`,"recoverable":`, m.Recoverable)
 	w.str(`,"epoch":`, m.Epoch)
-	if m.Run != nil {
-		w.run(`,"publications":`, m.Run)
+	if m.Range != nil {
+		w.encodedRange(`,"publications":`, m.Range)
 	} else {
 		w.publications(`,"publications":`, m.Publications, false)
 	}

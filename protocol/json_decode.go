@@ -118,7 +118,7 @@ func (r *jsonReader) connectRequest() *ConnectRequest {
 		return nil
 	}
 	m := new(ConnectRequest)
-	r.reused = nil // subscriptions in a map must not share
+	r.scratch = nil // subscriptions in a map must not share
 	for r.field() {
 		switch string(r.key) {
 		case "token":
@@ -157,7 +157,7 @@ func (r *jsonReader) subscribeRequest() *SubscribeRequest {
 	if !r.object() {
 		return nil
 	}
-	m := r.reused.subscribe()
+	m := r.scratch.subscribe()
 	var seq, gen uint32 // V1
 	for r.field() {
 		switch string(r.key) {
@@ -265,7 +265,7 @@ func (r *jsonReader) publishRequest() *PublishRequest {
 	if !r.object() {
 		return nil
 	}
-	m := r.reused.publish()
+	m := r.scratch.publish()
 	for r.field() {
 		switch string(r.key) {
 		case "channel":
@@ -370,7 +370,7 @@ func (r *jsonReader) sendRequest() *SendRequest {
 	if !r.object() {
 		return nil
 	}
-	m := r.reused.send()
+	m := r.scratch.send()
 	for r.field() {
 		switch string(r.key) {
 		case "data":
@@ -386,7 +386,7 @@ func (r *jsonReader) rpcRequest() *RPCRequest {
 	if !r.object() {
 		return nil
 	}
-	m := r.reused.rpc()
+	m := r.scratch.rpc()
 	for r.field() {
 		switch string(r.key) {
 		case "data":

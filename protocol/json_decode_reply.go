@@ -101,7 +101,7 @@ func (r *jsonReader) push() *Push {
 	if !r.object() {
 		return nil
 	}
-	p := r.lent.push()
+	p := r.replyScratch.push()
 	if r.v1 {
 		r.pushV1(p)
 		return p
@@ -195,7 +195,7 @@ func (r *jsonReader) clientInfo() *ClientInfo {
 	if !r.object() {
 		return nil
 	}
-	m := r.lent.info()
+	m := r.replyScratch.info()
 	for r.field() {
 		switch string(r.key) {
 		case "user":
@@ -217,7 +217,7 @@ func (r *jsonReader) publication() *Publication {
 	if !r.object() {
 		return nil
 	}
-	m := r.lent.publication()
+	m := r.replyScratch.publication()
 	for r.field() {
 		switch string(r.key) {
 		case "data":

@@ -12,18 +12,18 @@ const maxFieldName = 32
 // jsonReader reads JSON values of an expected shape. After an error all its
 // methods return zero values, so that only the end of a message looks at err.
 type jsonReader struct {
-	b        []byte
-	i        int
-	depth    int // open objects and arrays
-	maxDepth int
-	elements int    // list elements and map entries still allowed
-	first    bool   // nothing of the innermost object or array was read yet
-	again    bool   // field returns the same field once more, with its key in lower case
-	key      []byte // of the field or entry that was found last
-	v1       bool
-	reused   *Requests  // nil to allocate
-	lent     *ReplyRoom // nil to allocate
-	err      error
+	b            []byte
+	i            int
+	depth        int // open objects and arrays
+	maxDepth     int
+	elements     int    // list elements and map entries still allowed
+	first        bool   // nothing of the innermost object or array was read yet
+	again        bool   // field returns the same field once more, with its key in lower case
+	key          []byte // of the field or entry that was found last
+	v1           bool
+	scratch      *RequestScratch // nil to allocate
+	replyScratch *ReplyScratch   // nil to allocate
+	err          error
 }
 
 func newJSONReader(b []byte, l Limits) jsonReader {

@@ -99,14 +99,14 @@ func (o *Omitted) subscribeResults(subs map[string]*SubscribeResult) map[string]
 	return out
 }
 
-// subscribeResult leaves Run alone: a run omits by itself.
+// subscribeResult does not change Range, which omits on its own.
 func (o *Omitted) subscribeResult(r *SubscribeResult) *SubscribeResult {
 	if r == nil {
 		return nil
 	}
 	out := *r
 	o.raw(&out.Data)
-	if r.Run == nil {
+	if r.Range == nil {
 		out.Publications = o.publications(out.Publications)
 	}
 	out.State = o.publications(out.State)

@@ -343,8 +343,8 @@ func (w *protoWriter) subscribeResult(m *SubscribeResult) {
 	w.uint(2, uint64(m.TTL))
 	w.bool(3, m.Recoverable)
 	w.str(6, m.Epoch)
-	if m.Run != nil {
-		w.run(m.Run)
+	if m.Range != nil {
+		w.encodedRange(m.Range)
 	} else {
 		w.publications(subscribeResultPublications, m.Publications)
 	}

@@ -90,7 +90,7 @@ func (r *protoReader) envelope(seen *envelope) {
 
 func (r *protoReader) connectRequest() *ConnectRequest {
 	m := new(ConnectRequest)
-	r.reused = nil // subscriptions in a map must not share
+	r.scratch = nil // subscriptions in a map must not share
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -123,7 +123,7 @@ func (r *protoReader) connectRequest() *ConnectRequest {
 }
 
 func (r *protoReader) subscribeRequest() *SubscribeRequest {
-	m := r.reused.subscribe()
+	m := r.scratch.subscribe()
 	var seq, gen uint32
 	outer := r.enter()
 	for r.field() {
@@ -220,7 +220,7 @@ func (r *protoReader) unsubscribeRequest() *UnsubscribeRequest {
 }
 
 func (r *protoReader) publishRequest() *PublishRequest {
-	m := r.reused.publish()
+	m := r.scratch.publish()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -309,7 +309,7 @@ func (r *protoReader) pingRequest() *PingRequest {
 }
 
 func (r *protoReader) sendRequest() *SendRequest {
-	m := r.reused.send()
+	m := r.scratch.send()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -322,7 +322,7 @@ func (r *protoReader) sendRequest() *SendRequest {
 }
 
 func (r *protoReader) rpcRequest() *RPCRequest {
-	m := r.reused.rpc()
+	m := r.scratch.rpc()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {

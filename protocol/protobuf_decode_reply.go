@@ -95,7 +95,7 @@ func (r *protoReader) replyV1(to *Reply, d ReplyDecoder) {
 }
 
 func (r *protoReader) push() *Push {
-	p := r.lent.push()
+	p := r.replyScratch.push()
 	outer := r.enter()
 	if r.v1 {
 		r.pushV1(p)
@@ -178,7 +178,7 @@ func (r *protoReader) error() *Error {
 }
 
 func (r *protoReader) clientInfo() *ClientInfo {
-	m := r.lent.info()
+	m := r.replyScratch.info()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {
@@ -197,7 +197,7 @@ func (r *protoReader) clientInfo() *ClientInfo {
 }
 
 func (r *protoReader) publication() *Publication {
-	m := r.lent.publication()
+	m := r.replyScratch.publication()
 	outer := r.enter()
 	for r.field() {
 		switch r.num {

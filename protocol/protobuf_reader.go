@@ -18,15 +18,15 @@ import (
 // Places in the message are indexes: slices would be pointers to write, which
 // costs while the garbage collector runs.
 type protoReader struct {
-	b        []byte
-	at       span // rest of the innermost message
-	depth    int
-	maxDepth int
-	elements int // list elements and map entries still allowed
-	v1       bool
-	reused   *Requests  // nil to allocate
-	lent     *ReplyRoom // nil to allocate
-	err      error
+	b            []byte
+	at           span // rest of the innermost message
+	depth        int
+	maxDepth     int
+	elements     int // list elements and map entries still allowed
+	v1           bool
+	scratch      *RequestScratch // nil to allocate
+	replyScratch *ReplyScratch   // nil to allocate
+	err          error
 
 	// The field that was found last.
 	num   protowire.Number

@@ -26,7 +26,7 @@ func (f *filler) fill(v reflect.Value, depth int) {
 			if field.Kind() == reflect.Slice && field.Type().Elem() == reflect.PointerTo(v.Type()) && depth >= 3 {
 				continue // a filter node in a filter node
 			}
-			if field.Type() == reflect.TypeFor[*Run]() {
+			if field.Type() == reflect.TypeFor[*EncodedRange]() {
 				continue // another form of a list
 			}
 			f.fill(field, depth+1)

@@ -219,7 +219,7 @@ type SubscribeResult struct {
 	Recoverable     bool
 	Epoch           string
 	Publications    []*Publication
-	Run             *Run // written in place of Publications when set
+	Range           *EncodedRange // encoded in place of Publications when set
 	Recovered       bool
 	Offset          uint64
 	Positioned      bool

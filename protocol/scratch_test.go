@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// TestReplyRoom: a client with room decodes pushes without allocating, nothing of
+// TestReplyScratch: a client with scratch memory decodes pushes without allocating, nothing of
 // an earlier one shines through, and the elements of a list stay apart.
-func TestReplyRoom(t *testing.T) {
+func TestReplyScratch(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatV1 | FormatProtobuf, FormatUni} {
-		decoder := ReplyDecoder{Format: f, Room: new(ReplyRoom)}
+		decoder := ReplyDecoder{Format: f, Scratch: new(ReplyScratch)}
 		full, bare := encoded(t, f, benchReply), encoded(t, f, &Reply{Push: &Push{Channel: "b", Pub: &Publication{Data: Raw("1")}}})
 		decode := func() {
 			if got, err := decoder.Decode(full); err != nil || got.Push.Pub.Info.Client != benchReply.Push.Pub.Info.Client {
@@ -26,7 +26,7 @@ func TestReplyRoom(t *testing.T) {
 	want := &Reply{ID: 1, History: &HistoryResult{Epoch: "e", Offset: 2, Publications: []*Publication{
 		{Data: Raw("1"), Offset: 1, Info: &ClientInfo{User: "a"}}, {Data: Raw("2"), Offset: 2, Info: &ClientInfo{User: "b"}},
 	}}}
-	got, err := ReplyDecoder{Format: FormatProtobuf, Room: new(ReplyRoom)}.Decode(encoded(t, FormatProtobuf, want))
+	got, err := ReplyDecoder{Format: FormatProtobuf, Scratch: new(ReplyScratch)}.Decode(encoded(t, FormatProtobuf, want))
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("history: %v, %+v", err, got)
 	}

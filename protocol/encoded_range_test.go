@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func runOf(n int) []*Publication {
+func rangeOf(n int) []*Publication {
 	pubs := make([]*Publication, n)
 	for i := range pubs {
 		pubs[i] = &Publication{Data: Raw(`{"n":1}`), Offset: uint64(i + 1), Tags: map[string]string{"k": "v"}, Info: &ClientInfo{User: "u", Client: "c"}}
@@ -14,15 +14,15 @@ func runOf(n int) []*Publication {
 	return pubs
 }
 
-// TestRun compares a result with a run to one with the same publications.
-func TestRun(t *testing.T) {
+// TestEncodedRange compares a result with a range to one with the same publications.
+func TestEncodedRange(t *testing.T) {
 	for f := range FormatUni {
 		for _, n := range []int{0, 1, 100} {
-			pubs := runOf(n)
-			run := NewRun(pubs)
+			pubs := rangeOf(n)
+			encodedRange := NewEncodedRange(pubs)
 			plain := &SubscribeResult{Recoverable: true, Epoch: "e", Recovered: true, Publications: pubs, Offset: 7}
 			shared := *plain
-			shared.Publications, shared.Run = nil, run
+			shared.Publications, shared.Range = nil, encodedRange
 			for _, r := range []struct{ plain, shared *Reply }{
 				{&Reply{ID: 2, Subscribe: plain}, &Reply{ID: 2, Subscribe: &shared}},
 				{&Reply{ID: 1, Connect: &ConnectResult{Subs: map[string]*SubscribeResult{"a": plain}}}, &Reply{ID: 1, Connect: &ConnectResult{Subs: map[string]*SubscribeResult{"a": &shared}}}},
@@ -43,8 +43,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunOmits: what is not JSON is left out of a run for JSON alone, once for all.
-func TestRunOmits(t *testing.T) {
+// TestEncodedRangeOmits: what is not JSON is left out of a range for JSON alone, once for all.
+func TestEncodedRangeOmits(t *testing.T) {
 	for name, test := range map[string]struct {
 		pubs []*Publication
 		want string
@@ -56,9 +56,9 @@ func TestRunOmits(t *testing.T) {
 		"info": {[]*Publication{{Data: Raw("1"), Info: &ClientInfo{User: "u", Client: "c", ConnInfo: Raw("\xff"), ChanInfo: Raw("5")}}},
 			`{"id":1,"subscribe":{"publications":[{"data":1,"info":{"user":"u","client":"c","chan_info":5}}]}}`, Omitted{Payloads: 1}},
 	} {
-		run := NewRun(test.pubs)
+		encodedRange := NewEncodedRange(test.pubs)
 		for range 2 {
-			frame, err := Encode(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+			frame, err := Encode(0, &Reply{ID: 1, Subscribe: &SubscribeResult{Range: encodedRange}})
 			if err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
@@ -66,13 +66,13 @@ func TestRunOmits(t *testing.T) {
 				t.Errorf("%s: %s, want %s", name, frame.Bytes, test.want)
 			}
 		}
-		if lost := run.Omitted(0); lost != test.lost {
+		if lost := encodedRange.Omitted(0); lost != test.lost {
 			t.Errorf("%s: omitted %+v, want %+v", name, lost, test.lost)
 		}
-		if lost := run.Omitted(FormatProtobuf); lost.Any() {
+		if lost := encodedRange.Omitted(FormatProtobuf); lost.Any() {
 			t.Errorf("%s: Protobuf omits %+v", name, lost)
 		}
-		frame, err := Encode(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Run: run}})
+		frame, err := Encode(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Range: encodedRange}})
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -83,30 +83,30 @@ func TestRunOmits(t *testing.T) {
 	}
 }
 
-// TestRunEncodedOnce has many subscribers ask at the same time.
-func TestRunEncodedOnce(t *testing.T) {
-	run := NewRun(runOf(100))
+// TestEncodedRangeEncodesOnce has many subscribers ask at the same time.
+func TestEncodedRangeEncodesOnce(t *testing.T) {
+	encodedRange := NewEncodedRange(rangeOf(100))
 	var wg sync.WaitGroup
 	first := make([]*byte, 16)
 	for i := range first {
 		wg.Go(func() {
-			first[i] = &run.encoded(FormatProtobuf)[0]
+			first[i] = &encodedRange.encoded(FormatProtobuf)[0]
 		})
 	}
 	wg.Wait()
 	for _, p := range first {
 		if p != first[0] {
-			t.Fatal("the run was encoded more than once")
+			t.Fatal("the range was encoded more than once")
 		}
 	}
 }
 
-// TestRunAllocations: what a subscriber costs does not depend on what it missed.
-func TestRunAllocations(t *testing.T) {
-	run := NewRun(runOf(1000))
+// TestEncodedRangeAllocations: what a subscriber costs does not depend on what it missed.
+func TestEncodedRangeAllocations(t *testing.T) {
+	encodedRange := NewEncodedRange(rangeOf(1000))
 	for f := range FormatUni {
 		allocs := testing.AllocsPerRun(20, func() {
-			if _, err := Encode(f, &Reply{ID: 2, Subscribe: &SubscribeResult{Run: run}}); err != nil {
+			if _, err := Encode(f, &Reply{ID: 2, Subscribe: &SubscribeResult{Range: encodedRange}}); err != nil {
 				t.Fatal(err)
 			}
 		})
