@@ -1,3 +1,4 @@
-// Package archtest holds the rules of the architecture as tests: who may import
-// whom, how long a function and a file may be, that packages say what they are.
+// Package archtest tests the rules of the repository that a program can check: which
+// package may import which, how long functions and files may be, that every package
+// has a comment, and which words texts do not use.
 package archtest

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// guests names, for every dependency that is heavy or has one purpose, the only
-// packages that may import it (architecture, section 2).
+// guests lists, for every dependency that is heavy or has one purpose, the only
+// packages that may import it.
 var guests = map[string][]string{
 	"github.com/redis/rueidis":            {"centrifuge/engine/redisengine", "server/internal/consume/redis"},
 	"github.com/nats-io":                  {"centrifuge/engine/natsengine", "server/internal/consume/nats"},
@@ -47,15 +47,15 @@ func TestGuests(t *testing.T) {
 		}
 	}
 	if !used["net/http"] {
-		t.Error("nobody imports net/http: the test does not see the imports")
+		t.Error("no package imports net/http: the test does not see the imports")
 	}
 }
 
-// allowed says what a room may import of this module. The first rule whose
-// prefix fits a package holds; tests may import more.
+// allowed lists what a package, with those below it, may import of this module. The
+// first rule with a prefix of the package applies; tests may import more.
 var allowed = []struct {
-	room string
-	may  []string
+	prefix string
+	may    []string
 }{
 	{"protocol", []string{"protocol/internal"}},
 	{"centrifuge/internal/fanout", []string{"protocol", "centrifuge/internal/fossil"}}, // ADR 3: deltas are a form of the frame
@@ -85,38 +85,38 @@ var allowed = []struct {
 	{"internal/logsample", nil},
 }
 
-func TestRooms(t *testing.T) {
+func TestAllowedImports(t *testing.T) {
 	for _, s := range load(t) {
 		if s.test {
 			continue
 		}
 		i := 0
-		for i < len(allowed) && !within(s.pkg, allowed[i].room) {
+		for i < len(allowed) && !within(s.pkg, allowed[i].prefix) {
 			i++
 		}
 		if i == len(allowed) {
-			t.Errorf("%s belongs to no room", s.name)
+			t.Errorf("%s: no rule for package %s", s.name, s.pkg)
 			continue
 		}
-		room := allowed[i].room
+		prefix := allowed[i].prefix
 		for _, imp := range s.imports {
 			dir, ok := local(imp)
 			if !ok {
 				continue
 			}
-			if !mayImport(s.pkg, room, allowed[i].may, dir) {
-				t.Errorf("%s: %s may not import %s", s.name, room, dir)
+			if !mayImport(s.pkg, prefix, allowed[i].may, dir) {
+				t.Errorf("%s: %s may not import %s", s.name, prefix, dir)
 			}
 		}
 	}
 }
 
-func mayImport(pkg, room string, may []string, dir string) bool {
+func mayImport(pkg, prefix string, may []string, dir string) bool {
 	for _, m := range may {
 		switch {
-		case m == "own" && within(dir, room):
-			// A transport or engine has parts of its own, but not a neighbour's.
-			if !anyWithin(room, "centrifuge/transport", "centrifuge/engine") || within(dir, pkg) || within(pkg, dir) {
+		case m == "own" && within(dir, prefix):
+			// A transport or engine may import its own packages, but no other transport's or engine's.
+			if !anyWithin(prefix, "centrifuge/transport", "centrifuge/engine") || within(dir, pkg) || within(pkg, dir) {
 				return true
 			}
 		case m == "centrifuge" && dir == m, m != "centrifuge" && within(dir, m):

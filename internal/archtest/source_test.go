@@ -27,7 +27,7 @@ type source struct {
 	set     *token.FileSet
 	lines   int
 	test    bool
-	exempt  bool // generated, or a table: the walls do not hold
+	exempt  bool // generated, or a table: the limits do not apply
 	imports []string
 }
 

@@ -14,13 +14,13 @@ const (
 	maxFunctionLines = 100
 )
 
-func TestWalls(t *testing.T) {
+func TestSizes(t *testing.T) {
 	for _, s := range load(t) {
 		if s.exempt {
 			continue
 		}
 		if s.lines > maxFileLines {
-			t.Errorf("%s has %d lines, the wall is %d", s.name, s.lines, maxFileLines)
+			t.Errorf("%s has %d lines, the limit is %d", s.name, s.lines, maxFileLines)
 		}
 		for _, d := range s.file.Decls {
 			f, ok := d.(*ast.FuncDecl)
@@ -28,7 +28,7 @@ func TestWalls(t *testing.T) {
 				continue
 			}
 			if n := s.set.Position(f.End()).Line - s.set.Position(f.Pos()).Line + 1; n > maxFunctionLines {
-				t.Errorf("%s: %s has %d lines, the wall is %d", s.name, f.Name.Name, n, maxFunctionLines)
+				t.Errorf("%s: %s has %d lines, the limit is %d", s.name, f.Name.Name, n, maxFunctionLines)
 			}
 		}
 	}
