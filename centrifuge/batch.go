@@ -38,28 +38,28 @@ type BatchOptions struct {
 
 // openBatch is called for a channel's first subscriber, under its keylock.
 func (n *Node) openBatch(channel string) (err error) {
-	if n.batches == nil {
+	if n.coalescer == nil {
 		return nil
 	}
 	defer n.logger.caught(&err, "asking for batch options")
 	o := n.config.ChannelBatch(channel)
-	n.batches.Open(channel, fanout.BatchOptions{
-		MaxDelay: min(o.MaxDelay, MaxBatchDelay), MaxSize: o.MaxSize, Latest: o.FlushLatest, ByTags: o.ByTags,
+	n.coalescer.Open(channel, fanout.CoalesceOptions{
+		MaxDelay: min(o.MaxDelay, MaxBatchDelay), MaxSize: o.MaxSize, FlushLatest: o.FlushLatest, ByTags: o.ByTags,
 	})
 	return nil
 }
 
 // dropBatch is called after a channel's last subscriber was removed, under its keylock.
 func (n *Node) dropBatch(channel string) {
-	if n.batches != nil {
-		n.batches.Drop(channel)
+	if n.coalescer != nil {
+		n.coalescer.Drop(channel)
 	}
 }
 
 // endBatches sends what waits. From then on nothing does.
 func (n *Node) endBatches() {
-	if n.batches != nil {
-		n.batches.Close()
+	if n.coalescer != nil {
+		n.coalescer.Close()
 	}
 }
 
@@ -67,8 +67,8 @@ func (n *Node) endBatches() {
 func (n *Node) broadcast(p *fanout.Push) {
 	start := time.Now()
 	defer func() { n.stats.broadcasts[broadcastKind(p)].observe(time.Since(start)) }()
-	if n.batches != nil {
-		n.batches.Broadcast(p)
+	if n.coalescer != nil {
+		n.coalescer.Broadcast(p)
 		return
 	}
 	n.hub.Broadcast(p)

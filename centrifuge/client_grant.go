@@ -86,7 +86,7 @@ func (c *Client) update(ctx context.Context, s *subscription, opts SubscribeOpti
 		expires = c.subExpiry(s) // that of its token
 	}
 	c.setSubExpiry(s, expires, opts.Info)
-	s.LetJoinLeave(opts.PushJoinLeave)
+	s.SetJoinLeave(opts.PushJoinLeave)
 	err = c.updatePresence(ctx, s, opts)
 	if opts.JoinLeave && !s.joinLeave {
 		c.publishJoin(s)

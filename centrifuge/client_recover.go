@@ -59,18 +59,18 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
-	if p.Extra != nil && p.Extra.Delta {
+	if p.Options != nil && p.Options.Delta {
 		// Within the strings that deltas travel in nobody would see that it is not JSON.
 		var omitted int
 		r.Publications, omitted = deliverable(p.Format, r.Publications)
 		p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
 	}
-	if p.Extra == nil { // neither filter nor deltas: others get the very same
+	if p.Options == nil { // neither filter nor deltas: others get the very same
 		if r.Range = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications); r.Range != nil {
 			p.client.omitted(p.Channel, r.Range.Omitted(p.Format))
 		}
 	}
-	if p.Extra != nil && p.Extra.Delta {
+	if p.Options != nil && p.Options.Delta {
 		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {
 			p.HasBase(p.top.Offset)
 		}
@@ -80,12 +80,12 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 
 // wanted leaves out what the subscriber's filter does.
 func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
-	if p.Extra == nil || p.Extra.Filter == nil {
+	if p.Options == nil || p.Options.Filter == nil {
 		return pubs
 	}
 	kept := make([]*Publication, 0, len(pubs))
 	for _, pub := range pubs {
-		if p.Extra.Filter.Match(pub.Tags) {
+		if p.Options.Filter.Match(pub.Tags) {
 			kept = append(kept, pub)
 		}
 	}

@@ -238,7 +238,7 @@ func (p *pendingSubscription) configure() error {
 		return err
 	}
 	if delta || filter != nil {
-		p.Extra = &fanout.Extra{Delta: delta, Filter: filter}
+		p.Options = &fanout.SubscriberOptions{Delta: delta, Filter: filter}
 	}
 	expires := p.client.node.timeline.expiry(o.ExpireAt)
 	p.client.mu.Lock()

@@ -29,25 +29,25 @@ const maxLeave = 10 * time.Second
 // concurrent use.
 type Node struct {
 	// Static after Run.
-	id       string
-	config   Config
-	handlers Handlers
-	logger   logger
-	refusals *logsample.Sampler // of lines that clients can provoke
-	broker   Broker
-	presence PresenceManager
-	hub      *fanout.Hub
-	batches  *fanout.Batcher // nil if no channel's publications are gathered
-	setbacks setbacks
-	outboxes outboxes
-	wheel    *wheel.Wheel
-	locks    *keylock.Locks
-	registry *registry
-	cluster  *cluster
-	pings    [protocol.NumFormats]*protocol.Encoded
-	timeline timeline
-	ctx      context.Context // cancelled by Shutdown
-	cancel   context.CancelFunc
+	id        string
+	config    Config
+	handlers  Handlers
+	logger    logger
+	refusals  *logsample.Sampler // of lines that clients can provoke
+	broker    Broker
+	presence  PresenceManager
+	hub       *fanout.Hub
+	coalescer *fanout.Coalescer // nil if no channel's publications are gathered
+	setbacks  setbacks
+	outboxes  outboxes
+	wheel     *wheel.Wheel
+	locks     *keylock.Locks
+	registry  *registry
+	cluster   *cluster
+	pings     [protocol.NumFormats]*protocol.Encoded
+	timeline  timeline
+	ctx       context.Context // cancelled by Shutdown
+	cancel    context.CancelFunc
 
 	accepted atomic.Uint64
 	closing  atomic.Bool
@@ -112,7 +112,7 @@ func (n *Node) Run() error {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
 	if n.config.ChannelBatch != nil {
-		n.batches = fanout.NewBatcher(n.hub)
+		n.coalescer = fanout.NewCoalescer(n.hub)
 	}
 	n.outboxes.start(&n.config)
 	n.wheel = wheel.New(wheelTick)
@@ -185,13 +185,13 @@ func (n *Node) join(ctx context.Context, s *subscription, most int) (err error) 
 		return ErrorLimitExceeded
 	}
 	n.stats.actions.add(actionAddSubscription)
-	if first := n.hub.Add(&s.Sub); !first {
+	if first := n.hub.Add(&s.Subscriber); !first {
 		return nil
 	}
 	defer func() {
 		if err != nil {
 			n.stats.actions.add(actionRemoveSubscription)
-			n.hub.Remove(&s.Sub)
+			n.hub.Remove(&s.Subscriber)
 			n.dropBatch(s.Channel)
 		}
 	}()
@@ -232,7 +232,7 @@ func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
 	n.stats.actions.add(actionRemoveSubscription)
-	if last := n.hub.Remove(&s.Sub); !last {
+	if last := n.hub.Remove(&s.Subscriber); !last {
 		return nil
 	}
 	n.dropBatch(s.Channel)

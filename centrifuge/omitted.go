@@ -20,7 +20,7 @@ type omissions struct {
 }
 
 // Omitted implements fanout.Owner.
-func (c *Client) Omitted(s *fanout.Sub, _ *fanout.Push, what protocol.Omitted) {
+func (c *Client) Omitted(s *fanout.Subscriber, _ *fanout.Push, what protocol.Omitted) {
 	c.omitted(s.Channel, what)
 }
 

@@ -191,8 +191,8 @@ func (n *Node) Stats() Stats {
 	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
 	}
-	if n.batches != nil {
-		s.PublicationsSuperseded = n.batches.Superseded()
+	if n.coalescer != nil {
+		s.PublicationsSuperseded = n.coalescer.Superseded()
 	}
 	for kind := range protocol.NumMessageKinds {
 		name := kind.String()

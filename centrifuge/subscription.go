@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
+	"centrifugo/centrifuge/internal/nametable"
 )
 
 // subscription is one subscription of one client: channel, options, position
@@ -13,7 +14,7 @@ import (
 //
 // A node may have millions: it is 112 bytes, and what few of them need is apart.
 type subscription struct {
-	fanout.Sub
+	fanout.Subscriber
 
 	// Guarded by client.mu, but for what the tick owns.
 	details *details // nil while nothing in it is needed
@@ -133,13 +134,13 @@ func (s *subscription) settleLocked() {
 var _ fanout.Owner = (*Client)(nil)
 
 // Lost is called by a lane when a subscription cannot go on; it must not block.
-func (c *Client) Lost(lost *fanout.Sub, why fanout.Loss) {
+func (c *Client) Lost(lost *fanout.Subscriber, why fanout.Loss) {
 	switch why {
 	case fanout.LossSlow:
 		go c.close(DisconnectSlow, false)
 	case fanout.LossGap:
 		go func() {
-			if s := c.find(lost.Channel); s != nil && &s.Sub == lost { // otherwise it has ended
+			if s := c.find(lost.Channel); s != nil && &s.Subscriber == lost { // otherwise it has ended
 				c.insufficient(s)
 			}
 		}()
@@ -151,7 +152,7 @@ func (c *Client) Lost(lost *fanout.Sub, why fanout.Loss) {
 // few, for which a slice is smaller than a table and as fast.
 type subscriptions struct {
 	few  []*subscription
-	many *fanout.Table[*subscription] // used instead of few beyond maxFew
+	many *nametable.Table[*subscription] // used instead of few beyond maxFew
 }
 
 const maxFew = 8
@@ -184,7 +185,7 @@ func (ss *subscriptions) add(s *subscription) {
 	case len(ss.few) < maxFew:
 		ss.few = append(ss.few, s)
 	default:
-		ss.many = fanout.NewTable[*subscription]()
+		ss.many = nametable.New[*subscription]()
 		for _, other := range append(ss.few, s) {
 			ss.many.Put(other)
 		}

@@ -58,7 +58,7 @@ var allowed = []struct {
 	may    []string
 }{
 	{"protocol", []string{"protocol/internal"}},
-	{"centrifuge/internal/fanout", []string{"protocol", "centrifuge/internal/fossil"}}, // ADR 3: deltas are a form of the frame
+	{"centrifuge/internal/fanout", []string{"protocol", "centrifuge/internal/fossil", "centrifuge/internal/nametable"}}, // ADR 3: deltas are a form of the message
 	{"centrifuge/internal", []string{"protocol"}},
 	{"centrifuge/transport", []string{"protocol", "centrifuge", "centrifuge/internal/eventloop", "own"}},
 	{"centrifuge/engine", []string{"protocol", "centrifuge", "own"}},

@@ -4,22 +4,22 @@ import "sync"
 
 // Gate keeps one subscription's view of a channel gapless.
 //
-// It starts held: pushes are kept while the subscription is being made and
-// history is read. Open puts the reply and then what was held, and lets pushes
-// through from then on, one offset after another; a push may stand for a range
-// of them. A gate that sees a gap breaks and says so once; the subscription must
-// then end.
+// It starts held: while the subscription is being made and history is read, the gate
+// keeps the pushes that arrive. Subscriber.Open sends the reply and the held pushes.
+// From then on the gate passes pushes whose offsets follow each other; a push may
+// cover a range of offsets. When it detects a gap, the gate breaks and reports it
+// once; the subscription must then be ended.
 type Gate struct {
 	mu    sync.Mutex
 	state gateState
-	// positioned gates look at offsets, others pass everything on in its order.
+	// positioned gates check offsets; others pass everything.
 	positioned bool
 	next       uint64 // the offset expected next
-	epoch      string // empty until the first publication tells it
-	hold       *hold  // nil when nothing was held
+	epoch      string // empty until the first publication sets it
+	hold       *hold  // nil if no push is held
 }
 
-// hold is what a gate keeps while it is held.
+// hold is the list of pushes that arrived while the gate was held.
 type hold struct {
 	pushes []*Push
 	bytes  int
@@ -42,7 +42,8 @@ const (
 	gap
 )
 
-// admitLocked decides about the next push that arrived. A maxHeld of zero is no limit.
+// admitLocked decides whether a push passes. maxHeld bounds the held bytes; zero means
+// no limit.
 func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 	switch {
 	case g.state == gateHeld:
@@ -52,16 +53,16 @@ func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 	case !g.positioned || p.Offset == 0:
 		return pass
 	case g.epoch == "":
-		g.epoch = p.Epoch // there was no stream yet at the time of subscribing
+		g.epoch = p.Epoch // the stream did not exist at the time of subscribing
 	}
 	switch {
 	case p.Epoch != g.epoch || p.first() > g.next:
 		return g.breakLocked()
 	case p.Offset < g.next:
-		return drop // the history that was read had it already
+		return drop // the history that was read has it
 	}
-	// What p stands for beside itself was left out on purpose; the subscriber may
-	// have had some of it from the history.
+	// The other offsets that p covers were superseded. The subscriber may have got
+	// some of their publications from the history.
 	g.next = p.Offset + 1
 	return pass
 }
@@ -72,7 +73,7 @@ func (g *Gate) holdLocked(p *Push, maxHeld int) verdict {
 	}
 	g.hold.bytes += p.size()
 	if maxHeld > 0 && g.hold.bytes > maxHeld && len(g.hold.pushes) > 0 {
-		return g.breakLocked() // one alone may be larger, as in an outbox
+		return g.breakLocked() // a single push may be larger, as in an outbox
 	}
 	g.hold.pushes = append(g.hold.pushes, p)
 	return drop
@@ -83,8 +84,8 @@ func (g *Gate) breakLocked() verdict {
 	return gap
 }
 
-// openLocked sets the position, at which the stream was read after the gate had
-// been registered, and returns what was held.
+// openLocked opens a held gate and returns the held pushes. The position is that of
+// the stream when it was read, after the subscriber was added to the hub.
 func (g *Gate) openLocked(positioned bool, offset uint64, epoch string) (held []*Push, ok bool) {
 	if g.state != gateHeld {
 		return nil, false
@@ -97,23 +98,23 @@ func (g *Gate) openLocked(positioned bool, offset uint64, epoch string) (held []
 	return held, true
 }
 
-// Close lets nothing through any more.
+// Close makes the gate drop all later pushes.
 func (g *Gate) Close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.state, g.hold = gateClosed, nil
 }
 
-// Position returns the offset and epoch up to which the subscriber has been
-// served; ok is false unless the gate is open and positioned.
+// Position returns the offset and epoch of the last push that passed; ok is false
+// unless the gate is open and positioned.
 func (g *Gate) Position() (offset uint64, epoch string, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.next - 1, g.epoch, g.state == gateOpen && g.positioned
 }
 
-// Break ends an open gate because its position was found to be wrong by other
-// means. It reports false when the gate had moved on from offset, or was not open.
+// Break breaks an open gate whose position was found to be wrong by other means. It
+// reports false, and does nothing, if the gate is not at offset any more or not open.
 func (g *Gate) Break(offset uint64) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -66,7 +66,7 @@ func BenchmarkLanes(b *testing.B) {
 					b.Fatal(err)
 				}
 				defer func() { _ = file.Close() }()
-				s := &subscriber{}
+				s := &testSubscriber{}
 				s.out.Init(writingSink{file}, 0, 64, false)
 				s.Out, s.Lane = &s.out, h.Lane(uint64(i)) //nolint:gosec // not negative
 				s.join(h, "a")
@@ -107,19 +107,19 @@ func BenchmarkChannels(b *testing.B) {
 // BenchmarkAddRemove: a subscriber that comes to a channel of its own and goes.
 func BenchmarkAddRemove(b *testing.B) {
 	h := NewHub(2)
-	s := &subscriber{}
+	s := &testSubscriber{}
 	s.out.Init(nullSink{}, 0, 64, false)
 	b.ReportAllocs()
 	for b.Loop() {
-		s.Sub = Sub{Out: &s.out}
+		s.Subscriber = Subscriber{Out: &s.out}
 		s.join(h, "a")
-		h.Remove(&s.Sub)
+		h.Remove(&s.Subscriber)
 	}
 	h.Close()
 }
 
 func addOpen(h *Hub, channel string) {
-	s := &subscriber{}
+	s := &testSubscriber{}
 	s.out.Init(nullSink{}, 0, 64, false)
 	s.Out = &s.out
 	s.join(h, channel)

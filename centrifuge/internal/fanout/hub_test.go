@@ -13,9 +13,9 @@ import (
 	"centrifugo/protocol"
 )
 
-// subscriber is a Sub with a sink of its own.
-type subscriber struct {
-	Sub
+// testSubscriber is a Subscriber with a sink of its own.
+type testSubscriber struct {
+	Subscriber
 	out  Outbox
 	sink recordingSink
 
@@ -24,30 +24,30 @@ type subscriber struct {
 	without protocol.Omitted
 }
 
-func (s *subscriber) Omitted(_ *Sub, _ *Push, what protocol.Omitted) {
+func (s *testSubscriber) Omitted(_ *Subscriber, _ *Push, what protocol.Omitted) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.without.Publications += what.Publications
 	s.without.Payloads += what.Payloads
 }
 
-func (s *subscriber) Lost(_ *Sub, why Loss) {
+func (s *testSubscriber) Lost(_ *Subscriber, why Loss) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.losses = append(s.losses, why)
 }
 
-func newSubscriber(lane uint16, format protocol.Format) *subscriber {
-	s := &subscriber{}
+func newSubscriber(lane uint16, format protocol.Format) *testSubscriber {
+	s := &testSubscriber{}
 	s.out.Init(&s.sink, 0, 64, false)
 	s.sink.Owner = s
 	s.Out, s.Lane, s.Format = &s.out, lane, format
 	return s
 }
 
-func (s *subscriber) join(h *Hub, channel string) (first bool) {
+func (s *testSubscriber) join(h *Hub, channel string) (first bool) {
 	s.Channel = channel
-	return h.Add(&s.Sub)
+	return h.Add(&s.Subscriber)
 }
 
 func newPush(channel string, offset uint64) *Push {
@@ -93,7 +93,7 @@ func TestHubChanges(t *testing.T) {
 						for range rand.IntN(20) {
 							runtime.Gosched()
 						}
-						h.Remove(&s.Sub)
+						h.Remove(&s.Subscriber)
 						s.mu.Lock()
 						if len(s.losses) > 0 {
 							t.Errorf("a subscriber lost something: %v", s.losses)
@@ -115,7 +115,7 @@ func TestHubChanges(t *testing.T) {
 var jsonFormat protocol.Format
 
 // checkRun checks that what came is a run that begins behind from.
-func (s *subscriber) checkRun(t *testing.T, from uint64) {
+func (s *testSubscriber) checkRun(t *testing.T, from uint64) {
 	t.Helper()
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
@@ -154,11 +154,11 @@ func TestRemovedGetNothing(t *testing.T) {
 	var filters []*watchFilter
 	for range 2000 {
 		s, f := newSubscriber(0, jsonFormat), &watchFilter{}
-		s.Extra = &Extra{Filter: f}
+		s.Options = &SubscriberOptions{Filter: f}
 		s.join(h, "a")
 		s.Open(false, 0, "")
 		runtime.Gosched()
-		h.Remove(&s.Sub)
+		h.Remove(&s.Subscriber)
 		f.over.Store(true)
 		filters = append(filters, f)
 	}
@@ -188,7 +188,7 @@ func TestFirstAndLast(t *testing.T) {
 	if len(seen) != 1 || seen["x"] != 2 {
 		t.Errorf("Each has %v", seen)
 	}
-	if h.Remove(&a.Sub) || !h.Remove(&b.Sub) {
+	if h.Remove(&a.Subscriber) || !h.Remove(&b.Subscriber) {
 		t.Error("last is wrong")
 	}
 	if channels, subs := h.Count(); channels+subs != 0 {
@@ -208,7 +208,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		first.Open(true, 0, "e")
 		h.Broadcast(newPush("a", 1))
 		h.Broadcast(newPush("a", 2))
-		if first.crowd != nil {
+		if first.set != nil {
 			t.Error("one subscriber takes the room of many")
 		}
 		if second.join(h, "a") {
@@ -223,7 +223,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		}
 		first.checkRun(t, 0)
 		second.checkRun(t, 2)
-		if h.Remove(&first.Sub) {
+		if h.Remove(&first.Subscriber) {
 			t.Error("the first to leave is the last")
 		}
 		h.Broadcast(newPush("a", 4))
@@ -234,7 +234,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		if n := h.NumSubscribers("a"); n != 1 {
 			t.Errorf("%d subscribers", n)
 		}
-		if !h.Remove(&second.Sub) || h.NumSubscribers("a") != 0 {
+		if !h.Remove(&second.Subscriber) || h.NumSubscribers("a") != 0 {
 			t.Error("the last is not the last")
 		}
 		h.Close()

@@ -5,57 +5,61 @@ import (
 	"sync"
 )
 
-// maxPending bounds a lane's inbox by the work that it holds: deliveries still
-// to be made. A publisher that is ahead of it waits. At 0.3-0.5 µs each a full
-// inbox is about 30 ms behind.
+// maxPending bounds the work in a lane's inbox, in deliveries. A publisher that
+// exceeds it waits. At 0.3-0.5 µs per delivery, a full inbox is about 30 ms of work.
 const maxPending = 64 << 10
 
-// maxInbox bounds it by the bytes of the payloads too: a lane holds at most twice
-// as many, those that it has taken included, and one push of each publisher.
+// maxInbox bounds the payload bytes in a lane's inbox. A lane holds at most twice
+// as many, because it also holds the pushes that it took last, plus one push of
+// each publisher.
 const maxInbox = 8 << 20
 
-// maxRound bounds the bytes that a lane puts before it flushes, to a part of
-// what an outbox usually holds: a reader that keeps up must not be taken for a
-// slow one because the lane was behind.
+// maxRound bounds the bytes that a lane puts into outboxes before it flushes them.
+// It is a fraction of an outbox's usual limit, so that a reader that keeps up is
+// not closed as slow when the lane was behind.
 const maxRound = 128 << 10
 
-// Lane delivers to the connections that belong to it. Everything pending is
-// put into the outboxes first, then each outbox that got something is flushed
-// once: the busier the lane, the more messages share a write.
+// maxIdleOps is the largest inbox, in operations, whose memory a lane keeps.
+const maxIdleOps = 4 << 10
+
+// Lane delivers to the connections that belong to it. It puts everything pending
+// into the outboxes first, then flushes each outbox that was idle once: the busier
+// the lane, the more messages share a write.
 type Lane struct {
 	// Static after construction.
 	index int
-	done  chan struct{} // closed by run when it has ended
+	done  chan struct{} // closed by run when it returns
 
 	// Guarded by mu.
 	mu      sync.Mutex
-	filled  sync.Cond // inbox has something, or the lane is closing
+	filled  sync.Cond // the inbox has operations, or the lane is closing
 	drained sync.Cond // the inbox was taken
-	inbox   []order
+	inbox   []laneOp
 	pending int // deliveries in the inbox
-	bytes   int // of the pushes in the inbox
+	bytes   int // payload bytes in the inbox
 	closing bool
 
 	// Owned by run.
-	pushes []*Push
-	batch  batch
-	dirty  []*Outbox
+	pushes   []*Push
+	delivery delivery
+	dirty    []*Outbox
 }
 
-// order is an entry of an inbox. Adds and removes of subscribers travel with
-// the pushes, so that their sequence needs no lock to be kept. A push is for all
-// of the channel, or for sub, which was the only subscriber when it was sent.
-type order struct {
-	op      op
-	channel *Channel
-	sub     *Sub
-	push    *Push
+// laneOp is an entry of a lane's inbox. Additions and removals of subscribers are
+// queued together with the pushes, so their order needs no lock. A push goes to the
+// members of set in this lane or, if set is nil, to subscriber, which was the
+// channel's single subscriber when the push was posted.
+type laneOp struct {
+	kind       laneOpKind
+	set        *subscriberSet
+	subscriber *Subscriber
+	push       *Push
 }
 
-type op uint8
+type laneOpKind uint8
 
 const (
-	opPush op = iota
+	opPush laneOpKind = iota
 	opAdd
 	opRemove
 )
@@ -67,22 +71,22 @@ func newLane(index int) *Lane {
 	return l
 }
 
-// post never waits: adds and removes are bounded by the connections there are.
-func (l *Lane) post(o order) {
+// post never blocks: the number of connections bounds additions and removals.
+func (l *Lane) post(op laneOp) {
 	l.mu.Lock()
-	l.inbox = append(l.inbox, o)
+	l.inbox = append(l.inbox, op)
 	l.mu.Unlock()
 	l.filled.Signal()
 }
 
-// postPush waits while the lane is behind.
-func (l *Lane) postPush(o order, deliveries int) {
-	size := o.push.size()
+// postPush blocks while the inbox is full.
+func (l *Lane) postPush(op laneOp, deliveries int) {
+	size := op.push.size()
 	l.mu.Lock()
 	for (l.pending >= maxPending || l.bytes >= maxInbox) && !l.closing {
 		l.drained.Wait()
 	}
-	l.inbox = append(l.inbox, o)
+	l.inbox = append(l.inbox, op)
 	l.pending += deliveries
 	l.bytes += size
 	l.mu.Unlock()
@@ -100,28 +104,29 @@ func (l *Lane) close() {
 
 func (l *Lane) run() {
 	defer close(l.done)
-	var orders []order
+	var ops []laneOp
 	for {
 		closing := false
-		if orders, closing = l.take(orders); closing {
+		if ops, closing = l.take(ops); closing {
 			return
 		}
-		l.carryOut(orders)
-		clear(orders)
-		if cap(orders) > 4<<10 {
-			orders = nil // a burst of subscribers is no reason to keep its size
+		l.apply(ops)
+		clear(ops)
+		if cap(ops) > maxIdleOps {
+			ops = nil // a burst of subscribers does not keep its memory
 		}
 		l.flush()
 	}
 }
 
-// take waits for orders and takes all there are, in exchange for room.
+// take waits for operations and takes all of them. The empty slice spare becomes
+// the new inbox.
 //
-// Whoever posts wakes the lane, and the scheduler lets it run next. A lane that
-// has slept therefore steps back once: publishers that are ready to run as well
-// put their pushes beside the first. Saturated this is a third less CPU for a
-// delivery on two cores, and seven times the deliveries on one.
-func (l *Lane) take(room []order) (orders []order, closing bool) {
+// Posting wakes the lane, and the scheduler runs it next. A lane that has slept
+// therefore yields once: publishers that are ready to run post their pushes beside
+// the first. Under saturation this costs a third less CPU per delivery on two
+// cores, and gives seven times the deliveries on one.
+func (l *Lane) take(spare []laneOp) (ops []laneOp, closing bool) {
 	l.mu.Lock()
 	if len(l.inbox) == 0 {
 		for len(l.inbox) == 0 && !l.closing {
@@ -131,34 +136,34 @@ func (l *Lane) take(room []order) (orders []order, closing bool) {
 		runtime.Gosched()
 		l.mu.Lock()
 	}
-	orders, l.inbox = l.inbox, room[:0]
+	ops, l.inbox = l.inbox, spare[:0]
 	l.pending, l.bytes = 0, 0
 	l.mu.Unlock()
 	l.drained.Broadcast()
-	return orders, len(orders) == 0
+	return ops, len(ops) == 0
 }
 
-// carryOut takes the pushes that follow each other in one channel together:
-// each subscriber then passes its locks once for all of them.
-func (l *Lane) carryOut(orders []order) {
+// apply executes operations in their order. It delivers consecutive pushes of one
+// channel together: each subscriber then takes its locks once for all of them.
+func (l *Lane) apply(ops []laneOp) {
 	size := 0
-	for len(orders) > 0 {
-		o := orders[0]
-		orders = orders[1:]
-		switch o.op {
+	for len(ops) > 0 {
+		op := ops[0]
+		ops = ops[1:]
+		switch op.kind {
 		case opAdd:
-			l.add(o.channel, o.sub)
+			l.add(op.set, op.subscriber)
 		case opRemove:
-			l.remove(o.channel, o.sub)
+			l.remove(op.set, op.subscriber)
 		case opPush:
-			l.pushes = append(l.pushes[:0], o.push)
-			size += o.push.size()
-			for len(orders) > 0 && orders[0].follows(o) && size < maxRound {
-				l.pushes = append(l.pushes, orders[0].push)
-				size += orders[0].push.size()
-				orders = orders[1:]
+			l.pushes = append(l.pushes[:0], op.push)
+			size += op.push.size()
+			for len(ops) > 0 && ops[0].follows(op) && size < maxRound {
+				l.pushes = append(l.pushes, ops[0].push)
+				size += ops[0].push.size()
+				ops = ops[1:]
 			}
-			l.deliver(o)
+			l.deliver(op)
 			if size >= maxRound {
 				l.flush()
 				size = 0
@@ -168,25 +173,26 @@ func (l *Lane) carryOut(orders []order) {
 	clear(l.pushes)
 }
 
-// follows reports whether o is another push for the same subscribers.
-func (o *order) follows(other order) bool {
-	return o.op == opPush && o.channel == other.channel && o.sub == other.sub
+// follows reports whether op is another push for the same subscribers.
+func (op *laneOp) follows(other laneOp) bool {
+	return op.kind == opPush && op.set == other.set && op.subscriber == other.subscriber
 }
 
-func (l *Lane) deliver(o order) {
-	l.batch.reset(l.pushes)
-	if o.sub != nil {
-		l.deliverTo(o.sub)
+// deliver sends l.pushes to the subscribers of op.
+func (l *Lane) deliver(op laneOp) {
+	l.delivery.reset(l.pushes)
+	if op.subscriber != nil {
+		l.deliverTo(op.subscriber)
 	} else {
-		for _, s := range o.channel.subs[l.index] {
+		for _, s := range op.set.members[l.index] {
 			l.deliverTo(s)
 		}
 	}
-	l.batch.reset(nil)
+	l.delivery.reset(nil)
 }
 
-func (l *Lane) deliverTo(s *Sub) {
-	if s.deliver(&l.batch) {
+func (l *Lane) deliverTo(s *Subscriber) {
+	if s.deliver(&l.delivery) {
 		l.dirty = append(l.dirty, s.Out)
 	}
 }
@@ -199,20 +205,20 @@ func (l *Lane) flush() {
 	l.dirty = l.dirty[:0]
 }
 
-func (l *Lane) add(ch *Channel, s *Sub) {
-	s.index = int32(len(ch.subs[l.index])) //nolint:gosec // a lane has less than two billion connections
-	ch.subs[l.index] = append(ch.subs[l.index], s)
+func (l *Lane) add(set *subscriberSet, s *Subscriber) {
+	s.index = int32(len(set.members[l.index])) //nolint:gosec // a lane has less than two billion connections
+	set.members[l.index] = append(set.members[l.index], s)
 }
 
-func (l *Lane) remove(ch *Channel, s *Sub) {
-	subs := ch.subs[l.index]
-	end := len(subs) - 1
-	subs[s.index] = subs[end]
-	subs[s.index].index = s.index
-	subs[end] = nil
-	subs = subs[:end]
-	if cap(subs) > 64 && len(subs) < cap(subs)/4 {
-		subs = append(make([]*Sub, 0, len(subs)*2), subs...) // a crowd has left
+func (l *Lane) remove(set *subscriberSet, s *Subscriber) {
+	members := set.members[l.index]
+	end := len(members) - 1
+	members[s.index] = members[end]
+	members[s.index].index = s.index
+	members[end] = nil
+	members = members[:end]
+	if cap(members) > 64 && len(members) < cap(members)/4 {
+		members = append(make([]*Subscriber, 0, len(members)*2), members...) // most subscribers have left
 	}
-	ch.subs[l.index] = subs
+	set.members[l.index] = members
 }

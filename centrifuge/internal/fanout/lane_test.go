@@ -74,7 +74,7 @@ func TestRemovedWhileBehind(t *testing.T) {
 		s.join(h, "a")
 		s.Open(false, 0, "")
 		h.Broadcast(newPush("a", 1))
-		h.Remove(&s.Sub)
+		h.Remove(&s.Subscriber)
 		release()
 		synctest.Wait()
 		if s.sink.count() != 0 {
@@ -165,29 +165,29 @@ func TestLaneIsBoundedByBytes(t *testing.T) {
 	}
 }
 
-// TestLaneShrinks after a crowd has left.
+// TestLaneShrinks after most subscribers have left.
 func TestLaneShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(1)
-		var crowd []*subscriber
+		var many []*testSubscriber
 		for range 1000 {
 			s := newSubscriber(0, jsonFormat)
 			s.Open(false, 0, "")
 			s.join(h, "a")
-			crowd = append(crowd, s)
+			many = append(many, s)
 		}
-		for _, s := range crowd[5:] {
-			h.Remove(&s.Sub)
+		for _, s := range many[5:] {
+			h.Remove(&s.Subscriber)
 		}
 		h.Broadcast(newPush("a", 1))
 		synctest.Wait()
-		for i, s := range crowd {
+		for i, s := range many {
 			if got := s.sink.count(); got != 1 && i < 5 || got != 0 && i >= 5 {
 				t.Errorf("subscriber %d got %d pushes", i, got)
 			}
 		}
-		ch := crowd[0].crowd
-		if n := cap(ch.subs[0]); n > 64 {
+		set := many[0].set
+		if n := cap(set.members[0]); n > 64 {
 			t.Errorf("room for %d subscribers is kept", n)
 		}
 		h.Close()

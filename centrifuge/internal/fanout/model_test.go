@@ -63,8 +63,8 @@ type world struct {
 	kept  []*protocol.Publication // the history that is left
 	inbox []*Push
 
-	sub      *Sub
-	ended    []*Sub // the lane has not taken them off yet
+	sub      *Subscriber
+	ended    []*Subscriber // the lane has not taken them off yet
 	out      *Outbox
 	sink     *modelSink
 	loss     Loss
@@ -88,11 +88,11 @@ type world struct {
 	filter   bool
 
 	// In half of the worlds publications are gathered before they reach the inbox.
-	batched   bool
-	gathering gathering
-	arrived   []*Push                    // all that went into the batch that is open
-	left      map[string]map[uint64]bool // what batches left out on purpose, by epoch
-	newest    uint64                     // offset of the newest publication with a tag
+	batched bool
+	list    coalescing
+	arrived []*Push                    // all that went into the batch that is open
+	left    map[string]map[uint64]bool // what batches left out on purpose, by epoch
+	newest  uint64                     // offset of the newest publication with a tag
 }
 
 type modelSink struct {
@@ -119,11 +119,11 @@ func (s *modelSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 
 func (s *modelSink) Failed(error) { s.failed = true }
 
-func (w *world) Omitted(*Sub, *Push, protocol.Omitted) {
+func (w *world) Omitted(*Subscriber, *Push, protocol.Omitted) {
 	w.fault = errors.New("a payload was left out over Protobuf")
 }
 
-func (w *world) Lost(s *Sub, why Loss) {
+func (w *world) Lost(s *Subscriber, why Loss) {
 	if s != w.sub || w.loss != LossNone {
 		w.fault = fmt.Errorf("a loss was told of a subscription that had ended, or twice")
 	}
@@ -138,7 +138,7 @@ func (oddTags) Match(tags map[string]string) bool { return tags != nil }
 func newWorld(r *rand.Rand) *world {
 	w := &world{rand: r, seen: make(map[string]int), filter: r.IntN(4) == 0, left: make(map[string]map[uint64]bool)}
 	if w.batched = r.IntN(2) == 0; w.batched {
-		w.gathering.options = BatchOptions{MaxSize: r.IntN(6), Latest: r.IntN(2) == 0, ByTags: w.filter}
+		w.list.options = CoalesceOptions{MaxSize: r.IntN(6), FlushLatest: r.IntN(2) == 0, ByTags: w.filter}
 	}
 	w.connect()
 	return w
@@ -225,7 +225,7 @@ func (w *world) publish() {
 		w.skipped++
 	default:
 		w.arrived = append(w.arrived, push)
-		if full, _ := w.gathering.add(push); full {
+		if full, _ := w.list.add(push); full {
 			w.flush()
 		}
 	}
@@ -233,7 +233,7 @@ func (w *world) publish() {
 
 // flush hands a batch to the lane, as a timer may at any time.
 func (w *world) flush() {
-	pushes := w.gathering.take(nil)
+	pushes := w.list.take(nil)
 	if len(pushes) == 0 {
 		return
 	}
@@ -273,9 +273,9 @@ func (w *world) deliver(n int) {
 	w.inbox = w.inbox[n:]
 	w.note("deliver %d", n)
 	for _, s := range w.ended {
-		var b batch
-		b.reset(pushes)
-		if s.deliver(&b) {
+		var d delivery
+		d.reset(pushes)
+		if s.deliver(&d) {
 			w.out.Flush()
 		}
 	}
@@ -288,9 +288,9 @@ func (w *world) deliver(n int) {
 	if !w.opened {
 		w.seen["held"]++
 	}
-	var b batch
-	b.reset(pushes)
-	if w.sub.deliver(&b) {
+	var d delivery
+	d.reset(pushes)
+	if w.sub.deliver(&d) {
 		w.out.Flush()
 	}
 	if w.loss != LossGap || w.rand.IntN(2) == 0 {
@@ -329,9 +329,9 @@ func (w *world) subscribe() {
 		return
 	}
 	w.consume()
-	w.sub = &Sub{Out: w.out, Format: protocol.FormatProtobuf}
+	w.sub = &Subscriber{Out: w.out, Format: protocol.FormatProtobuf}
 	if w.filter {
-		w.sub.Extra = &Extra{Filter: oddTags{}}
+		w.sub.Options = &SubscriberOptions{Filter: oddTags{}}
 	}
 	w.recovers = w.known && w.rand.IntN(4) != 0
 	w.since, w.sinceEp, w.skipped = w.at, w.atEpoch, 0
@@ -366,7 +366,7 @@ func (w *world) open() {
 		if complete {
 			result.Recovered, result.Offset = true, w.since
 			for _, pub := range w.missed {
-				if w.sub.Extra == nil || w.sub.Extra.Filter.Match(pub.Tags) {
+				if w.sub.Options == nil || w.sub.Options.Filter.Match(pub.Tags) {
 					result.Publications = append(result.Publications, pub)
 				}
 			}

@@ -9,8 +9,8 @@ import (
 	"centrifugo/protocol"
 )
 
-// Push is one message on its way to every subscriber of one channel: a
-// publication, a join or a leave. It is immutable once broadcast.
+// Push is one message for all subscribers of one channel: a publication, a join or
+// a leave. It must not be changed after the broadcast.
 type Push struct {
 	Channel string
 	Offset  uint64 // zero when the channel keeps no history
@@ -19,45 +19,46 @@ type Push struct {
 	Pub   *protocol.Publication
 	Join  *protocol.ClientInfo
 	Leave *protocol.ClientInfo
-	// Prev is the payload before Pub in the stream, nil when deltas are not wanted.
+	// Prev is the payload before Pub in the stream, or nil if no deltas are needed.
 	Prev []byte
 
-	frames [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
+	forms [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
 
 	deltaOnce sync.Once
-	// replaced is how many publications right before it the push also stands for:
-	// they were left out (BatchOptions.Latest). It is set before the broadcast.
+	// replaced is the number of publications directly before this one that were
+	// superseded by it or another one (CoalesceOptions.FlushLatest). The push covers
+	// their offsets. It is set before the broadcast.
 	replaced uint32
-	delta    []byte // nil when it would not be smaller
+	delta    []byte // nil if it would not be smaller
 }
 
-// first is the first offset that p stands for.
+// first returns the first offset that p covers.
 func (p *Push) first() uint64 {
 	return p.Offset - uint64(p.replaced)
 }
 
-// form is what a subscription's options make of a publication. Together with
-// the connection's format it is all that the bytes depend on.
+// form is the representation of a publication that a subscription's options ask
+// for. The encoded bytes depend on the form and on the connection's format only.
 type form uint8
 
 const (
 	formPlain form = iota
-	formFull       // the payload of a delta subscription: a string in JSON
-	formDelta      // the difference to the publication before
+	formFull       // a whole payload for a delta subscription: a string in JSON
+	formDelta      // the difference to the previous publication
 	numForms
 )
 
-// unencodable marks a form that was tried in vain.
+// unencodable marks a form that could not be encoded.
 var unencodable = new(protocol.Encoded)
 
-// frame encodes p, once for each form and format whatever the number of
-// subscribers; nil when the payload has no such form. Lanes may race here: the
-// loser's work is dropped. The owner of s, the first subscriber that needs the
-// form, is told of payloads that the frame goes without.
-func (p *Push) frame(s *Sub, form form) *protocol.Encoded {
-	slot := &p.frames[int(form)*protocol.NumFormats+int(s.Format)]
-	fr := slot.Load()
-	if fr == nil {
+// encoded returns the message of p in the given form and in the format of s, or nil
+// if the payload has no such form. Each combination is encoded once, for its first
+// subscriber. If lanes race here, one result is dropped. If payloads had to be
+// omitted, the owner of the first subscriber is notified.
+func (p *Push) encoded(s *Subscriber, form form) *protocol.Encoded {
+	slot := &p.forms[int(form)*protocol.NumFormats+int(s.Format)]
+	message := slot.Load()
+	if message == nil {
 		made, omitted, err := p.encode(s.Format, form)
 		if err != nil {
 			made = unencodable
@@ -65,32 +66,32 @@ func (p *Push) frame(s *Sub, form form) *protocol.Encoded {
 		if slot.CompareAndSwap(nil, made) && omitted.Any() {
 			s.omitted(p, omitted)
 		}
-		fr = slot.Load()
+		message = slot.Load()
 	}
-	if fr == unencodable {
+	if message == unencodable {
 		return nil
 	}
-	return fr
+	return message
 }
 
-// encode makes a frame of p, without those payloads beside the data that have no
-// form in f.
+// encode encodes p in f. Payloads other than the data that have no form in f are
+// omitted.
 func (p *Push) encode(f protocol.Format, form form) (*protocol.Encoded, protocol.Omitted, error) {
-	frame, err := p.encodeWhole(f, form)
+	message, err := p.encodeWhole(f, form)
 	if !errors.Is(err, protocol.ErrNotJSON) {
-		return frame, protocol.Omitted{}, err
+		return message, protocol.Omitted{}, err
 	}
 	rest, omitted := p.withoutNonJSON()
 	if !omitted.Any() {
 		return nil, omitted, err
 	}
-	frame, err = rest.encodeWhole(f, form)
-	return frame, omitted, err
+	message, err = rest.encodeWhole(f, form)
+	return message, omitted, err
 }
 
 func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, error) {
 	if form != formPlain && !f.Protobuf() && !protocol.ValidJSON(p.Pub.Data) {
-		return nil, protocol.ErrNotJSON // inside a string it would arrive as another text
+		return nil, protocol.ErrNotJSON // as a JSON string, invalid UTF-8 would change
 	}
 	push := &protocol.Push{Channel: p.Channel}
 	switch {
@@ -108,7 +109,8 @@ func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, err
 	return protocol.Encode(f, &protocol.Reply{Push: push})
 }
 
-// withoutNonJSON is apart from encode because what it passes on has to be allocated.
+// withoutNonJSON returns a copy of p without the payloads that are not JSON. It is not
+// inlined in encode because its variables are allocated on the heap.
 func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
 	rest := &Push{Channel: p.Channel, delta: p.delta}
 	push := &protocol.Push{Pub: p.Pub}
@@ -130,9 +132,9 @@ func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
 	return rest, omitted
 }
 
-// FullForm is pub as a subscription with deltas gets it when it is not a
-// difference: over JSON the payload is a string (client-protocol 1.10). As differences
-// it has no epoch, which is in the result of the subscription.
+// FullForm returns pub as a delta subscription gets it when it is not sent as a
+// delta: over JSON the payload is a string (client-protocol 1.10). Like a delta, it
+// has no epoch; the subscribe result has it.
 func FullForm(f protocol.Format, pub *protocol.Publication) *protocol.Publication {
 	full := *pub
 	full.Data, full.Epoch = textForm(f, pub.Data), ""
@@ -146,14 +148,14 @@ func deltaForm(f protocol.Format, pub *protocol.Publication, delta []byte) *prot
 	}
 }
 
-// ChainForm is a run of a stream as a subscription with deltas gets it: each
-// publication as a difference to the one before it, where that is smaller.
+// ChainForm returns consecutive publications as a delta subscription gets them: each
+// as a delta to the one before it, if that is smaller.
 func ChainForm(f protocol.Format, pubs []*protocol.Publication) []*protocol.Publication {
 	chain := make([]*protocol.Publication, len(pubs))
 	for i, pub := range pubs {
 		chain[i] = FullForm(f, pub)
 		if i == 0 || pubs[i-1].Offset+1 != pub.Offset {
-			continue // the client does not hold the base
+			continue // the client does not have the base
 		}
 		if delta, ok := fossil.Append(nil, pubs[i-1].Data, pub.Data); ok {
 			chain[i] = deltaForm(f, pub, delta)
@@ -169,7 +171,7 @@ func textForm(f protocol.Format, data []byte) []byte {
 	return protocol.AppendJSONString(nil, string(data))
 }
 
-// hasDelta computes the difference for the first who asks.
+// hasDelta reports whether p has a delta, which the first call computes.
 func (p *Push) hasDelta() bool {
 	p.deltaOnce.Do(func() {
 		if p.Prev == nil {
@@ -182,7 +184,7 @@ func (p *Push) hasDelta() bool {
 	return p.delta != nil
 }
 
-// size is what a held push is counted with.
+// size returns the approximate memory of a push, in bytes.
 func (p *Push) size() int {
 	const overhead = 64
 	if p.Pub == nil {

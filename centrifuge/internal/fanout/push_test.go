@@ -14,10 +14,10 @@ import (
 func TestEncodeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(4)
-		var subscribers []*subscriber
+		var subscribers []*testSubscriber
 		for i := range 400 {
 			s := newSubscriber(h.Lane(uint64(i)), protocol.Format(i%protocol.NumFormats))
-			s.Extra = &Extra{Delta: i%3 == 0}
+			s.Options = &SubscriberOptions{Delta: i%3 == 0}
 			s.join(h, "a")
 			s.Open(true, 0, "e")
 			subscribers = append(subscribers, s)
@@ -52,9 +52,9 @@ func TestUnencodable(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := NewHub(1)
 				text, binary := newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)
-				for _, s := range []*subscriber{text, binary} {
+				for _, s := range []*testSubscriber{text, binary} {
 					if delta {
-						s.Extra = &Extra{Delta: true}
+						s.Options = &SubscriberOptions{Delta: true}
 					}
 					s.join(h, "a")
 					s.Open(true, 0, "e")
@@ -102,7 +102,7 @@ func TestUnencodable(t *testing.T) {
 func TestOmittedInfo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHub(1)
-		subs := []*subscriber{newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)}
+		subs := []*testSubscriber{newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat), newSubscriber(0, protocol.FormatProtobuf)}
 		for _, s := range subs {
 			s.PushJoinLeave = true
 			s.join(h, "a")

@@ -15,24 +15,24 @@ func (discardSink) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil
 
 func (discardSink) Failed(error) {}
 
-// BenchmarkBatcher shows what a push costs on its way to the subscribers of a
-// channel, delivery included: straight from the hub, through a batcher that
+// BenchmarkCoalescer shows what a push costs on its way to the subscribers of a
+// channel, delivery included: straight from the hub, through a coalescer that
 // gathers nothing or only other channels, and gathered.
-func BenchmarkBatcher(b *testing.B) {
-	gathered := func(size int, latest bool) *BatchOptions {
-		return &BatchOptions{MaxDelay: 100 * time.Millisecond, MaxSize: size, Latest: latest}
+func BenchmarkCoalescer(b *testing.B) {
+	coalesced := func(size int, latest bool) *CoalesceOptions {
+		return &CoalesceOptions{MaxDelay: 100 * time.Millisecond, MaxSize: size, FlushLatest: latest}
 	}
 	for _, c := range []struct {
 		name        string
 		direct      bool
-		other, mine *BatchOptions
+		other, mine *CoalesceOptions
 	}{
 		{"hub", true, nil, nil},
-		{"nothing gathered", false, nil, nil},
-		{"others gathered", false, gathered(10, false), nil},
-		{"gathered 10", false, nil, gathered(10, false)},
-		{"gathered 100", false, nil, gathered(100, false)},
-		{"latest of 10", false, nil, gathered(10, true)},
+		{"nothing coalesced", false, nil, nil},
+		{"others coalesced", false, coalesced(10, false), nil},
+		{"coalesced 10", false, nil, coalesced(10, false)},
+		{"coalesced 100", false, nil, coalesced(100, false)},
+		{"latest of 10", false, nil, coalesced(10, true)},
 	} {
 		for _, subscribers := range []int{0, 1, 100} {
 			if subscribers == 0 && c.mine != nil {
@@ -40,19 +40,19 @@ func BenchmarkBatcher(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("%s/subscribers=%d", c.name, subscribers), func(b *testing.B) {
 				h := NewHub(1)
-				batcher := NewBatcher(h)
+				coalescer := NewCoalescer(h)
 				for range subscribers {
 					s := newSubscriber(0, jsonFormat)
 					s.out.Init(discardSink{}, 0, 64, false)
 					if s.join(h, "a") && c.mine != nil {
-						batcher.Open("a", *c.mine)
+						coalescer.Open("a", *c.mine)
 					}
 					s.Open(true, 0, "e")
 				}
 				if c.other != nil {
-					batcher.Open("b", *c.other)
+					coalescer.Open("b", *c.other)
 				}
-				broadcast := batcher.Broadcast
+				broadcast := coalescer.Broadcast
 				if c.direct {
 					broadcast = h.Broadcast
 				}
@@ -63,7 +63,7 @@ func BenchmarkBatcher(b *testing.B) {
 					offset++
 					broadcast(&Push{Channel: "a", Pub: pub, Offset: offset, Epoch: "e"})
 				}
-				batcher.Close()
+				coalescer.Close()
 				h.Close() // what waits is delivered
 			})
 		}

@@ -118,7 +118,7 @@ func TestSubJoinsAndLeaves(t *testing.T) {
 		h := NewHub(1)
 		wants, not := newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat)
 		wants.PushJoinLeave = true
-		for _, s := range []*subscriber{wants, not} {
+		for _, s := range []*testSubscriber{wants, not} {
 			s.join(h, "a")
 			s.Open(true, 4, "e")
 		}

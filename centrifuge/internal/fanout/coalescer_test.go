@@ -16,9 +16,9 @@ import (
 )
 
 // batched is a hub with a batcher for channel "a", and its first subscriber.
-func batched(o BatchOptions) (h *Hub, b *Batcher, s *subscriber) {
+func batched(o CoalesceOptions) (h *Hub, b *Coalescer, s *testSubscriber) {
 	h = NewHub(2)
-	b = NewBatcher(h)
+	b = NewCoalescer(h)
 	s = newSubscriber(0, jsonFormat)
 	s.join(h, "a")
 	b.Open("a", o)
@@ -27,7 +27,7 @@ func batched(o BatchOptions) (h *Hub, b *Batcher, s *subscriber) {
 }
 
 // writes waits until nothing happens and returns the frames of each write since.
-func (s *subscriber) writes() []int {
+func (s *testSubscriber) writes() []int {
 	synctest.Wait()
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *subscriber) writes() []int {
 	return calls
 }
 
-func (s *subscriber) wantWrites(t *testing.T, what string, want ...int) {
+func (s *testSubscriber) wantWrites(t *testing.T, what string, want ...int) {
 	t.Helper()
 	if got := s.writes(); !slices.Equal(got, want) {
 		t.Errorf("%s: writes of %v frames, want %v", what, got, want)
@@ -46,12 +46,12 @@ func (s *subscriber) wantWrites(t *testing.T, what string, want ...int) {
 // TestBatchTriggers: what sends a batch, and that it goes out in one write.
 func TestBatchTriggers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxSize: 3, MaxDelay: 100 * time.Millisecond})
+		h, b, s := batched(CoalesceOptions{MaxSize: 3, MaxDelay: 100 * time.Millisecond})
 		b.Broadcast(newPush("a", 1))
 		time.Sleep(60 * time.Millisecond)
 		b.Broadcast(newPush("a", 2))
 		time.Sleep(39 * time.Millisecond)
-		b.gatherer("a").flush(true) // as the timer of a batch before, which came late
+		b.find("a").flush(true) // as the timer of a batch before, which came late
 		s.wantWrites(t, "before its time")
 		time.Sleep(time.Millisecond)
 		s.wantWrites(t, "a delay after the first", 2)
@@ -80,7 +80,7 @@ func TestBatchTriggers(t *testing.T) {
 // TestBatchBytes: a batch of large payloads leaves before the lane would cut it.
 func TestBatchBytes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second})
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second})
 		for i := range uint64(3) {
 			p := newPush("a", i+1)
 			p.Pub.Data = []byte(`"` + strings.Repeat("x", 50<<10) + `"`)
@@ -96,7 +96,7 @@ func TestBatchBytes(t *testing.T) {
 func TestBatchCarriesJoinsAndLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, latest := range []bool{false, true} {
-			h, b, s := batched(BatchOptions{MaxDelay: time.Second, Latest: latest})
+			h, b, s := batched(CoalesceOptions{MaxDelay: time.Second, FlushLatest: latest})
 			s.PushJoinLeave = true
 			info := &protocol.ClientInfo{User: "u", Client: "c"}
 			b.Broadcast(newPush("a", 1))
@@ -148,7 +148,7 @@ func TestBatchLatest(t *testing.T) {
 		{"the same key", "1///k 2///k", "1-2", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			g := gathering{options: BatchOptions{Latest: true, ByTags: test.byTags}}
+			g := coalescing{options: CoalesceOptions{FlushLatest: true, ByTags: test.byTags}}
 			superseded := 0
 			for _, text := range strings.Fields(test.batch) {
 				part := append(strings.Split(text, "/"), "", "", "")
@@ -182,8 +182,8 @@ func TestBatchLatest(t *testing.T) {
 // TestLatestIsNoGap for positioned subscribers, wherever in its range they are.
 func TestLatestIsNoGap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second, MaxSize: 5, Latest: true})
-		others := make([]*subscriber, 8)
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second, MaxSize: 5, FlushLatest: true})
+		others := make([]*testSubscriber, 8)
 		for at := range others {
 			others[at] = newSubscriber(1, jsonFormat)
 			others[at].join(h, "a")
@@ -225,8 +225,8 @@ func TestLatestIsNoGap(t *testing.T) {
 // filter lets through.
 func TestLatestAndFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second, Latest: true, ByTags: true})
-		s.Extra = &Extra{Filter: oddTags{}}
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second, FlushLatest: true, ByTags: true})
+		s.Options = &SubscriberOptions{Filter: oddTags{}}
 		for i := range uint64(6) {
 			p := newPush("a", i+1)
 			if i%2 == 0 {
@@ -250,9 +250,9 @@ func TestLatestAndFilters(t *testing.T) {
 // TestLatestAndDeltas: nobody gets a difference to what was left out.
 func TestLatestAndDeltas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second, Latest: true})
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second, FlushLatest: true})
 		mid := newSubscriber(1, jsonFormat)
-		s.Extra, mid.Extra = &Extra{Delta: true}, &Extra{Delta: true}
+		s.Options, mid.Options = &SubscriberOptions{Delta: true}, &SubscriberOptions{Delta: true}
 		mid.join(h, "a")
 		mid.HasBase(3)
 		mid.Open(true, 3, "e")
@@ -273,7 +273,7 @@ func TestLatestAndDeltas(t *testing.T) {
 		synctest.Wait()
 		for _, test := range []struct {
 			name  string
-			s     *subscriber
+			s     *testSubscriber
 			delta []bool
 		}{
 			{"has none of the batch", s, []bool{false, true}},
@@ -298,7 +298,7 @@ func TestLatestAndDeltas(t *testing.T) {
 func TestBatchAndNewcomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, latest := range []bool{false, true} {
-			h, b, _ := batched(BatchOptions{MaxDelay: time.Second, Latest: latest})
+			h, b, _ := batched(CoalesceOptions{MaxDelay: time.Second, FlushLatest: latest})
 			b.Broadcast(newPush("a", 1))
 			b.Broadcast(newPush("a", 2))
 			s := newSubscriber(1, jsonFormat)
@@ -320,10 +320,10 @@ func TestBatchAndNewcomers(t *testing.T) {
 // TestBatchIsDropped with the last subscriber; those who come later get nothing of it.
 func TestBatchIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second})
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second})
 		b.Broadcast(newPush("a", 1))
-		g := b.gatherer("a")
-		h.Remove(&s.Sub)
+		g := b.find("a")
+		h.Remove(&s.Subscriber)
 		b.Drop("a")
 		b.Drop("a") // once more does nothing
 		if n := b.open.Load(); n != 0 {
@@ -331,7 +331,7 @@ func TestBatchIsDropped(t *testing.T) {
 		}
 		next := newSubscriber(0, jsonFormat)
 		next.join(h, "a")
-		b.Open("a", BatchOptions{})
+		b.Open("a", CoalesceOptions{})
 		next.Open(false, 0, "")
 		time.Sleep(2 * time.Second)
 		g.flush(true) // as a timer that went off before it could be stopped
@@ -347,10 +347,10 @@ func TestBatchIsDropped(t *testing.T) {
 	})
 }
 
-// TestBatcherClose sends what waits, and lets nothing wait any more.
-func TestBatcherClose(t *testing.T) {
+// TestCoalescerClose sends what waits, and lets nothing wait any more.
+func TestCoalescerClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, b, s := batched(BatchOptions{MaxDelay: time.Second})
+		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second})
 		b.Broadcast(newPush("a", 1))
 		b.Broadcast(newPush("a", 2))
 		b.Close()
@@ -359,7 +359,7 @@ func TestBatcherClose(t *testing.T) {
 		s.wantWrites(t, "after the end", 1)
 		other := newSubscriber(1, jsonFormat)
 		other.join(h, "b")
-		b.Open("b", BatchOptions{MaxDelay: time.Second})
+		b.Open("b", CoalesceOptions{MaxDelay: time.Second})
 		other.Open(false, 0, "")
 		b.Broadcast(newPush("b", 1))
 		other.wantWrites(t, "a channel of after the end", 1)
@@ -374,10 +374,10 @@ func TestBatcherClose(t *testing.T) {
 func TestBatchWaitsForLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, release := held(t)
-		b := NewBatcher(h)
+		b := NewCoalescer(h)
 		s := newSubscriber(0, jsonFormat)
 		s.join(h, "a")
-		b.Open("a", BatchOptions{MaxSize: 1000, MaxDelay: time.Hour})
+		b.Open("a", CoalesceOptions{MaxSize: 1000, MaxDelay: time.Hour})
 		s.Open(true, 0, "e")
 		const pushes = maxPending + 4000
 		published := make(chan uint64, pushes)
@@ -393,7 +393,7 @@ func TestBatchWaitsForLanes(t *testing.T) {
 		}
 		done := make(chan struct{})
 		go func() {
-			h.Remove(&s.Sub)
+			h.Remove(&s.Subscriber)
 			b.Drop("a")
 			close(done)
 		}()
@@ -412,7 +412,7 @@ func TestBatchOrder(t *testing.T) {
 	run := func(t *testing.T, pause func()) {
 		h := NewHub(2)
 		defer h.Close()
-		b := NewBatcher(h)
+		b := NewCoalescer(h)
 		defer b.Close()
 		var mu sync.Mutex // the broker's lock of the channel
 		var keylock sync.Mutex
@@ -435,7 +435,7 @@ func TestBatchOrder(t *testing.T) {
 					s := newSubscriber(h.Lane(rand.Uint64()), jsonFormat)
 					keylock.Lock()
 					if s.join(h, "a") {
-						b.Open("a", BatchOptions{MaxSize: 1 + rand.IntN(8), MaxDelay: time.Duration(1 + rand.IntN(50_000))})
+						b.Open("a", CoalesceOptions{MaxSize: 1 + rand.IntN(8), MaxDelay: time.Duration(1 + rand.IntN(50_000))})
 					}
 					keylock.Unlock()
 					mu.Lock()
@@ -446,7 +446,7 @@ func TestBatchOrder(t *testing.T) {
 						pause()
 					}
 					keylock.Lock()
-					if h.Remove(&s.Sub) {
+					if h.Remove(&s.Subscriber) {
 						b.Drop("a")
 					}
 					keylock.Unlock()
@@ -477,7 +477,7 @@ func TestBatchOrder(t *testing.T) {
 // TestBatchComplete: one subscriber that stays gets everything, in order, while
 // size and time race for each batch.
 func TestBatchComplete(t *testing.T) {
-	h, b, s := batched(BatchOptions{MaxSize: 7, MaxDelay: 20 * time.Microsecond})
+	h, b, s := batched(CoalesceOptions{MaxSize: 7, MaxDelay: 20 * time.Microsecond})
 	const pushes = 20_000
 	for i := range uint64(pushes) {
 		b.Broadcast(newPush("a", i+1))
