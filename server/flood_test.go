@@ -87,7 +87,9 @@ func TestMemoryComesBack(t *testing.T) {
 	p := serve(t, open)
 	before := p.warm()
 	body := `{"channel":"large","data":"` + strings.Repeat("x", 9<<20) + `"}`
-	each(t, 200, 32, func(int) error {
+	// Few at a time: the server answers a request within its write timeout of 10 s,
+	// which 32 of these exceed on a machine that is busy with other work.
+	each(t, 200, 6, func(int) error {
 		status, answer, err := apptest.Request(http.MethodPost, p.url("/api/publish"), body, http.Header{"X-Api-Key": {"k"}})
 		if err != nil || status != http.StatusOK {
 			return fmt.Errorf("status %d, %.100s: %w", status, answer, err)
