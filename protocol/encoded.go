@@ -1,9 +1,12 @@
 package protocol
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
-// Encoded is one encoded message. It is immutable and shared by every
-// connection that sends it; a transport may attach its own form of it.
+// Encoded is one encoded message. It is immutable, and every connection that
+// sends the message shares it. It is safe for concurrent use.
 type Encoded struct {
 	// Bytes is the message without framing: one line of JSON without newline,
 	// or one Protobuf message without length prefix.
@@ -11,64 +14,83 @@ type Encoded struct {
 	// Kind says what the message is, for counters.
 	Kind MessageKind
 
-	once sync.Once
-	wire any
+	building sync.Mutex // held while a form is built
+	wire     [numWireForms]atomic.Pointer[WireMessage]
 }
 
-// Wire returns what build made of f.Bytes, calling build only for the first
-// caller: a WebSocket header is put in front once, a broadcast is deflated
-// once. It is safe for concurrent use. All callers must pass an equal build.
-func (f *Encoded) Wire(build func(message []byte) any) any {
-	f.once.Do(func() { f.wire = build(f.Bytes) })
-	return f.wire
-}
+// WireForm is a way to frame an encoded message for a transport. The set is
+// closed because each form takes a word of every Encoded.
+type WireForm uint8
 
-// MessageKind is the label of a message in the metric transport_messages_sent
-// (server-interface section 9).
-type MessageKind uint8
-
-// The kinds of frame.
 const (
-	KindUnknown MessageKind = iota
-	KindConnect
-	KindSubscribe
-	KindPublish
-	KindUnsubscribe
-	KindRPC
-	KindPresence
-	KindPresenceStats
-	KindHistory
-	KindRefresh
-	KindSubRefresh
-	KindSend
-	KindPing // a server ping going out, or a V1 ping answered
-	KindPong
-	KindPushConnect
-	KindPushSubscribe
-	KindPushPublication
-	KindPushJoin
-	KindPushLeave
-	KindPushUnsubscribe
-	KindPushMessage
-	KindPushRefresh
-	KindPushDisconnect
-	NumMessageKinds
+	// WireWebSocket is a WebSocket message (RFC 6455): text for JSON, binary for
+	// Protobuf.
+	WireWebSocket WireForm = iota
+	// WireStream is an element of a byte stream: a line of JSON, or a Protobuf
+	// message behind its length.
+	WireStream
+	// WireEvent is a server-sent event, which exists for JSON only.
+	WireEvent
+	numWireForms
+
+	// WireGRPC is a message of a gRPC stream, which exists for Protobuf only, so it
+	// shares the word of WireEvent.
+	WireGRPC = WireEvent
 )
 
-var messageKindNames = [NumMessageKinds]string{
-	"unknown", "connect", "subscribe", "publish", "unsubscribe", "rpc", "presence", "presence_stats",
-	"history", "refresh", "sub_refresh", "send", "server_ping", "client_pong", "push_connect",
-	"push_subscribe", "push_publication", "push_join", "push_leave", "push_unsubscribe", "push_message",
-	"push_refresh", "push_disconnect",
-}
-
-// String returns the metric label.
-func (k MessageKind) String() string {
-	if k < NumMessageKinds {
-		return messageKindNames[k]
+// Wire returns e in a form. The first call for a form gets it from build and
+// keeps it; later calls take no lock. It is safe for concurrent use. All calls
+// for one form must pass an equal build, which must not call Wire.
+func (e *Encoded) Wire(form WireForm, build func(message []byte) *WireMessage) *WireMessage {
+	if m := e.wire[form].Load(); m != nil {
+		return m
 	}
-	return messageKindNames[KindUnknown]
+	return e.buildWire(form, build)
 }
 
-// Command reports whether k is a command of the client, as against a ping or push.
-func (k MessageKind) Command() bool { return k >= KindUnknown && k <= KindSend }
+func (e *Encoded) buildWire(form WireForm, build func(message []byte) *WireMessage) *WireMessage {
+	e.building.Lock()
+	defer e.building.Unlock()
+	if m := e.wire[form].Load(); m != nil {
+		return m
+	}
+	m := build(e.Bytes)
+	e.wire[form].Store(m)
+	return m
+}
+
+// WireMessage is an encoded message with the framing of a transport. It is
+// immutable, and safe for concurrent use.
+type WireMessage struct {
+	// Bytes is the whole message.
+	Bytes []byte
+	// Header is the length of the framing in front of the message.
+	Header int
+
+	compressing sync.Mutex // held while compressed is made
+	compressed  atomic.Pointer[[]byte]
+}
+
+// Compressor compresses wire messages. It must be safe for concurrent use.
+type Compressor interface {
+	// Compress returns m as a compressed message with framing, or nil if that is
+	// not smaller than m.
+	Compress(m *WireMessage) []byte
+}
+
+// Compressed returns m as c compresses it, or an empty slice if that is not
+// smaller. The first call compresses and keeps the result, whichever c the later
+// calls pass; they take no lock. It is safe for concurrent use.
+func (m *WireMessage) Compressed(c Compressor) []byte {
+	if b := m.compressed.Load(); b != nil {
+		return *b
+	}
+	m.compressing.Lock()
+	defer m.compressing.Unlock()
+	if b := m.compressed.Load(); b != nil {
+		return *b
+	}
+	b := c.Compress(m)
+	m.compressed.Store(&b)
+	return b
+}

@@ -2,6 +2,8 @@ package websocket
 
 import (
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,60 @@ func BenchmarkWriteFrames(b *testing.B) {
 			}
 		})
 		b.Run(c.name+"/socket", func(b *testing.B) { benchmarkSocket(b, c.request, c.batch) })
+	}
+}
+
+// devNull is a socket whose writes are system calls, as those of a connection.
+type devNull struct {
+	sink
+	*os.File
+}
+
+func (d devNull) Write(b []byte) (int, error) { return d.File.Write(b) }
+func (d devNull) Close()                      {}
+
+// BenchmarkMixedForms delivers a message to 1,000 WebSocket connections, alone
+// and beside 10 subscribers of another transport that come first. It reports the
+// ratio of the medians of both, which must stay below 1.02. They alternate, so
+// that the load of the machine changes both.
+func BenchmarkMixedForms(b *testing.B) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	socket := devNull{File: null}
+	data := []byte(strings.Repeat(`{"text":"publication"},`, 22))
+	for name, request := range map[string]request{"plain": {}, "deflated": {deflate: true}} {
+		b.Run(name, func(b *testing.B) {
+			conns := make([]*conn, 1000)
+			for i := range conns {
+				conns[i] = newSinkConn(request)
+				conns[i].handler, conns[i].socket = conns[0].handler, socket
+			}
+			deliver := func(events int) time.Duration {
+				start := time.Now()
+				batch := []*protocol.Encoded{{Bytes: data, Kind: protocol.KindPushPublication}}
+				for range events {
+					if _, err := socket.Write(batch[0].Wire(protocol.WireEvent, buildEvent).Bytes); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for _, c := range conns {
+					if _, err := c.WriteFrames(batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				return time.Since(start)
+			}
+			var alone, mixed []time.Duration
+			for b.Loop() {
+				alone, mixed = append(alone, deliver(0)), append(mixed, deliver(10))
+			}
+			slices.Sort(alone)
+			slices.Sort(mixed)
+			b.ReportMetric(float64(mixed[len(mixed)/2])/float64(alone[len(alone)/2]), "mixed/alone")
+		})
 	}
 }
 

@@ -77,14 +77,32 @@ func TestWriteFrames(t *testing.T) {
 	})
 }
 
-// A frame that another transport has cached its own form of is still sent.
-func TestForeignWireForm(t *testing.T) {
+// TestOtherWireForm checks that a message which another transport has framed
+// before is still compressed, once for all WebSocket connections.
+func TestOtherWireForm(t *testing.T) {
 	s := newServer(t, Config{Compression: true}, false)
 	p := s.dial(t, "/", "Sec-WebSocket-Extensions: permessage-deflate")
-	f := frames(strings.Repeat("foreign", 100))
-	f[0].Wire(func([]byte) any { return "form of another transport" })
+	f := frames(strings.Repeat("event", 100))
+	event := f[0].Wire(protocol.WireEvent, buildEvent)
 	write(t, p, f)
-	p.expect(finText, string(f[0].Bytes))
+	first, got, err := p.message()
+	if err != nil || first != finText|bitRSV1 || inflated(t, got) != string(f[0].Bytes) {
+		t.Fatalf("message() = %x, %q, %v; want a compressed message", first, got, err)
+	}
+	again := s.handler.deflater.deflated(f[0], false)
+	if &again[0] != &s.handler.deflater.deflated(f[0], false)[0] {
+		t.Error("the message was compressed twice")
+	}
+	if f[0].Wire(protocol.WireEvent, buildEvent) != event {
+		t.Error("the form of the other transport was built twice")
+	}
+}
+
+// buildEvent frames a message as a server-sent event.
+func buildEvent(message []byte) *protocol.WireMessage {
+	const header, end = "data: ", "\n\n"
+	event := append(make([]byte, 0, len(header)+len(message)+len(end)), header...)
+	return &protocol.WireMessage{Bytes: append(append(event, message...), end...), Header: len(header)}
 }
 
 func TestSlowReader(t *testing.T) {

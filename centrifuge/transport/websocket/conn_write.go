@@ -26,9 +26,7 @@ func (b *backlog) append(message []byte) {
 // WriteFrames implements centrifuge.Transport.
 func (c *conn) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
 	if len(batch) == 1 && shared(batch[0]) {
-		if message := c.single(batch[0]); message != nil {
-			return c.writeMessages(message, true)
-		}
+		return c.writeMessages(c.single(batch[0]), true)
 	}
 	if len(batch) == 0 {
 		return c.writeMessages(nil, true)
@@ -46,10 +44,7 @@ func (c *conn) single(f *protocol.Encoded) []byte {
 			return message
 		}
 	}
-	if p := prebuiltOf(f, c.request.protobuf); p != nil {
-		return p.plain
-	}
-	return nil
+	return messageOf(f, c.request.protobuf).Bytes
 }
 
 func (c *conn) compresses(f *protocol.Encoded) bool {

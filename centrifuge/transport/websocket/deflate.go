@@ -59,24 +59,15 @@ func (d *deflater) message(first byte, payload []byte, plain int) []byte {
 	return append(message, packed...)
 }
 
+// Compress implements protocol.Compressor.
+func (d *deflater) Compress(m *protocol.WireMessage) []byte {
+	return d.message(m.Bytes[0], m.Bytes[m.Header:], len(m.Bytes))
+}
+
 // deflated returns f as a compressed message, nil where compression gains
 // nothing. The work is done once for all connections.
 func (d *deflater) deflated(f *protocol.Encoded, protobuf bool) []byte {
-	p := prebuiltOf(f, protobuf)
-	if p == nil {
-		return nil
-	}
-	if message := p.deflated.Load(); message != nil {
-		return *message
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if message := p.deflated.Load(); message != nil {
-		return *message
-	}
-	message := d.message(firstByte(protobuf), p.payload, len(p.plain))
-	p.deflated.Store(&message)
-	return message
+	return messageOf(f, protobuf).Compressed(d)
 }
 
 // inflater inflates one message. It holds a window of 32 KiB.

@@ -3,47 +3,31 @@ package websocket
 import (
 	"slices"
 	"sync"
-	"sync/atomic"
 
 	"centrifugo/protocol"
 )
 
-// prebuilt is a frame of the protocol as a WebSocket message. It is cached with
-// the frame and shared by every connection of the frame's format.
-type prebuilt struct {
-	// Static after construction.
-	plain   []byte
-	payload []byte // the part of plain behind the header
-
-	// deflated is the compressed message, empty where compression gains nothing;
-	// nil before somebody needs it.
-	deflated atomic.Pointer[[]byte]
-	mu       sync.Mutex // held while deflated is made
-}
-
-// buildText and buildBinary are functions without a closure: Frame.Wire calls
-// them for the first connection only, the others must not pay for it.
-func buildText(message []byte) any   { return newPrebuilt(message, false) }
-func buildBinary(message []byte) any { return newPrebuilt(message, true) }
-
-func newPrebuilt(message []byte, protobuf bool) *prebuilt {
-	plain := appendJoined(nil, []*protocol.Encoded{{Bytes: message}}, protobuf)
-	return &prebuilt{plain: plain, payload: serverPayload(plain)}
-}
-
-// prebuiltOf returns nil if something else cached its own form with f: then f
-// is encoded like one that nobody shares.
-func prebuiltOf(f *protocol.Encoded, protobuf bool) *prebuilt {
+// messageOf returns f as one WebSocket message, which all connections of f's format share.
+func messageOf(f *protocol.Encoded, protobuf bool) *protocol.WireMessage {
 	build := buildText
 	if protobuf {
 		build = buildBinary
 	}
-	p, _ := f.Wire(build).(*prebuilt)
-	return p
+	return f.Wire(protocol.WireWebSocket, build)
+}
+
+// buildText and buildBinary are not closures, so that a call of Wire does not
+// allocate for the connections that find the message built.
+func buildText(message []byte) *protocol.WireMessage   { return buildMessage(message, false) }
+func buildBinary(message []byte) *protocol.WireMessage { return buildMessage(message, true) }
+
+func buildMessage(message []byte, protobuf bool) *protocol.WireMessage {
+	whole := appendJoined(nil, []*protocol.Encoded{{Bytes: message}}, protobuf)
+	return &protocol.WireMessage{Bytes: whole, Header: len(whole) - len(serverPayload(whole))}
 }
 
 // shared reports whether f is likely to be sent by more than one connection, so
-// that a prebuilt form pays. Replies go to one.
+// that a message built once pays. Replies go to one.
 func shared(f *protocol.Encoded) bool {
 	return f.Kind >= protocol.KindPushConnect || f.Kind == protocol.KindPing || f.Kind == protocol.KindUnknown
 }
