@@ -67,6 +67,10 @@ func (n *Node) endBatches() {
 func (n *Node) broadcast(p *fanout.Push) {
 	start := time.Now()
 	defer func() { n.stats.broadcasts[broadcastKind(p)].observe(time.Since(start)) }()
+	n.toLanes(p)
+}
+
+func (n *Node) toLanes(p *fanout.Push) {
 	if n.coalescer != nil {
 		n.coalescer.Broadcast(p)
 		return

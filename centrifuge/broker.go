@@ -20,56 +20,97 @@ type StreamPosition = protocol.StreamPosition
 // FilterNode is a node of a filter over a publication's tags (client-protocol 1.9).
 type FilterNode = protocol.FilterNode
 
-// Broker carries messages between the nodes of a cluster. Its methods are safe
-// for concurrent use. An implementation that keeps history says so by being a
-// HistoryBroker.
+// Broker carries messages between the nodes of a cluster. A broker that keeps
+// history is a HistoryBroker.
+//
+// The node calls all methods but Start and Close concurrently, also for one
+// channel. It makes many calls at once when many clients subscribe at once, for
+// different channels: a broker may send the calls of one moment to its server in
+// one command.
+//
+// Methods may block. The node passes a context that ends after engineTimeout at the
+// latest, and earlier when the connection that needs the call has ended. A method
+// returns soon after its context has ended: one that does not keeps a goroutine,
+// and Subscribe and Unsubscribe keep the channel from other subscribers. A call
+// that returned an error may or may not have taken effect, unless the method says
+// otherwise. A panic is an error of the call. The node calls no method from within
+// a call of the BrokerHandler.
 type Broker interface {
-	// Start gives the broker its receiver; it is called once, before all else.
+	// Start sets the handler. It is called once, before all other methods.
 	Start(h BrokerHandler) error
-	// Subscribe returns when publications into channel, made from then on
-	// anywhere in the cluster, reach the handler. The node calls it for its
-	// first subscriber of a channel, and never concurrently for one channel.
+	// Subscribe returns when publications, joins and leaves of channel, made from
+	// then on by any node, reach the handler. The node calls it for its first
+	// subscriber of a channel. It makes no other Subscribe or Unsubscribe of the
+	// channel at the same time. The subscription lasts until Unsubscribe: the broker
+	// restores it when it has lost its connection, and then reports what may have
+	// been lost with HandleGap.
 	Subscribe(ctx context.Context, channel string) error
 	// Unsubscribe ends what Subscribe began. It is also called after a Subscribe
-	// that failed or was cancelled, which must not take effect afterwards.
+	// that returned an error, which must not take effect afterwards.
 	Unsubscribe(ctx context.Context, channel string) error
-	// Publish hands pub to every node that is subscribed to channel. With a
-	// history size and TTL in opts a HistoryBroker appends it to the channel's
-	// stream first, and sets pub.Offset and, for offset 1, pub.Epoch.
-	// Publications of one channel reach each handler in the order of their offsets.
-	// The broker owns pub from the call on.
+	// Publish sends pub to every node that is subscribed to channel. If opts has a
+	// history size and TTL, a HistoryBroker first appends pub to the channel's stream
+	// and sets pub.Offset; other fields stay as they are. The publications of one
+	// channel reach each handler in the order of their offsets, those without offset
+	// in the order in which the calls of one caller were made. The broker owns pub.
 	Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (PublishResult, error)
 	// PublishJoin tells every node that a client has subscribed.
 	PublishJoin(ctx context.Context, channel string, info *ClientInfo) error
-	// PublishLeave tells every node that a client has left.
+	// PublishLeave tells every node that a client has left. It follows the
+	// PublishJoin of the same client.
 	PublishLeave(ctx context.Context, channel string, info *ClientInfo) error
-	// Close stops the broker; the handler is not called after it returned.
+	// Close stops the broker. The handler is not called after Close has returned.
 	Close(ctx context.Context) error
 }
 
 // HistoryBroker is a Broker that keeps the newest publications of a channel.
 type HistoryBroker interface {
 	Broker
-	// History reads a stream. Reading a channel that was never used makes its
-	// metadata, so that the caller gets an epoch to recover from.
-	// ErrorUnrecoverablePosition: opts.Since names another epoch.
-	// ErrorBadRequest: opts.Reverse with Since at offset zero.
+	// History reads a stream. What was appended before the call is in the result.
+	// Reading a channel that was never used creates its metadata, so that the caller
+	// gets an epoch to recover from. The caller owns the slice of publications, and
+	// shares the publications, which are immutable.
+	//
+	// Errors: ErrorUnrecoverablePosition if opts.Since names another epoch;
+	// ErrorBadRequest if opts.Reverse is set with Since at offset zero.
+	//
+	// The node makes one call for subscribers that need the same part of a stream at
+	// about the same time.
 	History(ctx context.Context, channel string, opts HistoryOptions) (HistoryResult, error)
 	// RemoveHistory drops the publications of a stream and keeps its position.
 	RemoveHistory(ctx context.Context, channel string) error
 }
 
-// BrokerHandler is the node's receiving side. Calls for one channel must come
-// one after another.
+// BrokerHandler is the receiving side of the node. The methods are safe for
+// concurrent use, but the calls of HandlePublication, HandleJoin and HandleLeave
+// for one channel must come one after another, in the order in which the messages
+// were published.
+//
+// HandlePublication, HandleJoin and HandleLeave wait while the subscribers of the
+// channel are delivered to more slowly than messages arrive. A broker that reads
+// many channels from one connection should therefore not call them on the goroutine
+// that reads, or should accept that a busy channel delays the others.
 type BrokerHandler interface {
-	// HandlePublication delivers pub, which must not be changed any more.
-	// Position is zero where the publication has none. Prev is the payload
-	// before it in the stream when the publisher asked for deltas, otherwise nil.
-	HandlePublication(channel string, pub *Publication, position StreamPosition, prev []byte)
+	// Subscribed reports whether the node has subscribers of channel. A broker that
+	// receives more channels than it is subscribed to may drop the rest early;
+	// delivering them is harmless.
+	Subscribed(channel string) bool
+	// HandlePublication delivers pub, which must not change any more. Pub.Offset and
+	// epoch are its position in the stream; the offset is zero if it has none. Prev
+	// is the payload before it in the stream if the publisher asked for deltas,
+	// otherwise nil.
+	HandlePublication(channel string, pub *Publication, epoch string, prev []byte)
 	// HandleJoin delivers a join.
 	HandleJoin(channel string, info *ClientInfo)
 	// HandleLeave delivers a leave.
 	HandleLeave(channel string, info *ClientInfo)
+	// HandleGap reports that publications may have been lost in the channels for
+	// which affected returns true; nil stands for all channels. A broker calls it
+	// after it has lost the connection to its server and restored its subscriptions,
+	// or has dropped messages. The node then compares the positions of its
+	// subscribers with the streams. It calls affected from another goroutine, for its
+	// own channels, soon after HandleGap has returned.
+	HandleGap(affected func(channel string) bool)
 }
 
 // PublishOptions say how a publication is made. The zero value publishes

@@ -56,12 +56,12 @@ type MemoryBrokerConfig struct {
 // memory, with the semantics of the Redis broker but for one: a publication
 // without a version resets the stored version (server-interface 1.6).
 //
-// A channel takes memory while it has something to remember. Who is subscribed
-// the broker asks of a handler that can tell (with NumSubscribers, as a Node), so
-// that a million channels without history take none; otherwise it remembers that.
-// The handler is called by the publisher's goroutine, which it may hold up, and
-// with it everything that concerns the same channel, and nothing else. From
-// within it calls for the same channel deadlock.
+// The broker allocates state only for channels that keep history or idempotency
+// keys: a channel with subscribers alone takes no memory.
+//
+// The handler runs on the publisher's goroutine with the channel locked. If it
+// blocks, only operations on that channel wait. The handler must not call the
+// broker for the same channel: that deadlocks.
 type MemoryBroker struct {
 	// Static after construction.
 	config MemoryBrokerConfig
@@ -72,23 +72,16 @@ type MemoryBroker struct {
 	budget memoryBudget
 
 	// Static after Start.
-	handler  BrokerHandler
-	audience audience // the handler, if it can tell who is subscribed
-	wheel    *wheel.Wheel
+	handler BrokerHandler
+	wheel   *wheel.Wheel
 
 	closed atomic.Bool
 }
 
-// audience knows which channels have subscribers.
-type audience interface {
-	NumSubscribers(channel string) int
-}
-
 type memoryShard struct {
 	// Guarded by mu, which is a leaf.
-	mu         sync.RWMutex
-	channels   shrinkingMap[*memoryChannel]
-	subscribed shrinkingMap[struct{}] // unless there is an audience
+	mu       sync.RWMutex
+	channels shrinkingMap[*memoryChannel]
 }
 
 // memoryChannel is what the broker remembers of one channel.
@@ -132,7 +125,6 @@ func (b *MemoryBroker) Start(h BrokerHandler) error {
 	}
 	b.wheel = wheel.New(memoryTick)
 	b.handler = h
-	b.audience, _ = h.(audience)
 	return nil
 }
 
@@ -157,47 +149,11 @@ func (b *MemoryBroker) Close(ctx context.Context) error {
 	}
 }
 
-// Subscribe implements Broker.
-func (b *MemoryBroker) Subscribe(ctx context.Context, channel string) error {
-	return b.setSubscribed(ctx, channel, true)
-}
+// Subscribe implements Broker. The handler knows which channels have subscribers.
+func (b *MemoryBroker) Subscribe(ctx context.Context, _ string) error { return b.usable(ctx) }
 
 // Unsubscribe implements Broker.
-func (b *MemoryBroker) Unsubscribe(ctx context.Context, channel string) error {
-	return b.setSubscribed(ctx, channel, false)
-}
-
-func (b *MemoryBroker) setSubscribed(ctx context.Context, channel string, subscribed bool) error {
-	if b.audience != nil {
-		return b.usable(ctx)
-	}
-	lock, err := b.lock(ctx, channel)
-	if err != nil {
-		return err
-	}
-	defer lock.Unlock()
-	s := b.shard(channel)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if subscribed {
-		s.subscribed.set(strings.Clone(channel), struct{}{})
-	} else {
-		s.subscribed.remove(channel)
-	}
-	return nil
-}
-
-// heard reports whether the handler wants to know of what happens in channel.
-func (b *MemoryBroker) heard(channel string) bool {
-	if b.audience != nil {
-		return b.audience.NumSubscribers(channel) > 0
-	}
-	s := b.shard(channel)
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	_, subscribed := s.subscribed.items[channel]
-	return subscribed
-}
+func (b *MemoryBroker) Unsubscribe(ctx context.Context, _ string) error { return b.usable(ctx) }
 
 // Publish implements Broker.
 func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (PublishResult, error) {
@@ -218,8 +174,8 @@ func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publica
 			return result, nil
 		}
 	}
-	if b.heard(channel) {
-		b.handler.HandlePublication(channel, pub, result.StreamPosition, prev)
+	if b.handler.Subscribed(channel) {
+		b.handler.HandlePublication(channel, pub, result.Epoch, prev)
 	}
 	return result, nil
 }
@@ -231,7 +187,7 @@ func (b *MemoryBroker) PublishJoin(ctx context.Context, channel string, info *Cl
 		return err
 	}
 	defer lock.Unlock()
-	if b.heard(channel) {
+	if b.handler.Subscribed(channel) {
 		b.handler.HandleJoin(channel, info)
 	}
 	return nil
@@ -244,7 +200,7 @@ func (b *MemoryBroker) PublishLeave(ctx context.Context, channel string, info *C
 		return err
 	}
 	defer lock.Unlock()
-	if b.heard(channel) {
+	if b.handler.Subscribed(channel) {
 		b.handler.HandleLeave(channel, info)
 	}
 	return nil

@@ -41,11 +41,13 @@ type handlerFuncs struct {
 	publication func(channel string, pub *centrifuge.Publication)
 }
 
-func (h handlerFuncs) HandlePublication(channel string, pub *centrifuge.Publication, _ centrifuge.StreamPosition, _ []byte) {
+func (h handlerFuncs) HandlePublication(channel string, pub *centrifuge.Publication, _ string, _ []byte) {
 	if h.publication != nil {
 		h.publication(channel, pub)
 	}
 }
+func (handlerFuncs) Subscribed(string) bool                     { return true }
+func (handlerFuncs) HandleGap(func(string) bool)                {}
 func (handlerFuncs) HandleJoin(string, *centrifuge.ClientInfo)  {}
 func (handlerFuncs) HandleLeave(string, *centrifuge.ClientInfo) {}
 
@@ -145,20 +147,20 @@ func TestMemoryBrokerSlowHandler(t *testing.T) {
 	wg.Wait()
 }
 
-// audienceFuncs is a handler that knows itself who is subscribed.
-type audienceFuncs struct {
+// subscribedTo is a handler with subscribers of the channels that are set.
+type subscribedTo struct {
 	handlerFuncs
-	subscribers map[string]int
+	channels map[string]bool
 }
 
-// NumSubscribers is what a MemoryBroker asks for.
-func (a audienceFuncs) NumSubscribers(channel string) int { return a.subscribers[channel] }
+// Subscribed implements centrifuge.BrokerHandler.
+func (s subscribedTo) Subscribed(channel string) bool { return s.channels[channel] }
 
-// TestMemoryBrokerAsksItsAudience: it remembers no subscriptions if the handler
-// does.
-func TestMemoryBrokerAsksItsAudience(t *testing.T) {
+// TestMemoryBrokerKeepsNoSubscriptions: the handler knows them, and a subscribed
+// channel takes no memory in the broker.
+func TestMemoryBrokerKeepsNoSubscriptions(t *testing.T) {
 	var got []string
-	handler := audienceFuncs{subscribers: map[string]int{"heard": 2}, handlerFuncs: handlerFuncs{
+	handler := subscribedTo{channels: map[string]bool{"heard": true}, handlerFuncs: handlerFuncs{
 		publication: func(channel string, _ *centrifuge.Publication) { got = append(got, channel) },
 	}}
 	b := startedBroker(t, centrifuge.MemoryBrokerConfig{}, handler)

@@ -50,7 +50,22 @@ func (n *Node) readHistory(ctx context.Context, channel string, opts HistoryOpti
 	if !ok {
 		return HistoryResult{}, ErrNoHistory
 	}
-	return broker.History(ctx, channel, opts)
+	result, err := broker.History(ctx, channel, opts)
+	setFirstEpoch(&result)
+	return result, err
+}
+
+// setFirstEpoch makes the publication with offset 1, if it is in the result, tell the
+// epoch: a subscriber that started without one learns it from there (client-protocol
+// 1.4). The publication is shared, so it is copied.
+func setFirstEpoch(result *HistoryResult) {
+	for _, i := range []int{0, len(result.Publications) - 1} { // forward and reverse
+		if i >= 0 && i < len(result.Publications) && result.Publications[i].Offset == 1 && result.Publications[i].Epoch == "" {
+			first := *result.Publications[i]
+			first.Epoch = result.Epoch
+			result.Publications[i] = &first
+		}
+	}
 }
 
 // RemoveHistory drops the publications of a stream and keeps its position.
@@ -71,6 +86,9 @@ func (n *Node) Presence(ctx context.Context, channel string) (map[string]*Client
 func (n *Node) PresenceStats(ctx context.Context, channel string) (PresenceStats, error) {
 	return n.presence.PresenceStats(ctx, channel)
 }
+
+// Subscribed implements BrokerHandler.
+func (n *Node) Subscribed(channel string) bool { return n.hub.NumSubscribers(channel) > 0 }
 
 // NumSubscribers of a channel on this node.
 func (n *Node) NumSubscribers(channel string) int { return n.hub.NumSubscribers(channel) }

@@ -205,7 +205,7 @@ func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment)
 		return
 	}
 	// A publication may be on its way: give it the time that a lane may be behind.
-	timer := time.NewTimer(onItsWay)
+	timer := time.NewTimer(c.node.onItsWay())
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -217,8 +217,14 @@ func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment)
 }
 
 // onItsWay is the time that a publication may take from the stream to a gate: in
-// a batch, and then behind others in a lane.
-const onItsWay = MaxBatchDelay + 500*time.Millisecond
+// a batch, if publications are batched, and then behind others in a lane.
+func (n *Node) onItsWay() time.Duration {
+	const inLane = 500 * time.Millisecond
+	if n.coalescer == nil {
+		return inLane
+	}
+	return MaxBatchDelay + inLane
+}
 
 // insufficient ends a subscription whose position is lost: the client recovers
 // it, by subscribing or, where only that helps, by connecting again.

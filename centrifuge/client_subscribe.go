@@ -224,13 +224,13 @@ func (p *pendingSubscription) start(ctx context.Context) error {
 // configure turns what was asked for and what is allowed into what is.
 func (p *pendingSubscription) configure() error {
 	o := &p.opts
+	positioned := o.Positioning || o.Recovery
 	p.clientSideRefresh = p.wish.clientSideRefresh
 	p.presence = o.Presence
-	p.positioned = o.Positioning || o.Recovery
 	p.PushJoinLeave = o.PushJoinLeave
 	delta := o.AllowDelta && p.wish.delta
 	p.result = &protocol.SubscribeResult{
-		Positioned: p.positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
+		Positioned: positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
 		WasRecovering: p.wish.recover, // also where there is nothing to recover
 	}
 	filter, err := p.filter()
@@ -243,7 +243,8 @@ func (p *pendingSubscription) configure() error {
 	expires := p.client.node.timeline.expiry(o.ExpireAt)
 	p.client.mu.Lock()
 	defer p.client.mu.Unlock()
-	if p.positioned || expires != 0 || o.Info != nil {
+	p.positioned = positioned
+	if positioned || expires != 0 || o.Info != nil {
 		d := p.detailsLocked()
 		d.expires, d.info, d.check.metaTTL = expires, o.Info, o.HistoryMetaTTL
 		d.recoverable = o.Recovery

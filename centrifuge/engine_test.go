@@ -27,9 +27,9 @@ type lossyHandler struct {
 }
 
 // HandlePublication implements centrifuge.BrokerHandler.
-func (h lossyHandler) HandlePublication(channel string, pub *centrifuge.Publication, position centrifuge.StreamPosition, prev []byte) {
+func (h lossyHandler) HandlePublication(channel string, pub *centrifuge.Publication, epoch string, prev []byte) {
 	if !h.broker.lose.Load() {
-		h.BrokerHandler.HandlePublication(channel, pub, position, prev)
+		h.BrokerHandler.HandlePublication(channel, pub, epoch, prev)
 	}
 }
 

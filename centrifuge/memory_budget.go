@@ -117,7 +117,7 @@ func (b *MemoryBroker) makeSpaceLocked(c *memoryChannel) {
 // the longest time, one without subscribers if there is any. What was evicted is
 // not recovered any more: who asks for it is told so by the offset or the epoch.
 func (b *MemoryBroker) evictOther(but *memoryChannel) {
-	victim, heard := b.sample(but)
+	victim, subscribed := b.sample(but)
 	if victim == nil {
 		return
 	}
@@ -129,7 +129,7 @@ func (b *MemoryBroker) evictOther(but *memoryChannel) {
 	switch {
 	case victim.counted == 0:
 		return // it has expired meanwhile
-	case heard && victim.stream != nil && victim.stream.Len() > 0:
+	case subscribed && victim.stream != nil && victim.stream.Len() > 0:
 		victim.stream.Clear() // its subscribers go on from their positions
 	default:
 		victim.stream, victim.results = nil, nil
@@ -140,9 +140,10 @@ func (b *MemoryBroker) evictOther(but *memoryChannel) {
 }
 
 // sample looks at evictionSample channels without subscribers, among at most
-// maxSample: a few that happen to lie together must not cost a busy one its history.
-func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, heard bool) {
-	seen, unheard := 0, 0
+// maxSample channels: a few that happen to lie together must not cost a busy one its
+// history. Subscribed tells whether the victim has subscribers.
+func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, subscribed bool) {
+	seen, unused := 0, 0
 	first := rand.IntN(memoryShards) //nolint:gosec // any will do
 	for i := range memoryShards {
 		s := &b.shards[(first+i)%memoryShards]
@@ -151,32 +152,23 @@ func (b *MemoryBroker) sample(but *memoryChannel) (victim *memoryChannel, heard 
 			if c == but {
 				continue
 			}
-			itsHeard := b.heardLocked(s, c.name)
-			if victim == nil || heard && !itsHeard || heard == itsHeard && c.used.Load() < victim.used.Load() {
-				victim, heard = c, itsHeard
+			has := b.handler.Subscribed(c.name)
+			if victim == nil || subscribed && !has || subscribed == has && c.used.Load() < victim.used.Load() {
+				victim, subscribed = c, has
 			}
-			if seen++; !itsHeard {
-				unheard++
+			if seen++; !has {
+				unused++
 			}
-			if unheard >= evictionSample || seen >= maxSample {
+			if unused >= evictionSample || seen >= maxSample {
 				break
 			}
 		}
 		s.mu.RUnlock()
-		if unheard >= evictionSample || seen >= maxSample {
+		if unused >= evictionSample || seen >= maxSample {
 			break
 		}
 	}
-	return victim, heard
-}
-
-// heardLocked reports whether a channel of the shard s has subscribers.
-func (b *MemoryBroker) heardLocked(s *memoryShard, channel string) bool {
-	if b.audience != nil {
-		return b.audience.NumSubscribers(channel) > 0
-	}
-	_, heard := s.subscribed.items[channel]
-	return heard
+	return victim, subscribed
 }
 
 // tellEvictions lets the handler know, once in a while.

@@ -53,6 +53,7 @@ type Node struct {
 	closing  atomic.Bool
 	stats    counters
 	runs     runs
+	gaps     gapChecker
 	metrics  atomic.Pointer[NodeMetrics]
 }
 
@@ -240,7 +241,7 @@ func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 }
 
 // HandlePublication implements BrokerHandler: it delivers to this node's subscribers.
-func (n *Node) HandlePublication(channel string, pub *Publication, position StreamPosition, prev []byte) {
+func (n *Node) HandlePublication(channel string, pub *Publication, epoch string, prev []byte) {
 	if pub == nil {
 		n.logger.log(LogError, "the broker delivered no publication", "channel", channel)
 		return
@@ -249,7 +250,7 @@ func (n *Node) HandlePublication(channel string, pub *Publication, position Stre
 	if pub.Time > 0 {
 		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
 	}
-	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: position.Offset, Epoch: position.Epoch, Prev: prev})
+	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev})
 }
 
 // HandleJoin implements BrokerHandler.

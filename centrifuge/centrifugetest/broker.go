@@ -56,8 +56,17 @@ func startBroker(t *testing.T, broker centrifuge.Broker) *brokerCase {
 
 func (b *brokerCase) subscribe(t *testing.T, channel string) {
 	t.Helper()
+	b.subscribed.Store(channel, true)
 	if err := b.Subscribe(t.Context(), channel); err != nil {
 		t.Fatalf("subscribing to %q: %v", channel, err)
+	}
+}
+
+func (b *brokerCase) unsubscribe(t *testing.T, channel string) {
+	t.Helper()
+	b.subscribed.Delete(channel)
+	if err := b.Unsubscribe(t.Context(), channel); err != nil {
+		t.Fatalf("unsubscribing from %q: %v", channel, err)
 	}
 }
 
@@ -83,8 +92,8 @@ func testDelivery(t *testing.T, b *brokerCase) {
 	if e.channel != b.channel || !reflect.DeepEqual(e.pub, &want) {
 		t.Errorf("got %+v in %q, want %+v", e.pub, e.channel, &want)
 	}
-	if e.position != (centrifuge.StreamPosition{}) || e.prev != nil {
-		t.Errorf("position %+v and previous payload %q without history", e.position, e.prev)
+	if e.pub.Offset != 0 || e.epoch != "" || e.prev != nil {
+		t.Errorf("offset %d, epoch %q and previous payload %q without history, want none", e.pub.Offset, e.epoch, e.prev)
 	}
 }
 
@@ -99,9 +108,7 @@ func testUnsubscribe(t *testing.T, b *brokerCase) {
 	b.subscribe(t, b.channel)
 	b.publish(t, b.channel, "1", centrifuge.PublishOptions{})
 	b.wantPublication(t, b.channel, "1")
-	if err := b.Unsubscribe(t.Context(), b.channel); err != nil {
-		t.Fatal(err)
-	}
+	b.unsubscribe(t, b.channel)
 	if err := b.Unsubscribe(t.Context(), b.channel); err != nil {
 		t.Errorf("unsubscribing twice: %v", err)
 	}

@@ -94,11 +94,8 @@ func testPositions(t *testing.T, h *historyCase) {
 			t.Errorf("publication %d went to %+v", i, result)
 		}
 		e := h.wantPublication(t, h.channel, fmt.Sprint(i))
-		if e.position != result.StreamPosition || e.pub.Offset != i {
-			t.Errorf("publication %d delivered with %+v and offset %d", i, e.position, e.pub.Offset)
-		}
-		if want := map[bool]string{true: epoch}[i == 1]; e.pub.Epoch != want {
-			t.Errorf("publication %d delivered with epoch %q, want %q", i, e.pub.Epoch, want)
+		if e.pub.Offset != i || e.epoch != epoch {
+			t.Errorf("publication %d delivered at %d of %q, want %d of %q", i, e.pub.Offset, e.epoch, i, epoch)
 		}
 	}
 	if !regexp.MustCompile(`^[A-Za-z]{8}$`).MatchString(epoch) {
@@ -107,9 +104,6 @@ func testPositions(t *testing.T, h *historyCase) {
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
 	if result.Offset != 3 || result.Epoch != epoch || len(result.Publications) != 3 {
 		t.Fatalf("history of %d at %+v", len(result.Publications), result.StreamPosition)
-	}
-	if first, second := result.Publications[0], result.Publications[1]; first.Epoch != epoch || second.Epoch != "" {
-		t.Errorf("epochs in history %q, %q", first.Epoch, second.Epoch)
 	}
 }
 
@@ -168,8 +162,8 @@ func testWithoutHistory(t *testing.T, h *historyCase) {
 	}
 	h.wantPublication(t, h.channel, "1")
 	for range 3 {
-		if e := h.wantPublication(t, h.channel, "2"); e.position.Offset != 0 || e.pub.Offset != 0 {
-			t.Errorf("delivered at %+v with offset %d", e.position, e.pub.Offset)
+		if e := h.wantPublication(t, h.channel, "2"); e.pub.Offset != 0 {
+			t.Errorf("delivered with offset %d, want 0", e.pub.Offset)
 		}
 	}
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
@@ -253,8 +247,8 @@ func testOffsetOrder(t *testing.T, h *historyCase) {
 	delivered := make([]*centrifuge.Publication, 0, publishers*each)
 	for i := range uint64(publishers * each) {
 		e := h.next(t)
-		if e.position.Offset != i+1 {
-			t.Fatalf("got offset %d, want %d", e.position.Offset, i+1)
+		if e.pub.Offset != i+1 {
+			t.Fatalf("got offset %d, want %d", e.pub.Offset, i+1)
 		}
 		delivered = append(delivered, e.pub)
 	}

@@ -2,6 +2,7 @@ package centrifugetest
 
 import (
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,16 +17,18 @@ type receiver struct {
 	watched string
 	inside  atomic.Int32
 	overlap atomic.Bool
+
+	subscribed sync.Map // channel names, while the broker is subscribed to them
 }
 
 // event is one call of the handler.
 type event struct {
-	kind     string // "publication", "join" or "leave"
-	channel  string
-	pub      *centrifuge.Publication
-	position centrifuge.StreamPosition
-	prev     []byte
-	info     *centrifuge.ClientInfo
+	kind    string // "publication", "join", "leave" or "gap"
+	channel string
+	pub     *centrifuge.Publication
+	epoch   string
+	prev    []byte
+	info    *centrifuge.ClientInfo
 }
 
 func newReceiver(watched string) *receiver {
@@ -33,8 +36,24 @@ func newReceiver(watched string) *receiver {
 }
 
 // HandlePublication implements centrifuge.BrokerHandler.
-func (r *receiver) HandlePublication(channel string, pub *centrifuge.Publication, position centrifuge.StreamPosition, prev []byte) {
-	r.put(event{kind: "publication", channel: channel, pub: pub, position: position, prev: prev})
+func (r *receiver) HandlePublication(channel string, pub *centrifuge.Publication, epoch string, prev []byte) {
+	r.put(event{kind: "publication", channel: channel, pub: pub, epoch: epoch, prev: prev})
+}
+
+// Subscribed implements centrifuge.BrokerHandler.
+func (r *receiver) Subscribed(channel string) bool {
+	_, subscribed := r.subscribed.Load(channel)
+	return subscribed
+}
+
+// HandleGap implements centrifuge.BrokerHandler.
+func (r *receiver) HandleGap(affected func(channel string) bool) {
+	r.subscribed.Range(func(channel, _ any) bool {
+		if name, ok := channel.(string); ok && (affected == nil || affected(name)) {
+			r.put(event{kind: "gap", channel: name})
+		}
+		return true
+	})
 }
 
 // HandleJoin implements centrifuge.BrokerHandler.

@@ -83,7 +83,7 @@ func (b *Broker) Publish(_ context.Context, channel string, pub *centrifuge.Publ
 		return centrifuge.PublishResult{}, centrifuge.ErrShutdown
 	}
 	b.bus.each(channel, func(h centrifuge.BrokerHandler) {
-		h.HandlePublication(channel, pub, centrifuge.StreamPosition{}, nil)
+		h.HandlePublication(channel, pub, "", nil)
 	})
 	return centrifuge.PublishResult{}, nil
 }

@@ -105,7 +105,7 @@ func TestBatchCarriesJoinsAndLeaves(t *testing.T) {
 			b.Broadcast(&Push{Channel: "a", Leave: info})
 			time.Sleep(time.Second)
 			synctest.Wait()
-			want := []string{`"offset":1}`, `"join":`, `"offset":2}`, `"leave":`}
+			want := []string{`"offset":1,"epoch":"e"}`, `"join":`, `"offset":2}`, `"leave":`}
 			if latest {
 				want = want[1:]
 			}

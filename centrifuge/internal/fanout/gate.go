@@ -67,6 +67,20 @@ func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 	return pass
 }
 
+// compareLocked decides about a push that is the position of the stream's top: a gap
+// if the subscriber has not been served up to there.
+func (g *Gate) compareLocked(p *Push, maxHeld int) verdict {
+	switch {
+	case g.state == gateHeld:
+		return g.holdLocked(p, maxHeld)
+	case g.state != gateOpen || !g.positioned:
+		return drop
+	case p.Offset >= g.next || g.epoch != "" && p.Epoch != g.epoch:
+		return g.breakLocked()
+	}
+	return drop
+}
+
 func (g *Gate) holdLocked(p *Push, maxHeld int) verdict {
 	if g.hold == nil {
 		g.hold = &hold{}

@@ -120,8 +120,36 @@ func (s *testSubscriber) checkRun(t *testing.T, from uint64) {
 	s.sink.mu.Lock()
 	defer s.sink.mu.Unlock()
 	for i, f := range s.sink.frames {
-		if want := `"offset":` + strconv.FormatUint(from+uint64(i)+1, 10) + "}"; !strings.Contains(string(f.Bytes), want) {
+		want := `"offset":` + strconv.FormatUint(from+uint64(i)+1, 10) + "}"
+		if from+uint64(i) == 0 {
+			want = `"offset":1,"epoch":"e"}`
+		}
+		if !strings.Contains(string(f.Bytes), want) {
 			t.Fatalf("frame %d is %s, want %s", i, f.Bytes, want)
+		}
+	}
+}
+
+// TestFirstPublicationTellsTheEpoch, also without a payload that JSON cannot carry. The
+// publication itself, which others may share, does not change.
+func TestFirstPublicationTellsTheEpoch(t *testing.T) {
+	p := newPush("a", 1)
+	second := newPush("a", 2)
+	badInfo := newPush("a", 1)
+	badInfo.Pub.Info = &protocol.ClientInfo{ConnInfo: []byte("{")}
+	for name, test := range map[string]struct {
+		push *Push
+		want bool
+	}{"first": {p, true}, "first, info left out": {badInfo, true}, "second": {second, false}} {
+		encoded, _, err := test.push.encode(jsonFormat, formPlain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(encoded.Bytes), `"epoch":"e"`); got != test.want {
+			t.Errorf("%s: %s has the epoch: %v, want %v", name, encoded.Bytes, got, test.want)
+		}
+		if test.push.Pub.Epoch != "" {
+			t.Errorf("%s: the publication was changed", name)
 		}
 	}
 }

@@ -14,8 +14,10 @@ import (
 type Push struct {
 	Channel string
 	Offset  uint64 // zero when the channel keeps no history
-	Epoch   string
-	// Exactly one is set.
+	Epoch   string // sent with offset 1, so that a subscriber learns it
+	// At most one is set. A push without any is the position of the stream's top, at
+	// Offset and Epoch: it is not sent, but ends positioned subscriptions that have
+	// not been served up to there.
 	Pub   *protocol.Publication
 	Join  *protocol.ClientInfo
 	Leave *protocol.ClientInfo
@@ -31,6 +33,9 @@ type Push struct {
 	replaced uint32
 	delta    []byte // nil if it would not be smaller
 }
+
+// isPosition reports whether p is the position of the stream's top.
+func (p *Push) isPosition() bool { return p.Pub == nil && p.Join == nil && p.Leave == nil }
 
 // first returns the first offset that p covers.
 func (p *Push) first() uint64 {
@@ -99,6 +104,10 @@ func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, err
 		push.Join = &protocol.Join{Info: p.Join}
 	case p.Leave != nil:
 		push.Leave = &protocol.Leave{Info: p.Leave}
+	case form == formPlain && p.Offset == 1:
+		first := *p.Pub // the engine's may be shared
+		first.Epoch = p.Epoch
+		push.Pub = &first
 	case form == formPlain:
 		push.Pub = p.Pub
 	case form == formFull:
@@ -112,7 +121,7 @@ func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, err
 // withoutNonJSON returns a copy of p without the payloads that are not JSON. It is not
 // inlined in encode because its variables are allocated on the heap.
 func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
-	rest := &Push{Channel: p.Channel, delta: p.delta}
+	rest := &Push{Channel: p.Channel, Offset: p.Offset, Epoch: p.Epoch, delta: p.delta}
 	push := &protocol.Push{Pub: p.Pub}
 	switch {
 	case p.Join != nil:

@@ -182,8 +182,16 @@ func (s *Subscriber) HasBase(offset uint64) {
 // and the filter.
 func (s *Subscriber) admittedLocked(dst []*protocol.Encoded, pushes []*Push) ([]*protocol.Encoded, Loss) {
 	for _, p := range pushes {
-		if p.Pub == nil && !s.PushJoinLeave {
-			continue
+		if p.Pub == nil {
+			if p.isPosition() {
+				if s.compareLocked(p, s.Out.max) == gap {
+					return dst, LossGap
+				}
+				continue
+			}
+			if !s.PushJoinLeave {
+				continue
+			}
 		}
 		switch s.admitLocked(p, s.Out.max) {
 		case drop:

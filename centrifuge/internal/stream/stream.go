@@ -63,15 +63,12 @@ func (s *Stream) Last() *protocol.Publication {
 	return s.at(s.count - 1)
 }
 
-// Append gives pub the next offset, and with offset 1 the epoch
-// (client-protocol 1.4), and keeps the newest size publications. A size below 1
-// keeps none. Its cost does not depend on size, but for the growth of the storage.
+// Append sets pub.Offset to the next offset and keeps the newest size publications.
+// A size below 1 keeps none. The cost does not depend on size, except for the growth
+// of the storage.
 func (s *Stream) Append(pub *protocol.Publication, size int) {
 	s.top++
 	pub.Offset = s.top
-	if s.top == 1 {
-		pub.Epoch = s.epoch
-	}
 	s.trim(max(size, 0) - 1)
 	if size < 1 {
 		return
