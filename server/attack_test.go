@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/app/apptest"
 )
@@ -257,7 +258,7 @@ func failingCommands(t *testing.T, p *process) {
 		}
 		reading.Go(func() { _, _ = c.WaitClosed() })
 		for time.Now().Before(stop) {
-			if err := c.Frame(apptest.Fin|apptest.Text, message.Bytes()); err != nil {
+			if err := c.Frame(wsframe.Fin|wsframe.Text, message.Bytes()); err != nil {
 				return nil //nolint:nilerr // the server may have had enough
 			}
 		}
@@ -267,7 +268,7 @@ func failingCommands(t *testing.T, p *process) {
 
 // unreadPings makes the server answer what nobody reads, until it has had enough.
 func unreadPings(t *testing.T, p *process) {
-	pings := bytes.Repeat(frame(apptest.Fin|apptest.Ping, strings.Repeat("x", 125)), 500)
+	pings := bytes.Repeat(frame(wsframe.Fin|wsframe.Ping, strings.Repeat("x", 125)), 500)
 	each(t, 4, 4, func(i int) error {
 		c, err := apptest.Dialer{}.Dial(p.address)
 		if err != nil {

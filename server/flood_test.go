@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -149,7 +150,7 @@ func visit(address string, i int) error {
 	}
 	switch i % 5 {
 	case 1: // an orderly end
-		if err := c.Frame(apptest.Fin|apptest.Close, []byte("\x03\xE8")); err != nil {
+		if err := c.Frame(wsframe.Fin|wsframe.Close, []byte("\x03\xE8")); err != nil {
 			return err
 		}
 		_, err := c.WaitClosed()

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -38,7 +39,7 @@ func deflated(t *testing.T, payload []byte) []byte {
 }
 
 func frame(first byte, payload string) []byte {
-	return apptest.AppendFrame(nil, first, []byte(payload), len(payload))
+	return apptest.AppendFrame(nil, first, []byte(payload))
 }
 
 func joined(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
@@ -46,7 +47,7 @@ func joined(frames ...[]byte) []byte { return bytes.Join(frames, nil) }
 // Bytes after the handshake that are no WebSocket, and the code they are closed
 // with (RFC 6455 7.4.1).
 func badFrames(t *testing.T, p *process) {
-	const fin, text, closing = apptest.Fin, apptest.Text, apptest.Close
+	const fin, text, closing = wsframe.Fin, wsframe.Text, wsframe.Close
 	tests := []struct {
 		name    string
 		deflate bool
@@ -59,9 +60,9 @@ func badFrames(t *testing.T, p *process) {
 		{"RSV3", true, frame(fin|0x10|text, "x"), "closed 1002"},
 		{"unknown opcode", false, frame(fin|0x3, "x"), "closed 1002"},
 		{"unknown control opcode", false, frame(fin|0xB, ""), "closed 1002"},
-		{"fragmented ping", false, frame(apptest.Ping, "x"), "closed 1002"},
-		{"long ping", false, frame(fin|apptest.Ping, strings.Repeat("x", 126)), "closed 1002"},
-		{"compressed ping", true, frame(fin|0x40|apptest.Ping, "x"), "closed 1002"},
+		{"fragmented ping", false, frame(wsframe.Ping, "x"), "closed 1002"},
+		{"long ping", false, frame(fin|wsframe.Ping, strings.Repeat("x", 126)), "closed 1002"},
+		{"compressed ping", true, frame(fin|0x40|wsframe.Ping, "x"), "closed 1002"},
 		{"compressed continuation", true, joined(frame(text, "x"), frame(fin|0x40, "x")), "closed 1002"},
 		{"continuation of nothing", false, frame(fin, "x"), "closed 1002"},
 		{"message within a message", false, joined(frame(text, "{"), frame(fin|text, "}")), "closed 1002"},
@@ -116,7 +117,7 @@ func sizeLimits(t *testing.T, p *process) {
 		const head, end = `{"id":2,"unsubscribe":{"channel":"`, `"}}`
 		return []byte(head + strings.Repeat("x", size-len(head)-len(end)) + end)
 	}
-	const text = apptest.Fin | apptest.Text
+	const text = wsframe.Fin | wsframe.Text
 	half := exact(limit + 1)
 	bomb := deflated(t, make([]byte, 10<<20))
 	if len(bomb) > limit {
@@ -127,11 +128,11 @@ func sizeLimits(t *testing.T, p *process) {
 		bytes []byte
 		want  string
 	}{
-		{"the largest", apptest.AppendFrame(nil, text, exact(limit), limit), `{"id":2`}, // whatever becomes of the name
-		{"a byte more", apptest.AppendFrame(nil, text, exact(limit+1), limit+1), "closed 1009"},
-		{"a byte more, in fragments", joined(frame(apptest.Text, string(half[:limit/2])), frame(apptest.Fin, string(half[limit/2:]))), "closed 1009"},
-		{"a header that promises a gigabyte", apptest.AppendFrame(nil, text, nil, 1<<30), "closed 1009"},
-		{"a header that promises all there is", apptest.AppendFrame(nil, text, nil, uint64(1<<62)), "closed 1009"},
+		{"the largest", apptest.AppendFrame(nil, text, exact(limit)), `{"id":2`}, // whatever becomes of the name
+		{"a byte more", apptest.AppendFrame(nil, text, exact(limit+1)), "closed 1009"},
+		{"a byte more, in fragments", joined(frame(wsframe.Text, string(half[:limit/2])), frame(wsframe.Fin, string(half[limit/2:]))), "closed 1009"},
+		{"a header that promises a gigabyte", apptest.AppendFalseFrame(nil, text, nil, 1<<30), "closed 1009"},
+		{"a header that promises all there is", apptest.AppendFalseFrame(nil, text, nil, 1<<62), "closed 1009"},
 		{"compressed, up to the limit", frame(text|0x40, string(deflated(t, exact(limit)))), `{"id":2`},
 		// A command may be as large as its message.
 		{"compressed, ten times the limit", frame(text|0x40, string(deflated(t, exact(10*limit)))), `{"id":2`},
@@ -203,10 +204,10 @@ func slowClients(t *testing.T, p *process) {
 		want      int
 	}{
 		"silent":                    {false, nil, 3502},
-		"slow with its connect":     {false, frame(apptest.Fin|apptest.Text, hello), 3502},
+		"slow with its connect":     {false, frame(wsframe.Fin|wsframe.Text, hello), 3502},
 		"silent, connected":         {true, nil, 3012},
-		"slow with a large message": {true, frame(apptest.Fin|apptest.Text, strings.Repeat("x", 60_000)), 3012},
-		"fragments without end":     {true, append(frame(apptest.Text, ""), bytes.Repeat(frame(0, ""), 1000)...), 3012},
+		"slow with a large message": {true, frame(wsframe.Fin|wsframe.Text, strings.Repeat("x", 60_000)), 3012},
+		"fragments without end":     {true, append(frame(wsframe.Text, ""), bytes.Repeat(frame(0, ""), 1000)...), 3012},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -288,7 +289,7 @@ func badHandshakes(t *testing.T, p *process) {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := c.Write(joined([]byte(good), frame(apptest.Fin|apptest.Text, hello))); err != nil {
+	if _, err := c.Write(joined([]byte(good), frame(wsframe.Fin|wsframe.Text, hello))); err != nil {
 		t.Fatal(err)
 	}
 	if text := readUntil(c, `"client":`); !strings.Contains(text, `{"id":1,"connect":{"client":`) {

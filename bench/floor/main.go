@@ -10,8 +10,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it
-	"encoding/base64"
 	"errors"
 	"flag"
 	"io"
@@ -21,6 +19,8 @@ import (
 	"runtime"
 	"sync/atomic"
 	"time"
+
+	"centrifugo/internal/wsframe"
 )
 
 type floor struct {
@@ -65,7 +65,6 @@ func run(addr string, writers int) error {
 // upgrade answers the handshake and the first message. The handshake is that of
 // net/http: what a connection costs beneath it is not what is looked for.
 func (f *floor) upgrade(w http.ResponseWriter, r *http.Request) {
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
 		return
@@ -74,12 +73,15 @@ func (f *floor) upgrade(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	if err := f.greet(conn, rw.Reader, base64.StdEncoding.EncodeToString(sum[:])); err != nil {
+	if err := f.greet(conn, rw.Reader, wsframe.Accept(r.Header.Get("Sec-WebSocket-Key"))); err != nil {
 		_ = conn.Close()
 	}
 }
 
-var errGreeting = errors.New("not the greeting of the load")
+// maxGreeting bounds the first message of a connection, in bytes.
+const maxGreeting = 512
+
+var errNotTCP = errors.New("not a TCP connection")
 
 // greet answers connect and subscribe, which come in one message of the load,
 // and gives the connection to a writer.
@@ -87,45 +89,18 @@ func (f *floor) greet(conn net.Conn, r io.Reader, accept string) error {
 	if _, err := io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+accept+"\r\n\r\n"); err != nil {
 		return err
 	}
-	message, err := firstMessage(r)
+	message, err := wsframe.Read(r, maxGreeting)
 	if err != nil {
 		return err
 	}
-	if _, err := conn.Write(frame(replies(message))); err != nil {
+	if _, err := conn.Write(textFrame(replies(message.Payload))); err != nil {
 		return err
 	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
-		return errGreeting
+		return errNotTCP
 	}
 	return f.writers[f.next.Add(1)%uint32(len(f.writers))].add(tcp, f.reaper)
-}
-
-// firstMessage reads one short frame of a client.
-func firstMessage(r io.Reader) ([]byte, error) {
-	var b [512]byte
-	const head, wide = 6, 8 // bytes, with the mask; the second of messages of more than 125 bytes
-	n, err := io.ReadAtLeast(r, b[:], wide)
-	if err != nil {
-		return nil, err
-	}
-	at, size := head, int(b[1]&0x7f)
-	if size == 126 {
-		at, size = wide, int(b[2])<<8|int(b[3])
-	}
-	if size > len(b)-at {
-		return nil, errGreeting
-	}
-	if n < at+size {
-		if _, err := io.ReadFull(r, b[n:at+size]); err != nil {
-			return nil, err
-		}
-	}
-	message := b[at : at+size]
-	for i := range message {
-		message[i] ^= b[at-4+i%4]
-	}
-	return message, nil
 }
 
 // replies answers each command with the id that it begins with.
@@ -152,7 +127,7 @@ func (f *floor) publish(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
-	message := frame(push(body))
+	message := textFrame(push(body))
 	for _, wr := range f.writers {
 		wr.work <- message
 	}
@@ -166,10 +141,4 @@ func push(body []byte) []byte {
 	return append(append(append(b, `,"pub":{"data":`...), data...), "}}"...)
 }
 
-func frame(payload []byte) []byte {
-	n := len(payload)
-	if n < 126 {
-		return append([]byte{0x81, byte(n)}, payload...)
-	}
-	return append([]byte{0x81, 126, byte(n >> 8), byte(n)}, payload...) //nolint:gosec // payloads of the load are below 64 KiB
-}
+func textFrame(payload []byte) []byte { return wsframe.Append(nil, wsframe.Fin|wsframe.Text, payload) }

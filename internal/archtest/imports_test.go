@@ -73,16 +73,17 @@ var allowed = []struct {
 	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "own"}},
 	{"server/internal/middleware", []string{"server/internal/config", "internal/logsample"}},
 	{"server/internal/playground", nil},
-	{"server/internal/loadtest", []string{"protocol", "own"}},
+	{"server/internal/loadtest", []string{"protocol", "internal/wsframe", "own"}},
 	{"server/internal/cli", []string{"server/internal/config", "server/internal/auth", "server/internal/channels", "server/internal/loadtest", "own"}},
-	{"server/internal/app", []string{"protocol", "centrifuge", "centrifuge/transport", "centrifuge/prommetrics", "server/internal", "internal/logsample"}},
+	{"server/internal/app", []string{"protocol", "centrifuge", "centrifuge/transport", "centrifuge/prommetrics", "server/internal", "internal/logsample", "internal/wsframe"}},
 	{"server", []string{"server/internal/app", "server/internal/config", "server/internal/cli"}},
 	{"cmd", []string{"server"}},
-	{"bench", []string{"protocol", "centrifuge", "bench"}},
+	{"bench", []string{"protocol", "centrifuge", "internal/wsframe", "bench"}},
 	{"examples", []string{"centrifuge", "centrifuge/transport"}},
 	{"internal/archtest", nil},
 	{"internal/doctest", nil},
 	{"internal/logsample", nil},
+	{"internal/wsframe", nil},
 }
 
 func TestAllowedImports(t *testing.T) {

@@ -19,8 +19,8 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/wsframe"
 
-	"github.com/gobwas/ws"
 	"go.uber.org/goleak"
 )
 
@@ -245,13 +245,7 @@ func receive[T any](t testing.TB, c chan T, what string) T {
 
 // frame builds a client's frame.
 func frame(first byte, payload string) []byte {
-	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
-	b := appendHeader(nil, first, len(payload))
-	b[1] |= bitMask
-	b = append(b, mask[:]...)
-	body := []byte(payload)
-	ws.Cipher(body, mask, 0)
-	return append(b, body...)
+	return wsframe.AppendMasked(nil, first, []byte(payload), [4]byte{0x12, 0x34, 0x56, 0x78})
 }
 
 // renew gives the next step its time: a peer may have been idle while others did
@@ -268,20 +262,11 @@ func (p *peer) send(b ...[]byte) {
 
 // message reads a frame of the server.
 func (p *peer) message() (first byte, payload []byte, err error) {
-	h, err := ws.ReadHeader(p.r)
-	if err != nil {
-		return 0, nil, err
+	f, err := wsframe.Read(p.r, 64<<20)
+	if err == nil && f.Masked {
+		err = errors.New("the server has masked a frame")
 	}
-	if h.Masked {
-		return 0, nil, errors.New("server masked a frame")
-	}
-	payload = make([]byte, h.Length)
-	_, err = io.ReadFull(p.r, payload)
-	first = byte(h.OpCode) | h.Rsv<<4
-	if h.Fin {
-		first |= bitFin
-	}
-	return first, payload, err
+	return f.First, f.Payload, err
 }
 
 func (p *peer) expect(first byte, payload string) {

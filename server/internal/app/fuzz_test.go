@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -60,16 +61,16 @@ func (i *instance) fresh(t *testing.T, d apptest.Dialer) *apptest.Conn {
 // when the client has no more to say.
 func FuzzWebSocketStream(f *testing.F) {
 	hello := []byte(`{"id":1,"connect":{}}`)
-	text := func(first byte, payload []byte) []byte { return apptest.AppendFrame(nil, first, payload, len(payload)) }
-	whole := text(apptest.Fin|apptest.Text, hello)
+	text := func(first byte, payload []byte) []byte { return apptest.AppendFrame(nil, first, payload) }
+	whole := text(wsframe.Fin|wsframe.Text, hello)
 	for _, seed := range [][]byte{
-		nil, whole, whole[:5], append(text(apptest.Text, hello[:9]), text(apptest.Fin, hello[9:])...),
-		append(whole, text(apptest.Fin|apptest.Close, []byte("\x03\xE8"))...),
-		append(text(apptest.Fin|apptest.Ping, []byte("hi")), whole...),
-		append(whole, text(apptest.Fin|apptest.Text, []byte(`{"id":2,"subscribe":{"channel":"x"}}`))...),
-		text(apptest.Fin|apptest.Compressed|apptest.Text, []byte("\xaaV\xcaLQ\xb22\xd4QJ\xce\xcf\xcbKM.Q\xb2\xaa\xae\xad\x05\x00")),
-		text(apptest.Fin|apptest.Text, []byte("\xFF\xFE")), text(0x3, nil), []byte("\x81\x02{}"), []byte("GET / HTTP/1.1\r\n\r\n"),
-		apptest.AppendFrame(nil, apptest.Fin|apptest.Binary, nil, uint64(1<<40)),
+		nil, whole, whole[:5], append(text(wsframe.Text, hello[:9]), text(wsframe.Fin, hello[9:])...),
+		append(whole, text(wsframe.Fin|wsframe.Close, []byte("\x03\xE8"))...),
+		append(text(wsframe.Fin|wsframe.Ping, []byte("hi")), whole...),
+		append(whole, text(wsframe.Fin|wsframe.Text, []byte(`{"id":2,"subscribe":{"channel":"x"}}`))...),
+		text(wsframe.Fin|wsframe.Compressed|wsframe.Text, []byte("\xaaV\xcaLQ\xb22\xd4QJ\xce\xcf\xcbKM.Q\xb2\xaa\xae\xad\x05\x00")),
+		text(wsframe.Fin|wsframe.Text, []byte("\xFF\xFE")), text(0x3, nil), []byte("\x81\x02{}"), []byte("GET / HTTP/1.1\r\n\r\n"),
+		apptest.AppendFalseFrame(nil, wsframe.Fin|wsframe.Binary, nil, 1<<40),
 	} {
 		f.Add(seed)
 	}
@@ -84,7 +85,7 @@ func FuzzWebSocketStream(f *testing.F) {
 			err = c.Conn.(*net.TCPConn).CloseWrite()
 		}
 		for err == nil {
-			_, _, err = c.ReadFrame()
+			_, err = c.ReadFrame()
 		}
 		if os.IsTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("the connection ends with %v", err)

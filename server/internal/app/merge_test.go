@@ -12,11 +12,11 @@ import (
 // frameOf returns the next WebSocket message, in lines.
 func frameOf(t *testing.T, c *apptest.Conn) []string {
 	t.Helper()
-	_, payload, err := c.ReadFrame()
+	f, err := c.ReadFrame()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return strings.Split(string(payload), "\n")
+	return strings.Split(string(f.Payload), "\n")
 }
 
 // TestMessagesInFrame: client.max_messages_in_frame reaches the socket.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
 )
 
@@ -109,14 +110,14 @@ func (f *fleet) feed(c *client, b []byte) (rest []byte) {
 // frame takes one frame of the server.
 func (f *fleet) frame(c *client, h header, payload []byte) {
 	switch h.opcode {
-	case opText, opBinary:
+	case wsframe.Text, wsframe.Binary:
 		if h.fin {
 			f.message(c, payload, h.compressed)
 			return
 		}
 		c.parts = append(c.parts[:0], payload...)
 		c.partial, c.inflate = true, h.compressed
-	case opContinuation:
+	case wsframe.Continuation:
 		if !c.partial || len(c.parts)+len(payload) > maxMessage {
 			f.fail(c, Cause{Kind: causeTransport, Reason: errFrame.Error()})
 			return
@@ -126,14 +127,14 @@ func (f *fleet) frame(c *client, h header, payload []byte) {
 			f.message(c, c.parts, c.inflate)
 			c.parts, c.partial = nil, false
 		}
-	case opClose:
-		code, reason := closeCode(payload)
-		f.send(c, appendFrame(nil, opClose, payload[:min(len(payload), 2)]))
-		f.fail(c, Cause{Kind: causeDisconnect, Code: code, Reason: reason})
-	case opPing:
+	case wsframe.Close:
+		code, reason := wsframe.CloseCode(payload)
+		f.send(c, appendFrame(nil, wsframe.Close, payload[:min(len(payload), 2)]))
+		f.fail(c, Cause{Kind: causeDisconnect, Code: uint32(code), Reason: reason})
+	case wsframe.Ping:
 		f.tally.Pings++
-		f.send(c, appendFrame(nil, opPong, payload))
-	case opPong:
+		f.send(c, appendFrame(nil, wsframe.Pong, payload))
+	case wsframe.Pong:
 	default:
 		f.fail(c, Cause{Kind: causeTransport, Reason: errFrame.Error()})
 	}

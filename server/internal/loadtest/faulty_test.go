@@ -2,8 +2,6 @@ package loadtest_test
 
 import (
 	"bufio"
-	"crypto/sha1"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/server/internal/loadtest"
 )
 
@@ -33,12 +32,11 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.publish(w, r)
 		return
 	}
-	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	conn, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return
 	}
-	_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", base64.StdEncoding.EncodeToString(sum[:]))
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", wsframe.Accept(r.Header.Get("Sec-WebSocket-Key")))
 	_, _ = rw.ReadByte() // the first message, whatever it is
 	_, _ = conn.Write(textFrame([]byte("{\"id\":1,\"connect\":{\"client\":\"x\"}}\n{\"id\":2,\"subscribe\":{}}")))
 	s.mu.Lock()
@@ -77,7 +75,7 @@ func (s *faultyServer) close() {
 }
 
 func textFrame(message []byte) []byte {
-	return append([]byte{0x81, 126, byte(len(message) >> 8), byte(len(message))}, message...)
+	return wsframe.Append(nil, wsframe.Fin|wsframe.Text, message)
 }
 
 // TestFaultsAreFound is why the numbers are there.
@@ -119,7 +117,7 @@ func TestFaultsAreFound(t *testing.T) {
 		}, loadtest.LossFigures{Lost: 1}, []string{"deliveries lost"}},
 		"disconnect": {func(n int, m []byte) [][]byte {
 			if n == 5 {
-				return [][]byte{append([]byte{0x88, 6, 0x0b, 0xc0}, "slow"...)}
+				return [][]byte{wsframe.Append(nil, wsframe.Fin|wsframe.Close, []byte("\x0b\xc0slow"))}
 			}
 			return [][]byte{textFrame(m)}
 		}, loadtest.LossFigures{Lost: 1}, []string{"deliveries lost", "2 x disconnect 3008: slow"}},

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
 )
 
@@ -78,9 +79,9 @@ func newFleet(share *Share) (*fleet, error) {
 	}
 	if f.opts.Protobuf {
 		f.format = protocol.FormatProtobuf
-		f.pongFrame = appendFrame(nil, opBinary, []byte{0})
+		f.pongFrame = appendFrame(nil, wsframe.Binary, []byte{0})
 	} else {
-		f.pongFrame = appendFrame(nil, opText, []byte("{}"))
+		f.pongFrame = appendFrame(nil, wsframe.Text, []byte("{}"))
 	}
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails, says its package
@@ -277,9 +278,9 @@ func (f *fleet) command(c *client, commands ...protocol.Command) {
 		}
 		f.buf = append(f.buf, encoded...)
 	}
-	opcode := byte(opText)
+	opcode := byte(wsframe.Text)
 	if f.format.Protobuf() {
-		opcode = opBinary
+		opcode = wsframe.Binary
 	}
 	f.send(c, appendFrame(nil, opcode, f.buf))
 }

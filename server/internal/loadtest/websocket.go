@@ -3,23 +3,14 @@ package loadtest
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha1" //nolint:gosec // RFC 6455 asks for it
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-)
 
-// Opcodes of RFC 6455, section 5.2.
-const (
-	opContinuation = 0
-	opText         = 1
-	opBinary       = 2
-	opClose        = 8
-	opPing         = 9
-	opPong         = 10
+	"centrifugo/internal/wsframe"
 )
 
 // maxMessage bounds one message of the server, in bytes.
@@ -47,7 +38,7 @@ func parseHeader(b []byte) (h header, ok bool, err error) {
 	if b[0]&0x30 != 0 || b[1]&0x80 != 0 { // reserved bits; a server does not mask
 		return h, false, errFrame
 	}
-	if h.opcode >= opClose && (!h.fin || h.compressed || h.payload > 125) {
+	if h.opcode >= wsframe.Close && (!h.fin || h.compressed || h.payload > 125) {
 		return h, false, errFrame
 	}
 	switch h.payload {
@@ -72,24 +63,7 @@ func parseHeader(b []byte) (h header, ok bool, err error) {
 // appendFrame appends a whole message of a client. The mask is zero: it
 // protects proxies from pages, not a server from a load generator.
 func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
-	dst = append(dst, 0x80|opcode)
-	switch n := len(payload); {
-	case n < 126:
-		dst = append(dst, 0x80|byte(n))
-	case n < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(n)) //nolint:gosec // checked by the case
-	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(n))
-	}
-	return append(append(dst, 0, 0, 0, 0), payload...)
-}
-
-// closeCode reads the payload of a close frame; 1005 means that there was none.
-func closeCode(payload []byte) (code uint32, reason string) {
-	if len(payload) < 2 {
-		return 1005, ""
-	}
-	return uint32(binary.BigEndian.Uint16(payload)), string(payload[2:])
+	return wsframe.AppendMasked(dst, wsframe.Fin|opcode, payload, [4]byte{})
 }
 
 // handshake is the request that opens every connection of a fleet, and what
@@ -104,8 +78,7 @@ const deflateOffer = "permessage-deflate; server_no_context_takeover; client_no_
 
 func newHandshake(e endpoint, o *Options, nonce [16]byte) handshake {
 	key := base64.StdEncoding.EncodeToString(nonce[:])
-	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")) //nolint:gosec // RFC 6455
-	h := handshake{accept: base64.StdEncoding.EncodeToString(sum[:]), deflate: o.Deflate}
+	h := handshake{accept: wsframe.Accept(key), deflate: o.Deflate}
 	var b strings.Builder
 	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nUser-Agent: centrifugo-bench\r\n", e.path, e.host, key)
 	if o.Protobuf {

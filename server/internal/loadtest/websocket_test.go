@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 
+	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
 )
 
@@ -58,17 +59,9 @@ func (f *fleet) switched(extra string) []byte {
 	return []byte("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + f.handshake.accept + "\r\n" + extra + "\r\n")
 }
 
-// serverFrame is a frame without a mask.
 func serverFrame(first byte, payload string) []byte {
-	switch n := len(payload); {
-	case n < 126:
-		return append([]byte{first, byte(n)}, payload...)
-	default:
-		return append([]byte{first, 126, byte(n >> 8), byte(n)}, payload...)
-	}
+	return wsframe.Append(nil, first, []byte(payload))
 }
-
-const fin = 0x80
 
 func publication(f *fleet, publisher uint32, number uint64) string {
 	return fmt.Sprintf(`{"push":{"channel":"bench","pub":{"data":%s}}}`, f.payloads.append(nil, stamp{publisher, number, 1}))
@@ -76,23 +69,23 @@ func publication(f *fleet, publisher uint32, number uint64) string {
 
 // hello is everything up to being subscribed.
 func hello(f *fleet) []byte {
-	return append(f.switched(""), serverFrame(fin|opText, `{"id":1,"connect":{"client":"x","ping":25,"pong":true}}`+"\n"+`{"id":2,"subscribe":{}}`)...)
+	return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Text, `{"id":1,"connect":{"client":"x","ping":25,"pong":true}}`+"\n"+`{"id":2,"subscribe":{}}`)...)
 }
 
 func TestConversation(t *testing.T) {
 	for _, step := range []int{1, 2, 3, 7, 50, 1 << 20} { // bytes in each read
 		f, c, l := newTestFleet(t, nil)
 		script := hello(f)
-		script = append(script, serverFrame(fin|opText, publication(f, 0, 1)+"\n{}\n"+publication(f, 1, 1))...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, publication(f, 0, 1)+"\n{}\n"+publication(f, 1, 1))...)
 		long := publication(f, 0, 2)
-		script = append(script, serverFrame(opText, long[:40])...)
-		script = append(script, serverFrame(fin|opPing, "are you there")...) // between fragments
-		script = append(script, serverFrame(opContinuation, long[40:60])...)
-		script = append(script, serverFrame(fin|opContinuation, long[60:])...)
-		script = append(script, serverFrame(fin|opText, `{"push":{"channel":"bench","join":{"info":{"user":"","client":"y"}}}}`)...)
-		script = append(script, serverFrame(fin|opText, `{"push":{"channel":"bench","pub":{"data":{"of":"somebody else"}}}}`)...)
-		script = append(script, serverFrame(fin|opText, `{"push":{"channel":"bench","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`)...)
-		script = append(script, serverFrame(fin|opClose, "\x0b\xc0slow")...)
+		script = append(script, serverFrame(wsframe.Text, long[:40])...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Ping, "are you there")...) // between fragments
+		script = append(script, serverFrame(wsframe.Continuation, long[40:60])...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Continuation, long[60:])...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","join":{"info":{"user":"","client":"y"}}}}`)...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","pub":{"data":{"of":"somebody else"}}}}`)...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`)...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Close, "\x0b\xc0slow")...)
 		var rest []byte
 		for len(script) > 0 {
 			n := min(step, len(script))
@@ -142,19 +135,25 @@ func TestBadServers(t *testing.T) {
 		"long ping":     {nil, func(f *fleet) []byte { return append(hello(f), 0x89, 126, 0, 200) }, Cause{causeTransport, 0, errFrame.Error()}},
 		"continuation":  {nil, func(f *fleet) []byte { return append(hello(f), 0x80, 0) }, Cause{causeTransport, 0, errFrame.Error()}},
 		"huge":          {nil, func(f *fleet) []byte { return append(hello(f), 0x82, 127, 1, 0, 0, 0, 0, 0, 0, 0) }, Cause{causeTransport, 0, errTooLarge.Error()}},
-		"bad deflate":   {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|0x40|opText, "\xff\xff")...) }, Cause{causeTransport, 0, "inflating: flate: corrupt input before offset 1"}},
-		"bad reply":     {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":"x"}`)...) }, Cause{causeTransport, 0, ""}},
-		"other reply":   {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":77,"rpc":{}}`)...) }, Cause{causeTransport, 0, "reply to command 77, which was not sent"}},
-		"unasked ack":   {func(o *Options) { o.Scenario = Echo }, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opText, `{"id":3,"publish":{}}`)...) }, Cause{causeTransport, 0, "reply to command 3, which was not sent"}},
+		"bad deflate": {nil, func(f *fleet) []byte {
+			return append(hello(f), serverFrame(wsframe.Fin|wsframe.Compressed|wsframe.Text, "\xff\xff")...)
+		}, Cause{causeTransport, 0, "inflating: flate: corrupt input before offset 1"}},
+		"bad reply": {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(wsframe.Fin|wsframe.Text, `{"id":"x"}`)...) }, Cause{causeTransport, 0, ""}},
+		"other reply": {nil, func(f *fleet) []byte {
+			return append(hello(f), serverFrame(wsframe.Fin|wsframe.Text, `{"id":77,"rpc":{}}`)...)
+		}, Cause{causeTransport, 0, "reply to command 77, which was not sent"}},
+		"unasked ack": {func(o *Options) { o.Scenario = Echo }, func(f *fleet) []byte {
+			return append(hello(f), serverFrame(wsframe.Fin|wsframe.Text, `{"id":3,"publish":{}}`)...)
+		}, Cause{causeTransport, 0, "reply to command 3, which was not sent"}},
 		"error": {nil, func(f *fleet) []byte {
-			return append(f.switched(""), serverFrame(fin|opText, `{"id":1,"error":{"code":109,"message":"token`+"\x01"+` expired"}}`)...)
+			return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Text, `{"id":1,"error":{"code":109,"message":"token`+"\x01"+` expired"}}`)...)
 		}, Cause{causeTransport, 0, ""}},
 		"refused token": {nil, func(f *fleet) []byte {
-			return append(f.switched(""), serverFrame(fin|opText, `{"id":1,"error":{"code":109,"message":"token expired"}}`)...)
+			return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Text, `{"id":1,"error":{"code":109,"message":"token expired"}}`)...)
 		}, Cause{causeReply, 109, "token expired"}},
-		"closed": {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(fin|opClose, "")...) }, Cause{causeDisconnect, 1005, ""}},
+		"closed": {nil, func(f *fleet) []byte { return append(hello(f), serverFrame(wsframe.Fin|wsframe.Close, "")...) }, Cause{causeDisconnect, 1005, ""}},
 		"short Protobuf": {func(o *Options) { o.Protobuf = true }, func(f *fleet) []byte {
-			return append(f.switched(""), serverFrame(fin|opBinary, "\x05\x08")...)
+			return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Binary, "\x05\x08")...)
 		}, Cause{causeTransport, 0, "malformed Protobuf message"}},
 		"no recovery": {func(o *Options) { o.Scenario = Recover }, hello, Cause{causeRecover, 0, "the channel has no recovery"}},
 	} {
@@ -249,8 +248,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 		} else {
 			message = []byte(publication(f, 0, 1))
 		}
-		frame := serverFrame(fin|opBinary, string(message))
-		frame = append(frame, serverFrame(fin|0x40|opBinary, string(deflated(t, string(message))))...)
+		frame := serverFrame(wsframe.Fin|wsframe.Binary, string(message))
+		frame = append(frame, serverFrame(wsframe.Fin|wsframe.Compressed|wsframe.Binary, string(deflated(t, string(message))))...)
 		f.feed(c, frame)
 		allocations := testing.AllocsPerRun(100, func() { f.feed(c, frame) })
 		if allocations > 0 || f.tally.Deliveries != 204 || f.tally.Causes != nil {
@@ -263,9 +262,9 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 func FuzzFeed(f *testing.F) {
 	fl, _, _ := newTestFleet(f, nil)
 	f.Add(hello(fl), false)
-	f.Add(append(hello(fl), serverFrame(fin|opText, publication(fl, 0, 1))...), false)
-	f.Add(append(hello(fl), serverFrame(fin|0x40|opText, string(deflated(f, "{}")))...), false)
-	f.Add(append(fl.switched(""), serverFrame(fin|opBinary, "\x04\x08\x01\x2a\x00")...), true)
+	f.Add(append(hello(fl), serverFrame(wsframe.Fin|wsframe.Text, publication(fl, 0, 1))...), false)
+	f.Add(append(hello(fl), serverFrame(wsframe.Fin|wsframe.Compressed|wsframe.Text, string(deflated(f, "{}")))...), false)
+	f.Add(append(fl.switched(""), serverFrame(wsframe.Fin|wsframe.Binary, "\x04\x08\x01\x2a\x00")...), true)
 	f.Fuzz(func(t *testing.T, b []byte, protobuf bool) {
 		fl, c, l := newTestFleet(t, func(o *Options) { o.Protobuf = protobuf })
 		fl.handshake.accept = fl.handshake.accept[:0] // nobody can guess it
@@ -281,7 +280,7 @@ func FuzzFeed(f *testing.F) {
 func BenchmarkDelivery(b *testing.B) {
 	f, c, _ := newTestFleet(b, nil)
 	c.state, f.sampleEvery = stateReady, 7
-	frame := serverFrame(fin|opText, publication(f, 0, 1))
+	frame := serverFrame(wsframe.Fin|wsframe.Text, publication(f, 0, 1))
 	b.ReportAllocs()
 	for b.Loop() {
 		f.feed(c, frame)

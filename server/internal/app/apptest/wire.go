@@ -7,13 +7,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"centrifugo/internal/wsframe"
 )
 
 // Patience bounds whatever a test waits for.
@@ -21,19 +21,6 @@ const Patience = 20 * time.Second
 
 // Path is where the server's WebSocket endpoint is by default.
 const Path = "/connection/websocket"
-
-// Opcodes, and the bits beside them in a frame's first byte (RFC 6455 5.2).
-const (
-	Continuation = 0x0
-	Text         = 0x1
-	Binary       = 0x2
-	Close        = 0x8
-	Ping         = 0x9
-	Pong         = 0xA
-
-	Fin        = 0x80
-	Compressed = 0x40
-)
 
 // Dialer says how to connect. Its zero value is a client without wishes.
 type Dialer struct {
@@ -125,88 +112,65 @@ func (d Dialer) Upgrade(c net.Conn, address string) (*Conn, error) {
 	return &Conn{c, r}, nil
 }
 
-// AppendFrame appends a masked frame. length is what its header tells, which
-// is a lie if payload has another one.
-func AppendFrame[N int | uint64](dst []byte, first byte, payload []byte, length N) []byte {
-	mask := [4]byte{0x12, 0x34, 0x56, 0x78}
-	dst = append(dst, first)
-	switch {
-	case length < 126:
-		dst = append(dst, 0x80|byte(length))
-	case length < 1<<16:
-		dst = binary.BigEndian.AppendUint16(append(dst, 0x80|126), uint16(length))
-	default:
-		dst = binary.BigEndian.AppendUint64(append(dst, 0x80|127), uint64(length))
-	}
-	dst = append(dst, mask[:]...)
-	for i, b := range payload {
-		dst = append(dst, b^mask[i%4])
-	}
-	return dst
+// mask of every frame that a Conn sends.
+var mask = [4]byte{0x12, 0x34, 0x56, 0x78}
+
+// AppendFrame appends a client's frame.
+func AppendFrame(dst []byte, first byte, payload []byte) []byte {
+	return wsframe.AppendMasked(dst, first, payload, mask)
+}
+
+// AppendFalseFrame appends a client's frame whose header announces length bytes,
+// however many payload has.
+func AppendFalseFrame(dst []byte, first byte, payload []byte, length uint64) []byte {
+	dst = wsframe.AppendHeader(dst, first, length, &mask)
+	return append(dst, payload...)
 }
 
 // Frame sends one masked frame with this first byte.
 func (c *Conn) Frame(first byte, payload []byte) error {
-	_, err := c.Write(AppendFrame(nil, first, payload, len(payload)))
+	_, err := c.Write(AppendFrame(nil, first, payload))
 	return err
 }
 
 // Text sends a text message.
-func (c *Conn) Text(message string) error { return c.Frame(Fin|Text, []byte(message)) }
+func (c *Conn) Text(message string) error { return c.Frame(wsframe.Fin|wsframe.Text, []byte(message)) }
 
 // Binary sends a binary message.
-func (c *Conn) Binary(message []byte) error { return c.Frame(Fin|Binary, message) }
+func (c *Conn) Binary(message []byte) error { return c.Frame(wsframe.Fin|wsframe.Binary, message) }
 
-// ReadFrame reads one frame.
-func (c *Conn) ReadFrame() (first byte, payload []byte, err error) {
-	var header [2]byte
-	if _, err := io.ReadFull(c.r, header[:]); err != nil {
-		return 0, nil, err
+// maxFrame bounds a frame of the server, in bytes.
+const maxFrame = 64 << 20
+
+// ReadFrame reads one frame. A masked one is an error.
+func (c *Conn) ReadFrame() (wsframe.Frame, error) {
+	f, err := wsframe.Read(c.r, maxFrame)
+	if err == nil && f.Masked {
+		err = errors.New("reading a frame: the server has masked it")
 	}
-	size := uint64(header[1])
-	var extended [8]byte
-	switch size {
-	case 126:
-		_, err = io.ReadFull(c.r, extended[6:])
-		size = binary.BigEndian.Uint64(extended[:])
-	case 127:
-		_, err = io.ReadFull(c.r, extended[:])
-		size = binary.BigEndian.Uint64(extended[:])
-	}
-	if err != nil {
-		return 0, nil, err
-	}
-	if size > 64<<20 {
-		return 0, nil, fmt.Errorf("a frame of %d bytes, or a masked one", size)
-	}
-	payload = make([]byte, size)
-	_, err = io.ReadFull(c.r, payload)
-	return header[0], payload, err
+	return f, err
 }
 
 // Message returns the next message. Pings are answered; a close frame is answered
 // and becomes a *Closed.
 func (c *Conn) Message() (string, error) {
 	for {
-		first, payload, err := c.ReadFrame()
+		f, err := c.ReadFrame()
 		if err != nil {
 			return "", err
 		}
-		switch first & 0xF {
-		case Ping:
-			if err := c.Frame(Fin|Pong, payload); err != nil {
+		switch f.Opcode() {
+		case wsframe.Ping:
+			if err := c.Frame(wsframe.Fin|wsframe.Pong, f.Payload); err != nil {
 				return "", err
 			}
-		case Pong:
-		case Close:
-			_ = c.Frame(Fin|Close, payload) // who has closed may be gone
-			closed := &Closed{Code: 1005}
-			if len(payload) >= 2 {
-				closed.Code, closed.Reason = int(binary.BigEndian.Uint16(payload)), string(payload[2:])
-			}
-			return "", closed
+		case wsframe.Pong:
+		case wsframe.Close:
+			_ = c.Frame(wsframe.Fin|wsframe.Close, f.Payload) // the server may have closed the socket
+			code, reason := wsframe.CloseCode(f.Payload)
+			return "", &Closed{int(code), reason}
 		default:
-			return string(payload), nil
+			return string(f.Payload), nil
 		}
 	}
 }
