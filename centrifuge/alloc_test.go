@@ -34,7 +34,7 @@ func (countingTransport) Resume() {}
 func (countingTransport) Close(uint32, string) {}
 
 // connectCounting connects the only client of a node, which the caller shuts down.
-func connectCounting(t *testing.T, config centrifuge.Config, opts centrifuge.SubscribeOptions) (*centrifuge.Node, *centrifuge.Client, countingTransport) {
+func connectCounting(t *testing.T, config centrifuge.Config, opts centrifuge.SubscribeOptions) (*centrifuge.Node, *centrifuge.Conn, countingTransport) {
 	t.Helper()
 	node, err := centrifuge.New(config)
 	must(t, err)

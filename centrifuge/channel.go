@@ -13,8 +13,8 @@ import (
 // Data may be any bytes. Subscribers with JSON connections are not sent what is not
 // valid JSON (protocol.CheckJSON says why); Stats.OmittedPublications counts it.
 func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts PublishOptions) (PublishResult, error) {
-	if n.closing.Load() {
-		return PublishResult{}, ErrShutdown
+	if err := n.running(); err != nil {
+		return PublishResult{}, err
 	}
 	n.stats.PublicationsSent.Add(1)
 	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags)}
@@ -45,6 +45,9 @@ func (n *Node) History(ctx context.Context, channel string, opts HistoryOptions)
 
 // readHistory is History, counted as an action.
 func (n *Node) readHistory(ctx context.Context, channel string, opts HistoryOptions, as action) (HistoryResult, error) {
+	if err := n.started(); err != nil {
+		return HistoryResult{}, err
+	}
 	n.stats.actions.add(as)
 	broker, ok := n.broker.(HistoryBroker)
 	if !ok {
@@ -70,6 +73,9 @@ func setFirstEpoch(result *HistoryResult) {
 
 // RemoveHistory drops the publications of a stream and keeps its position.
 func (n *Node) RemoveHistory(ctx context.Context, channel string) error {
+	if err := n.started(); err != nil {
+		return err
+	}
 	broker, ok := n.broker.(HistoryBroker)
 	if !ok {
 		return ErrNoHistory
@@ -79,11 +85,17 @@ func (n *Node) RemoveHistory(ctx context.Context, channel string) error {
 
 // Presence returns the connections subscribed to channel, by client id.
 func (n *Node) Presence(ctx context.Context, channel string) (map[string]*ClientInfo, error) {
+	if err := n.started(); err != nil {
+		return nil, err
+	}
 	return n.presence.Presence(ctx, channel)
 }
 
 // PresenceStats counts the connections subscribed to channel.
 func (n *Node) PresenceStats(ctx context.Context, channel string) (PresenceStats, error) {
+	if err := n.started(); err != nil {
+		return PresenceStats{}, err
+	}
 	return n.presence.PresenceStats(ctx, channel)
 }
 
@@ -91,4 +103,9 @@ func (n *Node) PresenceStats(ctx context.Context, channel string) (PresenceStats
 func (n *Node) Subscribed(channel string) bool { return n.hub.NumSubscribers(channel) > 0 }
 
 // NumSubscribers of a channel on this node.
-func (n *Node) NumSubscribers(channel string) int { return n.hub.NumSubscribers(channel) }
+func (n *Node) NumSubscribers(channel string) int {
+	if n.started() != nil {
+		return 0
+	}
+	return n.hub.NumSubscribers(channel)
+}

@@ -1,8 +1,8 @@
 package centrifuge
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -13,12 +13,13 @@ import (
 	"centrifugo/protocol"
 )
 
-// Client is one connection. Its methods are safe for concurrent use.
-//
-// It goes through the states new, connecting, connected and closed; after an
-// error reply to its connect command it is unusable, which leads to closed.
-// There is one way to close: the method close.
+// Client is one connection, as the application sees it: events carry it. Its methods
+// are safe for concurrent use and do not block.
 type Client struct {
+	// A client goes through the states new, connecting, connected and closed; after an
+	// error reply to its connect command it is unusable until it is closed. The method
+	// close is the only way to end it.
+
 	// Static after Accept.
 	node      *Node
 	transport Transport
@@ -96,11 +97,11 @@ func (c *Client) UserID() string {
 	return c.user
 }
 
-// Info is what others see of the connection, beside its ids.
+// Info returns a copy of what others see of the connection, beside its ids.
 func (c *Client) Info() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.connInfo
+	return bytes.Clone(c.connInfo)
 }
 
 // Context has the values that middleware gave the connection's request. It is
@@ -218,54 +219,6 @@ func (c *Client) wireFormat() protocol.Format {
 	return c.format
 }
 
-// WriteFrames makes the client the sink of its outbox: it watches the transport.
-func (c *Client) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
-	defer c.node.logger.caught(&err, "writing to a transport")
-	pending, err = c.transport.WriteFrames(batch)
-	c.counted.sent(batch)
-	if pending > 0 {
-		c.stalled()
-	}
-	return pending, err
-}
-
-// Failed is told by the outbox that the transport did not take a write, or took
-// so little that the node has no room for the rest.
-func (c *Client) Failed(err error) {
-	if errors.Is(err, fanout.ErrOverBudget) {
-		c.close(DisconnectSlow, false)
-		return
-	}
-	c.node.logger.log(LogDebug, "write failed", "client", c.id, "error", err)
-	c.leave(DisconnectWriteError)
-}
-
-// Writable is called by the transport when a full socket has room again.
-func (c *Client) Writable() { c.outbox.Unblock() }
-
-// Full is called by a transport that is not Blocking when the socket has not taken
-// something of the transport's own, such as the answer to a ping: pending bytes
-// wait. Writable must follow as after a write.
-func (c *Client) Full(pending int) {
-	if c.outbox.Block(pending) {
-		c.stalled()
-	}
-}
-
-// Gone is called by the transport once, when the connection is no more. What the
-// client had sent before is carried out first.
-func (c *Client) Gone(err error) {
-	if err != nil {
-		c.node.logger.log(LogDebug, "connection ended", "client", c.id, "error", err)
-	}
-	c.leave(DisconnectConnectionClosed)
-}
-
-// Violated is called by the transport when the client broke its protocol: it
-// reads nothing more, and has sent its own answer. What came before is carried
-// out first. Gone follows when the connection is no more.
-func (c *Client) Violated(d Disconnect) { c.leave(d) }
-
 // leaveTimeout is how long the commands of a client that has left may take. Then
 // the rest of them is dropped: a handler that hangs must not keep the presence
 // of somebody who is not there.
@@ -365,32 +318,4 @@ func (c *Client) cleanUp(d Disconnect) {
 	if told := c.waitQuiet(); told && c.node.handlers.Disconnected != nil {
 		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
 	}
-}
-
-// newClient prepares a client for its transport.
-func newClient(ctx context.Context, n *Node, t Transport) *Client {
-	c := &Client{node: n, transport: t, info: t.Info(), id: newID()}
-	c.lane = n.hub.Lane(n.accepted.Add(1))
-	c.counted = n.stats.transport(c.info.Name, c.lane)
-	c.ctx, c.cancel = context.WithCancel(ctx)
-	c.format, c.decided, c.draft = initialFormat(c.info)
-	n.outboxes.prepare(c)
-	c.timer.Owner = c
-	c.startClock(n.timeline.now())
-	return c
-}
-
-// initialFormat is what the transport tells; of a connection that leaves the
-// generation open errors are sent as V2 (client-protocol 2.7).
-func initialFormat(info TransportInfo) (f protocol.Format, decided, draft bool) {
-	if info.Protobuf {
-		f |= protocol.FormatProtobuf
-	}
-	switch {
-	case info.Unidirectional:
-		return f | protocol.FormatUni, true, false
-	case info.Generation == GenerationV1 || info.Generation == GenerationV1Draft:
-		return f | protocol.FormatV1, true, info.Generation == GenerationV1Draft
-	}
-	return f, info.Generation == GenerationV2, false
 }

@@ -104,8 +104,14 @@ func (c *Client) stalled() {
 	c.armLocked(now)
 }
 
-// Expired is called by the wheel; it must not block.
-func (c *Client) Expired(_ *wheel.Timer, at time.Time) {
+// clientTimer is a Client as the owner of its timer: a type of its own keeps the method
+// of wheel.Owner out of the public API.
+type clientTimer Client
+
+// Expired implements wheel.Owner. It must not block.
+func (t *clientTimer) Expired(_ *wheel.Timer, at time.Time) { (*Client)(t).expired(at) }
+
+func (c *Client) expired(at time.Time) {
 	defer c.node.recovered("at a deadline", c)
 	now := c.node.timeline.moment(at)
 	c.mu.Lock()
@@ -167,7 +173,7 @@ func (c *Client) ping() {
 	format := c.wireFormat()
 	if c.nativePing(format) {
 		if err := c.pingTransport(); err != nil {
-			c.Failed(err)
+			c.writeFailed(err)
 		}
 		return
 	}
@@ -178,10 +184,6 @@ func (c *Client) pingTransport() (err error) {
 	defer c.node.logger.caught(&err, "pinging a transport")
 	return c.transport.Ping()
 }
-
-// Pong is called by the transport when its own ping was answered. Nobody has to
-// have asked (RFC 6455, 5.5.3).
-func (c *Client) Pong() { c.ponged() }
 
 // pong is the protocol's own: one that nobody asked for breaks the protocol.
 func (c *Client) pong() {

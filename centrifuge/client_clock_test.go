@@ -113,8 +113,8 @@ func TestNativePing(t *testing.T) {
 			for p.Pings() == seen {
 				time.Sleep(time.Second)
 			}
-			p.Client.Client().Pong()
-			p.Client.Client().Pong() // unsolicited native pongs are legal
+			p.Client.Conn().Pong()
+			p.Client.Conn().Pong() // unsolicited native pongs are legal
 		}
 		p.expect()
 		time.Sleep(36 * time.Second)

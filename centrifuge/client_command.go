@@ -8,10 +8,8 @@ import (
 	"centrifugo/protocol"
 )
 
-// Receive is called by the transport with each message that came in, which is
-// valid only during the call. It does not block. False asks the transport to
-// stop reading until Transport.Resume is called.
-func (c *Client) Receive(message []byte) (more bool) {
+// receive is Conn.Receive.
+func (c *Client) receive(message []byte) (more bool) {
 	if c.isPong(message) {
 		c.pong() // in place: the most frequent message of an idle connection
 		return true
@@ -228,7 +226,7 @@ func (n *Node) answer(err error, fields ...any) *Error {
 	switch {
 	case errors.As(err, &answer):
 		return answer
-	case errors.Is(err, ErrNoHistory), errors.Is(err, ErrNoPresence):
+	case errors.Is(err, ErrNoHistory):
 		return ErrorNotAvailable
 	case errors.Is(err, errPanic): // logged where it was caught
 		return ErrorInternal

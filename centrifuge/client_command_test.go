@@ -265,7 +265,7 @@ func TestBackpressure(t *testing.T) {
 		p := s.connect(jsonV2, "u")
 		message := []byte(`{"id":2,"rpc":{"data":"` + strings.Repeat("x", 32<<10) + `"}}`)
 		sent := 0
-		for p.Client.Client().Receive(message) {
+		for p.Client.Conn().Receive(message) {
 			if sent++; sent > 10 {
 				t.Fatal("the mailbox takes whatever comes")
 			}

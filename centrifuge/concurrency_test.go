@@ -126,7 +126,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 						t.Fatal("the connection takes whatever comes")
 					}
 					channel := strings.ReplaceAll(test.channel, "%d", fmt.Sprint(sent))
-					more = p.Client.Client().Receive(fmt.Appendf(nil, `{"id":%d,"publish":{"channel":"%s","data":1}}`, sent+2, channel))
+					more = p.Client.Conn().Receive(fmt.Appendf(nil, `{"id":%d,"publish":{"channel":"%s","data":1}}`, sent+2, channel))
 				}
 				synctest.Wait()
 				close(release)

@@ -19,6 +19,9 @@ type Config struct {
 	// Version is shown to clients and in Info.
 	Version string
 
+	// Handlers of the application. Node.Handle replaces them, where they need the node.
+	Handlers Handlers
+
 	// Broker, default a MemoryBroker.
 	Broker Broker
 	// PresenceManager, default a MemoryPresence.

@@ -2,9 +2,8 @@ package centrifuge
 
 import "context"
 
-// Credentials say who a connection is. Middleware puts a *Credentials into the
-// request's context under CredentialsContextKey, or the Connecting handler
-// returns one.
+// Credentials identify a connection. Middleware puts them into the request's context
+// with SetCredentials, or the Connecting handler returns them.
 type Credentials struct {
 	// UserID is empty for an anonymous connection.
 	UserID string
@@ -14,18 +13,16 @@ type Credentials struct {
 	Info []byte
 }
 
-type contextKey struct{ name string }
-
-// CredentialsContextKey is the key of a *Credentials in a connection's context.
-var CredentialsContextKey any = &contextKey{"credentials"}
+// credentialsKey is the key of a *Credentials in a connection's context.
+type credentialsKey struct{}
 
 // SetCredentials returns a context that carries credentials for the connection.
 func SetCredentials(ctx context.Context, credentials *Credentials) context.Context {
-	return context.WithValue(ctx, CredentialsContextKey, credentials)
+	return context.WithValue(ctx, credentialsKey{}, credentials)
 }
 
 // credentialsFrom returns nil when there are none.
 func credentialsFrom(ctx context.Context) *Credentials {
-	credentials, _ := ctx.Value(CredentialsContextKey).(*Credentials)
+	credentials, _ := ctx.Value(credentialsKey{}).(*Credentials)
 	return credentials
 }

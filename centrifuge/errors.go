@@ -57,10 +57,12 @@ var (
 
 // Errors of the library's own calls.
 var (
-	// ErrShutdown is returned by a node that is going down.
+	// ErrNotRunning is returned by a node whose Run was not called.
+	ErrNotRunning = errors.New("node is not running: call Run first")
+	// ErrStarted is returned by Run and Handle once Run was called.
+	ErrStarted = errors.New("node was started already")
+	// ErrShutdown is returned by a node whose Shutdown was called, or whose Run has failed.
 	ErrShutdown = errors.New("node is shutting down")
 	// ErrNoHistory is returned where the broker keeps no history.
 	ErrNoHistory = errors.New("broker keeps no history")
-	// ErrNoPresence is returned where there is no presence manager.
-	ErrNoPresence = errors.New("no presence manager")
 )

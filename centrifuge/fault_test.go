@@ -288,7 +288,7 @@ func TestUnsubscribeRace(t *testing.T) {
 			})
 			work.Go(func() {
 				for range 1 + rand.IntN(3) {
-					p.Client.Client().Receive([]byte("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}\n{\"id\":4,\"subscribe\":{\"channel\":\"a\"}}"))
+					p.Client.Conn().Receive([]byte("{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}\n{\"id\":4,\"subscribe\":{\"channel\":\"a\"}}"))
 				}
 			})
 			work.Wait()

@@ -159,18 +159,18 @@ func TestTransportPanics(t *testing.T) {
 	for _, test := range []struct {
 		name, method string
 		config       centrifuge.Config
-		do           func(s *site, c *centrifuge.Client)
+		do           func(s *site, c *centrifuge.Conn)
 		fresh        bool // it does not connect
 	}{
-		{name: "command", method: "WriteFrames", do: func(_ *site, c *centrifuge.Client) { c.Receive([]byte(`{"id":3,"rpc":{}}`)) }},
-		{name: "lane", method: "WriteFrames", do: func(s *site, _ *centrifuge.Client) { s.publish("a", `1`, history) }},
-		{name: "delay", method: "WriteFrames", config: centrifuge.Config{WriteDelay: time.Millisecond}, do: func(s *site, _ *centrifuge.Client) { s.publish("a", `1`, history) }},
-		{name: "wheel", method: "WriteFrames", do: func(*site, *centrifuge.Client) { time.Sleep(30 * time.Second) }},
-		{name: "wheel, ping", method: "Ping", do: func(*site, *centrifuge.Client) { time.Sleep(30 * time.Second) }},
-		{name: "wheel, close", method: "Close", fresh: true, do: func(*site, *centrifuge.Client) { time.Sleep(30 * time.Second) }},
-		{name: "write error", method: "Close", do: func(_ *site, c *centrifuge.Client) { c.Failed(errEngine) }},
-		{name: "disconnect", method: "Close", do: func(_ *site, c *centrifuge.Client) { c.Disconnect(centrifuge.DisconnectForceReconnect) }},
-		{name: "resume", method: "Resume", do: func(_ *site, c *centrifuge.Client) {
+		{name: "command", method: "WriteFrames", do: func(_ *site, c *centrifuge.Conn) { c.Receive([]byte(`{"id":3,"rpc":{}}`)) }},
+		{name: "lane", method: "WriteFrames", do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
+		{name: "delay", method: "WriteFrames", config: centrifuge.Config{WriteDelay: time.Millisecond}, do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
+		{name: "wheel", method: "WriteFrames", do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
+		{name: "wheel, ping", method: "Ping", do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
+		{name: "wheel, close", method: "Close", fresh: true, do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
+		{name: "closed", method: "Close", do: func(_ *site, c *centrifuge.Conn) { c.Closed(errEngine) }},
+		{name: "disconnect", method: "Close", do: func(_ *site, c *centrifuge.Conn) { c.Client().Disconnect(centrifuge.DisconnectForceReconnect) }},
+		{name: "resume", method: "Resume", do: func(_ *site, c *centrifuge.Conn) {
 			for c.Receive([]byte(`{"id":2,"rpc":{"data":"` + strings.Repeat("x", 32<<10) + `"}}`)) {
 			}
 		}},
@@ -194,7 +194,7 @@ func TestTransportPanics(t *testing.T) {
 				faulty.panic.Store(&test.method)
 				test.do(s, c)
 				time.Sleep(time.Second)
-				if c.IsSubscribed("a") || s.NumClients() > 1 {
+				if c.Client().IsSubscribed("a") || s.NumClients() > 1 {
 					t.Error("the connection has not ended")
 				}
 				if logged := strings.Join(s.logged(), ""); !strings.Contains(logged, boom) {

@@ -50,21 +50,22 @@ type Node struct {
 	cancel    context.CancelFunc
 
 	accepted atomic.Uint64
-	closing  atomic.Bool
+	life     lifecycle
+	closing  atomic.Bool // Shutdown was called, or Run failed
 	stats    counters
 	runs     runs
 	gaps     gapChecker
 	metrics  atomic.Pointer[NodeMetrics]
 }
 
-// New makes a node. Call Handle, then Run.
+// New returns a node that is not running: Run starts it.
 func New(c Config) (*Node, error) {
 	c = c.withDefaults()
 	if c.PongTimeout > 0 && c.PingInterval > 0 && c.PongTimeout >= c.PingInterval {
 		return nil, fmt.Errorf("pong timeout (%v) must be less than ping interval (%v)", c.PongTimeout, c.PingInterval)
 	}
 	n := &Node{
-		id: newID(), config: c, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
+		id: newID(), config: c, handlers: c.Handlers, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
 		locks: keylock.New(), registry: newRegistry(),
 	}
 	if n.config.Broker == nil {
@@ -101,14 +102,33 @@ func matchChannel(pattern string) (func(string) bool, error) {
 	return func(channel string) bool { ok, _ := path.Match(pattern, channel); return ok }, nil
 }
 
-// Handle gives the node its application; it must be called before Run.
-func (n *Node) Handle(h Handlers) { n.handlers = h }
+// Handle replaces Config.Handlers, for handlers that need the node. Once the node runs,
+// it changes nothing and returns ErrStarted.
+func (n *Node) Handle(h Handlers) error {
+	n.life.mu.Lock()
+	defer n.life.mu.Unlock()
+	if n.life.built.Load() {
+		return ErrStarted
+	}
+	n.handlers = h
+	return nil
+}
 
 // ID is unique to this run of the node.
 func (n *Node) ID() string { return n.id }
 
-// Run starts the node. Connections may be accepted from then on.
+// Run starts the node and returns when it accepts connections. It can be called once:
+// a second call returns ErrStarted, a call after Shutdown ErrShutdown. If it fails, the
+// node is shut down.
 func (n *Node) Run() error {
+	n.life.mu.Lock()
+	defer n.life.mu.Unlock()
+	switch {
+	case n.closing.Load():
+		return ErrShutdown
+	case n.life.built.Load():
+		return ErrStarted
+	}
 	n.timeline = newTimeline()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
@@ -122,18 +142,27 @@ func (n *Node) Run() error {
 		presence = NewMemoryPresence(0)
 	}
 	n.presence = guardedPresence{presence, n.logger, &n.stats.actions}
+	if err := n.start(); err != nil {
+		n.closing.Store(true)
+		return errors.Join(err, n.halt(context.Background()))
+	}
+	n.life.built.Store(true)
+	return nil
+}
+
+// start starts what calls the node.
+func (n *Node) start() error {
 	if err := n.broker.Start(n); err != nil {
-		return errors.Join(fmt.Errorf("starting broker: %w", err), n.halt(context.Background()))
+		return fmt.Errorf("starting broker: %w", err)
 	}
 	if err := n.cluster.start(); err != nil {
-		return errors.Join(fmt.Errorf("starting controller: %w", err), n.halt(context.Background()))
+		return fmt.Errorf("starting controller: %w", err)
 	}
 	return nil
 }
 
 // halt stops everything that Run started.
 func (n *Node) halt(ctx context.Context) error {
-	n.closing.Store(true)
 	n.cancel()
 	n.cluster.close(ctx)
 	err := errors.Join(n.broker.Close(ctx), n.presence.Close(ctx))
@@ -144,37 +173,64 @@ func (n *Node) halt(ctx context.Context) error {
 	return err
 }
 
-// ShuttingDown reports whether Shutdown was called.
+// ShuttingDown reports whether Shutdown was called, or Run has failed.
 func (n *Node) ShuttingDown() bool { return n.closing.Load() }
 
-// Shutdown tells every client to reconnect elsewhere, waits until they are gone
-// or ctx is done, and stops the node. It returns ctx's error if clients were left.
+// Shutdown closes every connection with DisconnectShutdown, waits until they have ended
+// or ctx is done, and stops the node. The node waits for the callbacks and the writes of
+// a connection too; if any of them have not returned when ctx is done, the error says
+// how many connections were left and wraps ctx's error.
+//
+// A node that does not run cannot be started after Shutdown. A second call waits for the
+// end of the first, and returns nil, or its own ctx's error.
 func (n *Node) Shutdown(ctx context.Context) error {
-	if n.closing.Swap(true) || n.cancel == nil {
+	n.life.mu.Lock()
+	stopped, first := n.life.stopped, n.life.stopped == nil
+	if first {
+		stopped = make(chan struct{})
+		n.life.stopped = stopped
+	}
+	failed := n.closing.Swap(true) // by Run, which has cleaned up
+	n.life.mu.Unlock()
+	if !first {
+		select {
+		case <-stopped:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	defer close(stopped)
+	if failed || !n.life.built.Load() {
 		return nil
 	}
 	n.cluster.farewell()
-	n.endBatches() // while there is somebody to get them
+	n.endBatches() // while there are subscribers to receive them
 	n.registry.each(func(c *Client) { c.Disconnect(DisconnectShutdown) })
 	err := n.registry.waitEmpty(ctx)
+	if err != nil {
+		err = fmt.Errorf("shutting down: %d connections are left: %w", n.NumClients(), err)
+	}
 	return errors.Join(err, n.halt(ctx))
 }
 
-// Accept takes a connection in. Its context's values are those that handlers
-// see; its end does not matter. Without connect within Config.StaleCloseDelay
-// the connection is closed. The error is ErrShutdown.
-func (n *Node) Accept(ctx context.Context, t Transport) (*Client, error) {
-	if n.closing.Load() {
-		return nil, ErrShutdown
+// Accept registers a new connection. Handlers see the values of ctx; cancelling ctx does
+// not close the connection. A connection that does not connect within
+// Config.StaleCloseDelay is closed. Before Run the error is ErrNotRunning, after
+// Shutdown ErrShutdown.
+func (n *Node) Accept(ctx context.Context, t Transport) (*Conn, error) {
+	if err := n.running(); err != nil {
+		return nil, err
 	}
-	c := newClient(context.WithoutCancel(ctx), n, t)
+	conn := newConn(context.WithoutCancel(ctx), n, t)
+	c := conn.Client()
 	n.registry.add(c)
 	n.stats.actions.add(actionAddClient)
 	c.counted.current.Add(1)
 	if n.closing.Load() { // Shutdown may not have seen it
 		c.Disconnect(DisconnectShutdown)
 	}
-	return c, nil
+	return conn, nil
 }
 
 // join makes s a subscriber at the hub and, if it is the first, at the broker. On

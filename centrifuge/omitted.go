@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"centrifugo/centrifuge/internal/fanout"
 	"centrifugo/protocol"
 )
 
@@ -17,11 +16,6 @@ const omittedLogInterval = time.Second
 type omissions struct {
 	publications, payloads atomic.Uint64
 	logged                 atomic.Int64 // when, in nanoseconds since the node started; zero for never
-}
-
-// Omitted implements fanout.Owner.
-func (c *Client) Omitted(s *fanout.Subscriber, _ *fanout.Push, what protocol.Omitted) {
-	c.omitted(s.Channel, what)
 }
 
 // omitted counts what c is not sent, and logs it now and then. Channel may be empty.

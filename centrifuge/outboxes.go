@@ -78,7 +78,7 @@ func (o *outboxes) prepare(c *Client) {
 	if n := int(c.info.MaxBatch); n > 0 {
 		maxBatch = min(maxBatch, n)
 	}
-	c.outbox.Init(c, c.node.config.QueueSize, maxBatch, c.info.Blocking)
+	c.outbox.Init((*clientSink)(c), c.node.config.QueueSize, maxBatch, c.info.Blocking)
 	var delay *fanout.Delay
 	if len(o.delays) > 0 {
 		delay = o.delays[c.lane]

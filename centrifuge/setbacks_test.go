@@ -37,7 +37,7 @@ func TestRecoveryThatNeverArrives(t *testing.T) {
 		{name: "the client does not wait", end: func(_ *site, p *peer) { p.Cut() }},
 		{name: "the write fails", end: func(s *site, p *peer) {
 			p.Refuse(errors.New("broken"))
-			p.Client.Client().Writable()
+			p.Client.Conn().Writable()
 		}},
 		{name: "taken", stays: true, end: func(_ *site, p *peer) { p.Cut() }, recovered: true},
 		{name: "taken, then too slow", stays: true, end: func(s *site, p *peer) { p.Stick(true); slow(s, p) }, recovered: true},

@@ -16,7 +16,7 @@ func TestSizes(t *testing.T) {
 		name      string
 		is, limit uintptr
 	}{
-		{"Client", unsafe.Sizeof(Client{}), 512},
+		{"Conn", unsafe.Sizeof(Conn{}), 512},
 		{"subscription", unsafe.Sizeof(subscription{}), 112},
 	} {
 		if test.is > test.limit {

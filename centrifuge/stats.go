@@ -32,13 +32,13 @@ type counters struct {
 
 	recoveries [2][2]atomic.Uint64 // recovered, with publications
 
-	commands     [protocol.NumMessageKinds]Histogram
+	commands     [protocol.NumMessageKinds]histogram
 	replyErrors  [protocol.NumMessageKinds][numErrorCodes]atomic.Uint64
 	unsubscribes codeCounter
-	PingPong     Histogram
+	PingPong     histogram
 	// broadcasts of a publication, a join and a leave, by broadcastKind.
-	broadcasts [len(broadcastNames)]Histogram
-	lag        Histogram // of publications that carry their time
+	broadcasts [len(broadcastNames)]histogram
+	lag        histogram // of publications that carry their time
 
 	// transports has *transportCounters by transportKey.
 	transports sync.Map
@@ -162,9 +162,12 @@ type FrameStats struct{ Sent, SentBytes, Received, ReceivedBytes uint64 }
 // have not connected yet.
 func (n *Node) NumClients() int { return int(n.registry.total.Load()) }
 
-// Stats reads the node's figures.
+// Stats reads the node's figures. Before Run they are zero.
 func (n *Node) Stats() Stats {
-	channels, subscriptions := n.hub.Count()
+	var channels, subscriptions int
+	if n.started() == nil {
+		channels, subscriptions = n.hub.Count()
+	}
 	c := &n.stats
 	s := Stats{
 		Connections: n.NumClients(),
@@ -182,11 +185,11 @@ func (n *Node) Stats() Stats {
 		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
 		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
-		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.Snapshot(),
-		Broadcasts: make(map[string]HistogramSnapshot), PubSubLag: c.lag.Snapshot(), Actions: c.actions.snapshot(),
+		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.snapshot(),
+		Broadcasts: make(map[string]HistogramSnapshot), PubSubLag: c.lag.snapshot(), Actions: c.actions.snapshot(),
 	}
 	for kind, name := range broadcastNames {
-		s.Broadcasts[name] = c.broadcasts[kind].Snapshot()
+		s.Broadcasts[name] = c.broadcasts[kind].snapshot()
 	}
 	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
@@ -199,7 +202,7 @@ func (n *Node) Stats() Stats {
 		if !kind.Command() {
 			continue
 		}
-		s.Commands[name] = c.commands[kind].Snapshot()
+		s.Commands[name] = c.commands[kind].snapshot()
 		for i := range c.replyErrors[kind] {
 			if count := c.replyErrors[kind][i].Load(); count > 0 {
 				if s.ReplyErrors[name] == nil {

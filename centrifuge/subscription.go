@@ -131,10 +131,8 @@ func (s *subscription) settleLocked() {
 	}
 }
 
-var _ fanout.Owner = (*Client)(nil)
-
-// Lost is called by a lane when a subscription cannot go on; it must not block.
-func (c *Client) Lost(lost *fanout.Subscriber, why fanout.Loss) {
+// lost is called by a lane when a subscription cannot go on; it must not block.
+func (c *Client) lost(lost *fanout.Subscriber, why fanout.Loss) {
 	switch why {
 	case fanout.LossSlow:
 		go c.close(DisconnectSlow, false)

@@ -22,7 +22,7 @@ func subscriptionBytes(t *testing.T, n int, opts centrifuge.SubscribeOptions) (b
 		<-transport.written
 	}
 	after := liveHeap()
-	if got := len(client.Channels()); got != n {
+	if got := len(client.Client().Channels()); got != n {
 		t.Fatalf("%d subscriptions, want %d", got, n)
 	}
 	must(t, node.Shutdown(t.Context()))

@@ -29,6 +29,9 @@ type NodeMetrics struct {
 
 // Info tells about every node of the cluster, this one first.
 func (n *Node) Info(context.Context) ([]NodeInfo, error) {
+	if err := n.started(); err != nil {
+		return nil, err
+	}
 	return append([]NodeInfo{n.localInfo()}, n.cluster.infos()...), nil
 }
 
@@ -59,6 +62,9 @@ type survey struct {
 // Channels lists the channels that have subscribers, with their number in the
 // cluster. An empty pattern means all. Every node has to answer within 10 seconds.
 func (n *Node) Channels(ctx context.Context, pattern string) (map[string]ChannelStats, error) {
+	if err := n.started(); err != nil {
+		return nil, err
+	}
 	counts, err := n.localChannels(pattern)
 	if err != nil {
 		return nil, err

@@ -43,8 +43,8 @@ func (n *Node) Refresh(ctx context.Context, target Target, opts RefreshOptions) 
 
 // act does what is to be done on this node, then tells the others.
 func (n *Node) act(ctx context.Context, o order) error {
-	if n.closing.Load() {
-		return ErrShutdown
+	if err := n.running(); err != nil {
+		return err
 	}
 	n.obey(ctx, o)
 	return n.cluster.broadcast(ctx, o)

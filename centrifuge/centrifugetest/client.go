@@ -69,7 +69,7 @@ func (c *Client) Send(commands ...*protocol.Command) {
 }
 
 // SendRaw sends one transport message.
-func (c *Client) SendRaw(message []byte) { c.Client().Receive(message) }
+func (c *Client) SendRaw(message []byte) { c.Conn().Receive(message) }
 
 // Do sends a command and waits for its reply; pushes that come before it are
 // kept for Push. It returns nil when the connection ends instead.

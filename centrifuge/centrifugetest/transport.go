@@ -14,8 +14,8 @@ import (
 // read from it, frame by frame. It is safe for concurrent use.
 type Transport struct {
 	// Static after Connect.
-	info   centrifuge.TransportInfo
-	client *centrifuge.Client
+	info centrifuge.TransportInfo
+	conn *centrifuge.Conn
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -45,22 +45,25 @@ func NewTransport(ctx context.Context, t testing.TB, n *centrifuge.Node, info ce
 	}
 	tr := &Transport{info: info}
 	tr.arrived.L = &tr.mu
-	client, err := n.Accept(ctx, tr)
+	conn, err := n.Accept(ctx, tr)
 	if err != nil {
 		t.Fatalf("accepting a connection: %v", err)
 	}
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	tr.client = client
+	tr.conn = conn
 	return tr
 }
 
-// Client is the node's side of the connection.
-func (tr *Transport) Client() *centrifuge.Client {
+// Conn is the node's side of the connection.
+func (tr *Transport) Conn() *centrifuge.Conn {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	return tr.client
+	return tr.conn
 }
+
+// Client is the connection as the application sees it.
+func (tr *Transport) Client() *centrifuge.Client { return tr.Conn().Client() }
 
 // Info implements centrifuge.Transport.
 func (tr *Transport) Info() centrifuge.TransportInfo { return tr.info }
@@ -142,10 +145,10 @@ func (tr *Transport) Close(code uint32, reason string) {
 		tr.closed, tr.why = true, centrifuge.Disconnect{Code: code, Reason: reason}
 	}
 	tr.arrived.Broadcast()
-	client := tr.client
+	conn := tr.conn
 	tr.mu.Unlock()
-	if first && client != nil {
-		client.Gone(nil)
+	if first && conn != nil {
+		conn.Closed(nil)
 	}
 }
 
@@ -158,7 +161,7 @@ func (tr *Transport) Stick(stuck bool) {
 	}
 	tr.mu.Unlock()
 	if !stuck {
-		tr.Client().Writable()
+		tr.Conn().Writable()
 	}
 }
 

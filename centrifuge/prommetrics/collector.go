@@ -175,8 +175,8 @@ func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
 
 func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
 	buckets := make(map[float64]uint64, len(h.Buckets))
-	for i, count := range h.Buckets {
-		buckets[centrifuge.HistogramBounds[i]] = count
+	for i, bound := range centrifuge.HistogramBounds() {
+		buckets[bound] = h.Buckets[i]
 	}
 	s <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
 }

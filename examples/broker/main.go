@@ -118,18 +118,17 @@ func (b *Broker) Close(context.Context) error {
 
 // newNode starts a node on the bus.
 func newNode(bus *Bus) (*centrifuge.Node, error) {
-	node, err := centrifuge.New(centrifuge.Config{Broker: bus.Join()})
-	if err != nil {
-		return nil, err
-	}
-	node.Handle(centrifuge.Handlers{
+	node, err := centrifuge.New(centrifuge.Config{Broker: bus.Join(), Handlers: centrifuge.Handlers{
 		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{}}, nil
 		},
 		Subscribe: func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
 			return centrifuge.SubscribeReply{}, nil
 		},
-	})
+	}})
+	if err != nil {
+		return nil, err
+	}
 	return node, node.Run()
 }
 

@@ -54,11 +54,10 @@ func handlers() centrifuge.Handlers {
 }
 
 func run(ctx context.Context, address string) error {
-	node, err := centrifuge.New(centrifuge.Config{HistoryMaxPublications: 100})
+	node, err := centrifuge.New(centrifuge.Config{HistoryMaxPublications: 100, Handlers: handlers()})
 	if err != nil {
 		return err
 	}
-	node.Handle(handlers())
 	if err := node.Run(); err != nil {
 		return err
 	}

@@ -22,18 +22,14 @@ func authMiddleware(h http.Handler) http.Handler {
 		credentials := &centrifuge.Credentials{
 			UserID: "42", Exp: time.Now().Unix() + 600, Info: []byte(`{"name":"Alexander"}`),
 		}
-		ctx := context.WithValue(r.Context(), centrifuge.CredentialsContextKey, credentials)
+		ctx := centrifuge.SetCredentials(r.Context(), credentials)
 		h.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
 // newHandler returns what serves connections, and what ends them.
 func newHandler() (http.Handler, func(context.Context) error, error) {
-	node, err := centrifuge.New(centrifuge.Config{})
-	if err != nil {
-		return nil, nil, err
-	}
-	node.Handle(centrifuge.Handlers{
+	node, err := centrifuge.New(centrifuge.Config{Handlers: centrifuge.Handlers{
 		Subscribe: func(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
 			log.Printf("user %s subscribes to %s", e.Client.UserID(), e.Channel)
 			return centrifuge.SubscribeReply{}, nil
@@ -41,7 +37,10 @@ func newHandler() (http.Handler, func(context.Context) error, error) {
 		Refresh: func(context.Context, centrifuge.RefreshEvent) (centrifuge.RefreshReply, error) {
 			return centrifuge.RefreshReply{ExpireAt: time.Now().Unix() + 600}, nil // still logged in?
 		},
-	})
+	}})
+	if err != nil {
+		return nil, nil, err
+	}
 	if err := node.Run(); err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"centrifugo/centrifuge/internal/eventloop"
 )
 
-// session is what the core makes of a connection: *centrifuge.Client.
+// session is the node's side of a connection: *centrifuge.Conn.
 type session interface {
 	// Receive takes a message, valid during the call; false asks to read no
 	// more before Resume.
@@ -25,8 +25,8 @@ type session interface {
 	Pong()
 	// Violated says that the peer broke the protocol and is not read any more.
 	Violated(centrifuge.Disconnect)
-	// Gone comes once, when the connection is no more.
-	Gone(err error)
+	// Closed comes once, when the connection has ended.
+	Closed(err error)
 }
 
 // state of a connection. It only grows.
@@ -112,7 +112,7 @@ func (c *conn) start(s session, first []byte) {
 	dead := c.stateIs(stateDead)
 	c.mu.Unlock()
 	if dead { // ended before it began, when there was nobody to tell
-		s.Gone(net.ErrClosed)
+		s.Closed(net.ErrClosed)
 		return
 	}
 	if err := c.socket.Start(first); err != nil {
@@ -126,20 +126,20 @@ func (c *conn) stateIs(s state) bool { return state(c.state.Load()) == s }
 func (c *conn) Closed(err error) { c.drop(err) }
 
 // drop ends the connection and tells the session. The core's own calls use
-// dropAsideLocked: the core may hold what its Gone needs.
+// dropAsideLocked: the core may hold what its Closed needs.
 func (c *conn) drop(err error) {
 	c.mu.Lock()
 	s := c.dropLocked()
 	c.mu.Unlock()
 	if s != nil {
-		s.Gone(err)
+		s.Closed(err)
 	}
 }
 
 // dropAsideLocked is drop for a caller that comes from the core.
 func (c *conn) dropAsideLocked(err error) {
 	if s := c.dropLocked(); s != nil {
-		go s.Gone(err)
+		go s.Closed(err)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 func authMiddleware(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		credentials := &centrifuge.Credentials{UserID: "42", Exp: time.Now().Unix() + 600, Info: []byte(`{"name":"Alexander"}`)}
-		ctx := context.WithValue(r.Context(), centrifuge.CredentialsContextKey, credentials)
+		ctx := centrifuge.SetCredentials(r.Context(), credentials)
 		h.ServeHTTP(w, r.WithContext(ctx))
 	})
 }

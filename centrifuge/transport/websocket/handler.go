@@ -242,4 +242,4 @@ func (refused) Writable()                      {}
 func (refused) Pong()                          {}
 func (refused) Full(int)                       {}
 func (refused) Violated(centrifuge.Disconnect) {}
-func (refused) Gone(error)                     {}
+func (refused) Closed(error)                   {}

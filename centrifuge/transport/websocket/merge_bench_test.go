@@ -107,6 +107,12 @@ func publications(b *testing.B, n int) []*protocol.Encoded {
 	return batch
 }
 
+// transportSink writes what an outbox gives it to a transport.
+type transportSink struct{ centrifuge.Transport }
+
+// Failed implements fanout.Sink.
+func (transportSink) Failed(error) {}
+
 // BenchmarkMerge queues 100 publications of 128 bytes to one connection, one by
 // one, flushes, and waits until the client has read them all: a node, a
 // connection over TCP and a client that reads frames and throws them away. The
@@ -119,15 +125,14 @@ func BenchmarkMerge(b *testing.B) {
 		maxBatch int
 	}{{"merged", 64}, {"single", 1}} {
 		b.Run(c.name, func(b *testing.B) {
-			s, _, clients := mergeNode(b, centrifuge.Config{}, false)
-			p, client := dialMerged(b, s, clients)
+			s := newServer(b, Config{}, false)
+			p := s.dial(b, "/")
 			_ = p.SetDeadline(time.Time{})
 			all := make(chan error, 1)
 			reader := &discarder{Reader: bufio.NewReaderSize(p.Conn, 64<<10)}
 			go reader.run(all)
-			// The client writes what an outbox gives it: this one in place of its own.
 			var out fanout.Outbox
-			out.Init(client, 1<<20, c.maxBatch, false)
+			out.Init(transportSink{p.session.transport}, 1<<20, c.maxBatch, false)
 			batch := publications(b, mergeCount)
 			b.ReportAllocs()
 			for b.Loop() {

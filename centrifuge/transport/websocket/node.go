@@ -10,10 +10,16 @@ import (
 // n.Shutdown.
 func NewHandler(n *centrifuge.Node, config Config) *Handler {
 	return newHandler(func(ctx context.Context, t centrifuge.Transport) (session, error) {
-		client, err := n.Accept(ctx, t)
+		conn, err := n.Accept(ctx, t)
 		if err != nil {
-			return nil, err // a nil *Client must not become a session
+			return nil, err // a nil *Conn must not become a session
 		}
-		return client, nil
+		return nodeSession{conn}, nil
 	}, config)
 }
+
+// nodeSession is the session of a connection that a node accepted.
+type nodeSession struct{ *centrifuge.Conn }
+
+// Connected implements session.
+func (s nodeSession) Connected() bool { return s.Client().Connected() }

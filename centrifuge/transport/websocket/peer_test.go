@@ -53,7 +53,7 @@ func (s *testSession) Writable()                        { s.writable <- struct{}
 func (s *testSession) Full(int)                         { s.full.Add(1) }
 func (s *testSession) Pong()                            { s.pongs <- struct{}{} }
 func (s *testSession) Violated(d centrifuge.Disconnect) { s.disconnects <- d }
-func (s *testSession) Gone(err error)                   { s.gone <- err }
+func (s *testSession) Closed(err error)                 { s.gone <- err }
 
 // server is a Handler behind an HTTP server.
 type server struct {

@@ -2,6 +2,7 @@ package apihttp
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +225,7 @@ func TestPresence(t *testing.T) {
 	runMethodTests(t, []methodTest{
 		{"fails", "presence", `{"channel":"pres:1"}`, err100, `presence pres:1`},
 		{"fails", "presence_stats", `{"channel":"pres:1"}`, err100, `presence_stats pres:1`},
-	}, func() *apitest.Node { return &apitest.Node{Err: centrifuge.ErrNoPresence} })
+	}, func() *apitest.Node { return &apitest.Node{Err: errors.New("presence manager failed")} })
 }
 
 func TestHistory(t *testing.T) {

@@ -115,7 +115,9 @@ func (a *App) build() error {
 	if err != nil {
 		return err
 	}
-	a.node.Handle(a.policy.Handlers())
+	if err := a.node.Handle(a.policy.Handlers()); err != nil {
+		return fmt.Errorf("setting the node's handlers: %w", err)
+	}
 	a.metrics = newMetrics(a.node, a.options.Version, a.logging.lost)
 	if cfg.Prometheus.InstrumentHTTPHandlers {
 		a.metrics.requests = newRequestCounter()

@@ -37,7 +37,7 @@ func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *me
 		}, []string{"protocol", "method"}),
 		apiHistogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "centrifugo_api_command_duration_seconds_histogram", Help: "Time taken by calls of the server API.",
-			Buckets: centrifuge.HistogramBounds[:],
+			Buckets: centrifuge.HistogramBounds(),
 		}, []string{"protocol", "method"}),
 		apiErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "centrifugo_api_command_errors_total", Help: "Calls of the server API answered with an error.",

@@ -1,0 +1,186 @@
+package centrifuge_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
+)
+
+// nodeCalls are the methods of a Node that return an error.
+var nodeCalls = map[string]func(ctx context.Context, n *centrifuge.Node) error{
+	"Accept": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.Accept(ctx, batchTransport{})
+		return err
+	},
+	"Publish": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.Publish(ctx, "a", []byte(`1`), centrifuge.PublishOptions{})
+		return err
+	},
+	"History": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.History(ctx, "a", centrifuge.HistoryOptions{})
+		return err
+	},
+	"RemoveHistory": func(ctx context.Context, n *centrifuge.Node) error { return n.RemoveHistory(ctx, "a") },
+	"Presence": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.Presence(ctx, "a")
+		return err
+	},
+	"PresenceStats": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.PresenceStats(ctx, "a")
+		return err
+	},
+	"Subscribe": func(ctx context.Context, n *centrifuge.Node) error {
+		return n.Subscribe(ctx, centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{})
+	},
+	"Unsubscribe": func(ctx context.Context, n *centrifuge.Node) error {
+		return n.Unsubscribe(ctx, centrifuge.Target{User: "u"}, "a", centrifuge.UnsubscribeServer)
+	},
+	"Disconnect": func(ctx context.Context, n *centrifuge.Node) error {
+		return n.Disconnect(ctx, centrifuge.Target{User: "u"}, centrifuge.DisconnectForceReconnect)
+	},
+	"Refresh": func(ctx context.Context, n *centrifuge.Node) error {
+		return n.Refresh(ctx, centrifuge.Target{User: "u"}, centrifuge.RefreshOptions{})
+	},
+	"Channels": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.Channels(ctx, "")
+		return err
+	},
+	"Info": func(ctx context.Context, n *centrifuge.Node) error {
+		_, err := n.Info(ctx)
+		return err
+	},
+}
+
+// afterShutdown still answer when the node is shut down.
+var afterShutdown = map[string]bool{
+	"History": true, "RemoveHistory": true, "Presence": true, "PresenceStats": true, "Channels": true, "Info": true,
+}
+
+// TestCallsBeforeRun: every method of a node that does not run yet returns
+// ErrNotRunning or a zero; none panics.
+func TestCallsBeforeRun(t *testing.T) {
+	node, err := centrifuge.New(centrifuge.Config{})
+	must(t, err)
+	for name, call := range nodeCalls {
+		if err := call(t.Context(), node); !errors.Is(err, centrifuge.ErrNotRunning) {
+			t.Errorf("%s before Run = %v; want %v", name, err, centrifuge.ErrNotRunning)
+		}
+	}
+	if stats := node.Stats(); stats.Clients+stats.Channels+stats.Subscriptions != 0 {
+		t.Errorf("Stats before Run = %+v; want zeros", stats)
+	}
+	if n, m := node.NumSubscribers("a"), node.NumClients(); n != 0 || m != 0 {
+		t.Errorf("NumSubscribers, NumClients before Run = %d, %d; want 0, 0", n, m)
+	}
+	node.SetLogLevel(centrifuge.LogNone)
+	node.SetMetrics(&centrifuge.NodeMetrics{})
+	node.CountTransports("x")
+	if node.ID() == "" || node.ShuttingDown() {
+		t.Errorf("ID, ShuttingDown before Run = %q, %v; want an id, false", node.ID(), node.ShuttingDown())
+	}
+}
+
+// TestCallsAfterShutdown: nothing panics, and what would change something is refused.
+func TestCallsAfterShutdown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, runs := range []bool{true, false} {
+			node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogNone})
+			must(t, err)
+			if runs {
+				must(t, node.Run())
+			}
+			must(t, node.Shutdown(t.Context()))
+			for name, call := range nodeCalls {
+				err := call(t.Context(), node)
+				if runs && afterShutdown[name] {
+					continue
+				}
+				if !errors.Is(err, centrifuge.ErrShutdown) {
+					t.Errorf("%s after Shutdown (was running: %v) = %v; want %v", name, runs, err, centrifuge.ErrShutdown)
+				}
+			}
+			node.Stats()
+			if err := node.Run(); !errors.Is(err, centrifuge.ErrShutdown) {
+				t.Errorf("Run after Shutdown = %v; want %v", err, centrifuge.ErrShutdown)
+			}
+			must(t, node.Shutdown(t.Context()))
+		}
+	})
+}
+
+// TestRunTwice: the second Run and a later Handle change nothing.
+func TestRunTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node, err := centrifuge.New(centrifuge.Config{})
+		must(t, err)
+		must(t, node.Handle(allow(centrifuge.SubscribeOptions{})))
+		must(t, node.Run())
+		if err := node.Run(); !errors.Is(err, centrifuge.ErrStarted) {
+			t.Errorf("second Run = %v; want %v", err, centrifuge.ErrStarted)
+		}
+		if err := node.Handle(centrifuge.Handlers{}); !errors.Is(err, centrifuge.ErrStarted) {
+			t.Errorf("Handle after Run = %v; want %v", err, centrifuge.ErrStarted)
+		}
+		p := centrifugetest.Connect(t.Context(), t, node, jsonV2, "u")
+		p.SendRaw([]byte(`{"id":2,"rpc":{"data":1}}`))
+		if reply := p.Read(); reply == nil || reply.RPC == nil {
+			t.Errorf("an RPC got %+v; the first handlers must answer it", reply)
+		}
+		must(t, node.Shutdown(t.Context()))
+	})
+}
+
+// TestShutdownTwice: the second call waits for the first, as long as its context lasts.
+func TestShutdownTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		handlers := allow(centrifuge.SubscribeOptions{})
+		handlers.Disconnected = func(context.Context, centrifuge.DisconnectedEvent) { time.Sleep(time.Minute) }
+		node, err := centrifuge.New(centrifuge.Config{})
+		must(t, err)
+		must(t, node.Handle(handlers))
+		must(t, node.Run())
+		centrifugetest.Connect(t.Context(), t, node, jsonV2, "u")
+		start := time.Now()
+		var calls sync.WaitGroup
+		calls.Go(func() { must(t, node.Shutdown(context.Background())) })
+		synctest.Wait()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := node.Shutdown(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("second Shutdown = %v; want %v", err, context.DeadlineExceeded)
+		}
+		must(t, node.Shutdown(context.Background()))
+		if took := time.Since(start); took != time.Minute {
+			t.Errorf("second Shutdown returned after %v; want %v, when the first does", took, time.Minute)
+		}
+		calls.Wait()
+	})
+}
+
+// TestLifecycleRaces: everything at once, for the race detector.
+func TestLifecycleRaces(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogNone, Lanes: 1})
+			must(t, err)
+			var calls sync.WaitGroup
+			for range 2 {
+				calls.Go(func() { _ = node.Run() })
+				calls.Go(func() { _ = node.Handle(allow(centrifuge.SubscribeOptions{})) })
+				calls.Go(func() { _ = node.Shutdown(context.Background()) })
+				calls.Go(func() { node.Stats() })
+			}
+			for _, call := range nodeCalls {
+				calls.Go(func() { _ = call(context.Background(), node) })
+			}
+			calls.Wait()
+			must(t, node.Shutdown(t.Context()))
+		})
+	}
+}
