@@ -33,7 +33,7 @@ var skipReasons = map[string]string{
 
 var languages = []string{"", "text", "sh", "json", "yaml", "toml", "go", "js", "php", "python", "nginx", "ini", "dockerfile"}
 
-var attributes = []string{"server", "background", "until", "output", "file", "claims", "needs", "skip"}
+var attributes = []string{"server", "background", "until", "output", "file", "claims", "needs", "skip", "transcript"}
 
 // blocks returns the fenced blocks of a Markdown text.
 func blocks(file, text string) ([]block, error) {

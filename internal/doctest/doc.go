@@ -25,6 +25,8 @@
 //	claims=KIND  the claims of a token that checktoken or checksubtoken accepts; KIND
 //	             is connection or subscription
 //	needs=NAME   is skipped where that program is not installed
+//	transcript   a conversation over WebSocket, replayed against the server byte for byte;
+//	             transcript=protobuf in hexadecimal, transcript=?QUERY with a query
 //	skip=REASON  is not run; REASON is one of those in skipReasons
 //
 // Port 8000 is replaced by a free port, in the text and, through the environment,

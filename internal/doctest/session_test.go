@@ -24,15 +24,16 @@ type session struct {
 	other   string // in place of 3000, for a backend
 	environ []string
 	server  *process
-	beside  []*process // those in the background; the last one is read
-	printed string     // by the last block that ran in the foreground
-	skipped bool       // whether the last block that could print was
-	without bool       // whether the last block for the background was skipped
+	beside  []*process        // those in the background; the last one is read
+	printed string            // by the last block that ran in the foreground
+	skipped bool              // whether the last block that could print was
+	without bool              // whether the last block for the background was skipped
+	names   map[string]string // what stands for the names of transcripts
 }
 
 func newSession(t *testing.T) *session {
 	t.Helper()
-	s := &session{t: t, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t)}
+	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t)}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "CENTRIFUGO_") && !strings.HasPrefix(variable, "PATH=") {
 			s.environ = append(s.environ, variable)
@@ -97,6 +98,9 @@ func (s *session) run(b block) error {
 	}
 	switch b.lang {
 	case "", "text":
+		if b.has("transcript") {
+			return s.replay(b, text)
+		}
 		return nil
 	case "json", "yaml", "toml":
 		return s.checkConfiguration(b.lang, text)

@@ -1,0 +1,161 @@
+package archtest
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// section returns the text of a document below the heading with the number, as far as
+// the next heading of the same or a higher level.
+func section(t *testing.T, document, number string) string {
+	t.Helper()
+	_, text, ok := strings.Cut("\n"+read(t, document), "\n"+strings.Repeat("#", strings.Count(number, ".")+2)+" "+number+" ")
+	if !ok {
+		t.Fatalf("%s has no section %s", document, number)
+	}
+	end := regexp.MustCompile(fmt.Sprintf(`(?m)^#{1,%d} `, strings.Count(number, ".")+2))
+	if at := end.FindStringIndex(text); at != nil {
+		text = text[:at[0]]
+	}
+	return text
+}
+
+// rows returns the cells of the rows of all tables of a text, without headings.
+func rows(text string) (out [][]string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "|--") {
+			continue
+		}
+		cells := strings.Split(strings.Trim(line, "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		out = append(out, cells)
+	}
+	return out
+}
+
+// A code is a composite literal such as Disconnect{3001, "shutdown"}.
+type code struct {
+	number    int
+	text      string
+	temporary bool
+}
+
+// codes finds the package-level variables of a type of package centrifuge.
+func codes(t *testing.T, typ string) map[int]code {
+	t.Helper()
+	found := make(map[int]code)
+	for _, s := range load(t) {
+		if s.pkg != "centrifuge" || s.test {
+			continue
+		}
+		for _, decl := range s.file.Decls {
+			d, ok := decl.(*ast.GenDecl)
+			if !ok || d.Tok != token.VAR {
+				continue
+			}
+			ast.Inspect(d, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.CompositeLit); ok && isIdent(lit.Type, typ) {
+					c := codeOf(lit)
+					found[c.number] = c
+				}
+				return true
+			})
+		}
+	}
+	if len(found) < 5 {
+		t.Fatalf("found %d values of %s", len(found), typ)
+	}
+	return found
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
+}
+
+func codeOf(lit *ast.CompositeLit) (c code) {
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok {
+			e = kv.Value
+		}
+		switch e := e.(type) {
+		case *ast.BasicLit:
+			if e.Kind == token.INT {
+				c.number, _ = strconv.Atoi(e.Value) // 0 is found out as a missing row
+			} else {
+				c.text, _ = strconv.Unquote(e.Value)
+			}
+		case *ast.Ident:
+			c.temporary = e.Name == "true"
+		}
+	}
+	return c
+}
+
+// TestCodes: docs/protocol.md lists the codes of package centrifuge, and no others.
+func TestCodes(t *testing.T) {
+	for _, tt := range []struct{ section, typ string }{{"7.1", "Error"}, {"7.2", "Disconnect"}, {"7.3", "Unsubscribe"}} {
+		want := codes(t, tt.typ)
+		for _, row := range rows(section(t, "docs/protocol.md", tt.section)) {
+			number, err := strconv.Atoi(row[0])
+			if err != nil {
+				continue // the heading
+			}
+			c, ok := want[number]
+			delete(want, number)
+			third := row[2]
+			switch {
+			case !ok:
+				t.Errorf("section %s lists %d, which package centrifuge does not have", tt.section, number)
+			case row[1] != c.text:
+				t.Errorf("section %s: text of %d = %q; want %q", tt.section, number, row[1], c.text)
+			case tt.typ == "Error" && (third == "yes") != c.temporary:
+				t.Errorf("section %s: temporary of %d = %q; want %v", tt.section, number, third, c.temporary)
+			case tt.typ == "Disconnect" && number != 3000 && (third == "yes") != (number < 3500):
+				t.Errorf("section %s: reconnect of %d = %q", tt.section, number, third)
+			}
+		}
+		for number, c := range want {
+			t.Errorf("section %s does not list %d %q", tt.section, number, c.text)
+		}
+	}
+}
+
+// TestSchemaIsDocumented: docs/protocol.md names every field of the schema, with its
+// number where a table has one.
+func TestSchemaIsDocumented(t *testing.T) {
+	text := section(t, "docs/protocol.md", "4") + section(t, "docs/protocol.md", "8.2") + section(t, "docs/protocol.md", "10")
+	message := regexp.MustCompile(`(?ms)^message (\w+) \{\n(.*?)^\}`)
+	field := regexp.MustCompile(`(?m)^  .*?(\w+) = (\d+);`)
+	numbers := make(map[string]map[string]bool) // by field name, of all messages
+	for _, m := range message.FindAllStringSubmatch(read(t, "protocol/client.proto"), -1) {
+		for _, f := range field.FindAllStringSubmatch(m[2], -1) {
+			if numbers[f[1]] == nil {
+				numbers[f[1]] = make(map[string]bool)
+			}
+			numbers[f[1]][f[2]] = true
+		}
+	}
+	if !numbers["connect"]["4"] || !numbers["connect"]["5"] || !numbers["connect"]["10"] {
+		t.Fatalf("numbers of connect = %v: the schema is not read", numbers["connect"])
+	}
+	documented := regexp.MustCompile("(?m)(?:^\\| (\\d+) \\||(\\d+)) `(\\w+)`")
+	for _, m := range documented.FindAllStringSubmatch(text, -1) {
+		if all, ok := numbers[m[3]]; ok && !all[m[1]+m[2]] {
+			t.Errorf("docs/protocol.md: field %s has the number %s; want one of %v", m[3], m[1]+m[2], all)
+		}
+	}
+	for name := range numbers {
+		if !strings.Contains(text, "`"+name+"`") {
+			t.Errorf("docs/protocol.md, section 4, does not name the field %s", name)
+		}
+	}
+}
