@@ -1,8 +1,12 @@
-// Package protocol is the contract: what goes over the wire between a client
-// and the server, in both encodings (JSON, Protobuf) and both generations
-// (V1, V2). It knows nothing of connections, channels or HTTP.
+// Package protocol defines what a client and the server send to each other, in
+// both encodings (JSON, Protobuf) and both generations of the protocol (V1, V2).
 //
-// A message is encoded by the Append functions and decoded by a Decoder; a
-// [Encoded] is one encoded message that many connections may send. The schema,
-// with its field numbers fixed for ever, is client.proto beside this file.
+// The Append functions encode a message, and a Decoder decodes the commands of a
+// client. An [Encoded] is an encoded message that many connections may send.
+//
+// The schema is client.proto; its field numbers never change. internal/codegen
+// generates the codecs of the messages from it, the files named *_gen.go. The
+// types and the envelopes (Command, Reply, Push) are written by hand.
 package protocol
+
+//go:generate go run ./internal/codegen

@@ -41,15 +41,15 @@ func (r *EncodedRange) encoded(f Format) []byte {
 		size := publicationsSize(r.publications)
 		if f.Protobuf() {
 			w := protoWriter{b: make([]byte, 0, size), v1: f.V1()}
-			w.publications(subscribeResultPublications, r.publications)
+			w.publicationList(subscribeResultPublications, r.publications)
 			form.bytes = w.b
 			return
 		}
 		w := jsonWriter{b: make([]byte, 0, size), v1: f.V1()}
-		w.publications("", r.publications, false)
+		w.publicationList("", r.publications, false)
 		if w.err != nil {
 			w = jsonWriter{b: w.b[:0], v1: f.V1()}
-			w.publications("", form.omitted.publications(r.publications), false)
+			w.publicationList("", form.omitted.publications(r.publications), false)
 		}
 		form.bytes = w.b
 	})

@@ -330,26 +330,6 @@ func (r *jsonReader) strMap() map[string]string {
 	return m
 }
 
-func (r *jsonReader) publications() []*Publication {
-	var list []*Publication
-	for ok := r.array(); ok && r.element(); {
-		list = append(list, orNew(r.publication()))
-	}
-	return list
-}
-
-func (r *jsonReader) subscribeResults() map[string]*SubscribeResult {
-	var m map[string]*SubscribeResult
-	for ok := r.object(); ok && r.entry(); {
-		if m == nil {
-			m = make(map[string]*SubscribeResult)
-		}
-		k := string(r.key)
-		m[k] = orNew(r.subscribeResult())
-	}
-	return m
-}
-
 // orNew turns null in a list or map into an empty message, which is what the
 // Protobuf encoding makes of it: no reader has to expect a nil there.
 func orNew[T any](m *T) *T {

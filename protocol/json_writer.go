@@ -160,29 +160,3 @@ func (w *jsonWriter) strMap(key string, m map[string]string) {
 	}
 	w.end(at)
 }
-
-func (w *jsonWriter) publications(key string, list []*Publication, always bool) {
-	if len(list) == 0 && !always {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for _, p := range list {
-		w.comma()
-		w.publication(p)
-	}
-	w.endList(at)
-}
-
-func (w *jsonWriter) subscribeResults(key string, m map[string]*SubscribeResult) {
-	if len(m) == 0 {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for channel, result := range m {
-		w.mapKey(channel)
-		w.subscribeResult(result)
-	}
-	w.end(at)
-}

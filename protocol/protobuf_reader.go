@@ -239,11 +239,3 @@ func (r *protoReader) strEntry(m *map[string]string) {
 	k := r.entry()
 	(*m)[k] = r.str()
 }
-
-func (r *protoReader) subscribeResultEntry(m *map[string]*SubscribeResult) {
-	if *m == nil {
-		*m = make(map[string]*SubscribeResult)
-	}
-	k := r.entry()
-	(*m)[k] = r.subscribeResult()
-}

@@ -153,14 +153,6 @@ func (w *protoWriter) strMap(num protowire.Number, m map[string]string) {
 	}
 }
 
-func (w *protoWriter) publications(num protowire.Number, list []*Publication) {
-	for _, p := range list {
-		at := w.openSized(num, publicationSize(p))
-		w.publication(p)
-		w.close(at)
-	}
-}
-
 // publicationSize guesses the encoded size of a publication.
 func publicationSize(p *Publication) int {
 	if p == nil {
@@ -180,15 +172,4 @@ func publicationsSize(list []*Publication) int {
 		size += publicationSize(p) + 48
 	}
 	return size
-}
-
-func (w *protoWriter) subscribeResults(num protowire.Number, m map[string]*SubscribeResult) {
-	for channel, result := range m {
-		entry := w.open(num)
-		w.str(1, channel)
-		at := w.open(2)
-		w.subscribeResult(result)
-		w.close(at)
-		w.close(entry)
-	}
 }

@@ -25,7 +25,7 @@ var guests = map[string][]string{
 	"github.com/KimMachineGun":            {"server/internal/app"},
 	"github.com/google/pprof":             {"bench/cmd/measure"},
 	"unsafe":                              {"centrifuge/internal/eventloop", "protocol"},
-	"github.com/bufbuild/protocompile":    {}, // tests and generators only
+	"github.com/bufbuild/protocompile":    {"protocol/internal/codegen"}, // tests and generators only
 	"google.golang.org/protobuf/encoding": {"protocol"},
 	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "server/internal/loadtest", "bench"},
 	"net/http":                            {"centrifuge/transport", "server", "cmd", "bench", "examples"},

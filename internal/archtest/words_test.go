@@ -129,8 +129,6 @@ var pending = []string{
 
 	"protocol",
 
-	"protocol/client.proto",
-
 	"server",
 
 	"server/internal/access",
