@@ -159,3 +159,105 @@ func TestSchemaIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// TestMetrics: docs/server.md lists the metrics that the code has, with their labels.
+func TestMetrics(t *testing.T) {
+	want := make(map[string][]string) // labels by name
+	for _, s := range load(t) {
+		if s.test || s.pkg != "centrifuge/prommetrics" && s.pkg != "server/internal/app" {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			// desc("name", "help", "label", …), or NewCounterVec(Opts{Name: …}, []string{"label", …})
+			if isIdent(call.Fun, "desc") {
+				texts := stringsIn(call.Args)
+				want[texts[0]] = texts[2:]
+			} else if name := metricName(call.Args); name != "" {
+				want[name] = stringsIn(call.Args[1:])
+			}
+			return true
+		})
+	}
+	if len(want) < 30 {
+		t.Fatalf("found %d metrics", len(want))
+	}
+	for _, row := range rows(section(t, "docs/server.md", "9")) {
+		name := strings.Trim(row[0], "`")
+		if !strings.HasPrefix(row[0], "`") {
+			continue
+		}
+		labels, ok := want[name]
+		delete(want, name)
+		if shown := strings.ReplaceAll(row[2], "`", ""); !ok {
+			t.Errorf("section 9 lists the metric %s, which the code does not have", name)
+		} else if shown != strings.Join(labels, ", ") {
+			t.Errorf("section 9: labels of %s = %q; want %q", name, shown, labels)
+		}
+	}
+	for name := range want {
+		t.Errorf("section 9 does not list the metric %s", name)
+	}
+}
+
+func stringsIn(exprs []ast.Expr) (texts []string) {
+	for _, e := range exprs {
+		ast.Inspect(e, func(n ast.Node) bool {
+			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING {
+				text, _ := strconv.Unquote(lit.Value)
+				texts = append(texts, text)
+			}
+			_, function := n.(*ast.FuncLit)
+			return !function
+		})
+	}
+	return texts
+}
+
+// metricName returns the name in options such as prometheus.CounterOpts{Name: "centrifugo_x"}.
+func metricName(args []ast.Expr) string {
+	if len(args) == 0 {
+		return ""
+	}
+	lit, ok := args[0].(*ast.CompositeLit)
+	if !ok {
+		return ""
+	}
+	for _, e := range lit.Elts {
+		if kv, ok := e.(*ast.KeyValueExpr); ok && isIdent(kv.Key, "Name") {
+			if texts := stringsIn([]ast.Expr{kv.Value}); len(texts) == 1 {
+				name, _ := strings.CutPrefix(texts[0], "centrifugo_")
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// citation is a reference to a section, such as "protocol.md 5.4", in a comment, or in
+// a document as the text of a link.
+var citation = regexp.MustCompile(`\b(protocol|server)\.md (\d+(?:\.\d+)*)`)
+
+// TestCitations: the sections that texts cite exist.
+func TestCitations(t *testing.T) {
+	cited := 0
+	for _, name := range texts(t) {
+		if strings.HasPrefix(name, "internal/archtest/") {
+			continue
+		}
+		flat := lineBreak.ReplaceAllString(read(t, name), " ")
+		for _, m := range citation.FindAllStringSubmatch(flat, -1) {
+			cited++
+			heading := "\n" + strings.Repeat("#", strings.Count(m[2], ".")+2) + " " + m[2] + " "
+			if !strings.Contains("\n"+read(t, "docs/"+m[1]+".md"), heading) {
+				t.Errorf("%s cites %s, which does not exist", name, m[0])
+			}
+		}
+	}
+	if cited == 0 {
+		t.Error("no text cites a section: the test does not see the citations")
+	}
+}
