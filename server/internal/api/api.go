@@ -26,9 +26,9 @@ type Node interface {
 	Channels(ctx context.Context, pattern string) (map[string]centrifuge.ChannelStats, error)
 }
 
-// Observer is told of every call that was answered, the commands of a batch
-// included. Code is zero for a success. It is called from many goroutines.
-type Observer func(protocol string, method Method, duration time.Duration, code uint32)
+// Observer is called after every call, the commands of a batch included. The code is
+// that of the error, zero for a success. It must be safe for concurrent use.
+type Observer func(protocol, method string, duration time.Duration, code uint32)
 
 // Options of an API.
 type Options struct {
@@ -64,28 +64,17 @@ func New(opts Options) *API {
 	return &API{protocol: opts.Protocol, node: opts.Node, rules: opts.Rules, observer: opts.Observer, log: log}
 }
 
-// call runs one method and tells the observer.
-func call[Req, Res any](
-	ctx context.Context, a *API, m Method, req *Req,
-	do func(*API, context.Context, *Req) (Res, *Error),
-) (Res, *Error) {
-	if a.observer == nil {
-		return do(a, ctx, req)
-	}
-	start := time.Now()
-	res, err := do(a, ctx, req)
-	var code uint32
-	if err != nil {
-		code = err.Code
-	}
-	a.observer(a.protocol, m, time.Since(start), code)
-	return res, err
+// call is one call of a method. The functions of the methods are its methods.
+type call struct {
+	*API
+	method string
 }
 
-// internal logs what a call broke on and returns what the caller learns of it.
-func (a *API) internal(ctx context.Context, m Method, channel string, err error) *Error {
-	a.log.LogAttrs(ctx, slog.LevelError, "api call failed", slog.String("protocol", a.protocol),
-		slog.String("method", m.String()), slog.String("channel", channel), slog.Any("error", err))
+// internal logs an error of the node and returns the error that answers the call.
+// The channel is empty where the call is not about one.
+func (c call) internal(ctx context.Context, channel string, err error) *Error {
+	c.log.LogAttrs(ctx, slog.LevelError, "api call failed", slog.String("protocol", c.protocol),
+		slog.String("method", c.method), slog.String("channel", channel), slog.Any("error", err))
 	return ErrorInternal
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ func TestDeltaOfNamespace(t *testing.T) {
 		a := newAPI(t, node, func(o *Options) { o.Rules = func() *channels.Rules { return rules } })
 		p := publication("1")
 		p.Delta = tt.asked
-		if _, err := a.Publish(t.Context(), &PublishRequest{Channel: "a", Publication: p}); err != nil {
+		if _, err := MethodPublish.Call(t.Context(), a, &PublishRequest{Channel: "a", Publication: p}); err != nil {
 			t.Fatal(err)
 		}
 		if calls := node.Calls(); len(calls) != 1 || strings.Contains(calls[0], "delta") != tt.want {
@@ -65,7 +66,7 @@ func TestObserver(t *testing.T) {
 	var mu sync.Mutex
 	var seen []string
 	observe := func(o *Options) {
-		o.Observer = func(protocol string, m Method, d time.Duration, code uint32) {
+		o.Observer = func(protocol, m string, d time.Duration, code uint32) {
 			mu.Lock()
 			defer mu.Unlock()
 			seen = append(seen, fmt.Sprintf("%s %s %d %s", protocol, m, code, d))
@@ -75,14 +76,14 @@ func TestObserver(t *testing.T) {
 		node := &apitest.Node{OnPublish: func(string) { time.Sleep(time.Second) }}
 		a := newAPI(t, node, observe)
 		ctx := context.Background()
-		if _, err := a.Publish(ctx, &PublishRequest{Channel: "a", Publication: publication("1")}); err != nil {
+		if _, err := MethodPublish.Call(ctx, a, &PublishRequest{Channel: "a", Publication: publication("1")}); err != nil {
 			t.Error(err)
 		}
-		if _, err := a.Publish(ctx, &PublishRequest{}); err != ErrorBadRequest {
+		if _, err := MethodPublish.Call(ctx, a, &PublishRequest{}); err != ErrorBadRequest {
 			t.Error(err)
 		}
-		res, err := a.Batch(ctx, &BatchRequest{Commands: Commands{
-			{Publish: &PublishRequest{Channel: "a", Publication: publication("1")}}, nil, {RPC: &RPCRequest{Method: "x"}},
+		res, err := MethodBatch.Call(ctx, a, &BatchRequest{Commands: Commands{
+			{Method: &MethodPublish.Method, Request: &PublishRequest{Channel: "a", Publication: publication("1")}}, nil, {Method: &MethodRPC.Method, Request: &RPCRequest{Method: "x"}},
 		}})
 		if err != nil || len(res.Replies) != 3 {
 			t.Error(res, err)
@@ -102,7 +103,7 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 	a := newAPI(t, &apitest.Node{Err: errors.New("broker is down")}, func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
-	if _, err := a.Publish(context.Background(), &PublishRequest{Channel: "a", Publication: publication(`"payload"`)}); err != ErrorInternal {
+	if _, err := MethodPublish.Call(context.Background(), a, &PublishRequest{Channel: "a", Publication: publication(`"payload"`)}); err != ErrorInternal {
 		t.Errorf("err %v", err)
 	}
 	text := log.String()
@@ -129,7 +130,7 @@ func TestParallel(t *testing.T) {
 	commands := make(Commands, n)
 	for i := range n {
 		names[i] = fmt.Sprintf("c%d", i)
-		commands[i] = &Command{Publish: &PublishRequest{Channel: names[i], Publication: publication("1")}}
+		commands[i] = &Command{Method: &MethodPublish.Method, Request: &PublishRequest{Channel: names[i], Publication: publication("1")}}
 	}
 	many := &BroadcastRequest{Channels: names, Publication: publication("1")}
 	ctx := context.Background()
@@ -140,17 +141,17 @@ func TestParallel(t *testing.T) {
 		took time.Duration
 		pubs int
 	}{
-		{"broadcast", func(a *API) { _, _ = a.Broadcast(ctx, many) }, MaxParallel, 3 * time.Second, n},
-		{"parallel batch", func(a *API) { _, _ = a.Batch(ctx, &BatchRequest{Commands: commands, Parallel: true}) },
+		{"broadcast", func(a *API) { _, _ = MethodBroadcast.Call(ctx, a, many) }, MaxParallel, 3 * time.Second, n},
+		{"parallel batch", func(a *API) { _, _ = MethodBatch.Call(ctx, a, &BatchRequest{Commands: commands, Parallel: true}) },
 			MaxParallel, 3 * time.Second, n},
-		{"sequential batch", func(a *API) { _, _ = a.Batch(ctx, &BatchRequest{Commands: commands[:10]}) }, 1, 10 * time.Second, 10},
+		{"sequential batch", func(a *API) { _, _ = MethodBatch.Call(ctx, a, &BatchRequest{Commands: commands[:10]}) }, 1, 10 * time.Second, 10},
 		// The broadcasts share what there is: 8 at a time, each 128 wide.
 		{"broadcasts in a parallel batch", func(a *API) {
 			batch := make(Commands, 8)
 			for i := range batch {
-				batch[i] = &Command{Broadcast: many}
+				batch[i] = &Command{Method: &MethodBroadcast.Method, Request: many}
 			}
-			_, _ = a.Batch(ctx, &BatchRequest{Commands: batch, Parallel: true})
+			_, _ = MethodBatch.Call(ctx, a, &BatchRequest{Commands: batch, Parallel: true})
 		}, MaxParallel, 17 * time.Second, 8 * n},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -179,10 +180,10 @@ func TestSequentialBatchKeepsOrder(t *testing.T) {
 	var want []string
 	for i := range 50 {
 		channel := fmt.Sprintf("c%d", i)
-		commands = append(commands, &Command{Publish: &PublishRequest{Channel: channel, Publication: publication("1")}})
+		commands = append(commands, &Command{Method: &MethodPublish.Method, Request: &PublishRequest{Channel: channel, Publication: publication("1")}})
 		want = append(want, "publish "+channel+" 1")
 	}
-	if _, err := newAPI(t, node, nil).Batch(context.Background(), &BatchRequest{Commands: commands}); err != nil {
+	if _, err := MethodBatch.Call(context.Background(), newAPI(t, node, nil), &BatchRequest{Commands: commands}); err != nil {
 		t.Fatal(err)
 	}
 	if got := node.Calls(); !slices.Equal(got, want) {
@@ -197,7 +198,7 @@ func TestPatternIsBounded(t *testing.T) {
 		length int
 		want   *Error
 	}{{MaxPattern, nil}, {MaxPattern + 1, ErrorBadRequest}} {
-		if _, err := a.Channels(context.Background(), &ChannelsRequest{Pattern: strings.Repeat("a", test.length)}); err != test.want {
+		if _, err := MethodChannels.Call(context.Background(), a, &ChannelsRequest{Pattern: strings.Repeat("a", test.length)}); err != test.want {
 			t.Errorf("pattern of %d bytes: %v", test.length, err)
 		}
 	}
@@ -208,13 +209,33 @@ func TestPatternIsBounded(t *testing.T) {
 
 func TestMethodNames(t *testing.T) {
 	seen := map[string]bool{}
-	for m := range numMethods {
-		if name := m.String(); name == "" || name == "unknown" || seen[name] {
-			t.Errorf("method %d is %q", m, name)
+	for _, m := range Methods() {
+		if m.Name == "" || m.Summary == "" || seen[m.Name] {
+			t.Errorf("method %+v: no name, no summary or a name that another has", m)
 		}
-		seen[m.String()] = true
+		seen[m.Name] = true
+		if got := MethodByName(m.Name); got != m {
+			t.Errorf("MethodByName(%q) = %+v; want %+v", m.Name, got, m)
+		}
 	}
-	if got := numMethods.String(); got != "unknown" {
-		t.Errorf("beyond the last: %q", got)
+	if got := MethodByName("nothing"); got != nil {
+		t.Errorf("MethodByName(nothing) = %+v; want nil", got)
+	}
+}
+
+// TestMethodForms checks what encoding and documentation rely on: requests and
+// results are structs, and their fields have names in JSON.
+func TestMethodForms(t *testing.T) {
+	for _, m := range Methods() {
+		for _, typ := range []reflect.Type{m.Request, m.Result} {
+			if typ.Kind() != reflect.Struct {
+				t.Fatalf("%s: %s is no struct", m.Name, typ)
+			}
+			for _, f := range reflect.VisibleFields(typ) {
+				if !f.Anonymous && f.Tag.Get("json") == "" {
+					t.Errorf("%s: %s.%s has no name in JSON", m.Name, typ, f.Name)
+				}
+			}
+		}
 	}
 }

@@ -36,20 +36,16 @@ type HistoryPublication struct {
 	Tags   map[string]string `json:"tags,omitempty"`
 }
 
-// History reads a channel's stream.
-func (a *API) History(ctx context.Context, req *HistoryRequest) (HistoryResult, *Error) {
-	return call(ctx, a, MethodHistory, req, (*API).history)
-}
-
-func (a *API) history(ctx context.Context, req *HistoryRequest) (HistoryResult, *Error) {
-	ns, apiErr := a.namespace(req.Channel)
+// history reads a channel's stream.
+func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, *Error) {
+	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
 		return HistoryResult{}, apiErr
 	}
 	if !ns.HistoryEnabled() {
 		return HistoryResult{}, ErrorNotAvailable
 	}
-	read, err := a.node.History(ctx, req.Channel, centrifuge.HistoryOptions{
+	read, err := c.node.History(ctx, req.Channel, centrifuge.HistoryOptions{
 		Limit:   int(req.Limit),
 		Since:   req.Since.position(),
 		Reverse: req.Reverse,
@@ -61,7 +57,7 @@ func (a *API) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 	if err != nil {
 		// That goes for a reverse read from offset zero as well, and for a
 		// broker without history (server-interface 1.4, trap 40).
-		return HistoryResult{}, a.internal(ctx, MethodHistory, req.Channel, err)
+		return HistoryResult{}, c.internal(ctx, req.Channel, err)
 	}
 	publications := make([]HistoryPublication, len(read.Publications))
 	for i, pub := range read.Publications {
@@ -79,21 +75,17 @@ type HistoryRemoveRequest struct {
 	Channel string `json:"channel"`
 }
 
-// HistoryRemove drops the publications of a channel; offset and epoch go on.
-func (a *API) HistoryRemove(ctx context.Context, req *HistoryRemoveRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodHistoryRemove, req, (*API).historyRemove)
-}
-
-func (a *API) historyRemove(ctx context.Context, req *HistoryRemoveRequest) (EmptyResult, *Error) {
-	ns, apiErr := a.namespace(req.Channel)
+// historyRemove drops the publications of a channel; offset and epoch go on.
+func (c call) historyRemove(ctx context.Context, req *HistoryRemoveRequest) (EmptyResult, *Error) {
+	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
 	if !ns.HistoryEnabled() {
 		return EmptyResult{}, ErrorNotAvailable
 	}
-	if err := a.node.RemoveHistory(ctx, req.Channel); err != nil {
-		return EmptyResult{}, a.internal(ctx, MethodHistoryRemove, req.Channel, err)
+	if err := c.node.RemoveHistory(ctx, req.Channel); err != nil {
+		return EmptyResult{}, c.internal(ctx, req.Channel, err)
 	}
 	return EmptyResult{}, nil
 }

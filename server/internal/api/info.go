@@ -36,15 +36,11 @@ type NodeMetrics struct {
 	Items    map[string]float64 `json:"items,omitempty"`
 }
 
-// Info describes the nodes of the cluster.
-func (a *API) Info(ctx context.Context, req *InfoRequest) (InfoResult, *Error) {
-	return call(ctx, a, MethodInfo, req, (*API).info)
-}
-
-func (a *API) info(ctx context.Context, _ *InfoRequest) (InfoResult, *Error) {
-	nodes, err := a.node.Info(ctx)
+// info describes the nodes of the cluster.
+func (c call) info(ctx context.Context, _ *InfoRequest) (InfoResult, *Error) {
+	nodes, err := c.node.Info(ctx)
 	if err != nil {
-		return InfoResult{}, a.internal(ctx, MethodInfo, "", err)
+		return InfoResult{}, c.internal(ctx, "", err)
 	}
 	infos := make([]NodeInfo, len(nodes))
 	for i, n := range nodes {
@@ -81,19 +77,15 @@ type ChannelInfo struct {
 	NumClients uint32 `json:"num_clients,omitempty"`
 }
 
-// Channels returns the channels with subscribers, cluster-wide. A pattern that
+// channels returns the channels with subscribers, cluster-wide. A pattern that
 // is malformed is an internal error (server-interface 1.4, trap 13).
-func (a *API) Channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
-	return call(ctx, a, MethodChannels, req, (*API).channels)
-}
-
-func (a *API) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
+func (c call) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
 	if len(req.Pattern) > MaxPattern {
 		return ChannelsResult{}, ErrorBadRequest
 	}
-	stats, err := a.node.Channels(ctx, req.Pattern)
+	stats, err := c.node.Channels(ctx, req.Pattern)
 	if err != nil {
-		return ChannelsResult{}, a.internal(ctx, MethodChannels, "", err)
+		return ChannelsResult{}, c.internal(ctx, "", err)
 	}
 	result := make(map[string]ChannelInfo, len(stats))
 	for channel, s := range stats {

@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 )
 
-// The requests for map and shared poll channels (server-interface 1.4). This
-// server does not keep such channels: where the namespace is of another
-// subscription type the calls are bad requests, as everywhere, and where it is
-// of theirs they are not available.
+// The methods of map and shared poll channels (server-interface 1.4). Such channels
+// are not implemented: a call on a channel of another subscription type is a bad
+// request, and one on a channel of the right type is not available.
 
 // MapPublishRequest sets a key.
 type MapPublishRequest struct {
@@ -75,82 +74,61 @@ type SharedPollPublishRequest struct {
 	Epoch   string          `json:"epoch"`
 }
 
-// MapPublish sets a key.
-func (a *API) MapPublish(ctx context.Context, req *MapPublishRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapPublish, req, func(a *API, _ context.Context, req *MapPublishRequest) (EmptyResult, *Error) {
-		if req.Channel == "" || req.Key == "" {
-			return EmptyResult{}, ErrorBadRequest
-		}
-		switch req.KeyMode {
-		case "", "if_new", "if_exists":
-		default:
-			return EmptyResult{}, ErrorBadRequest
-		}
-		if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
-			return EmptyResult{}, apiErr
-		}
-		if _, apiErr := payload("stream_data", req.StreamData, req.B64StreamData); apiErr != nil {
-			return EmptyResult{}, apiErr
-		}
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapPublish(_ context.Context, req *MapPublishRequest) (EmptyResult, *Error) {
+	if req.Channel == "" || req.Key == "" {
+		return EmptyResult{}, ErrorBadRequest
+	}
+	switch req.KeyMode {
+	case "", "if_new", "if_exists":
+	default:
+		return EmptyResult{}, ErrorBadRequest
+	}
+	if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
+		return EmptyResult{}, apiErr
+	}
+	if _, apiErr := payload("stream_data", req.StreamData, req.B64StreamData); apiErr != nil {
+		return EmptyResult{}, apiErr
+	}
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// MapRemove removes a key.
-func (a *API) MapRemove(ctx context.Context, req *MapRemoveRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapRemove, req, func(a *API, _ context.Context, req *MapRemoveRequest) (EmptyResult, *Error) {
-		if req.Channel == "" || req.Key == "" {
-			return EmptyResult{}, ErrorBadRequest
-		}
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapRemove(_ context.Context, req *MapRemoveRequest) (EmptyResult, *Error) {
+	if req.Channel == "" || req.Key == "" {
+		return EmptyResult{}, ErrorBadRequest
+	}
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// MapReadState reads a page of keys.
-func (a *API) MapReadState(ctx context.Context, req *MapReadStateRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapReadState, req, func(a *API, _ context.Context, req *MapReadStateRequest) (EmptyResult, *Error) {
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapReadState(_ context.Context, req *MapReadStateRequest) (EmptyResult, *Error) {
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// MapReadStream reads changes.
-func (a *API) MapReadStream(ctx context.Context, req *MapReadStreamRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapReadStream, req, func(a *API, _ context.Context, req *MapReadStreamRequest) (EmptyResult, *Error) {
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapReadStream(_ context.Context, req *MapReadStreamRequest) (EmptyResult, *Error) {
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// MapStats counts keys.
-func (a *API) MapStats(ctx context.Context, req *MapStatsRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapStats, req, func(a *API, _ context.Context, req *MapStatsRequest) (EmptyResult, *Error) {
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapStats(_ context.Context, req *MapStatsRequest) (EmptyResult, *Error) {
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// MapClear removes all keys.
-func (a *API) MapClear(ctx context.Context, req *MapClearRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodMapClear, req, func(a *API, _ context.Context, req *MapClearRequest) (EmptyResult, *Error) {
-		return EmptyResult{}, a.keyed(req.Channel, isMap)
-	})
+func (c call) mapClear(_ context.Context, req *MapClearRequest) (EmptyResult, *Error) {
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
 }
 
-// SharedPollPublish sets a key of a shared poll channel.
-func (a *API) SharedPollPublish(ctx context.Context, req *SharedPollPublishRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodSharedPollPublish, req,
-		func(a *API, _ context.Context, req *SharedPollPublishRequest) (EmptyResult, *Error) {
-			if req.Channel == "" || req.Key == "" || req.Version == 0 {
-				return EmptyResult{}, ErrorBadRequest
-			}
-			if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
-				return EmptyResult{}, apiErr
-			}
-			return EmptyResult{}, a.keyed(req.Channel, isSharedPoll)
-		})
+func (c call) sharedPollPublish(_ context.Context, req *SharedPollPublishRequest) (EmptyResult, *Error) {
+	if req.Channel == "" || req.Key == "" || req.Version == 0 {
+		return EmptyResult{}, ErrorBadRequest
+	}
+	if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
+		return EmptyResult{}, apiErr
+	}
+	return EmptyResult{}, c.refuseKeyed(req.Channel, isSharedPoll)
 }
 
-// keyed answers a valid call on a channel of a subscription type that is needed.
-func (a *API) keyed(channel string, needed func(subscriptionType string) bool) *Error {
-	ns, apiErr := a.namespace(channel)
+// refuseKeyed returns the error of a call that is valid otherwise: a bad request
+// on a channel of another subscription type than the method needs.
+func (c call) refuseKeyed(channel string, needed func(subscriptionType string) bool) *Error {
+	ns, apiErr := c.namespace(channel)
 	if apiErr != nil {
 		return apiErr
 	}

@@ -35,18 +35,14 @@ func clientInfo(info *centrifuge.ClientInfo) ClientInfo {
 	}
 }
 
-// Presence returns who is subscribed to a channel, cluster-wide.
-func (a *API) Presence(ctx context.Context, req *PresenceRequest) (PresenceResult, *Error) {
-	return call(ctx, a, MethodPresence, req, (*API).presence)
-}
-
-func (a *API) presence(ctx context.Context, req *PresenceRequest) (PresenceResult, *Error) {
-	if apiErr := a.withPresence(req.Channel); apiErr != nil {
+// presence returns who is subscribed to a channel, cluster-wide.
+func (c call) presence(ctx context.Context, req *PresenceRequest) (PresenceResult, *Error) {
+	if apiErr := c.withPresence(req.Channel); apiErr != nil {
 		return PresenceResult{}, apiErr
 	}
-	entries, err := a.node.Presence(ctx, req.Channel)
+	entries, err := c.node.Presence(ctx, req.Channel)
 	if err != nil {
-		return PresenceResult{}, a.internal(ctx, MethodPresence, req.Channel, err)
+		return PresenceResult{}, c.internal(ctx, req.Channel, err)
 	}
 	presence := make(map[string]ClientInfo, len(entries))
 	for id, info := range entries {
@@ -77,18 +73,14 @@ type PresenceStatsResult struct {
 	NumUsers   uint32 `json:"num_users"`
 }
 
-// PresenceStats counts the subscribers of a channel, cluster-wide.
-func (a *API) PresenceStats(ctx context.Context, req *PresenceStatsRequest) (PresenceStatsResult, *Error) {
-	return call(ctx, a, MethodPresenceStats, req, (*API).presenceStats)
-}
-
-func (a *API) presenceStats(ctx context.Context, req *PresenceStatsRequest) (PresenceStatsResult, *Error) {
-	if apiErr := a.withPresence(req.Channel); apiErr != nil {
+// presenceStats counts the subscribers of a channel, cluster-wide.
+func (c call) presenceStats(ctx context.Context, req *PresenceStatsRequest) (PresenceStatsResult, *Error) {
+	if apiErr := c.withPresence(req.Channel); apiErr != nil {
 		return PresenceStatsResult{}, apiErr
 	}
-	stats, err := a.node.PresenceStats(ctx, req.Channel)
+	stats, err := c.node.PresenceStats(ctx, req.Channel)
 	if err != nil {
-		return PresenceStatsResult{}, a.internal(ctx, MethodPresenceStats, req.Channel, err)
+		return PresenceStatsResult{}, c.internal(ctx, req.Channel, err)
 	}
 	return PresenceStatsResult{NumClients: count(stats.NumClients), NumUsers: count(stats.NumUsers)}, nil
 }

@@ -59,13 +59,9 @@ type PublishResponse struct {
 	Result *PublishResult `json:"result,omitempty"`
 }
 
-// Publish sends a publication into a channel.
-func (a *API) Publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
-	return call(ctx, a, MethodPublish, req, (*API).publish)
-}
-
-func (a *API) publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
-	ns, apiErr := a.namespace(req.Channel)
+// publish sends a publication into a channel.
+func (c call) publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
+	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
 		return PublishResult{}, apiErr
 	}
@@ -76,16 +72,12 @@ func (a *API) publish(ctx context.Context, req *PublishRequest) (PublishResult, 
 	if apiErr != nil {
 		return PublishResult{}, apiErr
 	}
-	return a.publishInto(ctx, MethodPublish, req.Channel, ns, data, &req.Publication)
+	return c.publishInto(ctx, req.Channel, ns, data, &req.Publication)
 }
 
-// Broadcast publishes into many channels, at most MaxParallel at a time. What
+// broadcast publishes into many channels, at most MaxParallel at a time. What
 // goes wrong for one channel is in its response.
-func (a *API) Broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
-	return call(ctx, a, MethodBroadcast, req, (*API).broadcast)
-}
-
-func (a *API) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
+func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
 	if len(req.Channels) == 0 {
 		return BroadcastResult{}, ErrorBadRequest
 	}
@@ -97,12 +89,12 @@ func (a *API) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	parallel(ctx, len(responses), func(ctx context.Context, i int) {
 		channel := req.Channels[i]
 		// The subscription type is not looked at here (server-interface 1.4).
-		ns, apiErr := a.namespace(channel)
+		ns, apiErr := c.namespace(channel)
 		if apiErr != nil {
 			responses[i].Error = apiErr
 			return
 		}
-		res, apiErr := a.publishInto(ctx, MethodBroadcast, channel, ns, data, &req.Publication)
+		res, apiErr := c.publishInto(ctx, channel, ns, data, &req.Publication)
 		if apiErr != nil {
 			responses[i].Error = apiErr
 			return
@@ -112,8 +104,8 @@ func (a *API) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	return BroadcastResult{Responses: responses}, nil
 }
 
-func (a *API) publishInto(
-	ctx context.Context, m Method, channel string, ns *channels.Namespace, data []byte, pub *Publication,
+func (c call) publishInto(
+	ctx context.Context, channel string, ns *channels.Namespace, data []byte, pub *Publication,
 ) (PublishResult, *Error) {
 	if !ns.Format.Valid(data) {
 		return PublishResult{}, ErrorBadRequest
@@ -129,9 +121,9 @@ func (a *API) publishInto(
 	if !pub.SkipHistory {
 		opts.HistorySize, opts.HistoryTTL = ns.Options.HistorySize, ns.Options.HistoryTTL
 	}
-	res, err := a.node.Publish(ctx, channel, data, opts)
+	res, err := c.node.Publish(ctx, channel, data, opts)
 	if err != nil {
-		return PublishResult{}, a.internal(ctx, m, channel, err)
+		return PublishResult{}, c.internal(ctx, channel, err)
 	}
 	return PublishResult{Offset: res.Offset, Epoch: res.Epoch}, nil
 }

@@ -16,13 +16,9 @@ type RPCResult struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// RPC calls a method of the server by name. There are none: the call exists so
+// rpc calls a method of the server by name. There are none: the call exists so
 // that the answer is the right one (server-interface 1.4).
-func (a *API) RPC(ctx context.Context, req *RPCRequest) (RPCResult, *Error) {
-	return call(ctx, a, MethodRPC, req, (*API).rpc)
-}
-
-func (a *API) rpc(_ context.Context, req *RPCRequest) (RPCResult, *Error) {
+func (c call) rpc(_ context.Context, req *RPCRequest) (RPCResult, *Error) {
 	if req.Method == "" {
 		return RPCResult{}, ErrorBadRequest
 	}

@@ -106,14 +106,10 @@ func (o *SubscribeOverride) override() channels.Override {
 // EmptyResult is a success without anything to tell.
 type EmptyResult struct{}
 
-// Subscribe subscribes the connections of a user to a channel. It succeeds also
+// subscribe subscribes the connections of a user to a channel. It succeeds also
 // when there are none.
-func (a *API) Subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodSubscribe, req, (*API).subscribe)
-}
-
-func (a *API) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult, *Error) {
-	ns, apiErr := a.namespace(req.Channel)
+func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult, *Error) {
+	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
@@ -129,12 +125,12 @@ func (a *API) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	features := a.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Wishes{}, req.Override.override())
+	features := c.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Wishes{}, req.Override.override())
 	opts := grant.Options(ns, channels.SourceServerAPI, features)
 	opts.ExpireAt, opts.Info, opts.Data = req.ExpireAt, info, data
 	opts.RecoverSince = req.RecoverSince.position()
-	if err := a.node.Subscribe(ctx, target, req.Channel, opts); err != nil {
-		return EmptyResult{}, a.internal(ctx, MethodSubscribe, req.Channel, err)
+	if err := c.node.Subscribe(ctx, target, req.Channel, opts); err != nil {
+		return EmptyResult{}, c.internal(ctx, req.Channel, err)
 	}
 	return EmptyResult{}, nil
 }
@@ -145,14 +141,10 @@ type UnsubscribeRequest struct {
 	Target
 }
 
-// Unsubscribe ends subscriptions of a user's connections with code 2000.
-func (a *API) Unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodUnsubscribe, req, (*API).unsubscribe)
-}
-
-func (a *API) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyResult, *Error) {
+// unsubscribe ends subscriptions of a user's connections with code 2000.
+func (c call) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyResult, *Error) {
 	if req.Channel != "" {
-		if _, apiErr := a.namespace(req.Channel); apiErr != nil {
+		if _, apiErr := c.namespace(req.Channel); apiErr != nil {
 			return EmptyResult{}, apiErr
 		}
 	}
@@ -160,8 +152,8 @@ func (a *API) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyRe
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	if err := a.node.Unsubscribe(ctx, target, req.Channel, centrifuge.UnsubscribeServer); err != nil {
-		return EmptyResult{}, a.internal(ctx, MethodUnsubscribe, req.Channel, err)
+	if err := c.node.Unsubscribe(ctx, target, req.Channel, centrifuge.UnsubscribeServer); err != nil {
+		return EmptyResult{}, c.internal(ctx, req.Channel, err)
 	}
 	return EmptyResult{}, nil
 }
@@ -183,12 +175,8 @@ type Disconnect struct {
 	Reason string `json:"reason"`
 }
 
-// Disconnect closes the connections of a user.
-func (a *API) Disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodDisconnect, req, (*API).disconnect)
-}
-
-func (a *API) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResult, *Error) {
+// disconnect closes the connections of a user.
+func (c call) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResult, *Error) {
 	target, apiErr := req.connections()
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
@@ -201,8 +189,8 @@ func (a *API) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResu
 			return EmptyResult{}, badRequest(err)
 		}
 	}
-	if err := a.node.Disconnect(ctx, target, d); err != nil {
-		return EmptyResult{}, a.internal(ctx, MethodDisconnect, "", err)
+	if err := c.node.Disconnect(ctx, target, d); err != nil {
+		return EmptyResult{}, c.internal(ctx, "", err)
 	}
 	return EmptyResult{}, nil
 }
@@ -218,12 +206,8 @@ type RefreshRequest struct {
 	Info json.RawMessage `json:"info"`
 }
 
-// Refresh changes the expiry of a user's connections.
-func (a *API) Refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *Error) {
-	return call(ctx, a, MethodRefresh, req, (*API).refresh)
-}
-
-func (a *API) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *Error) {
+// refresh changes the expiry of a user's connections.
+func (c call) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *Error) {
 	target, apiErr := req.connections()
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
@@ -233,8 +217,8 @@ func (a *API) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *E
 		return EmptyResult{}, apiErr
 	}
 	opts := centrifuge.RefreshOptions{Expired: req.Expired, ExpireAt: req.ExpireAt, Info: info}
-	if err := a.node.Refresh(ctx, target, opts); err != nil {
-		return EmptyResult{}, a.internal(ctx, MethodRefresh, "", err)
+	if err := c.node.Refresh(ctx, target, opts); err != nil {
+		return EmptyResult{}, c.internal(ctx, "", err)
 	}
 	return EmptyResult{}, nil
 }

@@ -14,52 +14,24 @@ import (
 	"centrifugo/server/internal/api"
 )
 
-// legacyMethods are the methods of the legacy endpoint by number
-// (server-interface 1.7). Those without a call are PRO.
-var legacyMethods = [...]struct {
-	name string
-	call call
-}{
-	0:  {"publish", callOf((*api.API).Publish)},
-	1:  {"broadcast", calls[api.MethodBroadcast]},
-	2:  {"unsubscribe", calls[api.MethodUnsubscribe]},
-	3:  {"disconnect", calls[api.MethodDisconnect]},
-	4:  {"presence", calls[api.MethodPresence]},
-	5:  {"presence_stats", calls[api.MethodPresenceStats]},
-	6:  {"history", calls[api.MethodHistory]},
-	7:  {"history_remove", calls[api.MethodHistoryRemove]},
-	8:  {"channels", calls[api.MethodChannels]},
-	9:  {"info", calls[api.MethodInfo]},
-	10: {"rpc", calls[api.MethodRPC]},
-	11: {"subscribe", calls[api.MethodSubscribe]},
-	12: {"refresh", calls[api.MethodRefresh]},
-	14: {"connections", nil},
-	15: {"update_user_status", nil},
-	16: {"get_user_status", nil},
-	17: {"delete_user_status", nil},
-	18: {"block_user", nil},
-	19: {"unblock_user", nil},
-	20: {"revoke_token", nil},
-	21: {"invalidate_user_tokens", nil},
-	22: {"device_register", nil},
-	23: {"device_update", nil},
-	24: {"device_remove", nil},
-	25: {"device_list", nil},
-	26: {"device_topic_list", nil},
-	27: {"device_topic_update", nil},
-	28: {"user_topic_list", nil},
-	29: {"user_topic_update", nil},
-	30: {"send_push_notification", nil},
-	31: {"update_push_status", nil},
-	32: {"cancel_push", nil},
-	33: {"map_publish", calls[api.MethodMapPublish]},
-	34: {"map_remove", calls[api.MethodMapRemove]},
-	35: {"map_read_state", calls[api.MethodMapReadState]},
-	36: {"map_read_stream", calls[api.MethodMapReadStream]},
-	37: {"map_stats", calls[api.MethodMapStats]},
-	38: {"map_clear", calls[api.MethodMapClear]},
-	39: {"shared_poll_publish", calls[api.MethodSharedPollPublish]},
+// legacyNames holds the names of the methods by their number at the legacy endpoint
+// (server-interface 1.7). Those that package api does not have are PRO.
+var legacyNames = [...]string{
+	"publish", "broadcast", "unsubscribe", "disconnect", "presence", "presence_stats", "history", "history_remove",
+	"channels", "info", "rpc", "subscribe", "refresh", 13: "", "connections", "update_user_status", "get_user_status",
+	"delete_user_status", "block_user", "unblock_user", "revoke_token", "invalidate_user_tokens", "device_register",
+	"device_update", "device_remove", "device_list", "device_topic_list", "device_topic_update", "user_topic_list",
+	"user_topic_update", "send_push_notification", "update_push_status", "cancel_push", "map_publish", "map_remove",
+	"map_read_state", "map_read_stream", "map_stats", "map_clear", "shared_poll_publish",
 }
+
+// legacyMethods holds the methods by number; nil where there is none.
+var legacyMethods = func() (methods [len(legacyNames)]*api.Method) {
+	for n, name := range legacyNames {
+		methods[n] = api.MethodByName(name)
+	}
+	return methods
+}()
 
 // legacyInfo is the one method that needs no params.
 const legacyInfo legacyMethod = 9
@@ -85,8 +57,8 @@ func (m *legacyMethod) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &name); err != nil {
 		return fmt.Errorf("decoding the name of a method: %w", err)
 	}
-	for n := range legacyMethods {
-		if known := legacyMethods[n].name; known != "" && strings.EqualFold(known, name) {
+	for n, known := range legacyNames {
+		if known != "" && strings.EqualFold(known, name) {
 			*m = legacyMethod(n) //nolint:gosec // an index of a small table
 			return nil
 		}
@@ -156,7 +128,7 @@ func decodeLegacy(body []byte) ([]legacyCommand, error) {
 
 func runLegacy(ctx context.Context, a *api.API, command *legacyCommand) legacyReply {
 	reply := legacyReply{ID: command.ID}
-	if command.Method < 0 || int(command.Method) >= len(legacyMethods) || legacyMethods[command.Method].call == nil {
+	if command.Method < 0 || int(command.Method) >= len(legacyMethods) || legacyMethods[command.Method] == nil {
 		reply.Error = api.ErrorNotFound
 		return reply
 	}
@@ -166,7 +138,7 @@ func runLegacy(ctx context.Context, a *api.API, command *legacyCommand) legacyRe
 	}
 	// Params that are missing or of another form are a bad request of their
 	// command alone.
-	result, apiErr, err := legacyMethods[command.Method].call(ctx, a, params)
+	result, apiErr, err := legacyMethods[command.Method].CallJSON(ctx, a, params)
 	switch {
 	case err != nil:
 		reply.Error = api.ErrorBadRequest

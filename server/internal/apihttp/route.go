@@ -1,7 +1,6 @@
 package apihttp
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -9,57 +8,22 @@ import (
 	"centrifugo/server/internal/api"
 )
 
-// routes are the endpoints by the last part of their path. What is not here is
-// answered with 404, the PRO methods included.
+// routes holds the endpoints by the last part of their path. All other paths, those
+// of the PRO methods included, are answered with 404.
 var routes = func() map[string]endpoint {
-	routes := map[string]endpoint{
-		api.MethodPublish.String(): (*Handler).publish,
-		api.MethodBatch.String():   (*Handler).batch,
+	routes := make(map[string]endpoint)
+	for _, m := range api.Methods() {
+		routes[m.Name] = methodEndpoint(m)
 	}
-	for m, call := range calls {
-		routes[m.String()] = func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer) {
-			result, apiErr, err := call(r.Context(), h.api, b.in)
-			h.answer(w, r, b, success{result}, apiErr, err)
-		}
-	}
+	routes[api.MethodPublish.Name] = (*Handler).publish
+	routes[api.MethodBatch.Name] = (*Handler).batch
 	return routes
 }()
 
-// call decodes a request, makes the call and returns what is to be encoded.
-type call func(ctx context.Context, a *api.API, body []byte) (result any, apiErr *api.Error, decodeErr error)
-
-// calls are the methods whose requests and results take the same way. Batch has
-// an answer of its own, and publish is the one that has to be fast.
-var calls = map[api.Method]call{
-	api.MethodBroadcast:         callOf((*api.API).Broadcast),
-	api.MethodSubscribe:         callOf((*api.API).Subscribe),
-	api.MethodUnsubscribe:       callOf((*api.API).Unsubscribe),
-	api.MethodDisconnect:        callOf((*api.API).Disconnect),
-	api.MethodRefresh:           callOf((*api.API).Refresh),
-	api.MethodPresence:          callOf((*api.API).Presence),
-	api.MethodPresenceStats:     callOf((*api.API).PresenceStats),
-	api.MethodHistory:           callOf((*api.API).History),
-	api.MethodHistoryRemove:     callOf((*api.API).HistoryRemove),
-	api.MethodInfo:              callOf((*api.API).Info),
-	api.MethodChannels:          callOf((*api.API).Channels),
-	api.MethodRPC:               callOf((*api.API).RPC),
-	api.MethodMapPublish:        callOf((*api.API).MapPublish),
-	api.MethodMapRemove:         callOf((*api.API).MapRemove),
-	api.MethodMapReadState:      callOf((*api.API).MapReadState),
-	api.MethodMapReadStream:     callOf((*api.API).MapReadStream),
-	api.MethodMapStats:          callOf((*api.API).MapStats),
-	api.MethodMapClear:          callOf((*api.API).MapClear),
-	api.MethodSharedPollPublish: callOf((*api.API).SharedPollPublish),
-}
-
-func callOf[Req, Res any](do func(*api.API, context.Context, *Req) (Res, *api.Error)) call {
-	return func(ctx context.Context, a *api.API, body []byte) (any, *api.Error, error) {
-		req := new(Req)
-		if err := json.Unmarshal(body, req); err != nil {
-			return nil, nil, err //nolint:wrapcheck // the answer does not say why
-		}
-		res, apiErr := do(a, ctx, req)
-		return res, apiErr, nil
+func methodEndpoint(m *api.Method) endpoint {
+	return func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer) {
+		result, apiErr, err := m.CallJSON(r.Context(), h.api, b.in)
+		h.answer(w, r, success{result}, apiErr, err)
 	}
 }
 
@@ -75,8 +39,8 @@ type (
 
 // batch answers {"replies":[…]} without an envelope (server-interface 1.4).
 func (h *Handler) batch(w http.ResponseWriter, r *http.Request, b *buffer) {
-	result, apiErr, err := callOf((*api.API).Batch)(r.Context(), h.api, b.in)
-	h.answer(w, r, b, result, apiErr, err)
+	result, apiErr, err := api.MethodBatch.CallJSON(r.Context(), h.api, b.in)
+	h.answer(w, r, result, apiErr, err)
 }
 
 // publish is the hot path: neither decoding nor encoding reflects, where the
@@ -90,14 +54,14 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
 			return
 		}
 	}
-	res, apiErr := h.api.Publish(r.Context(), req)
+	res, apiErr := api.MethodPublish.Call(r.Context(), h.api, req)
 	if apiErr != nil {
-		h.answer(w, r, b, nil, apiErr, nil)
+		h.answer(w, r, nil, apiErr, nil)
 		return
 	}
 	var ok bool
 	if b.out, ok = appendPublishResult(b.out[:0], res); !ok {
-		h.answer(w, r, b, success{res}, nil, nil)
+		h.answer(w, r, success{res}, nil, nil)
 		return
 	}
 	write(w, http.StatusOK, b.out)
@@ -126,9 +90,7 @@ func appendPublishResult(out []byte, res api.PublishResult) ([]byte, bool) {
 
 // answer writes the end of a call: decodeErr when the body was no request,
 // apiErr when the call failed, otherwise result.
-func (h *Handler) answer(
-	w http.ResponseWriter, r *http.Request, b *buffer, result any, apiErr *api.Error, decodeErr error,
-) {
+func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, apiErr *api.Error, decodeErr error) {
 	if decodeErr != nil {
 		h.refuse(w, r, decodeErr)
 		return

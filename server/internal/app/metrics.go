@@ -9,7 +9,6 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/prommetrics"
-	"centrifugo/server/internal/api"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -64,12 +63,11 @@ func (m *metrics) handler() http.Handler {
 }
 
 // observe is told of every call of the server API.
-func (m *metrics) observe(protocol string, method api.Method, d time.Duration, code uint32) {
-	name := method.String()
-	m.apiSummary.WithLabelValues(protocol, name).Observe(d.Seconds())
-	m.apiHistogram.WithLabelValues(protocol, name).Observe(d.Seconds())
+func (m *metrics) observe(protocol, method string, d time.Duration, code uint32) {
+	m.apiSummary.WithLabelValues(protocol, method).Observe(d.Seconds())
+	m.apiHistogram.WithLabelValues(protocol, method).Observe(d.Seconds())
 	if code != 0 {
-		m.apiErrors.WithLabelValues(protocol, name, strconv.FormatUint(uint64(code), 10)).Inc()
+		m.apiErrors.WithLabelValues(protocol, method, strconv.FormatUint(uint64(code), 10)).Inc()
 	}
 }
 
