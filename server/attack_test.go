@@ -88,7 +88,7 @@ func publishToItself(c *apptest.Conn, quit <-chan struct{}, took *[]time.Duratio
 			return nil
 		case <-ticker.C:
 		}
-		if err := c.SetDeadline(time.Now().Add(apptest.Patience)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(apptest.Timeout)); err != nil {
 			return err
 		}
 		mine := fmt.Sprintf(`"pub":{"data":"good %d"`, n)
@@ -266,7 +266,7 @@ func failingCommands(t *testing.T, p *process) {
 	})
 }
 
-// unreadPings makes the server answer what nobody reads, until it has had enough.
+// unreadPings makes the server send answers that no client reads, until it closes the connection.
 func unreadPings(t *testing.T, p *process) {
 	pings := bytes.Repeat(frame(wsframe.Fin|wsframe.Ping, strings.Repeat("x", 125)), 500)
 	each(t, 4, 4, func(i int) error {
@@ -307,7 +307,7 @@ func unreadPublications(t *testing.T, p *process) {
 	each(t, subscribers, subscribers, func(i int) error {
 		defer func() { _ = conns[i].Close() }()
 		// Read now, it finds the end behind what the sockets hold.
-		if err := conns[i].SetDeadline(time.Now().Add(2 * apptest.Patience)); err != nil {
+		if err := conns[i].SetDeadline(time.Now().Add(2 * apptest.Timeout)); err != nil {
 			return err
 		}
 		_, err := conns[i].WaitClosed()

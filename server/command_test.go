@@ -105,7 +105,7 @@ func malformedCommands(t *testing.T, p *process) {
 			_ = c.Close()
 		})
 	}
-	// What stands before the malformed part of a frame is carried out.
+	// The commands before the malformed part of a frame are executed.
 	c := p.connect(t)
 	if got := outcome(c, "{\"id\":2,\"unsubscribe\":{\"channel\":\"x\"}}\n{"); got != `{"id":2,"unsubscribe":{}}` {
 		t.Errorf("a good command before a bad one: %s", got)
@@ -221,7 +221,7 @@ func nulls(t *testing.T, p *process) {
 				}
 				results[i] = outcome(c, command(name, members))
 				if name == "connect" && strings.HasPrefix(results[i], `{"id":2,"connect":{"client":`) {
-					results[i] = "connected" // as somebody new each time
+					results[i] = "connected" // as a new user each time
 				}
 				_ = c.Close()
 			}
@@ -241,7 +241,7 @@ func nulls(t *testing.T, p *process) {
 	}
 }
 
-// A thousand channels of namespaces that nobody has configured.
+// A thousand channels of namespaces that are not configured.
 func unknownChannels(t *testing.T, p *process) {
 	c := p.connect(t)
 	var frame strings.Builder

@@ -68,7 +68,7 @@ func TestSilentFlood(t *testing.T) {
 	p.roundTrip(t) // others are served meanwhile
 	each(t, clients, 64, func(i int) error {
 		defer func() { _ = conns[i].Close() }()
-		if err := conns[i].SetDeadline(time.Now().Add(2 * apptest.Patience)); err != nil {
+		if err := conns[i].SetDeadline(time.Now().Add(2 * apptest.Timeout)); err != nil {
 			return err
 		}
 		if code, err := conns[i].WaitClosed(); code != 3502 {
@@ -81,8 +81,7 @@ func TestSilentFlood(t *testing.T) {
 	p.terminate()
 }
 
-// What a burst took is given back by an idle server, without a collection that
-// somebody asks for.
+// An idle server returns the memory of a burst to the operating system by itself.
 func TestMemoryComesBack(t *testing.T) {
 	t.Parallel()
 	p := serve(t, open)

@@ -105,7 +105,7 @@ func badFrames(t *testing.T, p *process) {
 			if _, err := c.Write(whole[:size]); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.Close() // nobody is told; the figures at the end show that nothing is left
+			_ = c.Close() // the metrics at the end show that nothing is left
 		}
 	})
 }

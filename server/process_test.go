@@ -145,7 +145,7 @@ func (p *process) exitCode() int {
 	select {
 	case <-p.ended:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(apptest.Patience):
+	case <-time.After(apptest.Timeout):
 		p.t.Fatal("the server does not end")
 		return 0
 	}

@@ -7,8 +7,8 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// publish decides a publish command (server-interface 4.4). The core adds who the
-// publisher is.
+// publish decides a publish command (server-interface 4.4). The core adds the client
+// info of the publisher.
 func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
 	verdict := p.Rules().MayPublish(channels.PublishQuery{
 		Channel:    e.Channel,
@@ -44,8 +44,8 @@ func (p *Policy) presenceStats(
 	return centrifuge.PresenceStatsReply{}, refusal(verdict.Outcome)
 }
 
-// history reads the stream itself: the namespace knows how long its position
-// outlives the reading.
+// history reads the stream itself, because the lifetime of the position is an option of
+// the namespace.
 func (p *Policy) history(ctx context.Context, e centrifuge.HistoryEvent) (centrifuge.HistoryReply, error) {
 	verdict := p.Rules().MayHistory(readQuery(e.Client, e.Channel))
 	if err := refusal(verdict.Outcome); err != nil {

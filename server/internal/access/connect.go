@@ -6,57 +6,57 @@ import (
 	"maps"
 
 	"centrifugo/centrifuge"
-	"centrifugo/server/internal/access/grant"
 	"centrifugo/server/internal/auth"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/subscribeopts"
 )
 
-// tokenChannelsKey is the context key of the set of channels that came with the
-// connection's token: a refresh must not bring others.
+// tokenChannelsKey is the context key of the channels in the token of a connection. The
+// token of a refresh must have the same.
 type tokenChannelsKey struct{}
 
 type channelSet map[string]struct{}
 
-// newcomer is a connection whose connect command is being decided.
-type newcomer struct {
+// connectRequest is a connect command that is being decided.
+type connectRequest struct {
 	*settings
 	user  string
 	reply centrifuge.ConnectingReply
 }
 
-// connecting decides who a connection is, by the first way of server-interface
-// 3.8 that applies, and what it is subscribed to from the start.
+// connecting authenticates a connection by the first way of server-interface 3.8 that
+// applies, and returns its server-side subscriptions.
 func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-	n := &newcomer{settings: p.settings.Load()}
-	n.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
+	c := &connectRequest{settings: p.settings.Load()}
+	c.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
 	switch {
 	case e.Token != "":
-		if err := p.byToken(ctx, n, e); err != nil {
+		if err := p.byToken(ctx, c, e); err != nil {
 			return centrifuge.ConnectingReply{}, err
 		}
-	case n.client.Insecure || n.client.AllowAnonymousConnectWithoutToken:
-		n.reply.Credentials = &centrifuge.Credentials{}
-	case n.client.UserIDHTTPHeader != "" && p.user(ctx) != "":
-		// Neither a personal channel nor channels of its choice (trap 20).
-		n.reply.Credentials = &centrifuge.Credentials{UserID: p.user(ctx)}
-		return n.reply, nil
+	case c.client.Insecure || c.client.AllowAnonymousConnectWithoutToken:
+		c.reply.Credentials = &centrifuge.Credentials{}
+	case c.client.UserIDHTTPHeader != "" && p.user(ctx) != "":
+		// It gets no personal channel and none of the channels that it requests (trap 20).
+		c.reply.Credentials = &centrifuge.Credentials{UserID: p.user(ctx)}
+		return c.reply, nil
 	default:
-		// Without credentials the core refuses it (3501), unless an embedder has
-		// put some into the context.
+		// The core refuses a connection without credentials (3501), unless an embedder
+		// has put credentials into the context.
 		return centrifuge.ConnectingReply{}, nil
 	}
-	if err := p.subscribePersonal(ctx, n, e.ClientID); err != nil {
+	if err := p.subscribePersonal(ctx, c, e.ClientID); err != nil {
 		return centrifuge.ConnectingReply{}, err
 	}
-	if err := n.subscribeAsked(e.Channels); err != nil {
+	if err := c.subscribeAsked(e.Channels); err != nil {
 		return centrifuge.ConnectingReply{}, err
 	}
-	return n.reply, nil
+	return c.reply, nil
 }
 
-// byToken lets in whom the token names (server-interface 3.6).
-func (p *Policy) byToken(ctx context.Context, n *newcomer, e centrifuge.ConnectingEvent) error {
-	token, err := n.connect.VerifyConnect(e.Token)
+// byToken authenticates a connection by its token (server-interface 3.6).
+func (p *Policy) byToken(ctx context.Context, c *connectRequest, e centrifuge.ConnectingEvent) error {
+	token, err := c.connect.VerifyConnect(e.Token)
 	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
 		return centrifuge.ErrorTokenExpired
@@ -64,25 +64,25 @@ func (p *Policy) byToken(ctx context.Context, n *newcomer, e centrifuge.Connecti
 		return centrifuge.ErrorInternal
 	case err != nil:
 		return because(centrifuge.DisconnectInvalidToken, "connection token: %w", err)
-	case token.User == "" && n.client.DisallowAnonymousConnectionTokens:
+	case token.User == "" && c.client.DisallowAnonymousConnectionTokens:
 		return because(centrifuge.DisconnectPermissionDenied, "connection token names no user")
 	}
 	credentials := &centrifuge.Credentials{UserID: token.User, Info: token.Info}
-	if !n.client.Insecure {
+	if !c.client.Insecure {
 		credentials.Exp = token.ExpireAt
 	}
-	n.user = token.User
-	n.reply.Credentials, n.reply.ClientSideRefresh = credentials, true
+	c.user = token.User
+	c.reply.Credentials, c.reply.ClientSideRefresh = credentials, true
 	for channel, sub := range token.Subs {
-		ns, ok := n.rules.Namespace(channel)
+		ns, ok := c.rules.Namespace(channel)
 		if !ok {
 			return because(centrifuge.ErrorUnknownChannel, "channel %.255q of the connection token", channel)
 		}
-		opts := n.serverSide(ns, channels.SourceConnectionToken, sub.Override)
+		opts := c.serverSide(ns, channels.SourceConnectionToken, sub.Override)
 		opts.Info, opts.Data = sub.Info, sub.Data
-		n.reply.Subscriptions[channel] = opts
+		c.reply.Subscriptions[channel] = opts
 	}
-	n.reply.Context = context.WithValue(ctx, tokenChannelsKey{}, channelsOf(token))
+	c.reply.Context = context.WithValue(ctx, tokenChannelsKey{}, channelsOf(token))
 	return nil
 }
 
@@ -94,29 +94,29 @@ func channelsOf(token auth.ConnectToken) channelSet {
 	return set
 }
 
-// serverSide returns the options of a subscription that the server makes.
-func (n *newcomer) serverSide(
+// serverSide returns the options of a server-side subscription.
+func (c *connectRequest) serverSide(
 	ns *channels.Namespace, source channels.Source, override auth.Override,
 ) centrifuge.SubscribeOptions {
-	features := n.rules.Features(ns, source, n.user, channels.Wishes{}, channels.Override(override))
-	return grant.Options(ns, source, features)
+	features := c.rules.Features(ns, source, c.user, channels.Request{}, channels.Override(override))
+	return subscribeopts.New(ns, source, features)
 }
 
-// subscribePersonal subscribes a user to its personal channel and, where only
-// one connection is allowed, ends the others (server-interface 4.7).
-func (p *Policy) subscribePersonal(ctx context.Context, n *newcomer, clientID string) error {
-	channel, ok := n.rules.PersonalChannel(n.user)
+// subscribePersonal subscribes a user to its personal channel. Where a user may have
+// only one connection, it closes the others (server-interface 4.7).
+func (p *Policy) subscribePersonal(ctx context.Context, c *connectRequest, clientID string) error {
+	channel, ok := c.rules.PersonalChannel(c.user)
 	if !ok {
 		return nil
 	}
-	ns, ok := n.rules.Namespace(channel)
+	ns, ok := c.rules.Namespace(channel)
 	if !ok {
 		return because(centrifuge.ErrorUnknownChannel, "personal channel %.255q", channel)
 	}
-	if _, ok := n.reply.Subscriptions[channel]; !ok {
-		n.reply.Subscriptions[channel] = n.serverSide(ns, channels.SourceUserPersonal, auth.Override{})
+	if _, ok := c.reply.Subscriptions[channel]; !ok {
+		c.reply.Subscriptions[channel] = c.serverSide(ns, channels.SourceUserPersonal, auth.Override{})
 	}
-	if !n.rules.SingleConnection() || !ns.Options.Presence {
+	if !c.rules.SingleConnection() || !ns.Options.Presence {
 		return nil
 	}
 	stats, err := p.node.PresenceStats(ctx, channel)
@@ -127,36 +127,36 @@ func (p *Policy) subscribePersonal(ctx context.Context, n *newcomer, clientID st
 	if stats.NumClients == 0 {
 		return nil
 	}
-	others := centrifuge.Target{User: n.user, Except: []string{clientID}}
+	others := centrifuge.Target{User: c.user, Except: []string{clientID}}
 	if err := p.node.Disconnect(ctx, others, centrifuge.DisconnectConnectionLimit); err != nil {
-		p.log.Error("disconnecting the other connections of a user", "user", n.user, "error", err)
+		p.log.Error("disconnecting the other connections of a user", "user", c.user, "error", err)
 		return centrifuge.ErrorInternal
 	}
 	return nil
 }
 
-// subscribeAsked subscribes a connection to the channels it asks for, those that
-// it may have. A channel of an unknown namespace is an error, one that is not
-// allowed is left out without a word (server-interface 3.8).
-func (n *newcomer) subscribeAsked(asked []string) error {
+// subscribeAsked subscribes a connection to the channels that it requests. A channel of
+// an unknown namespace is an error; a channel that is not allowed is skipped
+// (server-interface 3.8).
+func (c *connectRequest) subscribeAsked(asked []string) error {
 	for _, channel := range asked {
-		verdict := n.rules.MaySubscribeOnConnect(channel, n.user)
+		verdict := c.rules.MaySubscribeOnConnect(channel, c.user)
 		if verdict.Outcome == channels.UnknownChannel {
 			return because(centrifuge.DisconnectBadRequest, "unknown channel %.255q asked for", channel)
 		}
-		if _, ok := n.reply.Subscriptions[channel]; ok || verdict.Outcome != channels.Allowed {
+		if _, ok := c.reply.Subscriptions[channel]; ok || verdict.Outcome != channels.Allowed {
 			continue
 		}
-		n.reply.Subscriptions[channel] = n.serverSide(verdict.Namespace, verdict.Source, auth.Override{})
+		c.reply.Subscriptions[channel] = c.serverSide(verdict.Namespace, verdict.Source, auth.Override{})
 	}
 	return nil
 }
 
-// refresh prolongs a connection by a new token. What the core has checked
-// before: that there is a token and that the client is to bring one.
+// refresh extends a connection by a new token. The core has checked that the command
+// has a token.
 func (p *Policy) refresh(ctx context.Context, e centrifuge.RefreshEvent) (centrifuge.RefreshReply, error) {
 	if !e.ClientSideRefresh {
-		// Only a proxy could know; a connection that nobody prolongs has expired.
+		// Only a proxy could extend it, and proxies are not implemented.
 		return centrifuge.RefreshReply{Expired: true}, nil
 	}
 	s := p.settings.Load()

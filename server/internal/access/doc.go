@@ -1,8 +1,6 @@
-// Package access answers one question: may this client do this? It turns the
-// configuration of clients, channels and tokens into the handlers of the library,
-// and knows nothing of how the answers travel.
+// Package access decides what clients may do. It turns the configuration of clients,
+// channels and tokens into the handlers of the library.
 //
-// A Policy reads its settings from an immutable snapshot, which Reload swaps as
-// a whole: an event is decided by the old settings or by the new ones, never by
-// a mixture.
+// A Policy reads its settings from an immutable snapshot, which Reload replaces. Each
+// event is decided by either the old settings or the new ones, never by a mixture.
 package access

@@ -13,14 +13,14 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Sections are the parts of the configuration that a Policy is made of.
+// Sections are the sections of the configuration that a Policy uses.
 type Sections struct {
 	Client  config.Client
 	Channel config.Channel
 	RPC     config.RPC
 }
 
-// Node is what decisions need of a *centrifuge.Node.
+// Node is the part of a *centrifuge.Node that a Policy uses.
 type Node interface {
 	PresenceStats(ctx context.Context, channel string) (centrifuge.PresenceStats, error)
 	History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error)
@@ -34,7 +34,7 @@ type Options struct {
 	// User returns the value that client.user_id_http_header has in the request
 	// of a connection, from the connection's context. It may be nil.
 	User func(ctx context.Context) string
-	// Log receives why clients were refused; nil for slog.Default.
+	// Log receives the reasons of refusals; nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -48,7 +48,7 @@ type Policy struct {
 	settings atomic.Pointer[settings]
 }
 
-// settings are one snapshot of the configuration, ready for use.
+// settings is a snapshot of the configuration, compiled.
 type settings struct {
 	client    config.Client
 	rpc       rpcRules
@@ -72,7 +72,7 @@ func New(sections Sections, opts Options) (*Policy, error) {
 	return p, nil
 }
 
-// Reload replaces the settings, all of them or, when it returns an error, none.
+// Reload replaces all settings. If it returns an error, it has replaced none.
 func (p *Policy) Reload(sections Sections) error {
 	s, err := compile(sections)
 	if err != nil {
@@ -103,7 +103,7 @@ func compile(sections Sections) (*settings, error) {
 	return s, errors.Join(errs[:]...)
 }
 
-// Rules returns the channel rules in force, for those who share them.
+// Rules returns the current channel rules.
 func (p *Policy) Rules() *channels.Rules { return p.settings.Load().rules }
 
 // Handlers returns the handlers of the node.
@@ -118,18 +118,20 @@ func (p *Policy) Handlers() centrifuge.Handlers {
 		RPC:           p.rpc,
 		Refresh:       p.refresh,
 		SubRefresh:    p.subRefresh,
-		// No handler for messages: nobody would receive them, so a send command
+		// No handler for messages: the server has no receiver, so a send command
 		// closes the connection with 3508 (client-protocol 4.9).
 	}
 }
 
-// because is answer with its reason, which the core logs and the client does not learn.
+// because returns answer with a reason, which the core logs and the client does not get.
 func because(answer error, format string, args ...any) error {
 	return fmt.Errorf("%w: %w", fmt.Errorf(format, args...), answer) //nolint:err113 // the reason is for the log
 }
 
 // refusal returns the error that answers an outcome, nil for those that do not
-// refuse. Proxies are not built: what only one could decide is not available.
+// refuse. Proxies are not implemented: what only a proxy could decide is not available.
+// A proxy for a channel is selected by Verdict.Proxy, so this function and the three
+// methods that call it are what changes when proxies come.
 func refusal(o channels.Outcome) error {
 	switch o {
 	case channels.Allowed, channels.CheckToken:

@@ -8,7 +8,7 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// rpcRules say which methods exist.
+// rpcRules describe which RPC methods exist.
 type rpcRules struct {
 	ping     string // empty: off
 	boundary string
@@ -28,9 +28,9 @@ func newRPCRules(c config.RPC) rpcRules {
 	return r
 }
 
-// rpc answers the ping method (server-interface 3.8). All others would be
-// answered by proxies, which are not built; where none is configured calls are
-// not available whatever their method (trap 30).
+// rpc answers the ping method (server-interface 3.8). Only proxies, which are not
+// implemented, answer others; where none is configured, all methods are not available
+// (trap 30).
 func (p *Policy) rpc(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
 	r := &p.settings.Load().rpc
 	if r.ping != "" && e.Method == r.ping {

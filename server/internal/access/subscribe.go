@@ -5,9 +5,9 @@ import (
 	"errors"
 
 	"centrifugo/centrifuge"
-	"centrifugo/server/internal/access/grant"
 	"centrifugo/server/internal/auth"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/subscribeopts"
 )
 
 // subscribe decides a subscribe command (server-interface 4.3).
@@ -25,11 +25,11 @@ func (p *Policy) subscribe(_ context.Context, e centrifuge.SubscribeEvent) (cent
 			return centrifuge.SubscribeReply{}, err
 		}
 	}
-	wishes := channels.Wishes{Positioned: e.Positioned, Recoverable: e.Recoverable, JoinLeave: e.JoinLeave}
-	features := s.rules.Features(verdict.Namespace, verdict.Source, user, wishes, channels.Override(token.Override))
-	opts := grant.Options(verdict.Namespace, verdict.Source, features)
+	request := channels.Request{Positioned: e.Positioned, Recoverable: e.Recoverable, JoinLeave: e.JoinLeave}
+	features := s.rules.Features(verdict.Namespace, verdict.Source, user, request, channels.Override(token.Override))
+	opts := subscribeopts.New(verdict.Namespace, verdict.Source, features)
 	opts.ExpireAt, opts.Info, opts.Data = token.ExpireAt, token.Info, token.Data
-	// Without a token nothing expires, so that the flag has no effect.
+	// Without a token the subscription does not expire, and the flag has no effect.
 	return centrifuge.SubscribeReply{Options: opts, ClientSideRefresh: true}, nil
 }
 
@@ -47,12 +47,11 @@ func (p *Policy) subscribeToken(s *settings, e centrifuge.SubscribeEvent) (auth.
 	return token, nil
 }
 
-// subRefresh prolongs a subscription by a new token. What the core has checked
-// before: that there is a subscription, a token, and that the client is to bring
-// one (client-protocol 5.7).
+// subRefresh extends a subscription by a new token. The core has checked that there is
+// a subscription and a token (client-protocol 5.7).
 func (p *Policy) subRefresh(_ context.Context, e centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
 	if !e.ClientSideRefresh {
-		// Only a proxy could know. What nobody prolongs ends after expired_sub_close_delay.
+		// Only a proxy could extend it; it ends after expired_sub_close_delay.
 		return centrifuge.SubRefreshReply{}, centrifuge.ErrorNotAvailable
 	}
 	token, err := p.settings.Load().subscribe.VerifySubscribe(e.Token)

@@ -92,30 +92,30 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// What is granted of a client's wishes (server-interface 4.3, client-protocol 5.2).
+// What a client gets of what it requests (server-interface 4.3, client-protocol 5.2).
 func TestSubscribeWishes(t *testing.T) {
 	over := func(name string, value bool) claims { return claims{name: claims{"value": value}} }
 	tests := []struct {
 		name                    string
 		channel                 string
-		wish                    bool
+		requested               bool
 		token                   claims
 		positioned, recoverable bool
 	}{
 		{name: "nothing asked", channel: "asked:1"},
-		{name: "asked and allowed", channel: "asked:1", wish: true, positioned: true, recoverable: true},
-		{name: "asked with access to history", channel: "open:1", wish: true, positioned: true, recoverable: true},
-		{name: "asked without any right", channel: "bare:1", wish: true},
+		{name: "asked and allowed", channel: "asked:1", requested: true, positioned: true, recoverable: true},
+		{name: "asked with access to history", channel: "open:1", requested: true, positioned: true, recoverable: true},
+		{name: "asked without any right", channel: "bare:1", requested: true},
 		{name: "forced", channel: "forced:1", positioned: true, recoverable: true},
-		{name: "asked with a token", channel: "asked:1", wish: true, token: claims{}, positioned: true, recoverable: true},
-		{name: "token without wishes", channel: "asked:1", token: claims{}},
+		{name: "asked with a token", channel: "asked:1", requested: true, token: claims{}, positioned: true, recoverable: true},
+		{name: "token without a request", channel: "asked:1", token: claims{}},
 		{name: "token overrides to true", channel: "asked:1", token: over("force_recovery", true), positioned: true, recoverable: true},
 		{name: "token overrides to false", channel: "forced:1", token: over("force_recovery", false), positioned: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := newServer(t, nil).connect(t, claims{"sub": "42"})
-			request := &protocol.SubscribeRequest{Channel: test.channel, Positioned: test.wish, Recoverable: test.wish}
+			request := &protocol.SubscribeRequest{Channel: test.channel, Positioned: test.requested, Recoverable: test.requested}
 			if test.token != nil {
 				request.Token = sign(t, secret, claims{"sub": "42", "channel": test.channel, "override": test.token})
 			}
@@ -154,8 +154,8 @@ func TestSubscribeTokenOptions(t *testing.T) {
 // A joined client tells those who asked for it, and may see presence.
 func TestSubscribeJoinLeave(t *testing.T) {
 	s := newServer(t, nil)
-	join := func(wish bool) *protocol.Command {
-		return &protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "open:1", JoinLeave: wish}}
+	join := func(requested bool) *protocol.Command {
+		return &protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "open:1", JoinLeave: requested}}
 	}
 	first := s.connect(t, claims{"sub": "1"})
 	if got := outcome(first, join(true)); got != 0 {

@@ -11,7 +11,7 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// Node is what the calls need of a *centrifuge.Node.
+// Node is the part of a *centrifuge.Node that the methods use.
 type Node interface {
 	Publish(ctx context.Context, channel string, data []byte, opts centrifuge.PublishOptions) (centrifuge.PublishResult, error)
 	History(ctx context.Context, channel string, opts centrifuge.HistoryOptions) (centrifuge.HistoryResult, error)
@@ -32,20 +32,20 @@ type Observer func(protocol, method string, duration time.Duration, code uint32)
 
 // Options of an API.
 type Options struct {
-	// Protocol is the observer's label of the carrier: "http", "grpc", "consuming".
+	// Protocol names the carrier in metrics and logs: "http", "grpc", "consuming".
 	Protocol string
-	// Node does what is asked.
+	// Node executes the calls.
 	Node Node
-	// Rules returns the channel rules in force; it is asked once per channel,
-	// so that a reload takes effect at once.
+	// Rules returns the current channel rules. The API calls it once per channel, so
+	// a reload takes effect at once.
 	Rules func() *channels.Rules
 	// Observer may be nil.
 	Observer Observer
-	// Log receives what went wrong inside; nil for slog.Default.
+	// Log receives errors of the node; nil means slog.Default.
 	Log *slog.Logger
 }
 
-// API answers the calls of one carrier. Its methods are safe for concurrent use.
+// API executes the calls of one carrier. It is safe for concurrent use.
 type API struct {
 	// Static after construction
 	protocol string
@@ -78,9 +78,9 @@ func (c call) internal(ctx context.Context, channel string, err error) *Error {
 	return ErrorInternal
 }
 
-// namespace returns the rules of a channel: an empty name is a bad request, one
-// of an unknown namespace an unknown channel. The server API checks no more of a
-// name (server-interface 1.4, trap 6).
+// namespace returns the rules of a channel. An empty name is a bad request, and a name
+// in a namespace that is not configured an unknown channel. The server API checks
+// nothing else of a name (server-interface 1.4, trap 6).
 func (a *API) namespace(channel string) (*channels.Namespace, *Error) {
 	if channel == "" {
 		return nil, ErrorBadRequest
@@ -92,17 +92,16 @@ func (a *API) namespace(channel string) (*channels.Namespace, *Error) {
 	return ns, nil
 }
 
-// MaxParallel bounds how many parts of one broadcast or parallel batch are under
-// way at a time (server-interface 1.4).
+// MaxParallel bounds how many channels of one broadcast, or commands of one parallel
+// batch, are processed at a time (server-interface 1.4).
 const MaxParallel = 1024
 
-// widthKey is the context key of how many workers a broadcast may have when it
-// is itself a part of a parallel batch, so that the two do not multiply.
+// widthKey is the context key of how many workers a broadcast may start within a
+// parallel batch. Without it the two bounds would multiply.
 type widthKey struct{}
 
 // parallel calls do(0) … do(n-1), at most MaxParallel of them at a time, and
-// returns when all have returned. The context passed on divides what is left of
-// MaxParallel among the parts.
+// returns when all have returned. Through the context, nested calls share the bound.
 func parallel(ctx context.Context, n int, do func(ctx context.Context, i int)) {
 	width, ok := ctx.Value(widthKey{}).(int)
 	if !ok {

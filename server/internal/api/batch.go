@@ -50,18 +50,31 @@ type Reply struct {
 }
 
 // MarshalJSON implements json.Marshaler.
-func (r Reply) MarshalJSON() ([]byte, error) {
-	key, value := "error", any(r.Error)
-	if r.Error == nil {
-		key, value = r.Method.Name, r.Result
+func (r BatchResult) MarshalJSON() ([]byte, error) {
+	if len(r.Replies) == 0 {
+		return []byte("{}"), nil
 	}
-	text, err := json.Marshal(value)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the reply to %s: %w", key, err)
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	for i, reply := range r.Replies {
+		key, value := "error", any(reply.Error)
+		if reply.Error == nil {
+			key, value = reply.Method.Name, reply.Result
+		}
+		if i == 0 {
+			out.WriteString(`{"replies":[{"`)
+		} else {
+			out.WriteString(`},{"`)
+		}
+		out.WriteString(key)
+		out.WriteString(`":`)
+		if err := enc.Encode(value); err != nil {
+			return nil, fmt.Errorf("encoding the reply to %s: %w", key, err)
+		}
+		out.Truncate(out.Len() - 1) // the line break of the encoder
 	}
-	out := make([]byte, 0, len(key)+len(text)+5)
-	out = append(append(append(out, `{"`...), key...), `":`...)
-	return append(append(out, text...), '}'), nil
+	out.WriteString(`}]}`)
+	return out.Bytes(), nil
 }
 
 // Commands is the list of a batch. An element is nil where the JSON is null.

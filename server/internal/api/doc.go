@@ -1,9 +1,8 @@
-// Package api answers what a backend may ask of the server: one Go method for
-// each call of the server API (server-interface section 1). It knows nothing of
-// HTTP, gRPC or queues; these decode their bytes into its requests and encode
-// its results. The JSON form of both is part of the contract, so it is written
-// on the types.
+// Package api implements the methods of the server API (server-interface section 1)
+// independently of how calls arrive. A carrier, such as HTTP, decodes the request of
+// a method, calls the method and encodes its result. The struct tags of requests and
+// results define their JSON.
 //
-// A call ends with a result or with an *Error, whose code is from a closed list
-// (server-interface 1.3). What went wrong inside is logged here, once.
+// A call returns a result or an *Error, whose code is from a closed list
+// (server-interface 1.3). Errors of the node are logged here, once.
 package api

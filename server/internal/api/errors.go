@@ -1,7 +1,8 @@
 package api
 
-// Error is the answer to a call that failed. The zero value of both fields is
-// left out in JSON (server-interface 1.3).
+import "centrifugo/centrifuge"
+
+// Error is the answer to a call that failed (server-interface 1.3).
 type Error struct {
 	Code    uint32 `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
@@ -10,27 +11,30 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string { return e.Message }
 
-// badRequest is ErrorBadRequest with the reason in its message, for requests that
-// upstream accepts. What upstream refuses has its message.
+// badRequest returns ErrorBadRequest with a reason. It is for requests that upstream
+// accepts; requests that upstream refuses too get the same message as there.
 func badRequest(reason error) *Error {
 	return &Error{Code: ErrorBadRequest.Code, Message: ErrorBadRequest.Message + ": " + reason.Error()}
 }
 
-// The errors of the server API (server-interface 1.3). Their messages differ
-// from those that clients get.
+// The errors of the server API (server-interface 1.3). Most are those that clients
+// get; two have a message of their own.
 var (
-	// ErrorInternal: a broker, a presence manager or another node failed.
-	ErrorInternal = &Error{Code: 100, Message: "internal server error"}
-	// ErrorUnknownChannel: the channel's namespace is not configured.
-	ErrorUnknownChannel = &Error{Code: 102, Message: "unknown channel"}
-	// ErrorNotFound: no such method.
-	ErrorNotFound = &Error{Code: 104, Message: "not found"}
-	// ErrorBadRequest: well-formed, but not valid.
-	ErrorBadRequest = &Error{Code: 107, Message: "bad request"}
-	// ErrorNotAvailable: off for this channel or this server.
-	ErrorNotAvailable = &Error{Code: 108, Message: "not available"}
-	// ErrorUnrecoverablePosition: the stream has another epoch by now.
-	ErrorUnrecoverablePosition = &Error{Code: 112, Message: "unrecoverable position"}
-	// ErrorConflict: reads of one map channel collided.
-	ErrorConflict = &Error{Code: 113, Message: "conflict"}
+	// ErrorInternal reports that a broker, a presence manager or another node failed.
+	ErrorInternal = clientError(centrifuge.ErrorInternal)
+	// ErrorUnknownChannel reports that the channel's namespace is not configured.
+	ErrorUnknownChannel = clientError(centrifuge.ErrorUnknownChannel)
+	// ErrorNotFound reports that the method does not exist.
+	ErrorNotFound = &Error{Code: centrifuge.ErrorMethodNotFound.Code, Message: "not found"}
+	// ErrorBadRequest reports a request that is well-formed, but not valid.
+	ErrorBadRequest = clientError(centrifuge.ErrorBadRequest)
+	// ErrorNotAvailable reports that the feature is off for this channel or server.
+	ErrorNotAvailable = clientError(centrifuge.ErrorNotAvailable)
+	// ErrorUnrecoverablePosition reports that the stream has another epoch now.
+	ErrorUnrecoverablePosition = clientError(centrifuge.ErrorUnrecoverablePosition)
+	// ErrorConflict reports that reads of one map channel collided.
+	ErrorConflict = &Error{Code: centrifuge.ErrorConcurrentPagination.Code, Message: "conflict"}
 )
+
+// clientError returns an error of the client protocol as one of the server API.
+func clientError(e *centrifuge.Error) *Error { return &Error{Code: e.Code, Message: e.Message} }

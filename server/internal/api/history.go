@@ -8,20 +8,19 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// HistoryRequest reads a channel's stream.
+// HistoryRequest reads the history of a channel.
 type HistoryRequest struct {
 	Channel string `json:"channel"`
-	// Limit is the greatest number of publications: zero for none, so that only
-	// the position is returned, negative for all.
+	// Limit bounds the number of publications. Zero returns only the position, a
+	// negative number all publications.
 	Limit int32 `json:"limit"`
-	// Since is exclusive.
+	// Since is the position after which publications are returned.
 	Since *StreamPosition `json:"since"`
-	// Reverse reads the newest first.
+	// Reverse returns the newest publication first.
 	Reverse bool `json:"reverse"`
 }
 
-// HistoryResult is a part of a stream and the position of its top. No field is
-// ever left out.
+// HistoryResult holds publications of a stream and the position of its newest one.
 type HistoryResult struct {
 	Publications []HistoryPublication `json:"publications"`
 	Epoch        string               `json:"epoch"`
@@ -36,7 +35,6 @@ type HistoryPublication struct {
 	Tags   map[string]string `json:"tags,omitempty"`
 }
 
-// history reads a channel's stream.
 func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, *Error) {
 	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
@@ -55,8 +53,8 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 		return HistoryResult{}, ErrorUnrecoverablePosition
 	}
 	if err != nil {
-		// That goes for a reverse read from offset zero as well, and for a
-		// broker without history (server-interface 1.4, trap 40).
+		// A reverse read from offset zero, and a broker without history, are internal
+		// errors too (server-interface 1.4, trap 40).
 		return HistoryResult{}, c.internal(ctx, req.Channel, err)
 	}
 	publications := make([]HistoryPublication, len(read.Publications))
@@ -70,12 +68,12 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 	return HistoryResult{Publications: publications, Epoch: read.Epoch, Offset: read.Offset}, nil
 }
 
-// HistoryRemoveRequest drops the publications of a channel.
+// HistoryRemoveRequest removes the publications from the history of a channel.
 type HistoryRemoveRequest struct {
 	Channel string `json:"channel"`
 }
 
-// historyRemove drops the publications of a channel; offset and epoch go on.
+// historyRemove removes publications. The offset and the epoch stay.
 func (c call) historyRemove(ctx context.Context, req *HistoryRemoveRequest) (EmptyResult, *Error) {
 	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {

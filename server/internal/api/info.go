@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// MaxPattern bounds the pattern of the channels method, in bytes: it is compiled
-// by every node. A longer one is a bad request.
+// MaxPattern bounds the pattern of the channels method, in bytes, because every node
+// compiles it. A longer pattern is a bad request.
 const MaxPattern = 4096
 
-// InfoRequest is empty.
+// InfoRequest has no fields.
 type InfoRequest struct{}
 
 // InfoResult describes the nodes of the cluster.
@@ -30,13 +30,13 @@ type NodeInfo struct {
 	NumSubs     uint32       `json:"num_subs"`
 }
 
-// NodeMetrics are counts over an interval in seconds.
+// NodeMetrics holds what a node counted in an interval.
 type NodeMetrics struct {
+	// Interval is in seconds.
 	Interval float64            `json:"interval,omitempty"`
 	Items    map[string]float64 `json:"items,omitempty"`
 }
 
-// info describes the nodes of the cluster.
 func (c call) info(ctx context.Context, _ *InfoRequest) (InfoResult, *Error) {
 	nodes, err := c.node.Info(ctx)
 	if err != nil {
@@ -63,11 +63,11 @@ func (c call) info(ctx context.Context, _ *InfoRequest) (InfoResult, *Error) {
 
 // ChannelsRequest asks for the channels that have subscribers.
 type ChannelsRequest struct {
-	// Pattern is a glob without separators; empty for all channels.
+	// Pattern is a glob in which * matches any characters. Empty means all channels.
 	Pattern string `json:"pattern"`
 }
 
-// ChannelsResult has the channels by name.
+// ChannelsResult holds the channels by name.
 type ChannelsResult struct {
 	Channels map[string]ChannelInfo `json:"channels"`
 }
@@ -77,8 +77,8 @@ type ChannelInfo struct {
 	NumClients uint32 `json:"num_clients,omitempty"`
 }
 
-// channels returns the channels with subscribers, cluster-wide. A pattern that
-// is malformed is an internal error (server-interface 1.4, trap 13).
+// channels lists the channels of all nodes. A malformed pattern is an internal error
+// (server-interface 1.4, trap 13).
 func (c call) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
 	if len(req.Pattern) > MaxPattern {
 		return ChannelsResult{}, ErrorBadRequest

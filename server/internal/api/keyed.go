@@ -9,7 +9,7 @@ import (
 // are not implemented: a call on a channel of another subscription type is a bad
 // request, and one on a channel of the right type is not available.
 
-// MapPublishRequest sets a key.
+// MapPublishRequest sets a key of a map channel.
 type MapPublishRequest struct {
 	Channel        string            `json:"channel"`
 	Key            string            `json:"key"`
@@ -27,14 +27,14 @@ type MapPublishRequest struct {
 	KeyMode string `json:"key_mode"`
 }
 
-// MapRemoveRequest removes a key.
+// MapRemoveRequest removes a key of a map channel.
 type MapRemoveRequest struct {
 	Channel        string `json:"channel"`
 	Key            string `json:"key"`
 	IdempotencyKey string `json:"idempotency_key"`
 }
 
-// MapReadStateRequest reads a page of keys.
+// MapReadStateRequest reads a page of the keys of a map channel.
 type MapReadStateRequest struct {
 	Channel        string `json:"channel"`
 	Cursor         string `json:"cursor"`
@@ -45,7 +45,7 @@ type MapReadStateRequest struct {
 	RevisionEpoch  string `json:"revision_epoch"`
 }
 
-// MapReadStreamRequest reads changes.
+// MapReadStreamRequest reads the changes of a map channel.
 type MapReadStreamRequest struct {
 	Channel     string `json:"channel"`
 	SinceOffset uint64 `json:"since_offset"`
@@ -54,12 +54,12 @@ type MapReadStreamRequest struct {
 	Reverse     bool   `json:"reverse"`
 }
 
-// MapStatsRequest counts keys.
+// MapStatsRequest counts the keys of a map channel.
 type MapStatsRequest struct {
 	Channel string `json:"channel"`
 }
 
-// MapClearRequest removes all keys.
+// MapClearRequest removes all keys of a map channel.
 type MapClearRequest struct {
 	Channel string `json:"channel"`
 }

@@ -8,17 +8,17 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// PresenceRequest asks who is subscribed to a channel.
+// PresenceRequest lists the clients that are subscribed to a channel.
 type PresenceRequest struct {
 	Channel string `json:"channel"`
 }
 
-// PresenceResult has the subscribed connections by client id.
+// PresenceResult holds the subscribed connections by client id.
 type PresenceResult struct {
 	Presence map[string]ClientInfo `json:"presence"`
 }
 
-// ClientInfo describes a connection. User and Client are never left out.
+// ClientInfo describes a connection.
 type ClientInfo struct {
 	User     string          `json:"user"`
 	Client   string          `json:"client"`
@@ -35,7 +35,7 @@ func clientInfo(info *centrifuge.ClientInfo) ClientInfo {
 	}
 }
 
-// presence returns who is subscribed to a channel, cluster-wide.
+// presence lists the subscribers of a channel on all nodes.
 func (c call) presence(ctx context.Context, req *PresenceRequest) (PresenceResult, *Error) {
 	if apiErr := c.withPresence(req.Channel); apiErr != nil {
 		return PresenceResult{}, apiErr
@@ -51,6 +51,7 @@ func (c call) presence(ctx context.Context, req *PresenceRequest) (PresenceResul
 	return PresenceResult{Presence: presence}, nil
 }
 
+// withPresence returns an error for a channel that has no presence.
 func (a *API) withPresence(channel string) *Error {
 	ns, apiErr := a.namespace(channel)
 	if apiErr != nil {
@@ -62,7 +63,7 @@ func (a *API) withPresence(channel string) *Error {
 	return nil
 }
 
-// PresenceStatsRequest asks how many are subscribed to a channel.
+// PresenceStatsRequest counts the clients that are subscribed to a channel.
 type PresenceStatsRequest struct {
 	Channel string `json:"channel"`
 }
@@ -73,7 +74,7 @@ type PresenceStatsResult struct {
 	NumUsers   uint32 `json:"num_users"`
 }
 
-// presenceStats counts the subscribers of a channel, cluster-wide.
+// presenceStats counts the subscribers of a channel on all nodes.
 func (c call) presenceStats(ctx context.Context, req *PresenceStatsRequest) (PresenceStatsResult, *Error) {
 	if apiErr := c.withPresence(req.Channel); apiErr != nil {
 		return PresenceStatsResult{}, apiErr
@@ -85,7 +86,7 @@ func (c call) presenceStats(ctx context.Context, req *PresenceStatsRequest) (Pre
 	return PresenceStatsResult{NumClients: count(stats.NumClients), NumUsers: count(stats.NumUsers)}, nil
 }
 
-// count is n on the wire, where counts have 32 bits.
+// count converts a number to the 32 bits of counts on the wire.
 func count(n int) uint32 {
 	return uint32(min(uint64(max(n, 0)), math.MaxUint32)) //nolint:gosec // bounded on the same line
 }

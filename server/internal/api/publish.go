@@ -17,26 +17,32 @@ type PublishRequest struct {
 	Publication
 }
 
-// Publication is what PublishRequest and BroadcastRequest have in common.
+// Publication holds the fields that PublishRequest and BroadcastRequest share.
 type Publication struct {
-	// Data is the payload; JSON null is one too.
+	// Data is the payload, any JSON value including null.
 	Data json.RawMessage `json:"data"`
-	// B64Data, if not empty, is the payload in standard base64 and wins over Data.
-	B64Data     string            `json:"b64data"`
-	SkipHistory bool              `json:"skip_history"`
-	Tags        map[string]string `json:"tags"`
-	// IdempotencyKey makes repeats within a channel harmless for 300 s.
+	// B64Data is a binary payload in standard base64. If it is not empty, Data is ignored.
+	B64Data string `json:"b64data"`
+	// SkipHistory keeps the publication out of the history.
+	SkipHistory bool `json:"skip_history"`
+	// Tags are delivered with the publication; tag filters use them.
+	Tags map[string]string `json:"tags"`
+	// IdempotencyKey suppresses publications in the same channel with the same key for
+	// 300 seconds.
 	IdempotencyKey string `json:"idempotency_key"`
-	// Delta asks for delta compression, as delta_publish of the namespace does.
+	// Delta enables delta compression, as delta_publish of the namespace does.
 	Delta bool `json:"delta"`
-	// Version suppresses the publication unless it is greater than the stored
-	// one; another VersionEpoch starts the comparison anew.
-	Version      uint64 `json:"version"`
+	// Version suppresses the publication unless it is greater than the version of the
+	// latest publication in the channel.
+	Version uint64 `json:"version"`
+	// VersionEpoch identifies what versions are comparable. With a new one, any version
+	// is greater.
 	VersionEpoch string `json:"version_epoch"`
 }
 
-// PublishResult is where the publication went; both are empty without history.
-// A suppressed publication is a success with the earlier or current position.
+// PublishResult is the position of the publication in the history of the channel.
+// Without history it is empty. A suppressed publication is a success; its position
+// is that of the earlier publication or the current one.
 type PublishResult struct {
 	Offset uint64 `json:"offset,omitempty"`
 	Epoch  string `json:"epoch,omitempty"`
@@ -48,7 +54,7 @@ type BroadcastRequest struct {
 	Publication
 }
 
-// BroadcastResult has one response for each channel, in the order of the request.
+// BroadcastResult holds one response for each channel, in the order of the request.
 type BroadcastResult struct {
 	Responses []PublishResponse `json:"responses,omitempty"`
 }
@@ -59,7 +65,6 @@ type PublishResponse struct {
 	Result *PublishResult `json:"result,omitempty"`
 }
 
-// publish sends a publication into a channel.
 func (c call) publish(ctx context.Context, req *PublishRequest) (PublishResult, *Error) {
 	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
@@ -75,8 +80,8 @@ func (c call) publish(ctx context.Context, req *PublishRequest) (PublishResult, 
 	return c.publishInto(ctx, req.Channel, ns, data, &req.Publication)
 }
 
-// broadcast publishes into many channels, at most MaxParallel at a time. What
-// goes wrong for one channel is in its response.
+// broadcast publishes into many channels, at most MaxParallel at a time. An error of
+// one channel is in the response of that channel.
 func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastResult, *Error) {
 	if len(req.Channels) == 0 {
 		return BroadcastResult{}, ErrorBadRequest
@@ -88,7 +93,7 @@ func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	responses := make([]PublishResponse, len(req.Channels))
 	parallel(ctx, len(responses), func(ctx context.Context, i int) {
 		channel := req.Channels[i]
-		// The subscription type is not looked at here (server-interface 1.4).
+		// A broadcast does not check the subscription type (server-interface 1.4).
 		ns, apiErr := c.namespace(channel)
 		if apiErr != nil {
 			responses[i].Error = apiErr
@@ -132,9 +137,9 @@ func stream(ns *channels.Namespace) bool {
 	return ns.Options.SubscriptionType == "" || ns.Options.SubscriptionType == "stream"
 }
 
-// payload chooses between a JSON value and its base64 alternative, which wins. A
-// value must be one that JSON clients can be sent: what decoding a request lets
-// through may be nested deeper or be invalid UTF-8.
+// payload returns the base64 alternative of a field, decoded, or else the JSON value.
+// It refuses values that JSON clients cannot receive: encoding/json accepts values
+// that are nested deeper or contain invalid UTF-8.
 func payload(field string, value json.RawMessage, b64 string) ([]byte, *Error) {
 	if b64 == "" {
 		if len(value) == 0 {

@@ -16,8 +16,8 @@ type RPCResult struct {
 	Data json.RawMessage `json:"data,omitempty"`
 }
 
-// rpc calls a method of the server by name. There are none: the call exists so
-// that the answer is the right one (server-interface 1.4).
+// rpc answers every method with not found, as a server without methods does
+// (server-interface 1.4).
 func (c call) rpc(_ context.Context, req *RPCRequest) (RPCResult, *Error) {
 	if req.Method == "" {
 		return RPCResult{}, ErrorBadRequest

@@ -5,24 +5,27 @@ import (
 	"encoding/json"
 
 	"centrifugo/centrifuge"
-	"centrifugo/server/internal/access/grant"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/subscribeopts"
 )
 
-// Target selects connections: those of User, an empty one meaning the anonymous
-// connections, narrowed down by Client and Session (server-interface 1.5).
+// Target selects connections (server-interface 1.5).
 type Target struct {
-	User    string `json:"user"`
-	Client  string `json:"client"`
+	// User selects the connections of a user. Empty means the anonymous connections.
+	User string `json:"user"`
+	// Client selects one of them by client id.
+	Client string `json:"client"`
+	// Session selects one of them by session id.
 	Session string `json:"session"`
-	// LabelFilter and AllUsers are PRO. Ignoring them would hit the anonymous
-	// connections instead of those that were meant, so they are refused with
-	// ErrorNotAvailable (server-interface 12, upstream defects).
+	// LabelFilter is a PRO feature. A call with it is refused: without the filter it
+	// would affect other connections (server-interface 12, upstream defects).
 	LabelFilter *FilterNode `json:"label_filter"`
-	AllUsers    bool        `json:"all_users"`
+	// AllUsers is a PRO feature. A call with it is refused: without it the call would
+	// affect the anonymous connections.
+	AllUsers bool `json:"all_users"`
 }
 
-// FilterNode is a PRO filter over the labels of connections.
+// FilterNode is a filter over the labels of connections, a PRO feature.
 type FilterNode struct {
 	Op    string       `json:"op"`
 	Key   string       `json:"key"`
@@ -39,24 +42,27 @@ func (t *Target) connections() (centrifuge.Target, *Error) {
 	return centrifuge.Target{User: t.User, Client: t.Client, Session: t.Session, Anonymous: t.User == ""}, nil
 }
 
-// SubscribeRequest subscribes connections that exist now.
+// SubscribeRequest subscribes the connections that exist when it is called.
 type SubscribeRequest struct {
 	Channel string `json:"channel"`
 	Target
-	// ExpireAt is a Unix time in seconds, zero for never.
+	// ExpireAt is a Unix time in seconds. Zero means never.
 	ExpireAt int64 `json:"expire_at"`
-	// Info is the channel info shown to others; B64Info wins over it.
-	Info    json.RawMessage `json:"info"`
-	B64Info string          `json:"b64info"`
-	// Data goes into the subscribe push; B64Data wins over it.
-	Data    json.RawMessage `json:"data"`
-	B64Data string          `json:"b64data"`
-	// RecoverSince makes the subscription begin with what came after a position.
-	RecoverSince *StreamPosition    `json:"recover_since"`
-	Override     *SubscribeOverride `json:"override"`
+	// Info is the channel info that presence, joins and leaves show.
+	Info json.RawMessage `json:"info"`
+	// B64Info is the channel info in base64. If it is not empty, Info is ignored.
+	B64Info string `json:"b64info"`
+	// Data is sent to the client in the subscribe push.
+	Data json.RawMessage `json:"data"`
+	// B64Data is the data in base64. If it is not empty, Data is ignored.
+	B64Data string `json:"b64data"`
+	// RecoverSince starts the subscription with the publications after a position.
+	RecoverSince *StreamPosition `json:"recover_since"`
+	// Override replaces options of the namespace.
+	Override *SubscribeOverride `json:"override"`
 }
 
-// StreamPosition is a place in a stream.
+// StreamPosition is a position in the history of a channel.
 type StreamPosition struct {
 	Offset uint64 `json:"offset"`
 	Epoch  string `json:"epoch"`
@@ -69,7 +75,7 @@ func (p *StreamPosition) position() *centrifuge.StreamPosition {
 	return &centrifuge.StreamPosition{Offset: p.Offset, Epoch: p.Epoch}
 }
 
-// SubscribeOverride replaces options of the namespace, those that are not nil.
+// SubscribeOverride replaces the options of the namespace that it contains.
 type SubscribeOverride struct {
 	Presence           *BoolValue `json:"presence"`
 	JoinLeave          *BoolValue `json:"join_leave"`
@@ -78,7 +84,7 @@ type SubscribeOverride struct {
 	ForcePushJoinLeave *BoolValue `json:"force_push_join_leave"`
 }
 
-// BoolValue is a bool that may be absent.
+// BoolValue is a boolean that may be absent.
 type BoolValue struct {
 	Value bool `json:"value"`
 }
@@ -103,11 +109,10 @@ func (o *SubscribeOverride) override() channels.Override {
 	}
 }
 
-// EmptyResult is a success without anything to tell.
+// EmptyResult is a result without fields.
 type EmptyResult struct{}
 
-// subscribe subscribes the connections of a user to a channel. It succeeds also
-// when there are none.
+// subscribe succeeds also if the user has no connections.
 func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult, *Error) {
 	ns, apiErr := c.namespace(req.Channel)
 	if apiErr != nil {
@@ -125,8 +130,8 @@ func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	features := c.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Wishes{}, req.Override.override())
-	opts := grant.Options(ns, channels.SourceServerAPI, features)
+	features := c.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Request{}, req.Override.override())
+	opts := subscribeopts.New(ns, channels.SourceServerAPI, features)
 	opts.ExpireAt, opts.Info, opts.Data = req.ExpireAt, info, data
 	opts.RecoverSince = req.RecoverSince.position()
 	if err := c.node.Subscribe(ctx, target, req.Channel, opts); err != nil {
@@ -135,13 +140,14 @@ func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	return EmptyResult{}, nil
 }
 
-// UnsubscribeRequest ends subscriptions; an empty channel means every channel.
+// UnsubscribeRequest ends subscriptions.
 type UnsubscribeRequest struct {
+	// Channel is empty for every channel.
 	Channel string `json:"channel"`
 	Target
 }
 
-// unsubscribe ends subscriptions of a user's connections with code 2000.
+// unsubscribe ends subscriptions with code 2000.
 func (c call) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyResult, *Error) {
 	if req.Channel != "" {
 		if _, apiErr := c.namespace(req.Channel); apiErr != nil {
@@ -161,21 +167,20 @@ func (c call) unsubscribe(ctx context.Context, req *UnsubscribeRequest) (EmptyRe
 // DisconnectRequest closes connections.
 type DisconnectRequest struct {
 	Target
-	// Disconnect is used as it is, if it can be sent; without it the connections are
-	// closed with 3503 "force disconnect".
+	// Disconnect is the code and reason that clients receive. Default: code 3503,
+	// "force disconnect".
 	Disconnect *Disconnect `json:"disconnect"`
-	// Whitelist lists client ids that are left alone.
+	// Whitelist lists the client ids of connections that stay.
 	Whitelist []string `json:"whitelist"`
 }
 
-// Disconnect is a code and a reason that a client can be sent: those that cannot are
-// error 107, where upstream takes any code.
+// Disconnect is a code and a reason that a close frame can carry. Others are a bad
+// request, where upstream accepts any code.
 type Disconnect struct {
 	Code   uint32 `json:"code"`
 	Reason string `json:"reason"`
 }
 
-// disconnect closes the connections of a user.
 func (c call) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResult, *Error) {
 	target, apiErr := req.connections()
 	if apiErr != nil {
@@ -195,18 +200,17 @@ func (c call) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResu
 	return EmptyResult{}, nil
 }
 
-// RefreshRequest changes the expiry of connections.
+// RefreshRequest changes when connections expire.
 type RefreshRequest struct {
 	Target
-	// Expired closes them with 3005, as does an ExpireAt in the past.
+	// Expired closes the connections with code 3005, as an ExpireAt in the past does.
 	Expired bool `json:"expired"`
-	// ExpireAt is a Unix time in seconds; zero makes the connections eternal.
+	// ExpireAt is a Unix time in seconds. Zero means that the connections do not expire.
 	ExpireAt int64 `json:"expire_at"`
-	// Info, if given, replaces the connections' info.
+	// Info replaces the info of the connections, if it is present.
 	Info json.RawMessage `json:"info"`
 }
 
-// refresh changes the expiry of a user's connections.
 func (c call) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *Error) {
 	target, apiErr := req.connections()
 	if apiErr != nil {

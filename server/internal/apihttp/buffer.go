@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// buffer holds the body of a request and then its answer.
+// buffer holds the body of a request, and the answer where it is encoded by hand.
 type buffer struct {
 	in  []byte
 	out []byte
 }
 
-// maxPooled bounds what a buffer may keep of a large request between two uses.
+// maxPooled bounds the capacity of a buffer that is reused, in bytes.
 const maxPooled = 64 << 10
 
 var buffers = sync.Pool{New: func() any { return &buffer{in: make([]byte, 0, 1024), out: make([]byte, 0, 256)} }}
 
-// release puts the buffer back. Nothing may refer to its bytes any more.
+// release returns the buffer to the pool. Its bytes must not be used afterwards.
 func (b *buffer) release() {
 	if cap(b.in) > maxPooled || cap(b.out) > maxPooled {
 		return
@@ -26,15 +26,15 @@ func (b *buffer) release() {
 	buffers.Put(b)
 }
 
-// read reads the body whole, but no more than limit bytes of it: then the error
-// is an *http.MaxBytesError.
+// read reads the body. If it is longer than limit bytes, the error is an
+// *http.MaxBytesError.
 func (b *buffer) read(w http.ResponseWriter, r *http.Request, limit int64) error {
 	body := io.Reader(r.Body)
-	// The server holds a body to its declared length, so that only one of
-	// unknown length has to be counted.
+	// net/http does not read more than the declared length, so only bodies of unknown
+	// length have to be counted.
 	switch {
 	case r.ContentLength > limit:
-		// Nothing of it is read, and the connection is not used again.
+		// The body is not read, so the connection cannot be used again.
 		w.Header().Set("Connection", "close")
 		return &http.MaxBytesError{Limit: limit}
 	case r.ContentLength < 0:
@@ -42,8 +42,8 @@ func (b *buffer) read(w http.ResponseWriter, r *http.Request, limit int64) error
 	}
 	for {
 		if len(b.in) == cap(b.in) {
-			// Grown by what arrived, not by what was declared: a length alone
-			// must not cost memory.
+			// The buffer grows with the data that arrives, because a declared length
+			// alone must not cost memory.
 			b.in = append(b.in, 0)[:len(b.in)]
 		}
 		n, err := body.Read(b.in[len(b.in):cap(b.in)])

@@ -11,7 +11,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// undeliverable are JSON values of requests that no JSON client can be sent.
+// undeliverable holds JSON values that JSON clients cannot receive.
 var undeliverable = map[string]string{
 	"invalid UTF-8":          "\"a\xff\"",
 	"a surrogate":            "\"\xed\xa0\x80\"",
@@ -21,7 +21,7 @@ var undeliverable = map[string]string{
 	"objects too deep":       strings.Repeat(`{"a":`, 1025) + "1" + strings.Repeat("}", 1025),
 }
 
-// waysIn has a request for every method that takes a JSON value for clients.
+// waysIn has a request for every method that accepts a JSON value for clients.
 var waysIn = []struct{ name, path, body string }{
 	{"publish", "/api/publish", `{"channel":"hist:1","data":%s}`},
 	{"publish with tags", "/api/publish", `{"channel":"hist:1","data":%s,"tags":{"a":"b"}}`},
@@ -41,8 +41,8 @@ var waysIn = []struct{ name, path, body string }{
 	{"shared_poll_publish", "/api/shared_poll_publish", `{"channel":"poll:1","key":"k","version":1,"data":%s}`},
 }
 
-// TestUndeliverable: what cannot be delivered is refused at the door, with the
-// reason, and nothing of it is kept. The client that is there notices nothing.
+// TestUndeliverable checks that values that cannot be delivered are refused with a
+// reason and leave no trace, and that values at the bounds are delivered.
 func TestUndeliverable(t *testing.T) {
 	node := newNode(t)
 	h := newHandler(t, node, nil)
@@ -75,7 +75,7 @@ func TestUndeliverable(t *testing.T) {
 	if push := text.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != "1" {
 		t.Fatalf("got %+v, closed with %v", push, text.Closed())
 	}
-	// What is just deliverable is delivered, by every way, in both encodings.
+	// Values at the bounds are delivered, by every method, in both encodings.
 	clients := []*centrifugetest.Client{text, subscriber(protocol.FormatProtobuf)}
 	deepest := strings.Repeat("[", protocol.MaxDepth) + strings.Repeat("]", protocol.MaxDepth)
 	for _, way := range waysIn[:10] {

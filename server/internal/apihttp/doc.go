@@ -1,9 +1,9 @@
-// Package apihttp carries the calls of package api over HTTP: a route for each
-// method, and the legacy endpoint that takes several commands in one body
+// Package apihttp serves the methods of package api over HTTP: a path for each
+// method, and the legacy endpoint that accepts several commands in one body
 // (server-interface 1.1 to 1.3 and 1.7).
 //
-// Bodies are read with the semantics of encoding/json: unknown keys are ignored,
-// keys match in any case, the last of several wins, null leaves a field as it
-// is, trailing garbage is refused. Results are compacted and HTML-escaped, the
-// payloads in them included.
+// Bodies are decoded as encoding/json does: unknown keys are ignored, keys match in
+// any case, the last of several equal keys counts, null does not change a field, and
+// data after the value is an error. Results are compacted and HTML-escaped, including
+// the payloads in them.
 package apihttp

@@ -6,29 +6,27 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
 
-	"centrifugo/internal/logsample"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/middleware"
 )
 
-// DefaultBodyLimit is the number of bytes that a request's body may have; a
-// longer one is answered with 413. Upstream has no limit; a broadcast of the
-// largest sensible size stays far below this one.
+// DefaultBodyLimit bounds the body of a request, in bytes. A longer body is answered
+// with 413. Upstream has no limit.
 const DefaultBodyLimit = 10 << 20
 
 // Options of a Handler.
 type Options struct {
-	// API answers the calls.
+	// API executes the calls.
 	API *api.API
-	// Config of the endpoint; Disabled and External are the caller's business.
+	// Config of the endpoint. The caller handles Disabled and External.
 	Config config.HTTPAPI
-	// BodyLimit in bytes, zero for DefaultBodyLimit.
+	// BodyLimit is in bytes; zero means DefaultBodyLimit.
 	BodyLimit int64
-	// ShuttingDown makes the legacy endpoint answer 503; it may be nil.
+	// ShuttingDown reports whether the legacy endpoint answers 503; nil means never.
 	ShuttingDown func() bool
-	// Log receives what went wrong; nil for slog.Default.
+	// Log receives errors and refused calls; nil means slog.Default.
 	Log *slog.Logger
 }
 
@@ -42,16 +40,13 @@ type Handler struct {
 	bodyLimit     int64
 	shuttingDown  func() bool
 	log           *slog.Logger
-	refusals      *logsample.Sampler // of lines that anybody can provoke
+	refusals      *middleware.RefusalLog
 }
-
-// refusalLines is how many refused calls of a kind are logged in a second.
-const refusalLines = 10
 
 // errorModeTransport reports errors as HTTP status (server-interface 1.3).
 const errorModeTransport = "transport"
 
-// New returns a handler for both patterns of Patterns.
+// New returns a handler for the patterns of Patterns.
 func New(opts Options) *Handler {
 	h := &Handler{
 		api:           opts.API,
@@ -60,7 +55,6 @@ func New(opts Options) *Handler {
 		bodyLimit:     opts.BodyLimit,
 		shuttingDown:  opts.ShuttingDown,
 		log:           opts.Log,
-		refusals:      logsample.New(refusalLines, time.Second),
 	}
 	if h.bodyLimit <= 0 {
 		h.bodyLimit = DefaultBodyLimit
@@ -71,12 +65,13 @@ func New(opts Options) *Handler {
 	if h.log == nil {
 		h.log = slog.Default()
 	}
+	h.refusals = middleware.NewRefusalLog(h.log, "api call refused")
 	h.SetKey(opts.Config.Key, opts.Config.Insecure)
 	return h
 }
 
-// SetKey replaces the key: from now on the old one is refused. Insecure means that
-// calls need none.
+// SetKey replaces the key; calls with the old one are refused from then on. If
+// insecure is set, calls need no key.
 func (h *Handler) SetKey(key string, insecure bool) {
 	k := newKeyring(key, insecure)
 	if k.closed() {
@@ -85,8 +80,8 @@ func (h *Handler) SetKey(key string, insecure bool) {
 	h.keys.Store(k)
 }
 
-// Patterns returns the patterns under which the handler belongs in a mux: the
-// legacy endpoint and everything below it.
+// Patterns returns the patterns for an http.ServeMux: that of the legacy endpoint, and
+// that of the paths below it.
 func (h *Handler) Patterns() []string {
 	if h.prefix == "" {
 		return []string{"/"}
@@ -114,11 +109,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, route)
 }
 
-// endpoint answers the request whose body is in b, and may use b for the answer.
+// endpoint answers a request whose body is in b. It may use b for the answer.
 type endpoint func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer)
 
-// serve does what all endpoints have in common, in the order of server-interface
-// 1.1 and 1.2: the verb is looked at before the key, the key before the body.
+// serve checks the HTTP method, then the key, then reads the body, as all endpoints do
+// (server-interface 1.1 and 1.2).
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) {
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -138,24 +133,11 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 			plain(w, http.StatusRequestEntityTooLarge)
 			return
 		}
-		h.log.Warn("reading the body of an api call", "error", err)
+		h.log.Warn("reading the body of an api call failed", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
 	}
 	serve(h, w, r, b)
-}
-
-// logRefused logs that a call was refused. The query may hold a key: it is not logged.
-func (h *Handler) logRefused(r *http.Request, level slog.Level, status int, why error) {
-	ok, suppressed := h.refusals.Take(logsample.Key{Code: uint32(status)}) //nolint:gosec // an HTTP status
-	if !ok {
-		return
-	}
-	attrs := []slog.Attr{slog.String("remote", r.RemoteAddr), slog.String("path", r.URL.Path), slog.Int("status", status), slog.Any("reason", why)}
-	if suppressed > 0 {
-		attrs = append(attrs, slog.Uint64("suppressed", suppressed))
-	}
-	h.log.LogAttrs(r.Context(), level, "api call refused", attrs...)
 }
 
 // refuse answers a body that cannot be decoded.
@@ -168,8 +150,12 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	plain(w, status)
 }
 
-// plain answers with the text of a status: what is not about a call's result is
-// plain text, not JSON (server-interface 1.1).
+func (h *Handler) logRefused(r *http.Request, level slog.Level, status int, reason error) {
+	h.refusals.Refused(r, middleware.Refusal{Level: level, Status: status, Reason: reason.Error()})
+}
+
+// plain answers with the text of a status. Answers that are not results of calls are
+// plain text (server-interface 1.1).
 func plain(w http.ResponseWriter, status int) {
 	http.Error(w, http.StatusText(status), status)
 }

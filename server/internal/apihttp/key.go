@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// keyring decides who may call (server-interface 1.2).
+// keyring checks the keys of calls (server-interface 1.2).
 type keyring struct {
 	insecure bool
 	set      bool
-	// hash is compared instead of the key: the comparison takes the same time
-	// whatever the length of what was presented.
+	// hash is compared instead of the key, so that the time of the comparison does not
+	// depend on the length of the key that was sent.
 	hash [sha256.Size]byte
 }
 
@@ -21,7 +21,7 @@ func newKeyring(key string, insecure bool) *keyring {
 	return &keyring{insecure: insecure, set: key != "", hash: sha256.Sum256([]byte(key))}
 }
 
-// closed reports whether nobody may call.
+// closed reports whether all calls are refused.
 func (k *keyring) closed() bool { return !k.insecure && !k.set }
 
 func (k *keyring) matches(key string) bool {
@@ -29,8 +29,8 @@ func (k *keyring) matches(key string) bool {
 	return subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1
 }
 
-// admits looks for the key in the order of server-interface 1.2: a wrong
-// X-API-Key hides the Authorization header, but not the query parameter.
+// admits checks the key in the order of server-interface 1.2: with an X-API-Key header
+// the Authorization header is ignored, but the query parameter is not.
 func (k *keyring) admits(r *http.Request) bool {
 	if k.insecure {
 		return true
@@ -55,7 +55,7 @@ var (
 	errBadScheme = errors.New("authorization is not of the form 'apikey KEY'")
 )
 
-// whyNot tells why admits refuses r, without the key.
+// whyNot returns why admits refuses r. The error does not contain the key.
 func (k *keyring) whyNot(r *http.Request) error {
 	header := r.Header.Get("Authorization")
 	switch {

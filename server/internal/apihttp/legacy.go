@@ -33,14 +33,15 @@ var legacyMethods = func() (methods [len(legacyNames)]*api.Method) {
 	return methods
 }()
 
-// legacyInfo is the one method that needs no params.
+// legacyInfo is the only method that needs no params.
 const legacyInfo legacyMethod = 9
 
-// legacyMethod is a method by number; a name of any letter case is decoded to it.
+// legacyMethod is the number of a method. In JSON it is a number or a name, of which
+// the case of letters does not matter.
 type legacyMethod int32
 
-// UnmarshalJSON implements json.Unmarshaler. An unknown name is an error, an
-// unknown number is not.
+// UnmarshalJSON implements json.Unmarshaler. An unknown name is an error; an unknown
+// number is not.
 func (m *legacyMethod) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(b, []byte("null")) {
 		return nil
@@ -78,8 +79,9 @@ type legacyReply struct {
 	Result any        `json:"result,omitempty"`
 }
 
-// legacy runs the commands of a body one after another and answers with a reply
-// on each line. All are decoded first: a body that is refused has done nothing.
+// legacy runs the commands of a body one after another and answers with one reply on
+// each line. It decodes all commands first, so that a body that is refused has no
+// effect.
 func (h *Handler) legacy(w http.ResponseWriter, r *http.Request, b *buffer) {
 	if h.shuttingDown() {
 		plain(w, http.StatusServiceUnavailable)
@@ -93,7 +95,7 @@ func (h *Handler) legacy(w http.ResponseWriter, r *http.Request, b *buffer) {
 	for i := range commands {
 		line, err := json.Marshal(runLegacy(r.Context(), h.api, &commands[i]))
 		if err != nil {
-			h.log.Warn("encoding the result of an api call", "error", err)
+			h.log.Warn("encoding the result of an api call failed", "error", err)
 			plain(w, http.StatusInternalServerError)
 			return
 		}
@@ -105,8 +107,7 @@ func (h *Handler) legacy(w http.ResponseWriter, r *http.Request, b *buffer) {
 	write(w, http.StatusOK, b.out)
 }
 
-// decodeLegacy decodes one command or several, with or without white space
-// between them.
+// decodeLegacy decodes one or more commands, with or without white space between them.
 func decodeLegacy(body []byte) ([]legacyCommand, error) {
 	var commands []legacyCommand
 	dec := json.NewDecoder(bytes.NewReader(body))
@@ -136,8 +137,8 @@ func runLegacy(ctx context.Context, a *api.API, command *legacyCommand) legacyRe
 	if command.Method == legacyInfo {
 		params = json.RawMessage("{}")
 	}
-	// Params that are missing or of another form are a bad request of their
-	// command alone.
+	// Params that are missing or have another form are a bad request of this command;
+	// the others run.
 	result, apiErr, err := legacyMethods[command.Method].CallJSON(ctx, a, params)
 	switch {
 	case err != nil:

@@ -20,8 +20,8 @@ const (
 	empty  = `{"result":{}}`
 )
 
-// methodTest is a call and what becomes of it: the answer, and what the node was
-// asked, one line each.
+// methodTest is a call with the answer to expect and the calls of the node to expect,
+// one line each.
 type methodTest struct {
 	name, method, body string
 	want               string
@@ -167,7 +167,7 @@ func TestUsers(t *testing.T) {
 		{"expired", "refresh", `{"user":"u","client":"c","session":"s","expired":true}`, empty,
 			`refresh user="u" client=c session=s expired=true expire_at=0 info=`},
 	}
-	// What a WebSocket close frame cannot carry is refused, in each of the forms.
+	// Codes and reasons that a close frame cannot carry are refused.
 	for _, d := range []string{`{}`, `{"code":0}`, `{"code":1}`, `{"code":1005}`, `{"code":1006}`, `{"code":1015}`, `{"code":2999}`,
 		`{"code":5000}`, `{"code":70000}`, `{"code":4294967295}`, `{"code":4500,"reason":"` + strings.Repeat("x", 124) + `"}`} {
 		message := centrifuge.Disconnect{}
@@ -180,7 +180,7 @@ func TestUsers(t *testing.T) {
 			methodTest{d, "disconnect", request, refused, ``},
 			methodTest{"in a batch", "batch", `{"commands":[{"disconnect":` + request + `}]}`, `{"replies":[` + refused + `]}`, ``})
 	}
-	// What OSS would aim at the anonymous connections is refused.
+	// Calls that would affect the anonymous connections in OSS are refused.
 	for _, method := range []string{"subscribe", "unsubscribe", "disconnect", "refresh"} {
 		tests = append(tests,
 			methodTest{"all users", method, `{"channel":"a","all_users":true}`, err108, ``},
@@ -219,8 +219,8 @@ func TestPresence(t *testing.T) {
 		}
 	})
 	runMethodTests(t, []methodTest{
-		{"nobody", "presence", `{"channel":"pres:1"}`, `{"result":{"presence":{}}}`, `presence pres:1`},
-		{"nobody", "presence_stats", `{"channel":"pres:1"}`, `{"result":{"num_clients":0,"num_users":0}}`, `presence_stats pres:1`},
+		{"no subscriber", "presence", `{"channel":"pres:1"}`, `{"result":{"presence":{}}}`, `presence pres:1`},
+		{"no subscriber", "presence_stats", `{"channel":"pres:1"}`, `{"result":{"num_clients":0,"num_users":0}}`, `presence_stats pres:1`},
 	}, func() *apitest.Node { return &apitest.Node{} })
 	runMethodTests(t, []methodTest{
 		{"fails", "presence", `{"channel":"pres:1"}`, err100, `presence pres:1`},
@@ -277,7 +277,7 @@ func TestHistory(t *testing.T) {
 		func() *apitest.Node { return &apitest.Node{Err: centrifuge.ErrNoHistory} })
 }
 
-// A payload that is no JSON cannot be told over HTTP.
+// A payload that is not JSON cannot be sent over HTTP.
 func TestBinaryHistory(t *testing.T) {
 	node := &apitest.Node{Read: centrifuge.HistoryResult{Publications: []*centrifuge.Publication{{Data: []byte{0xff}, Offset: 1}}}}
 	for path, body := range map[string]string{

@@ -183,7 +183,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 
 	second, third := connect("alice"), connect("alice")
-	call("disconnect", `{"user":"alice","client":"nobody"}`, empty)
+	call("disconnect", `{"user":"alice","client":"unknown"}`, empty)
 	call("disconnect", fmt.Sprintf(`{"client":%q}`, alice.Client().ID()), empty) // she is not anonymous
 	call("disconnect", fmt.Sprintf(`{"user":"alice","whitelist":[%q,%q]}`, alice.Client().ID(), third.Client().ID()), empty)
 	if got := second.Closed(); got != centrifuge.DisconnectForceNoReconnect {

@@ -8,11 +8,11 @@ import (
 	"centrifugo/server/internal/api"
 )
 
-// decodePublish decodes the usual form of a publish request: keys as they are
-// written in the documentation, strings of plain ASCII, neither tags nor a
-// version. It reports false for everything else, malformed bodies included; req
-// is then to be thrown away and encoding/json has the word. What it accepts it
-// decodes as encoding/json does. Req does not refer to body.
+// decodePublish decodes the usual form of a publish request: keys as documented,
+// strings of plain ASCII, and neither tags nor a version. It returns false for all
+// other bodies, malformed ones included; the caller then discards req and uses
+// encoding/json. For bodies that it accepts the result equals that of encoding/json.
+// Req does not refer to body.
 func decodePublish(body []byte, req *api.PublishRequest) bool {
 	s := scanner{body: body}
 	if !s.eat('{') {
@@ -39,7 +39,7 @@ func decodePublishField(s *scanner, key []byte, req *api.PublishRequest) bool {
 		return s.stringField(&req.Channel)
 	case "data":
 		value, ok := s.value()
-		// A value that is refused here is encoding/json's, then the API's.
+		// encoding/json decides about other values, and then the API.
 		if !ok || !protocol.ValidJSON(value) {
 			return false
 		}
@@ -57,7 +57,7 @@ func decodePublishField(s *scanner, key []byte, req *api.PublishRequest) bool {
 	return false
 }
 
-// scanner walks over JSON text that is not known to be valid.
+// scanner reads JSON text that may be invalid.
 type scanner struct {
 	body []byte
 	pos  int
@@ -124,7 +124,7 @@ func (s *scanner) boolField(field *bool) bool {
 	return true
 }
 
-// value returns the text of any value, which it delimits without checking it.
+// value returns the text of a value. It finds the end, but does not validate the text.
 func (s *scanner) value() ([]byte, bool) {
 	s.space()
 	start, depth := s.pos, 0
@@ -168,8 +168,7 @@ func (s *scanner) skipString() bool {
 	return false
 }
 
-// plainASCII reports whether text may stand in a JSON string as it is, without
-// the characters that encoding/json escapes.
+// plainASCII reports whether encoding/json would write text without escapes.
 func plainASCII(text string) bool {
 	for i := range len(text) {
 		switch c := text[i]; {

@@ -27,7 +27,7 @@ func methodEndpoint(m *api.Method) endpoint {
 	}
 }
 
-// success is the envelope of a result, failure that of an error.
+// success is the envelope of a result, and failure that of an error.
 type (
 	success struct {
 		Result any `json:"result"`
@@ -43,8 +43,8 @@ func (h *Handler) batch(w http.ResponseWriter, r *http.Request, b *buffer) {
 	h.answer(w, r, result, apiErr, err)
 }
 
-// publish is the hot path: neither decoding nor encoding reflects, where the
-// body is of the usual form.
+// publish is the hot path. For bodies of the usual form it decodes and encodes without
+// reflection.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
 	req := new(api.PublishRequest)
 	if !decodePublish(b.in, req) {
@@ -88,8 +88,8 @@ func appendPublishResult(out []byte, res api.PublishResult) ([]byte, bool) {
 	return append(out, '}', '}'), true
 }
 
-// answer writes the end of a call: decodeErr when the body was no request,
-// apiErr when the call failed, otherwise result.
+// answer writes the answer to a call: a refusal if decodeErr is set, an error if apiErr
+// is set, and result otherwise.
 func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, apiErr *api.Error, decodeErr error) {
 	if decodeErr != nil {
 		h.refuse(w, r, decodeErr)
@@ -102,26 +102,26 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, api
 			status, result = transportStatus(apiErr.Code), apiErr
 		}
 	}
-	// A payload that is no JSON cannot be told (server-interface 1.1).
+	// A payload that is not JSON cannot be encoded (server-interface 1.1).
 	out, err := json.Marshal(result)
 	if err != nil {
-		h.log.Warn("encoding the result of an api call", "error", err)
+		h.log.Warn("encoding the result of an api call failed", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
 	}
 	write(w, status, out)
 }
 
-// jsonType is shared by all answers: net/http does not write into it.
+// jsonType is shared by all answers, because net/http does not modify it.
 var jsonType = []string{"application/json"}
 
 func write(w http.ResponseWriter, status int, body []byte) {
 	w.Header()["Content-Type"] = jsonType
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a caller that is gone needs no answer
+	_, _ = w.Write(body) // fails only if the caller has disconnected
 }
 
-// transportStatus is the HTTP status of an error in transport mode
+// transportStatus returns the HTTP status of an error in transport mode
 // (server-interface 1.3).
 func transportStatus(code uint32) int {
 	switch code {

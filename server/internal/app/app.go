@@ -1,5 +1,5 @@
-// Package app is where the rooms of the server meet: it says what is switched
-// on, and knows how nothing works.
+// Package app wires the server together: it builds the node, the API and the HTTP
+// listeners from the configuration, runs them, reloads the configuration and shuts down.
 package app
 
 import (
@@ -8,15 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	"centrifugo/centrifuge"
-	"centrifugo/centrifuge/transport/websocket"
-	"centrifugo/internal/logsample"
 	"centrifugo/server/internal/access"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/apihttp"
@@ -27,67 +23,68 @@ import (
 	"github.com/gobwas/glob"
 )
 
-// Options go to the server beside its configuration.
+// Options of a server beside its configuration.
 type Options struct {
-	// Dev serves the playground and says so.
+	// Dev serves the playground.
 	Dev bool
 	// Version of the program.
 	Version string
-	// Warnings of loading the configuration, to be logged.
+	// Warnings of loading the configuration. New logs them.
 	Warnings []config.Warning
-	// Reload loads the configuration again; nil if it cannot be.
+	// Reload loads the configuration again; nil if that is not possible.
 	Reload func() (*config.Config, []config.Warning, error)
-	// Hangup asks for a reload.
+	// Hangup requests a reload with each signal.
 	Hangup <-chan os.Signal
-	// Stderr receives the log where no file does.
+	// Stderr receives the log unless log.file is set.
 	Stderr *os.File
 }
 
-// App is a server that is put together.
+// App is a server. New returns one.
 type App struct {
 	// Static after construction.
-	config    *config.Config
-	options   Options
-	timeouts  timeouts
-	limits    limits
-	log       *slog.Logger
-	logging   *logging
-	node      *centrifuge.Node
-	policy    *access.Policy
-	api       *api.API
-	metrics   *metrics
-	refusals  *logsample.Sampler
-	origins   *middleware.Origins
-	apiHTTP   *apihttp.Handler   // nil when disabled
-	websocket *websocket.Handler // nil when disabled
+	config     *config.Config
+	options    Options
+	timeouts   timeouts
+	limits     limits
+	log        *slog.Logger
+	logging    *logging
+	node       *centrifuge.Node
+	policy     *access.Policy
+	api        *api.API
+	metrics    *metrics
+	refusals   *middleware.RefusalLog
+	origins    *middleware.Origins
+	apiHTTP    *apihttp.Handler // nil when disabled
+	transports []*transport     // those that are enabled
 
 	// Owned by serve.
-	current *config.Config // last one that was taken over; config is that of the start
+	current *config.Config // the last one that was applied; config is that of the start
 }
 
-// New puts a server together and starts its node, which Run ends.
+// New builds a server and starts its node. Run stops the node.
 func New(cfg *config.Config, o Options) (*App, error) {
-	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts, refusals: logsample.New(refusalLines, time.Second)}
+	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts}
 	var err error
 	if a.logging, err = newLogger(cfg.Log, o.Stderr); err != nil {
 		return nil, err
 	}
 	a.log = a.logging.Logger
+	a.refusals = middleware.NewRefusalLog(a.log, "connection refused")
 	for _, w := range o.Warnings {
 		a.log.Warn("configuration", "warning", w.String())
 	}
-	a.limits = takeLimits(a.log, memlimit.FromCgroup) // before parts are made that are measured by them
+	a.limits = takeLimits(a.log, memlimit.FromCgroup) // before anything that depends on them is made
 	a.limits.log(a.log)
 	warnOfFiles(a.log, openFiles(), cfg.Client.ConnectionLimit)
 	if err := a.assemble(); err != nil {
 		return nil, errors.Join(err, a.logging.close())
 	}
-	a.newWebSocket()
+	a.newTransports()
 	return a, nil
 }
 
-// assemble makes the parts that can fail. The node is started last, so that an
-// error leaves nothing running.
+// assemble makes what can fail. It starts the node last, so that nothing runs after an
+// error.
 func (a *App) assemble() error {
 	if err := a.build(); err != nil {
 		return err
@@ -98,7 +95,7 @@ func (a *App) assemble() error {
 	return nil
 }
 
-// build makes the parts that can fail and starts nothing.
+// build makes what can fail and starts nothing.
 func (a *App) build() error {
 	cfg := a.config
 	var err error
@@ -141,11 +138,12 @@ func (a *App) newNode() error {
 		}
 		name = host + "_" + strconv.Itoa(server.Port)
 	}
+	engine, err := newEngine(a.config)
+	if err != nil {
+		return err
+	}
 	node, err := centrifuge.New(centrifuge.Config{
-		Broker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{
-			HistoryMetaTTL: a.config.Channel.HistoryMetaTTL,
-			HistoryMaxSize: a.config.Engine.Memory.HistoryMaxSize, HistoryMaxChannels: a.config.Engine.Memory.HistoryMaxChannels,
-		}),
+		Broker: engine.broker, PresenceManager: engine.presence, Controller: engine.controller,
 		Name: name, Version: a.options.Version + " OSS",
 		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
 		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,
@@ -159,15 +157,16 @@ func (a *App) newNode() error {
 		Concurrency: c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, Lanes: a.limits.procs,
 	})
 	if err != nil {
-		return fmt.Errorf("making the node: %w", err)
+		return fmt.Errorf("creating the node: %w", err)
 	}
-	node.CountTransports("websocket")
+	node.CountTransports(transportNames()...)
 	a.node = node
 	return nil
 }
 
-// orNone: in a configuration that has defaults a zero can only have been forced
-// (server-interface 6.1) and means none, which the library writes as negative.
+// orNone converts a value of the configuration to one of the library. Zero means none in
+// the configuration, because defaults were applied (server-interface 6.1), and the
+// default in the library, where a negative value means none.
 func orNone[T ~int | ~int64](v T) T {
 	if v == 0 {
 		return -1
@@ -178,27 +177,14 @@ func orNone[T ~int | ~int64](v T) T {
 func matchChannel(pattern string) (func(string) bool, error) {
 	g, err := glob.Compile(pattern)
 	if err != nil {
-		return nil, err //nolint:wrapcheck // the library says what it was doing
+		return nil, err //nolint:wrapcheck // the library wraps it
 	}
 	return g.Match, nil
 }
 
-func (a *App) newWebSocket() {
-	c := a.config.WebSocket
-	if c.Disabled {
-		return
-	}
-	a.websocket = websocket.NewHandler(a.node, websocket.Config{
-		CheckOrigin: a.allowedOrigin, MessageSizeLimit: c.MessageSizeLimit,
-		DecompressedSizeLimit: c.DecompressedMessageSizeLimit, Compression: c.Compression,
-		CompressionMinSize: c.CompressionMinSize, CompressionLevel: c.CompressionLevel, WriteTimeout: c.WriteTimeout,
-		OnError:   func(err error) { a.log.Error("websocket", "error", err) },
-		OnRefused: a.connectionRefused,
-	})
-}
-
-// Run serves until ctx ends, then says goodbye to the clients. It returns nil
-// after an orderly shutdown within shutdown.timeout. It is called once.
+// Run serves until ctx is done, then shuts down: it sends a shutdown notice to all
+// clients and waits for them. It returns nil if that took no longer than
+// shutdown.timeout. It must be called only once.
 func (a *App) Run(ctx context.Context) error {
 	defer func() { _ = a.logging.close() }()
 	servers, err := a.listen(ctx)
@@ -241,8 +227,8 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 	}
 }
 
-// shutdown takes no new connections, tells those there are to reconnect
-// elsewhere, and waits for all of it no longer than configured.
+// shutdown accepts no new connections, tells clients to reconnect to another node, and
+// waits at most shutdown.timeout.
 func (a *App) shutdown(servers []*server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.Shutdown.Timeout)
 	defer cancel()
@@ -255,12 +241,7 @@ func (a *App) shutdown(servers []*server) error {
 	for range len(servers) + 1 {
 		err = errors.Join(err, <-done)
 	}
-	if a.websocket != nil {
-		// The node is done when every client was told; the sockets when each has
-		// answered. One that does not has nothing to say about the exit code.
-		_ = a.websocket.Drain(ctx)
-		a.websocket.Close()
-	}
+	a.drainTransports(ctx)
 	if err != nil {
 		err = fmt.Errorf("shutdown took longer than %v: %w", a.config.Shutdown.Timeout, err)
 		a.log.Log(context.Background(), levelFatal, "stopped before its time", "error", err)
@@ -274,5 +255,3 @@ func (a *App) shutdown(servers []*server) error {
 }
 
 func address(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
-
-var _ http.Handler = (*websocket.Handler)(nil)

@@ -2,8 +2,8 @@ package app
 
 import "centrifugo/centrifuge"
 
-// channelBatch asks the rules in force how a channel's publications are
-// gathered. The node asks it after it was started, when there is a policy.
+// channelBatch returns how publications of a channel are batched, by the current rules.
+// The node calls it only after it was started, when a.policy is set.
 func (a *App) channelBatch(channel string) centrifuge.BatchOptions {
 	b := a.policy.Rules().Batch(channel)
 	return centrifuge.BatchOptions{

@@ -16,8 +16,8 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// certificates serve what a TLS section names, and what is in its files later:
-// certificates are renewed on disk while the server runs.
+// certificates holds the TLS configuration of a listener. It follows changes of the
+// files, because certificates are renewed on disk while the server runs.
 type certificates struct {
 	// Static after construction.
 	log *slog.Logger
@@ -27,11 +27,11 @@ type certificates struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	section config.TLS
-	digest  [sha256.Size]byte // of what current was made of
-	failed  string            // error of the last attempt, so that it is logged once
+	digest  [sha256.Size]byte // of the files that current was made from
+	failed  string            // error of the last attempt; it is logged once
 }
 
-// newCertificates returns nil when TLS is off.
+// newCertificates returns nil if TLS is off.
 func newCertificates(section config.TLS, log *slog.Logger) (*certificates, error) {
 	if !section.Enabled {
 		return nil, nil //nolint:nilnil // no TLS is not an error
@@ -40,16 +40,16 @@ func newCertificates(section config.TLS, log *slog.Logger) (*certificates, error
 	return c, c.replace(section)
 }
 
-// serverConfig returns the configuration of a listener, which asks for the
-// certificates in force at each handshake.
+// serverConfig returns the configuration of a listener. Each handshake uses the
+// certificates that are current then.
 func (c *certificates) serverConfig() *tls.Config {
 	t := c.current.Load().Clone()
 	t.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current.Load(), nil }
 	return t
 }
 
-// replace takes over another section, or the same one with what is in its files
-// now. With an error the old one stays in force.
+// replace applies another section, or the same one with the present content of its
+// files. If it returns an error, the old configuration remains in use.
 func (c *certificates) replace(section config.TLS) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +76,7 @@ func (c *certificates) replaceLocked(section config.TLS) error {
 	return nil
 }
 
-// refresh looks at the files again. What is wrong with them is logged once.
+// refresh reads the files again. It logs an error once.
 func (c *certificates) refresh() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,11 +86,11 @@ func (c *certificates) refresh() {
 		c.failed = ""
 	case err.Error() != c.failed:
 		c.failed = err.Error()
-		c.log.Error("TLS certificate not replaced, the old one stays in force", "error", err)
+		c.log.Error("TLS certificate not replaced, the old one stays in use", "error", err)
 	}
 }
 
-// watchCertificates refreshes what the servers have until ctx ends.
+// watchCertificates refreshes the certificates of the servers until ctx is done.
 func (a *App) watchCertificates(ctx context.Context, servers []*server) {
 	ticker := time.NewTicker(a.timeouts.certificates)
 	defer ticker.Stop()
@@ -119,7 +119,7 @@ func notAfter(t *tls.Config) string {
 	return ""
 }
 
-// digestOf tells whether a section means the same as before.
+// digestOf returns a digest of the certificates and keys of a section.
 func digestOf(section config.TLS) (sum [sha256.Size]byte, err error) {
 	h := sha256.New()
 	for _, part := range []struct {
@@ -130,14 +130,14 @@ func digestOf(section config.TLS) (sum [sha256.Size]byte, err error) {
 		if err != nil {
 			return sum, fmt.Errorf("tls.%s: %w", part.key, err)
 		}
-		_ = binary.Write(h, binary.BigEndian, uint64(len(raw))) // a hash takes everything
+		_ = binary.Write(h, binary.BigEndian, uint64(len(raw))) // never fails for a hash
 		_, _ = h.Write(raw)
 	}
 	h.Sum(sum[:0])
 	return sum, nil
 }
 
-// tlsSections returns the sections that count for the two listeners.
+// tlsSections returns the sections that apply to the two listeners.
 func tlsSections(c config.HTTPServer) (external, internal config.TLS) {
 	external, internal = c.TLS, c.TLS
 	if c.TLSExternal {
@@ -149,7 +149,7 @@ func tlsSections(c config.HTTPServer) (external, internal config.TLS) {
 	return external, internal
 }
 
-// serverTLS returns nil when TLS is off.
+// serverTLS returns nil if TLS is off.
 func serverTLS(c config.TLS) (*tls.Config, error) {
 	if !c.Enabled {
 		return nil, nil //nolint:nilnil // no TLS is not an error

@@ -92,7 +92,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 	} {
 		spoil()
 		eventually(t, "the error: "+name, func() bool {
-			return i.logged("error", "TLS certificate not replaced, the old one stays in force", "")
+			return i.logged("error", "TLS certificate not replaced, the old one stays in use", "")
 		})
 		if got := i.served(a.client()); got != second {
 			t.Errorf("%s: %s is served, want %s", name, got, second)
@@ -112,14 +112,14 @@ func TestCertificateErrorOnce(t *testing.T) {
 	i.hangUp()
 	i.hangUp()
 	eventually(t, "the refused reload", func() bool {
-		return i.logged("error", "configuration not reloaded, the old one stays in force", "cert_pem")
+		return i.logged("error", "configuration not reloaded, the old one stays in use", "cert_pem")
 	})
 	if err := i.stop(); err != nil {
 		t.Fatal(err)
 	}
 	n := 0
 	for _, entry := range i.entries() {
-		if entry["message"] == "TLS certificate not replaced, the old one stays in force" {
+		if entry["message"] == "TLS certificate not replaced, the old one stays in use" {
 			n++
 		}
 	}

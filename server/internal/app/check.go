@@ -11,9 +11,9 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Check puts a server together, without starting it, and returns what New or Run
-// would refuse: checkconfig must not pass what does not start. Whether a port is
-// free and a file can be written is left to the start.
+// Check builds a server without starting it and returns the errors that New or Run
+// would return, so that a configuration that passes checkconfig starts. Only the start
+// finds out whether a port is free and a file can be written.
 func Check(cfg *config.Config) error {
 	a := &App{
 		config: cfg, timeouts: defaultTimeouts, log: slog.New(slog.DiscardHandler), logging: new(logging),
@@ -22,10 +22,8 @@ func Check(cfg *config.Config) error {
 	if err := a.build(); err != nil {
 		return err
 	}
-	a.newWebSocket()
-	if a.websocket != nil {
-		defer a.websocket.Close()
-	}
+	a.newTransports()
+	defer a.closeTransports()
 	plans, err := a.plan()
 	for _, p := range plans {
 		if _, tlsErr := serverTLS(p.tls); tlsErr != nil {
@@ -35,8 +33,8 @@ func Check(cfg *config.Config) error {
 	return errors.Join(err, checkDirectory("log.file", cfg.Log.File), checkDirectory("pid_file", cfg.PIDFile))
 }
 
-// checkDirectory returns an error when a file could not be made where it is
-// wanted, whoever asks.
+// checkDirectory returns an error if a file cannot be created at a path, whatever the
+// permissions of the process.
 func checkDirectory(key, file string) error {
 	if file == "" {
 		return nil

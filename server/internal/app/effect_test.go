@@ -95,8 +95,8 @@ var effectTests = map[string]string{
 	"channel.*.allow_recovery":                                             "internal/channels/permission_test.go:TestFeatures",
 	"channel.*.force_recovery_mode":                                        "internal/channels/permission_test.go:TestFeatures",
 	"channel.*.auto_cache_recover":                                         "internal/channels/permission_test.go:TestFeatures",
-	"channel.*.allowed_delta_types":                                        "internal/access/grant/grant_test.go:TestOptions",
-	"channel.*.allow_tags_filter":                                          "internal/access/grant/grant_test.go:TestOptions",
+	"channel.*.allowed_delta_types":                                        "internal/subscribeopts/subscribeopts_test.go:TestNew",
+	"channel.*.allow_tags_filter":                                          "internal/subscribeopts/subscribeopts_test.go:TestNew",
 	"channel.*.delta_publish":                                              "internal/api/api_test.go:TestDeltaOfNamespace",
 	"channel.*.batch_max_delay":                                            "internal/channels/feature_test.go:TestBatch",
 	"channel.*.batch_max_size":                                             "internal/channels/feature_test.go:TestBatch",
@@ -249,9 +249,10 @@ func settings(t *testing.T, words string) string {
 		t.Fatalf("%s: %v", words, err)
 	}
 	var b strings.Builder
-	if a.newWebSocket(); a.websocket != nil {
-		defer a.websocket.Close()
-		scalars(&b, reflect.ValueOf(a.websocket).Elem().FieldByName("config"))
+	a.newTransports()
+	defer a.closeTransports()
+	for _, t := range a.transports {
+		scalars(&b, reflect.ValueOf(t.handler).Elem().FieldByName("config"))
 	}
 	node := reflect.ValueOf(a.node).Elem()
 	scalars(&b, node.FieldByName("config"))

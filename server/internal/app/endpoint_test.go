@@ -170,7 +170,7 @@ func TestConnectionLimit(t *testing.T) {
 		t.Errorf("refusals counted: %v", got)
 	}
 	_ = first.Close()
-	eventually(t, "room for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+	eventually(t, "capacity for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
 }
 
 func TestConnectionRateLimit(t *testing.T) {

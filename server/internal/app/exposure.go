@@ -9,7 +9,7 @@ import (
 	"centrifugo/server/internal/middleware"
 )
 
-// local returns what keeps web pages away from the insecure endpoints of a listener.
+// local returns the guard of the insecure endpoints of a listener against web pages.
 func (a *App) local(address string) *middleware.Local {
 	host, _, _ := net.SplitHostPort(address) // it was joined by this package
 	ip := net.ParseIP(host)
@@ -19,8 +19,8 @@ func (a *App) local(address string) *middleware.Local {
 	return middleware.NewLocal(false, a.log)
 }
 
-// localHost lets through, in development mode, what was asked of a local host. The
-// handlers behind it look at origins themselves or serve files to everybody.
+// localHost admits, in development mode, only requests to a local host. The handlers
+// behind it check origins themselves or serve public files.
 func (a *App) localHost(r *routes, next http.Handler) http.Handler {
 	if !a.options.Dev {
 		return next
@@ -28,13 +28,13 @@ func (a *App) localHost(r *routes, next http.Handler) http.Handler {
 	return r.local.HostMiddleware(next)
 }
 
-// allowedOrigin decides which pages may connect: those of client.allowed_origins
+// allowedOrigin reports whether a page may connect: pages of client.allowed_origins may
 // and, in development mode, local ones.
 func (a *App) allowedOrigin(r *http.Request) bool {
 	return a.origins.Allowed(r) || a.options.Dev && middleware.LocalOrigin(r)
 }
 
-// insecureModes are those that are on and whose keys have the prefix.
+// insecureModes returns the keys with a prefix of the insecure modes that are on.
 func (a *App) insecureModes(prefix string) (modes []string) {
 	for _, mode := range a.config.InsecureModes() {
 		if strings.HasPrefix(mode, prefix) {
@@ -44,13 +44,13 @@ func (a *App) insecureModes(prefix string) (modes []string) {
 	return modes
 }
 
-// opening tells how a server is reached that listens on loopback for its insecure
-// modes: inside a container that is not at all.
+// opening is advice for servers that listen on loopback because of an insecure mode.
+// Inside a container, such a server cannot be reached at all.
 const opening = "set http_server.address (flag --http_server.address, variable CENTRIFUGO_HTTP_SERVER_ADDRESS), " +
 	"to 0.0.0.0 for all interfaces, and keep others away by other means"
 
-// logExposure says who reaches the insecure endpoints of a listener, by the
-// address that was bound, whatever was configured.
+// logExposure logs who can reach the insecure endpoints of a listener, by the address
+// that it is bound to.
 func (s *server) logExposure(log *slog.Logger) {
 	if len(s.insecure) == 0 {
 		return

@@ -39,8 +39,8 @@ func (i *instance) quiet(t *testing.T, text string) {
 	}
 }
 
-// bury closes a connection so that its port is free at once.
-func bury(c net.Conn) {
+// closeNow closes a connection so that its port is free at once.
+func closeNow(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
 	}
@@ -79,7 +79,7 @@ func FuzzWebSocketStream(f *testing.F) {
 		c := i.fresh(t, apptest.Dialer{Header: http.Header{
 			"Sec-WebSocket-Extensions": {"permessage-deflate; client_no_context_takeover"},
 		}})
-		defer bury(c.Conn)
+		defer closeNow(c.Conn)
 		_, err := c.Write(stream)
 		if err == nil {
 			err = c.Conn.(*net.TCPConn).CloseWrite()
@@ -112,7 +112,7 @@ func FuzzCommands(f *testing.F) {
 	i := start(f, fuzzed)
 	f.Fuzz(func(t *testing.T, message string) {
 		c := i.fresh(t, apptest.Dialer{})
-		defer bury(c.Conn)
+		defer closeNow(c.Conn)
 		const last = `{"id":4294967295,"rpc":{}}`
 		for _, text := range []string{`{"id":1,"connect":{}}`, message, last} {
 			if c.Text(text) != nil {
@@ -166,7 +166,7 @@ func FuzzCommandsProtobuf(f *testing.F) {
 	connect, last := []byte("\x04\x08\x01\x22\x00"), []byte("\x08\x08\xFF\xFF\xFF\xFF\x0F\x6A\x00")
 	f.Fuzz(func(t *testing.T, message []byte) {
 		c := i.fresh(t, apptest.Dialer{Path: apptest.Path + "?format=protobuf"})
-		defer bury(c.Conn)
+		defer closeNow(c.Conn)
 		for _, frame := range [][]byte{connect, message, last} {
 			if c.Binary(frame) != nil {
 				break // closed already

@@ -7,28 +7,29 @@ import (
 	"time"
 )
 
-// After a burst the runtime keeps what it has freed for minutes: it collects an
-// idle heap every two minutes and gives memory back slowly, so that a busy program
-// does not ask for it again. A server that has become idle gives it back within a
-// minute: idleMemory looks every idleInterval, and acts once after work has ended.
+// After a burst the runtime keeps freed memory for minutes: it collects an idle heap
+// every two minutes and returns memory slowly, so that a busy program does not have to
+// allocate it again. A server that has become idle returns memory within a minute:
+// idleMemory checks every idleInterval and acts once after a burst.
 const (
 	idleInterval = 10 * time.Second
-	// idleRate is how many bytes an idle server allocates in an interval at most:
+	// idleRate is how many bytes a server may allocate in an interval and count as idle:
 	// pings, a health check, a collection of metrics.
 	idleRate = 4 << 20
-	// idleWorth is how many bytes were allocated since memory was given back, at
-	// least, for doing it again: a collection costs CPU, more with many connections.
+	// idleWorth is how many bytes must have been allocated since memory was returned
+	// before it is returned again, because a collection costs CPU, more with many
+	// connections.
 	idleWorth = 64 << 20
 )
 
-// idleMemory decides when an idle server gives memory back.
+// idleMemory decides when an idle server returns memory to the operating system.
 type idleMemory struct {
-	seen  uint64 // bytes allocated in all at the last look
-	given uint64 // and when memory was given back
+	seen  uint64 // total bytes allocated at the last check
+	given uint64 // total bytes allocated when memory was returned
 }
 
-// due is called once in an interval with the bytes allocated in all. The interval
-// before must have been idle, and enough must have happened to be worth it.
+// due is called once in an interval with the total of bytes allocated. It returns true
+// if the interval was idle and enough was allocated since memory was returned.
 func (m *idleMemory) due(allocated uint64) bool {
 	idle := allocated-m.seen <= idleRate
 	m.seen = allocated
@@ -39,7 +40,7 @@ func (m *idleMemory) due(allocated uint64) bool {
 	return true
 }
 
-// giveMemoryBack runs until ctx ends.
+// giveMemoryBack returns memory when the server is idle, until ctx is done.
 func giveMemoryBack(ctx context.Context) {
 	ticker := time.NewTicker(idleInterval)
 	defer ticker.Stop()

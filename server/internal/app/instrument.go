@@ -16,13 +16,13 @@ func newRequestCounter() *prometheus.CounterVec {
 	}, []string{"path", "method", "status"})
 }
 
-// instrumented counts what h answers. The path is that of the endpoint, not of the
-// request: labels must stay few, whatever is asked for.
+// instrumented counts the answers of h. The label path is that of the endpoint, not of
+// the request, so that clients cannot create labels.
 func instrumented(requests *prometheus.CounterVec, path string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			// What panics is answered further out.
+			// middleware.Recover answers after a panic.
 			if p := recover(); p != nil {
 				requests.WithLabelValues(path, methodLabel(r.Method), strconv.Itoa(http.StatusInternalServerError)).Inc()
 				panic(p)
@@ -33,7 +33,8 @@ func instrumented(requests *prometheus.CounterVec, path string, h http.Handler) 
 	})
 }
 
-// methodLabel keeps methods that somebody makes up out of the labels.
+// methodLabel returns one label for all methods that are not standard, so that clients
+// cannot create labels.
 func methodLabel(method string) string {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
@@ -43,8 +44,8 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// statusWriter remembers the status. http.ResponseController finds what else the
-// writer can do behind Unwrap; a connection that is taken over has changed protocols.
+// statusWriter records the status. http.ResponseController finds the other methods of
+// the writer by Unwrap. A connection that is hijacked counts as status 101.
 type statusWriter struct {
 	http.ResponseWriter
 	status  int

@@ -12,12 +12,12 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// memoryShare of the container's memory limit is the limit of the Go runtime.
-// The rest is for what the runtime does not count: the kernel's buffers of the
-// sockets are in the same limit.
+// memoryShare is the part of the container's memory limit that becomes the limit of the
+// Go runtime. The rest is for memory that the runtime does not count, such as the
+// socket buffers of the kernel.
 const memoryShare = 0.9
 
-// limits are what the process may use, and who said so.
+// limits holds the limits of the process and their sources.
 type limits struct {
 	procs        int
 	procsSource  string
@@ -28,17 +28,18 @@ type limits struct {
 // The sources of limits.
 const (
 	fromEnvironment = "environment" // GOMAXPROCS, GOMEMLIMIT
-	fromProgram     = "program"     // which the server is embedded in
+	fromProgram     = "program"     // the program that embeds the server
 	fromContainer   = "container"
 	fromMachine     = "machine"
-	fromNobody      = "none"
+	fromNowhere     = "none"
 )
 
-// takeLimits makes the process keep to the limits of its container, where
-// nobody else has set limits. container tells that of the memory in bytes.
+// takeLimits returns the limits of the process. It sets the memory limit of the runtime
+// to that of the container, unless the environment or the embedding program has set one.
+// container returns the memory limit of the container in bytes.
 //
-// GOMAXPROCS needs nothing: the runtime takes it from the CPU quota of the
-// container, and the affinity of the process, by itself.
+// The runtime sets GOMAXPROCS from the CPU quota of the container and the affinity of the
+// process.
 func takeLimits(log *slog.Logger, container memlimit.Provider) limits {
 	l := limits{procs: runtime.GOMAXPROCS(0), procsSource: fromMachine}
 	switch {
@@ -53,7 +54,8 @@ func takeLimits(log *slog.Logger, container memlimit.Provider) limits {
 	return l
 }
 
-// fromEnvironmentProcs: the runtime disregards what is no positive number.
+// fromEnvironmentProcs reports whether GOMAXPROCS is set to a value that the runtime
+// uses, a positive number.
 func fromEnvironmentProcs() bool {
 	n, err := strconv.Atoi(os.Getenv("GOMAXPROCS"))
 	return err == nil && n > 0
@@ -70,20 +72,19 @@ func takeMemoryLimit(log *slog.Logger, container memlimit.Provider) (limit int64
 	total, err := container()
 	switch {
 	case errors.Is(err, memlimit.ErrNoLimit), errors.Is(err, memlimit.ErrNoCgroup), errors.Is(err, memlimit.ErrCgroupsNotSupported):
-		return limit, fromNobody
+		return limit, fromNowhere
 	case err != nil:
 		log.Warn("reading the memory limit of the container", "error", err)
-		return limit, fromNobody
+		return limit, fromNowhere
 	case total >= math.MaxInt64:
-		return limit, fromNobody
+		return limit, fromNowhere
 	}
 	limit = int64(float64(total) * memoryShare)
 	debug.SetMemoryLimit(limit)
 	return limit, fromContainer
 }
 
-// log tells what was found. There is a lane that delivers messages for each of
-// GOMAXPROCS.
+// log logs the limits. The node has one delivery lane for each of GOMAXPROCS.
 func (l limits) log(log *slog.Logger) {
 	memory := any("none")
 	if l.memory != math.MaxInt64 {
@@ -94,16 +95,16 @@ func (l limits) log(log *slog.Logger) {
 }
 
 const (
-	// fewFiles is the limit of open files below which the server warns: each
-	// connection takes one, and a production server is expected to hold thousands.
+	// fewFiles is the limit of open files below which the server warns. Each connection
+	// needs one.
 	fewFiles = 65536
-	// ownFiles is room for what is no connection of a client: standard streams,
-	// listeners, the event loop, the log, calls of the API and their like.
+	// ownFiles is the number of files reserved for other purposes than connections of
+	// clients: standard streams, listeners, the event loop, the log, calls of the API.
 	ownFiles = 32
 )
 
-// warnOfFiles says how many connections a limit of open files leaves room for,
-// where that may be too few. connections is client.connection_limit, zero for none.
+// warnOfFiles warns if the limit of open files allows too few connections. connections is
+// client.connection_limit, zero for none.
 func warnOfFiles(log *slog.Logger, files uint64, connections int) {
 	if files == 0 || files >= fewFiles {
 		return
@@ -112,6 +113,6 @@ func warnOfFiles(log *slog.Logger, files uint64, connections int) {
 	if connections > 0 && uint64(connections) <= possible {
 		return
 	}
-	log.Warn("the limit of open files leaves room for few connections: raise it, for example with ulimit -n or LimitNOFILE of systemd",
+	log.Warn("the limit of open files allows few connections: raise it, for example with ulimit -n or LimitNOFILE of systemd",
 		"open_files", files, "connections_possible", possible)
 }

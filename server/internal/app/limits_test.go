@@ -32,11 +32,11 @@ func TestMemoryLimit(t *testing.T) {
 		{"environment", "700MiB", 700 * mebibyte, container(1000*mebibyte, nil), 700 * mebibyte, fromEnvironment, ""},
 		{"no limit in the environment", "off", math.MaxInt64, container(1000*mebibyte, nil), math.MaxInt64, fromEnvironment, ""},
 		{"program", "", 600 * mebibyte, container(1000*mebibyte, nil), 600 * mebibyte, fromProgram, ""},
-		{"no limit", "", math.MaxInt64, container(0, memlimit.ErrNoLimit), math.MaxInt64, fromNobody, ""},
-		{"no container", "", math.MaxInt64, container(0, memlimit.ErrNoCgroup), math.MaxInt64, fromNobody, ""},
-		{"other systems", "", math.MaxInt64, container(0, memlimit.ErrCgroupsNotSupported), math.MaxInt64, fromNobody, ""},
-		{"beyond all memory", "", math.MaxInt64, container(math.MaxUint64, nil), math.MaxInt64, fromNobody, ""},
-		{"unreadable", "", math.MaxInt64, container(0, errors.New("permission denied")), math.MaxInt64, fromNobody, "permission denied"},
+		{"no limit", "", math.MaxInt64, container(0, memlimit.ErrNoLimit), math.MaxInt64, fromNowhere, ""},
+		{"no container", "", math.MaxInt64, container(0, memlimit.ErrNoCgroup), math.MaxInt64, fromNowhere, ""},
+		{"other systems", "", math.MaxInt64, container(0, memlimit.ErrCgroupsNotSupported), math.MaxInt64, fromNowhere, ""},
+		{"beyond all memory", "", math.MaxInt64, container(math.MaxUint64, nil), math.MaxInt64, fromNowhere, ""},
+		{"unreadable", "", math.MaxInt64, container(0, errors.New("permission denied")), math.MaxInt64, fromNowhere, "permission denied"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", test.env)

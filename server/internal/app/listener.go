@@ -21,8 +21,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// timeouts of the HTTP servers. Connections that have become WebSockets are no
-// longer subject to them.
+// timeouts of the HTTP servers. They do not apply to hijacked connections, as those of
+// WebSocket are. A handler that streams replaces them by http.ResponseController.
 type timeouts struct{ readHeader, read, write, idle, certificates time.Duration }
 
 // defaultTimeouts are not configurable (server-interface 6.6).
@@ -49,22 +49,22 @@ func (s *server) serve() error {
 	return nil
 }
 
-// routes is a mux that knows what is in it.
+// routes is a mux with a list of its patterns.
 type routes struct {
 	mux      *http.ServeMux
 	patterns []string
-	insecure []string               // keys of the insecure modes of what is mounted
-	local    *middleware.Local      // keeps web pages away from what is insecure
-	requests *prometheus.CounterVec // counts requests; nil for none
-	err      error                  // what could not be mounted
+	insecure []string               // keys of the insecure modes of the endpoints
+	local    *middleware.Local      // guard of the insecure endpoints
+	requests *prometheus.CounterVec // counts requests; nil disables counting
+	err      error                  // of patterns that could not be mounted
 }
 
 func (a *App) newRoutes(address string) *routes {
 	return &routes{mux: http.NewServeMux(), local: a.local(address), requests: a.metrics.requests}
 }
 
-// handle mounts h. Where configured prefixes overlap, the mux panics; the caller
-// looks at err instead.
+// handle mounts h. It adds to err if the pattern conflicts with another, for which the
+// mux panics.
 func (r *routes) handle(pattern string, h http.Handler) {
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -78,7 +78,7 @@ func (r *routes) handle(pattern string, h http.Handler) {
 	r.patterns = append(r.patterns, pattern)
 }
 
-// path is a configured prefix as a pattern: without trailing slashes.
+// path returns a configured prefix as a pattern, without trailing slashes.
 func path(prefix string) string {
 	if p := strings.TrimRight(prefix, "/"); p != "" {
 		return p
@@ -86,12 +86,12 @@ func path(prefix string) string {
 	return "/"
 }
 
-// plan is a listener before it is opened.
+// plan describes a listener that is to be opened.
 type plan struct {
 	address string
 	routes  *routes
 	tls     config.TLS
-	// internal says that the listener is not the clients'.
+	// internal is set for the listener of operators and backends.
 	internal bool
 }
 
@@ -144,7 +144,7 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 	return servers, nil
 }
 
-// closeAll closes listeners that were opened for nothing.
+// closeAll closes the listeners.
 func closeAll(servers []*server) {
 	for _, s := range servers {
 		_ = s.listener.Close()
@@ -189,7 +189,7 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 	return s, nil
 }
 
-// mountClients mounts what clients connect to.
+// mountClients mounts the endpoints of clients.
 func (a *App) mountClients(r *routes) {
 	c := a.config.Client
 	admit := func(h http.Handler) http.Handler {
@@ -203,8 +203,10 @@ func (a *App) mountClients(r *routes) {
 		h = middleware.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused("client.connection_limit"))(h)
 		return a.localHost(r, middleware.UserHeader(c.UserIDHTTPHeader)(h))
 	}
-	if a.websocket != nil {
-		r.handle(path(a.config.WebSocket.HandlerPrefix), admit(a.websocket))
+	for _, t := range a.transports {
+		r.handle(t.path, admit(t.handler))
+	}
+	if len(a.transports) > 0 {
 		r.insecure = append(r.insecure, a.insecureModes("client.")...)
 	}
 	if a.config.Init.Enabled {
@@ -215,7 +217,7 @@ func (a *App) mountClients(r *routes) {
 	}
 }
 
-// warmUp lets a browser open its connection ahead of time.
+// warmUp answers a request by which a browser opens its connection in advance.
 func warmUp(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet {
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -249,7 +251,7 @@ func (a *App) mountAPI(outer, inner *routes) {
 	}
 }
 
-// mountOperations mounts what operators and their machines look at.
+// mountOperations mounts the endpoints of operators: health, metrics and profiles.
 func (a *App) mountOperations(to *routes) {
 	r := operations{routes: to}
 	if a.options.Dev {
@@ -262,7 +264,7 @@ func (a *App) mountOperations(to *routes) {
 		r.handle(path(a.config.Prometheus.HandlerPrefix), a.metrics.handler())
 	}
 	if a.config.Debug.Enabled {
-		// The profiles prolong the write timeout by themselves.
+		// The handlers of profiles extend the write timeout themselves.
 		prefix := path(a.config.Debug.HandlerPrefix)
 		r.handle(prefix+"/cmdline", http.HandlerFunc(pprof.Cmdline))
 		r.handle(prefix+"/profile", http.HandlerFunc(pprof.Profile))
@@ -272,10 +274,10 @@ func (a *App) mountOperations(to *routes) {
 	}
 }
 
-// operations mounts with a middleware around each handler.
+// operations is routes with a middleware around each handler.
 type operations struct {
 	*routes
-	wrap func(http.Handler) http.Handler // nil for none
+	wrap func(http.Handler) http.Handler // may be nil
 }
 
 func (o operations) handle(pattern string, h http.Handler) {
@@ -285,7 +287,7 @@ func (o operations) handle(pattern string, h http.Handler) {
 	o.routes.handle(pattern, h)
 }
 
-// profileIndex serves the index and the named profiles below whatever prefix.
+// profileIndex serves the index and the named profiles below any prefix.
 func profileIndex(w http.ResponseWriter, r *http.Request) {
 	if name := strings.TrimPrefix(r.URL.Path, "/"); name != "" {
 		pprof.Handler(name).ServeHTTP(w, r)

@@ -137,8 +137,8 @@ func TestNewRefusesBadSettings(t *testing.T) {
 	}
 }
 
-// The clients' endpoint takes its prefix from the configuration, and the dev
-// playground stands in nobody's way.
+// The endpoints have the prefixes of the configuration, and the playground of
+// development mode does not shadow them.
 func TestPrefixesAndPlayground(t *testing.T) {
 	i := start(t, anonymous+`, "websocket": {"handler_prefix": "/ws/"}, "http_api": {"handler_prefix": "/x/", "key": "k"},
 		"health": {"enabled": true, "handler_prefix": "/up/"}`, func(a *App) { a.options.Dev = true })

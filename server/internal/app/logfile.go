@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// logFile is a log file that can be opened again. What cannot be written to it is
-// counted and told on stderr, once in lostInterval at most.
+// logFile is a log file that can be reopened. It counts lines that it cannot write and
+// reports them on stderr, at most once in lostInterval.
 type logFile struct {
 	// Static after construction.
 	name   string
@@ -23,7 +23,7 @@ type logFile struct {
 	file   *os.File
 	torn   bool // the last line was written in part
 	told   time.Time
-	toldOf uint64 // lost when that was
+	toldOf uint64 // value of lost at told
 }
 
 const lostInterval = 10 * time.Second
@@ -33,7 +33,7 @@ func openLogFile(name string, stderr io.Writer) (*logFile, error) {
 	return l, l.reopen()
 }
 
-// reopen opens the file under its name. With an error the old one stays in use.
+// reopen opens the file by its name. If it returns an error, the old file stays in use.
 func (l *logFile) reopen() error {
 	f, err := os.OpenFile(l.name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -44,7 +44,7 @@ func (l *logFile) reopen() error {
 	l.file, l.torn = f, false
 	l.mu.Unlock()
 	if old != nil {
-		_ = old.Close() // what it could say has been said by its writes
+		_ = old.Close() // its writes have reported their errors
 	}
 	return nil
 }
@@ -53,9 +53,9 @@ func (l *logFile) reopen() error {
 func (l *logFile) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.torn { // the next line must not become part of it
+	if l.torn { // end the broken line
 		if _, err := l.file.WriteString("\n"); err != nil {
-			l.tellLocked(err)
+			l.reportLocked(err)
 			return 0, err //nolint:wrapcheck // for slog, which drops it
 		}
 		l.torn = false
@@ -63,12 +63,12 @@ func (l *logFile) Write(line []byte) (int, error) {
 	n, err := l.file.Write(line)
 	if err != nil {
 		l.torn = n > 0
-		l.tellLocked(err)
+		l.reportLocked(err)
 	}
 	return n, err //nolint:wrapcheck // for slog, which drops it
 }
 
-func (l *logFile) tellLocked(err error) {
+func (l *logFile) reportLocked(err error) {
 	lost := l.lost.Add(1)
 	now := time.Now()
 	if !l.told.IsZero() && now.Sub(l.told) < lostInterval {
@@ -78,7 +78,7 @@ func (l *logFile) tellLocked(err error) {
 	l.told, l.toldOf = now, lost
 }
 
-// close closes the file, and tells of lines that were lost since the last time.
+// close closes the file. It first reports lines that were lost since the last report.
 func (l *logFile) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

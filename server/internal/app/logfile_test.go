@@ -53,7 +53,7 @@ func TestLogFileCannotBeOpenedAgain(t *testing.T) {
 	i.log = filepath.Join(dir+".1", "log")
 	i.hangUp()
 	eventually(t, "the error", func() bool {
-		return i.logged("error", "log file not opened again, the old one stays in use", "no such file")
+		return i.logged("error", "log file not reopened, the old one stays in use", "no such file")
 	})
 }
 

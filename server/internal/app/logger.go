@@ -52,15 +52,15 @@ func nodeLogLevel(name string) centrifuge.LogLevel {
 	return centrifuge.LogInfo
 }
 
-// logging is the server's log and what may change of it while the server runs.
+// logging is the log of the server, with the parts that a reload changes.
 type logging struct {
 	*slog.Logger
 	level *slog.LevelVar
-	file  *logFile // nil when stderr is logged to
+	file  *logFile // nil if the log goes to stderr
 }
 
-// newLogger logs JSON lines to log.file or, where that is not set, to stderr:
-// as text when somebody is looking at it, otherwise as JSON.
+// newLogger returns a log that writes JSON lines to log.file or, if that is not set, to
+// stderr. On a terminal it writes text.
 func newLogger(c config.Log, stderr *os.File) (*logging, error) {
 	l := &logging{level: new(slog.LevelVar)}
 	l.level.Set(slogLevel(c.Level))
@@ -91,7 +91,7 @@ func (l *logging) reopen() error {
 	return l.file.reopen()
 }
 
-// lost is the number of lines that could not be written.
+// lost returns the number of lines that could not be written.
 func (l *logging) lost() uint64 {
 	if l.file == nil {
 		return 0
@@ -106,8 +106,8 @@ func (l *logging) close() error {
 	return l.file.close()
 }
 
-// upstreamKeys writes "message" and lower-case levels, as log pipelines made for
-// this kind of server expect (server-interface 6.8).
+// upstreamKeys writes "message" and lower-case levels, as existing log pipelines for this
+// kind of server expect (server-interface 6.8).
 func upstreamKeys(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a
@@ -129,7 +129,7 @@ func terminal(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// writePID writes the process's number, and returns what takes it away again.
+// writePID writes the process id to a file and returns a function that removes the file.
 func writePID(file string) (remove func(), err error) {
 	if file == "" {
 		return func() {}, nil

@@ -42,7 +42,7 @@ func TestLogLevels(t *testing.T) {
 	}
 }
 
-// Logs go to stderr as JSON unless somebody is looking; a file is appended to.
+// Logs go to stderr as JSON unless it is a terminal. A log file is appended to.
 func TestLogFormat(t *testing.T) {
 	dir := t.TempDir()
 	plain, err := os.Create(filepath.Join(dir, "stderr"))

@@ -70,8 +70,8 @@ func TestWriteDelay(t *testing.T) {
 	}
 }
 
-// TestQueueMaxTotalSize: a client that does not read is closed when the node
-// has no room for what waits, before its own limit; the metrics tell.
+// TestQueueMaxTotalSize: a client that does not read is closed when the queues of the
+// node exceed their total, before its own limit. The metrics count it.
 func TestQueueMaxTotalSize(t *testing.T) {
 	i := start(t, `"client": {"insecure": true, "queue_max_size": 1000000000, "queue_max_total_size": 10000},
 		"websocket": {"write_timeout": "1m"}, "http_api": {"key": "k"}, "prometheus": {"enabled": true}`)

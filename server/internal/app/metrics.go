@@ -16,7 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// metrics are the server's figures: the node's, and those of the rooms around it.
+// metrics holds the metrics of the server: those of the node, the API and the listeners.
 type metrics struct {
 	registry        *prometheus.Registry
 	apiSummary      *prometheus.SummaryVec
@@ -62,7 +62,7 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.InstrumentMetricHandler(m.registry, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 }
 
-// observe is told of every call of the server API.
+// observe counts a call of the server API.
 func (m *metrics) observe(protocol, method string, d time.Duration, code uint32) {
 	m.apiSummary.WithLabelValues(protocol, method).Observe(d.Seconds())
 	m.apiHistogram.WithLabelValues(protocol, method).Observe(d.Seconds())
@@ -71,7 +71,7 @@ func (m *metrics) observe(protocol, method string, d time.Duration, code uint32)
 	}
 }
 
-// aggregate gives the node the figures that the API's info tells, once in each
+// aggregate sets the metrics that the method info of the API returns, once in each
 // interval (server-interface section 8).
 func (m *metrics) aggregate(ctx context.Context, n *centrifuge.Node, interval time.Duration) {
 	if interval <= 0 {
@@ -87,15 +87,15 @@ func (m *metrics) aggregate(ctx context.Context, n *centrifuge.Node, interval ti
 		case <-ticker.C:
 			families, err := m.registry.Gather()
 			if err != nil {
-				continue // the metrics endpoint tells
+				continue // the metrics endpoint returns the error
 			}
 			n.SetMetrics(&centrifuge.NodeMetrics{Interval: interval.Seconds(), Items: infoItems(families, before)})
 		}
 	}
 }
 
-// infoItems flattens metrics. Counters are told as what was added since the
-// last time, which before remembers.
+// infoItems flattens metrics. The value of a counter is its increase since the last
+// call; before holds the values of that call.
 func infoItems(families []*dto.MetricFamily, before map[string]float64) map[string]float64 {
 	items := make(map[string]float64)
 	delta := func(key string, value float64) {
@@ -124,7 +124,7 @@ func infoItems(families []*dto.MetricFamily, before map[string]float64) map[stri
 	return items
 }
 
-// labelPath is ".label.value" for each label that has one, in their order.
+// labelPath returns ".label.value" for each label with a value, in their order.
 func labelPath(labels []*dto.LabelPair) string {
 	var path strings.Builder
 	for _, l := range labels { // sorted by the registry

@@ -8,45 +8,35 @@ import (
 	"time"
 
 	"centrifugo/internal/logsample"
+	"centrifugo/server/internal/middleware"
 )
 
-// refusalLines is how many refused connections of a kind are logged in a second:
-// anybody can provoke them.
-const refusalLines = 10
-
-// maxLoggedOrigin bounds an Origin header in the log.
+// maxLoggedOrigin bounds an Origin header in the log, in bytes.
 const maxLoggedOrigin = 256
 
 // connectionRefused logs and counts a connection that was answered with an HTTP
-// status. What the operator may have to change is a warning.
+// status. The reason is one of a closed list. A refusal that the operator may have to
+// act on is a warning.
 func (a *App) connectionRefused(r *http.Request, status int, reason string) {
 	a.metrics.refused.WithLabelValues(strconv.Itoa(status)).Inc()
-	ok, suppressed := a.refusals.Take(logsample.Key{Message: reason, Code: uint32(status)}) //nolint:gosec // an HTTP status
-	if !ok {
-		return
-	}
-	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("remote", r.RemoteAddr), slog.String("path", r.URL.Path), slog.Int("status", status), slog.String("reason", reason),
-	}
+	refusal := middleware.Refusal{Level: slog.LevelInfo, Status: status, Reason: reason, Kind: reason}
 	switch status {
 	case http.StatusForbidden:
-		level = slog.LevelWarn
 		origin := r.Header.Get("Origin")
-		attrs = append(attrs, slog.String("origin", origin[:min(len(origin), maxLoggedOrigin)]),
-			slog.String("to_allow", "add the origin to client.allowed_origins"))
+		refusal.Level = slog.LevelWarn
+		refusal.More = []slog.Attr{
+			slog.String("origin", origin[:min(len(origin), maxLoggedOrigin)]),
+			slog.String("to_allow", "add the origin to client.allowed_origins"),
+		}
 	case http.StatusServiceUnavailable:
-		level = slog.LevelWarn
+		refusal.Level = slog.LevelWarn
 	}
-	if suppressed > 0 {
-		attrs = append(attrs, slog.Uint64("suppressed", suppressed))
-	}
-	a.log.LogAttrs(r.Context(), level, "connection refused", attrs...)
+	a.refusals.Refused(r, refusal)
 }
 
-// serverLog takes the lines of an http.Server. It accepts no connection while the
-// process has no descriptors left, which is an error; the rest is about single
-// connections.
+// serverLog receives the log lines of an http.Server. A failure to accept connections,
+// as when the process has no file descriptors left, is an error; all other lines are
+// about single connections and logged for debugging.
 type serverLog struct {
 	// Static after construction.
 	log      *slog.Logger

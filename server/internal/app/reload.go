@@ -9,42 +9,29 @@ import (
 	"centrifugo/server/internal/middleware"
 )
 
-// reloadable are the keys, or the sections with a dot at the end, that a reload
-// takes over. All others need a restart.
-var reloadable = []string{
-	"channel.", "rpc.", "http_api.key", "http_api.insecure", "log.level",
-	"client.allowed_origins", "client.token.", "client.subscription_token.",
-	"client.allow_anonymous_connect_without_token", "client.disallow_anonymous_connection_tokens",
-	"client.insecure", "client.insecure_skip_token_signature_verify", "client.subscribe_to_user_personal_channel.",
-}
-
-// fixed are keys of reloadable sections which the node takes when it is made.
-var fixed = []string{"channel.history_meta_ttl", "channel.max_length"}
-
-// certificateKeys are taken over where TLS itself was not switched on or off.
+// certificateKeys are the suffixes of keys that a reload applies unless it also switches
+// TLS on or off.
 var certificateKeys = []string{".cert_pem", ".key_pem", ".client_ca_pem"}
 
-// takenOver reports whether a reload to cfg takes over a key.
+// takenOver reports whether a reload to cfg applies a key.
 func (a *App) takenOver(key string, cfg *config.Config) bool {
 	if strings.HasPrefix(key, "http_server.tls.") || strings.HasPrefix(key, "http_server.internal_tls.") {
 		return a.sameTLS(cfg) && slices.ContainsFunc(certificateKeys, func(suffix string) bool { return strings.HasSuffix(key, suffix) })
 	}
-	return !slices.Contains(fixed, key) && slices.ContainsFunc(reloadable, func(k string) bool {
-		return k == key || strings.HasSuffix(k, ".") && strings.HasPrefix(key, k)
-	})
+	return config.Reloadable(key)
 }
 
-// sameTLS reports whether the listeners have TLS from the same sections as before.
+// sameTLS reports whether cfg configures TLS of the listeners by the same sections.
 func (a *App) sameTLS(cfg *config.Config) bool {
 	was, is := a.config.HTTPServer, cfg.HTTPServer
 	return was.TLS.Enabled == is.TLS.Enabled && was.InternalTLS.Enabled == is.InternalTLS.Enabled && was.TLSExternal == is.TLSExternal
 }
 
-// reload takes over what may change while the server runs, all or nothing
-// (server-interface 6.8). Files that were renewed are opened again in any case.
+// reload applies the keys that may change while the server runs, all or none of them
+// (server-interface 6.8). It reopens files in any case.
 func (a *App) reload(servers []*server) {
 	if err := a.logging.reopen(); err != nil {
-		a.log.Error("log file not opened again, the old one stays in use", "error", err)
+		a.log.Error("log file not reopened, the old one stays in use", "error", err)
 	}
 	refreshAll(servers)
 	if a.options.Reload == nil {
@@ -55,7 +42,7 @@ func (a *App) reload(servers []*server) {
 		err = a.takeOver(cfg, servers)
 	}
 	if err != nil {
-		a.log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		a.log.Error("configuration not reloaded, the old one stays in use", "error", err)
 		return
 	}
 	for _, w := range warnings {
@@ -67,7 +54,7 @@ func (a *App) reload(servers []*server) {
 			taken = append(taken, key)
 		}
 	}
-	for _, key := range config.Changes(a.config, cfg) { // as long as they differ from what runs
+	for _, key := range config.Changes(a.config, cfg) { // those that differ from the start
 		if !a.takenOver(key, cfg) {
 			restart = append(restart, key)
 		}
@@ -75,11 +62,11 @@ func (a *App) reload(servers []*server) {
 	a.current = cfg
 	a.log.Info("configuration reloaded", "taken_over", taken, "needs_restart", restart)
 	if len(restart) > 0 {
-		a.log.Warn("configuration: changed keys need a restart, their old values stay in force", "keys", restart)
+		a.log.Warn("configuration: changed keys need a restart, their old values stay in use", "keys", restart)
 	}
 }
 
-// takeOver does what may fail first.
+// takeOver applies cfg. It starts with what may fail.
 func (a *App) takeOver(cfg *config.Config, servers []*server) error {
 	if err := a.mayReload(cfg); err != nil {
 		return err
@@ -106,8 +93,8 @@ func (a *App) takeOver(cfg *config.Config, servers []*server) error {
 	return nil
 }
 
-// replaceCertificates takes over other files or texts of certificates. They were
-// checked when the configuration was loaded, so that a failure is one of the disk.
+// replaceCertificates applies the certificates of cfg. Loading the configuration has
+// checked them, so an error comes from reading the files.
 func (a *App) replaceCertificates(cfg *config.Config, servers []*server) error {
 	if !a.sameTLS(cfg) {
 		return nil
@@ -128,9 +115,8 @@ func (a *App) replaceCertificates(cfg *config.Config, servers []*server) error {
 	return nil
 }
 
-// mayReload refuses to make a server insecure that listens on addresses which
-// were chosen for a secure one: an insecure server is kept off the network when
-// it starts, and only then.
+// mayReload refuses to switch on an insecure mode. Such a server listens only on loopback
+// addresses by default, and that is decided only at the start.
 func (a *App) mayReload(cfg *config.Config) error {
 	before := a.config.InsecureModes()
 	for _, mode := range cfg.InsecureModes() {

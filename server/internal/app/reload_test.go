@@ -102,13 +102,13 @@ func TestReloadListsKeys(t *testing.T) {
 				return i.logged("info", "configuration reloaded", `"needs_restart":`+list(test.restart)) &&
 					i.logged("info", "configuration reloaded", `"taken_over":`+list(test.taken))
 			})
-			if warned := i.logged("warn", "configuration: changed keys need a restart, their old values stay in force", ""); warned {
+			if warned := i.logged("warn", "configuration: changed keys need a restart, their old values stay in use", ""); warned {
 				if test.restart == "" {
 					t.Error("a restart is asked for")
 				}
 			} else if test.restart != "" {
 				eventually(t, "the warning", func() bool {
-					return i.logged("warn", "configuration: changed keys need a restart, their old values stay in force", test.restart)
+					return i.logged("warn", "configuration: changed keys need a restart, their old values stay in use", test.restart)
 				})
 			}
 		})
@@ -188,7 +188,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			i.configure(settings)
 			i.hangUp()
 			eventually(t, "the log of the error", func() bool {
-				return i.logged("error", "configuration not reloaded, the old one stays in force", "")
+				return i.logged("error", "configuration not reloaded, the old one stays in use", "")
 			})
 			if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 200 {
 				t.Errorf("the old key: status %d", status)

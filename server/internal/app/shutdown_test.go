@@ -222,7 +222,7 @@ func TestSlowRequests(t *testing.T) {
 			started := time.Now()
 			var answer strings.Builder
 			if _, err := bufio.NewReader(c).WriteTo(&answer); os.IsTimeout(err) {
-				t.Fatal("the connection is kept for ever")
+				t.Fatal("the connection is not closed")
 			}
 			if took := time.Since(started); took > 5*time.Second {
 				t.Errorf("given up after %v", took)

@@ -109,7 +109,7 @@ func get(t *testing.T, c *tls.Config, url string) (*http.Response, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := (&http.Client{Transport: transport, Timeout: apptest.Patience}).Do(request)
+	response, err := (&http.Client{Transport: transport, Timeout: apptest.Timeout}).Do(request)
 	if err == nil {
 		_ = response.Body.Close()
 	}

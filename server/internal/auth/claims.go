@@ -13,21 +13,20 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// payload receives the claims of a token as they are. It exists to hand the bytes
-// through the parser of the JWT library, whose own claims types are neither strict
-// nor case-sensitive.
+// payload receives the claims of a token unparsed, because the claims types of the JWT
+// library are neither strict nor case-sensitive.
 type payload struct {
 	jwt.RegisteredClaims
 	raw []byte
 }
 
-// UnmarshalJSON keeps the bytes.
+// UnmarshalJSON copies the bytes.
 func (p *payload) UnmarshalJSON(raw []byte) error {
 	p.raw = append([]byte(nil), raw...)
 	return nil
 }
 
-// claims are the claims that both kinds of tokens share.
+// claims holds the claims that both kinds of tokens share.
 type claims struct {
 	sub      string
 	aud      []string
@@ -64,7 +63,7 @@ func parseClaims(raw []byte) (*claims, error) {
 	return c, err
 }
 
-// get decodes one claim strictly by type; an absent claim and null leave dst alone.
+// get decodes one claim strictly by type. It does not change dst for an absent claim or null.
 func (c *claims) get(name string, dst any) error {
 	raw := c.json(name)
 	if raw == nil {
@@ -76,7 +75,7 @@ func (c *claims) get(name string, dst any) error {
 	return nil
 }
 
-// json returns a claim as it is, nil when it is absent or null.
+// json returns a claim undecoded, or nil if it is absent or null.
 func (c *claims) json(name string) json.RawMessage {
 	raw := c.all[name]
 	if bytes.Equal(raw, []byte("null")) {
@@ -85,12 +84,12 @@ func (c *claims) json(name string) json.RawMessage {
 	return raw
 }
 
-// quotedDate is what a date in quotes may be: a JSON number.
+// quotedDate matches a date in quotes, which must be a JSON number.
 var quotedDate = regexp.MustCompile(`^"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?"$`)
 
-// time decodes a claim with Unix seconds; a fraction is cut off (RFC 7519,
-// NumericDate). A number in quotes is one too: libraries of loosely typed languages
-// write it.
+// time decodes a claim with Unix seconds and truncates a fraction (RFC 7519,
+// NumericDate). It accepts a number in quotes, which libraries of loosely typed
+// languages write.
 func (c *claims) time(name string, dst **int64) error {
 	raw := c.json(name)
 	if raw == nil {
@@ -132,7 +131,7 @@ var decimal = regexp.MustCompile(`^-?[0-9]+$`)
 
 // user returns the user ID: claim sub, or the claim configured in its place. A
 // missing claim of that name is an error, where upstream makes the user anonymous
-// (trap 17): a typo in the configuration must not open the door.
+// (trap 17): a typo in the configuration must not admit users anonymously.
 func (c *claims) user(claim string) (string, error) {
 	if claim == "" {
 		return c.sub, nil

@@ -17,8 +17,8 @@ type Claims struct {
 	TTL     time.Duration // zero or less: no expiry
 }
 
-// Generate makes a token signed with the HMAC secret of the settings, algorithm
-// HS256 (server-interface 7, gentoken). now is the time of issue.
+// Generate returns a token signed with the HMAC secret of the settings by HS256
+// (server-interface 7, gentoken). The token is issued at now.
 func Generate(c config.Token, cl Claims, now time.Time) (string, error) {
 	if c.HMACSecretKey == "" {
 		return "", errors.New("no HMAC secret key is configured")
@@ -40,8 +40,8 @@ func Generate(c config.Token, cl Claims, now time.Time) (string, error) {
 	return token, nil
 }
 
-// Inspect returns the algorithm and the claims of a token WITHOUT verifying
-// anything, to be shown to the owner of the token; false when it is malformed.
+// Inspect returns the algorithm and the claims of a token WITHOUT verifying it, for
+// display to the owner of the token. It returns false if the token is malformed.
 func Inspect(token string) (algorithm string, claims []byte, ok bool) {
 	if len(token) > maxToken {
 		return "", nil, false

@@ -15,9 +15,9 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// keys hold one key per family of algorithms. A key is only ever used with the
-// algorithms of its own family, whatever the header of a token says: a public RSA
-// key can not be taken for an HMAC secret.
+// keys holds one key for each family of algorithms. A key is used only with algorithms
+// of its family, whatever the header of a token says, so that a public RSA key is never
+// used as an HMAC secret.
 type keys struct {
 	hmac               []byte
 	hmacPrevious       []byte
@@ -42,7 +42,7 @@ func newKeys(c config.Token) (keys, error) {
 	return k, nil
 }
 
-// publicKey reads a key of type K; its zero value when nothing is configured.
+// publicKey reads a key of type K. It returns the zero value if none is configured.
 func publicKey[K any](name string, value config.PEM) (K, error) {
 	var none K
 	text, err := value.Bytes()
@@ -81,7 +81,7 @@ func parsePublicKey(text []byte) (any, error) {
 	return nil, errors.New("neither a public key (PKIX) nor a certificate")
 }
 
-// errNoKey means that no key is configured for the algorithm of a token.
+// errNoKey reports that no key is configured for the algorithm of a token.
 var errNoKey = errors.New("algorithm is not enabled")
 
 // verify checks a signature with the key that belongs to the method.

@@ -7,16 +7,16 @@ import (
 	"strconv"
 )
 
-// Claims that hold Unix seconds are of a larger unit than seconds from this value
-// on, the year 5138, with which milliseconds begin in 1973.
+// A claim of Unix seconds with this value or more, the year 5138, is probably in
+// milliseconds, in which it is in 1973.
 const (
 	fromMilliseconds = 100_000_000_000
 	fromMicroseconds = fromMilliseconds * 1000
 	fromNanoseconds  = fromMicroseconds * 1000
 )
 
-// Suspicions says what in the claims of a token is valid, but hardly what was meant:
-// dates in another unit than seconds. They are for the owner of the token.
+// Suspicions describes claims that are valid but probably wrong: dates in another unit
+// than seconds. The texts are for the owner of the token.
 func Suspicions(claims []byte) []string {
 	var all map[string]json.RawMessage
 	if json.Unmarshal(claims, &all) != nil {

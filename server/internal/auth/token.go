@@ -9,7 +9,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// ConnectToken is what a valid connection token says (server-interface 3.4).
+// ConnectToken holds the claims of a valid connection token (server-interface 3.4).
 type ConnectToken struct {
 	User     string // empty: anonymous
 	ExpireAt int64  // Unix seconds when the connection expires; 0: never. May be in the past (error 110)
@@ -19,7 +19,7 @@ type ConnectToken struct {
 	Subs map[string]SubscribeOptions
 }
 
-// SubscribeToken is what a valid subscription token says (server-interface 3.5).
+// SubscribeToken holds the claims of a valid subscription token (server-interface 3.5).
 type SubscribeToken struct {
 	User     string
 	Channel  string // never empty
@@ -28,8 +28,8 @@ type SubscribeToken struct {
 	SubscribeOptions
 }
 
-// Matches tells whether the token was made for this user, channel and client. If
-// not, the client is disconnected with 3500.
+// Matches reports whether the token is for this user, channel and client. If not, the
+// caller disconnects the client with 3500.
 func (t SubscribeToken) Matches(user, channel, client string) bool {
 	return t.User == user && t.Channel == channel && (t.Client == "" || t.Client == client)
 }
@@ -50,7 +50,7 @@ type Override struct {
 	ForceRecovery      *bool
 }
 
-// boolValue is the form in which an override is written: {"value": true}.
+// boolValue is the JSON of an override: {"value": true}.
 type boolValue struct {
 	Value bool `json:"value"`
 }
@@ -100,8 +100,8 @@ func (r *rawOptions) options() (SubscribeOptions, error) {
 
 var errNotBase64 = errors.New("not base64")
 
-// eitherForm returns the base64 form if there is one, else the JSON form, which must
-// be one that JSON clients can be sent.
+// eitherForm returns the base64 form if there is one, and otherwise the JSON form, which
+// must be a value that JSON clients can receive.
 func eitherForm(raw json.RawMessage, b64 string) ([]byte, error) {
 	if b64 != "" {
 		decoded, err := base64.StdEncoding.DecodeString(b64)
@@ -119,7 +119,7 @@ func eitherForm(raw json.RawMessage, b64 string) ([]byte, error) {
 	return raw, nil
 }
 
-// expiry applies claim expire_at, which replaces the expiry by exp; zero and less mean never.
+// expiry applies claim expire_at, which replaces the expiry by exp. Zero or less means never.
 func (c *claims) expiry() int64 {
 	at := c.exp
 	if c.expireAt != nil {
@@ -167,8 +167,7 @@ func (c *claims) connectToken() (ConnectToken, error) {
 	return t, nil
 }
 
-// addSub leaves out an empty name: it is what splitting an empty list makes, and no
-// channel.
+// addSub ignores an empty name, which splitting an empty list returns.
 func (t *ConnectToken) addSub(channel string, o SubscribeOptions) {
 	if channel == "" {
 		return

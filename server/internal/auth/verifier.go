@@ -13,30 +13,33 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// The ways in which a token is refused. What the client gets differs by command (server-interface 3.6).
+// The reasons for which a token is refused. The answer to the client depends on the
+// command (server-interface 3.6).
 var (
-	// ErrInvalidToken means that the token is not one of ours: its form, a claim, the
-	// signature, the audience or the issuer.
+	// ErrInvalidToken reports that the form, a claim, the signature, the audience or the
+	// issuer of the token is wrong.
 	ErrInvalidToken = errors.New("invalid token")
-	// ErrTokenExpired means that exp has passed, or that nbf has not come.
+	// ErrTokenExpired reports that exp has passed or that nbf is in the future.
 	ErrTokenExpired = errors.New("token expired")
-	// ErrBase64 means that claim b64info of a connection token is not base64; the client gets error 100.
+	// ErrBase64 reports that claim b64info of a connection token is not base64. The client
+	// gets error 100.
 	ErrBase64 = errors.New("claim b64info is not base64")
 )
 
-// maxToken bounds a token, in bytes; a longer one is invalid.
+// maxToken bounds a token, in bytes. A longer one is invalid.
 const maxToken = 1 << 20
 
-// Options change how a Verifier works.
+// Options of a Verifier.
 type Options struct {
-	// SkipSignature is client.insecure_skip_token_signature_verify: signatures are
-	// not looked at, everything else is.
+	// SkipSignature is client.insecure_skip_token_signature_verify: signatures are not
+	// verified, everything else is.
 	SkipSignature bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-// Verifier verifies tokens. Immutable, so safe for any number of goroutines. Construct with NewVerifier.
+// Verifier verifies tokens. It is immutable and safe for concurrent use. NewVerifier
+// returns one.
 type Verifier struct {
 	keys          keys
 	audience      string
@@ -49,9 +52,10 @@ type Verifier struct {
 	parser        *jwt.Parser
 }
 
-// NewVerifier compiles the settings. The error names the key that can not be used,
-// never its value. With jwks_public_endpoint the configured keys are ignored
-// (server-interface 3.3); as this version can not fetch key sets, every token is invalid then.
+// NewVerifier compiles the settings. The error names a key that cannot be used, never
+// its value. With jwks_public_endpoint the configured keys are ignored
+// (server-interface 3.3); as fetching key sets is not implemented, every token is
+// invalid then.
 func NewVerifier(c config.Token, o Options) (*Verifier, error) {
 	v := &Verifier{
 		audience:      c.Audience,
@@ -111,8 +115,8 @@ func (v *Verifier) VerifyConnect(token string) (ConnectToken, error) {
 }
 
 // VerifySubscribe verifies a subscription token. The error is, or wraps,
-// ErrInvalidToken or ErrTokenExpired. Whether the token was made for this client
-// and channel is told by SubscribeToken.Matches.
+// ErrInvalidToken or ErrTokenExpired. SubscribeToken.Matches reports whether the token is
+// for a client and a channel.
 func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
 	c, user, err := v.verify(token)
 	if err != nil {
@@ -132,8 +136,7 @@ func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
 	return t, nil
 }
 
-// verify does steps 1 to 5 of server-interface 3.2, which both kinds of tokens
-// share, in that order.
+// verify executes steps 1 to 5 of server-interface 3.2, which both kinds of tokens share.
 func (v *Verifier) verify(token string) (*claims, string, error) {
 	if len(token) > maxToken {
 		return nil, "", invalid(errors.New("too long"))

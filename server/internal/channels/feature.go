@@ -2,15 +2,15 @@ package channels
 
 import "time"
 
-// Wishes are what a client asks of its subscription.
-type Wishes struct {
+// Request holds what a client requests of its subscription.
+type Request struct {
 	Positioned  bool
 	Recoverable bool
 	JoinLeave   bool
 }
 
-// Override replaces options of the namespace for one subscription; nil keeps the
-// option. It comes with tokens, proxy replies and the server API.
+// Override replaces options of the namespace for one subscription; nil keeps an option.
+// Tokens, proxy replies and the server API contain overrides.
 type Override struct {
 	Presence           *bool
 	JoinLeave          *bool
@@ -19,7 +19,7 @@ type Override struct {
 	ForceRecovery      *bool
 }
 
-// Features are what a granted subscription does.
+// Features are the features of a subscription.
 type Features struct {
 	Presence         bool // the subscriber appears in presence
 	JoinLeave        bool // joins and leaves of the subscriber are published
@@ -31,11 +31,11 @@ type Features struct {
 	HistoryMetaTTL   time.Duration
 }
 
-// Features returns what a subscription granted by source does (server-interface
-// 4.3, after the table). Wishes count for the sources token, user-limited, allowed
-// and insecure; all others ignore them (trap 26). A user-limited, allowed or
-// insecure subscription has no override.
-func (r *Rules) Features(ns *Namespace, source Source, user string, w Wishes, over Override) Features {
+// Features returns the features of a subscription that source allowed
+// (server-interface 4.3, after the table). The request counts for the sources token,
+// user-limited, allowed and insecure; all others ignore it (trap 26). A user-limited,
+// allowed or insecure subscription has no override.
+func (r *Rules) Features(ns *Namespace, source Source, user string, request Request, over Override) Features {
 	o := &ns.Options
 	f := Features{
 		Presence:         pick(over.Presence, o.Presence),
@@ -60,9 +60,9 @@ func (r *Rules) Features(ns *Namespace, source Source, user string, w Wishes, ov
 	}
 	asSubscriber := ReadQuery{User: user, Subscribed: true}
 	history := r.historyAccess(ns, asSubscriber) == Allowed
-	f.Positioned = f.Positioned || w.Positioned && (o.AllowPositioning || history)
-	f.Recoverable = f.Recoverable || w.Recoverable && (o.AllowRecovery || history)
-	f.PushJoinLeave = f.PushJoinLeave || w.JoinLeave && o.JoinLeave && r.presenceAccess(ns, asSubscriber) == Allowed
+	f.Positioned = f.Positioned || request.Positioned && (o.AllowPositioning || history)
+	f.Recoverable = f.Recoverable || request.Recoverable && (o.AllowRecovery || history)
+	f.PushJoinLeave = f.PushJoinLeave || request.JoinLeave && o.JoinLeave && r.presenceAccess(ns, asSubscriber) == Allowed
 	return f
 }
 
@@ -73,17 +73,17 @@ func pick(over *bool, option bool) bool {
 	return option
 }
 
-// Batch says how the publications of a channel are gathered before they are sent.
+// Batch describes how the publications of a channel are collected before delivery.
 type Batch struct {
-	MaxDelay time.Duration // zero: not at all
-	MaxSize  int           // in messages, zero: any number
-	// FlushLatest sends only the newest publication, with ByTags the newest of
+	MaxDelay time.Duration // zero disables batching
+	MaxSize  int           // in publications; zero means any number
+	// FlushLatest delivers only the newest publication; with ByTags, the newest of
 	// each set of tags.
 	FlushLatest, ByTags bool
 }
 
-// Batch returns how the channel's publications are gathered; not at all when its
-// namespace is not defined.
+// Batch returns how the publications of a channel are collected. The zero value, which
+// disables batching, is also returned for a namespace that is not defined.
 func (r *Rules) Batch(channel string) Batch {
 	ns, ok := r.Namespace(channel)
 	if !ok {

@@ -17,11 +17,10 @@ const (
 	FormatBinary     Format = "binary"      // anything, also nothing
 )
 
-// Valid reports whether data fits the format; if not, the answer is error 107. It
-// applies to publications of clients before any proxy, of the server API and of
-// consumers, but not to data that a publish proxy has replaced. JSON is what can be
-// sent to JSON clients, so it includes valid UTF-8 and a limit of nesting, see
-// protocol.ValidJSON.
+// Valid reports whether data has the format; if not, the caller answers with error 107.
+// The rule applies to publications of clients before any proxy, of the server API and of
+// consumers, but not to data that a publish proxy has replaced. JSON must be valid UTF-8
+// and within a limit of nesting, see protocol.ValidJSON.
 func (f Format) Valid(data []byte) bool {
 	switch f {
 	case FormatBinary:

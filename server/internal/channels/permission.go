@@ -8,10 +8,9 @@ type SubscribeQuery struct {
 	Type     string // requested kind of subscription, as in option subscription_type; empty means stream
 }
 
-// MaySubscribe decides a subscribe command of a client by the rows of
-// server-interface 4.3; the first that matches decides. Row 4 (already subscribed,
-// channel limit) is the core's. After CheckToken with a token that holds, the
-// client is allowed without a further question.
+// MaySubscribe decides a subscribe command of a client by the first row of
+// server-interface 4.3 that matches. The core handles row 4 (already subscribed, channel
+// limit). After CheckToken, a valid token allows the subscription.
 func (r *Rules) MaySubscribe(q SubscribeQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
 	if ns == nil {
@@ -41,8 +40,8 @@ func (r *Rules) MaySubscribe(q SubscribeQuery) Verdict {
 }
 
 // MaySubscribeOnConnect decides about a channel that a client asks for in its
-// connect command (server-interface 3.8). UnknownChannel means disconnect 3501;
-// every other refusal means that the channel is skipped without a word.
+// connect command (server-interface 3.8). UnknownChannel means disconnect 3501. After
+// any other refusal the caller skips the channel.
 func (r *Rules) MaySubscribeOnConnect(channel, user string) Verdict {
 	ns, v := r.resolve(channel)
 	if ns == nil {
@@ -72,7 +71,7 @@ type PublishQuery struct {
 }
 
 // MayPublish decides a publish command of a client by the rows of server-interface
-// 4.4. AskStreamProxy means that the publication goes into the stream of the subscription.
+// 4.4. AskStreamProxy means that the publication is sent to the stream of the subscription.
 func (r *Rules) MayPublish(q PublishQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
 	if ns == nil {
@@ -142,14 +141,14 @@ func (r *Rules) historyAccess(ns *Namespace, q ReadQuery) Outcome {
 }
 
 // grants is the rule that publish, presence and history share. The permission for
-// anonymous users only lifts the demand for a user, it grants nothing alone (trap 24).
+// anonymous users extends the others to them and allows nothing alone (trap 24).
 func (r *Rules) grants(user string, subscribed, forClient, forSubscriber, forAnonymous bool) bool {
 	known := user != "" || forAnonymous
 	return r.settings.Insecure || known && (forClient || forSubscriber && subscribed)
 }
 
-// resolve finds the namespace of a channel named by a client and checks the name.
-// The namespace is nil when the verdict is final; else the verdict denies.
+// resolve finds the namespace of a channel that a client names, and checks the name. If
+// the verdict is final, the namespace is nil; otherwise the verdict denies.
 func (r *Rules) resolve(channel string) (*Namespace, Verdict) {
 	ns, ok := r.Namespace(channel)
 	if !ok {
@@ -161,7 +160,7 @@ func (r *Rules) resolve(channel string) (*Namespace, Verdict) {
 	return ns, Verdict{Namespace: ns}
 }
 
-// subscriptionType gives both names of a stream subscription one form.
+// subscriptionType returns one form for both names of a stream subscription.
 func subscriptionType(typ string) string {
 	if typ == "" {
 		return "stream"

@@ -135,7 +135,7 @@ func TestMayPublish(t *testing.T) {
 	}
 }
 
-// Presence and history obey the same rules with options of their own.
+// Presence and history follow the same rules with options of their own.
 func TestMayRead(t *testing.T) {
 	history := options{HistorySize: 1, HistoryTTL: time.Second}
 	tests := []struct {
@@ -196,7 +196,7 @@ func TestOutcomes(t *testing.T) {
 
 func TestFeatures(t *testing.T) {
 	yes, no := true, false
-	wishes := Wishes{Positioned: true, Recoverable: true, JoinLeave: true}
+	request := Request{Positioned: true, Recoverable: true, JoinLeave: true}
 	history := options{HistorySize: 1, HistoryTTL: time.Second, AllowHistoryForSubscriber: true}
 	joins := options{JoinLeave: true, Presence: true, AllowPresenceForSubscriber: true}
 	const meta = 720 * time.Hour
@@ -205,42 +205,42 @@ func TestFeatures(t *testing.T) {
 		options  options
 		source   Source
 		user     string
-		wishes   Wishes
+		request  Request
 		override Override
 		want     Features
 	}{
-		{"wishes not allowed", options{}, SourceClientAllowed, "1", wishes, Override{}, Features{HistoryMetaTTL: meta}},
-		{"allow_positioning", options{AllowPositioning: true}, SourceClientAllowed, "1", wishes, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
-		{"allow_recovery", options{AllowRecovery: true}, SourceUserLimited, "1", wishes, Override{}, Features{Recoverable: true, HistoryMetaTTL: meta}},
-		{"no wish", options{AllowPositioning: true, AllowRecovery: true}, SourceClientAllowed, "1", Wishes{}, Override{}, Features{HistoryMetaTTL: meta}},
-		{"history access", history, SourceClientInsecure, "1", wishes, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"history access of anonymous", history, SourceClientAllowed, "", wishes, Override{}, Features{HistoryMetaTTL: meta}},
-		{"presence access", joins, SourceClientAllowed, "1", wishes, Override{}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
-		{"presence access of anonymous", joins, SourceClientAllowed, "", wishes, Override{}, Features{Presence: true, JoinLeave: true, HistoryMetaTTL: meta}},
-		{"no join_leave", options{Presence: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", wishes, Override{}, Features{Presence: true, HistoryMetaTTL: meta}},
-		{"no presence", options{JoinLeave: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", wishes, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
-		{"forced", options{ForcePositioning: true, ForceRecovery: true, ForcePushJoinLeave: true}, SourceClientAllowed, "", Wishes{}, Override{}, Features{Positioned: true, Recoverable: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
-		{"cache", options{ForceRecovery: true, ForceRecoveryMode: "cache", AutoCacheRecover: true}, SourceClientAllowed, "", Wishes{}, Override{}, Features{Recoverable: true, CacheRecovery: true, AutoCacheRecover: true, HistoryMetaTTL: meta}},
-		{"own meta TTL", options{HistoryMetaTTL: time.Hour}, SourceClientAllowed, "", Wishes{}, Override{}, Features{HistoryMetaTTL: time.Hour}},
-		{"token: meta TTL of all channels", options{HistoryMetaTTL: time.Hour}, SourceSubscriptionToken, "", Wishes{}, Override{}, Features{HistoryMetaTTL: meta}},
-		{"token: wishes count (trap 26)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", wishes, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"token: override on", options{}, SourceSubscriptionToken, "1", Wishes{}, Override{&yes, &yes, &yes, &yes, &yes}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"token: override off", options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, ForceRecovery: true}, SourceSubscriptionToken, "1", Wishes{}, Override{&no, &no, &no, &no, &no}, Features{HistoryMetaTTL: meta}},
-		{"proxy: wishes ignored (trap 26)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", wishes, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
-		{"proxy: force and override count", options{ForcePositioning: true}, SourceSubscribeProxy, "1", wishes, Override{ForceRecovery: &yes}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"stream proxy never recovers", options{ForceRecovery: true}, SourceStreamProxy, "1", wishes, Override{ForceRecovery: &yes}, Features{HistoryMetaTTL: meta}},
-		{"server side: wishes ignored", options{AllowRecovery: true, ForcePositioning: true}, SourceConnectionToken, "1", wishes, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
+		{"request not allowed", options{}, SourceClientAllowed, "1", request, Override{}, Features{HistoryMetaTTL: meta}},
+		{"allow_positioning", options{AllowPositioning: true}, SourceClientAllowed, "1", request, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
+		{"allow_recovery", options{AllowRecovery: true}, SourceUserLimited, "1", request, Override{}, Features{Recoverable: true, HistoryMetaTTL: meta}},
+		{"no request", options{AllowPositioning: true, AllowRecovery: true}, SourceClientAllowed, "1", Request{}, Override{}, Features{HistoryMetaTTL: meta}},
+		{"history access", history, SourceClientInsecure, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"history access of anonymous", history, SourceClientAllowed, "", request, Override{}, Features{HistoryMetaTTL: meta}},
+		{"presence access", joins, SourceClientAllowed, "1", request, Override{}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
+		{"presence access of anonymous", joins, SourceClientAllowed, "", request, Override{}, Features{Presence: true, JoinLeave: true, HistoryMetaTTL: meta}},
+		{"no join_leave", options{Presence: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, Override{}, Features{Presence: true, HistoryMetaTTL: meta}},
+		{"no presence", options{JoinLeave: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"forced", options{ForcePositioning: true, ForceRecovery: true, ForcePushJoinLeave: true}, SourceClientAllowed, "", Request{}, Override{}, Features{Positioned: true, Recoverable: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
+		{"cache", options{ForceRecovery: true, ForceRecoveryMode: "cache", AutoCacheRecover: true}, SourceClientAllowed, "", Request{}, Override{}, Features{Recoverable: true, CacheRecovery: true, AutoCacheRecover: true, HistoryMetaTTL: meta}},
+		{"own meta TTL", options{HistoryMetaTTL: time.Hour}, SourceClientAllowed, "", Request{}, Override{}, Features{HistoryMetaTTL: time.Hour}},
+		{"token: meta TTL of all channels", options{HistoryMetaTTL: time.Hour}, SourceSubscriptionToken, "", Request{}, Override{}, Features{HistoryMetaTTL: meta}},
+		{"token: request counts (trap 26)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"token: override on", options{}, SourceSubscriptionToken, "1", Request{}, Override{&yes, &yes, &yes, &yes, &yes}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"token: override off", options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, ForceRecovery: true}, SourceSubscriptionToken, "1", Request{}, Override{&no, &no, &no, &no, &no}, Features{HistoryMetaTTL: meta}},
+		{"proxy: request ignored (trap 26)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"proxy: force and override count", options{ForcePositioning: true}, SourceSubscribeProxy, "1", request, Override{ForceRecovery: &yes}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"stream proxy never recovers", options{ForceRecovery: true}, SourceStreamProxy, "1", request, Override{ForceRecovery: &yes}, Features{HistoryMetaTTL: meta}},
+		{"server side: request ignored", options{AllowRecovery: true, ForcePositioning: true}, SourceConnectionToken, "1", request, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
 	}
 	for _, tt := range tests {
 		r := newRules(t, Settings{}, tt.options, nil)
 		ns, _ := r.Namespace("x")
-		if got := r.Features(ns, tt.source, tt.user, tt.wishes, tt.override); got != tt.want {
+		if got := r.Features(ns, tt.source, tt.user, tt.request, tt.override); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
 	insecure := newRules(t, Settings{Insecure: true}, options{HistorySize: 1, HistoryTTL: time.Second}, nil)
 	ns, _ := insecure.Namespace("x")
-	if f := insecure.Features(ns, SourceClientInsecure, "", wishes, Override{}); !f.Positioned || !f.Recoverable {
+	if f := insecure.Features(ns, SourceClientInsecure, "", request, Override{}); !f.Positioned || !f.Recoverable {
 		t.Errorf("insecure: %+v", f)
 	}
 }

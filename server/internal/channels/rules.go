@@ -11,14 +11,14 @@ import (
 
 // Settings are what the rules need from the client section of the configuration.
 type Settings struct {
-	// Insecure is client.insecure: clients may do what no rule grants.
+	// Insecure is client.insecure: clients may do what no rule allows.
 	Insecure bool
 	// Personal is client.subscribe_to_user_personal_channel.
 	Personal config.UserPersonalChannel
 }
 
-// Rules are the compiled rules of all channels. Immutable, so safe for any number
-// of goroutines. Construct with New.
+// Rules holds the compiled rules of all channels. It is immutable and safe for
+// concurrent use. New returns one.
 type Rules struct {
 	maxLength         int
 	privatePrefix     string
@@ -32,13 +32,13 @@ type Rules struct {
 	named   map[string]*Namespace
 }
 
-// Namespace holds the options of the channels of one namespace. Immutable.
+// Namespace holds the options of the channels of one namespace. It is immutable.
 type Namespace struct {
 	// Name is empty for channels without a namespace.
 	Name string
 	// Options are as configured.
 	Options config.ChannelOptions
-	// HistoryMetaTTL is that of the namespace or, when it has none, of all channels.
+	// HistoryMetaTTL is that of the namespace or, if it has none, that of all channels.
 	HistoryMetaTTL time.Duration
 	// Format is the rule for data of publications, of the namespace or of all channels.
 	Format Format
@@ -88,9 +88,9 @@ func newNamespace(name string, o config.ChannelOptions, c config.Channel) (*Name
 	return ns, nil
 }
 
-// Namespace returns the namespace of a channel; false when the channel is empty
-// or names a namespace that is not defined (client and API error 102). It checks
-// nothing else of the name, as the server API demands (trap 6). It does not allocate.
+// Namespace returns the namespace of a channel. It returns false if the channel is empty
+// or in a namespace that is not defined (client and API error 102). It does not check
+// the name otherwise, as the server API requires (trap 6), and does not allocate.
 func (r *Rules) Namespace(channel string) (*Namespace, bool) {
 	if channel == "" {
 		return nil, false
@@ -103,14 +103,14 @@ func (r *Rules) Namespace(channel string) (*Namespace, bool) {
 	return ns, ok
 }
 
-// split returns the namespace of a channel and the rest; false when it has none, as
-// a channel that begins with the boundary.
+// split returns the namespace of a channel and the rest. It returns false if there is
+// none, as in a channel that begins with the boundary.
 func (r *Rules) split(channel string) (name, rest string, found bool) {
 	name, rest, found = strings.Cut(strings.TrimPrefix(channel, r.privatePrefix), r.namespaceBoundary)
 	return name, rest, found && name != ""
 }
 
-// Private tells whether a client may subscribe to the channel only with a token.
+// Private reports whether a client needs a token to subscribe to the channel.
 func (r *Rules) Private(channel string) bool {
 	return strings.HasPrefix(channel, r.privatePrefix)
 }
@@ -136,7 +136,7 @@ func (r *Rules) validName(ns *Namespace, channel string) bool {
 	return true
 }
 
-// userLimited tells whether the name limits the channel to the users it lists.
+// userLimited reports whether the name limits the channel to the users that it lists.
 func (r *Rules) userLimited(ns *Namespace, channel string) bool {
 	return ns.Options.AllowUserLimitedChannels && strings.Contains(channel, r.userBoundary)
 }

@@ -1,6 +1,6 @@
 package channels
 
-// Outcome is the closed list of answers to the question whether something is allowed.
+// Outcome is the answer to whether something is allowed.
 type Outcome uint8
 
 // The outcomes. The zero value refuses.
@@ -40,7 +40,7 @@ func (o Outcome) ErrorCode() uint32 {
 	return 0
 }
 
-// Source says what a subscription was granted by (server-interface 4.6).
+// Source is the reason for which a subscription was allowed (server-interface 4.6).
 type Source uint8
 
 // The sources of subscriptions.
@@ -61,7 +61,7 @@ const (
 	SourceStreamProxy       Source = 13
 )
 
-// Verdict is the answer to a question. Namespace is set unless the channel is unknown.
+// Verdict is the answer to a query. Namespace is set unless the channel is unknown.
 type Verdict struct {
 	Outcome   Outcome
 	Source    Source // of an allowed, or to be checked, subscription

@@ -57,7 +57,7 @@ func TestNamedFileIsMissing(t *testing.T) {
 			t.Errorf("%v: %+v", args, r)
 		}
 	}
-	// The file that nobody named is a warning.
+	// The default file may be missing, with a warning.
 	if r, cfg, o := serve(nil, nil); r.code != 0 || cfg == nil || len(o.Warnings) != 1 {
 		t.Errorf("%+v %v", r, o.Warnings)
 	}

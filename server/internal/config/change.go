@@ -1,6 +1,10 @@
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+	"strings"
+)
 
 // Changes lists the keys whose values differ between two configurations, in the
 // order of declaration. A list of sections counts as one key. Values, among which
@@ -21,4 +25,25 @@ func changes(a, b reflect.Value, path string, keys []string) []string {
 		}
 	}
 	return keys
+}
+
+// Reloadable reports whether a running server can change a key, which is written as
+// Changes does. The tag reload of a field decides for it and, where it is a section,
+// for the keys in it.
+func Reloadable(key string) bool {
+	t, reload := reflect.TypeFor[Config](), ""
+	for part := range strings.SplitSeq(key, ".") {
+		if t.Kind() != reflect.Struct {
+			return false
+		}
+		i := slices.IndexFunc(fieldsOf(t), func(f field) bool { return f.key == part })
+		if i < 0 {
+			return false
+		}
+		f := fieldsOf(t)[i]
+		if t = f.typ; f.reload != "" {
+			reload = f.reload
+		}
+	}
+	return reload == "yes"
 }

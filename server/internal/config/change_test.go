@@ -31,3 +31,18 @@ func TestChanges(t *testing.T) {
 		})
 	}
 }
+
+func TestReloadable(t *testing.T) {
+	for key, want := range map[string]bool{
+		"channel.namespaces": true, "channel.without_namespace.presence": true, "channel.history_meta_ttl": false,
+		"channel.max_length": false, "rpc.ping.enabled": true, "log.level": true, "log.file": false,
+		"client.token.hmac_secret_key": true, "client.subscription_token.hmac_secret_key": true, "client.subscription_token.enabled": true,
+		"client.allowed_origins": true, "client.insecure": true, "client.ping_interval": false, "client.proxy.connect.enabled": false,
+		"client.subscribe_to_user_personal_channel.enabled": true, "http_api.key": true, "http_api.insecure": true,
+		"http_api.handler_prefix": false, "grpc_api.key": false, "nothing": false, "log.level.x": false, "": false,
+	} {
+		if got := Reloadable(key); got != want {
+			t.Errorf("Reloadable(%q) = %v; want %v", key, got, want)
+		}
+	}
+}

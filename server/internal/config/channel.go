@@ -11,11 +11,11 @@ type Channel struct {
 	// Proxies with the name `default` of channel events.
 	Proxy ChannelProxy `key:"proxy"`
 	// How long the position of a stream (offset and epoch) is kept after the last use.
-	HistoryMetaTTL time.Duration `key:"history_meta_ttl" default:"720h"`
+	HistoryMetaTTL time.Duration `key:"history_meta_ttl" default:"720h" reload:"no"`
 	// What publications must be: empty (any non-empty bytes), json, json_object or binary (may be empty). JSON clients are not sent what is not JSON.
 	PublicationDataFormat string `key:"publication_data_format"`
 	// Bytes allowed in a channel name given by a client.
-	MaxLength int `key:"max_length" default:"255"`
+	MaxLength int `key:"max_length" default:"255" reload:"no"`
 	// First characters of channels that a client may subscribe to only with a token.
 	PrivatePrefix string `key:"private_prefix" default:"$"`
 	// What separates the namespace from the rest of a channel name.

@@ -6,17 +6,17 @@ import "time"
 type Client struct {
 	// Origins that browsers may connect from: glob patterns (`*`, `?`, `[abc]`, `{a,b}`) matched against the
 	// lower-cased Origin header. Empty: only requests without an Origin. `["*"]`: every origin.
-	AllowedOrigins []string `key:"allowed_origins"`
+	AllowedOrigins []string `key:"allowed_origins" reload:"yes"`
 	// Verification of connection tokens, and of subscription tokens unless subscription_token is enabled.
-	Token Token `key:"token"`
+	Token Token `key:"token" reload:"yes"`
 	// Verification of subscription tokens with settings of their own.
-	SubscriptionToken SubscriptionToken `key:"subscription_token"`
+	SubscriptionToken SubscriptionToken `key:"subscription_token" reload:"yes"`
 	// Events of a connection that are decided by the application backend.
 	Proxy ClientProxy `key:"proxy"`
 	// Accept connections without a token as anonymous (empty user ID).
-	AllowAnonymousConnectWithoutToken bool `key:"allow_anonymous_connect_without_token"`
+	AllowAnonymousConnectWithoutToken bool `key:"allow_anonymous_connect_without_token" reload:"yes"`
 	// Refuse tokens whose user ID is empty.
-	DisallowAnonymousConnectionTokens bool `key:"disallow_anonymous_connection_tokens"`
+	DisallowAnonymousConnectionTokens bool `key:"disallow_anonymous_connection_tokens" reload:"yes"`
 	// How often a client is pinged; must exceed pong_timeout.
 	PingInterval time.Duration `key:"ping_interval" default:"25s"`
 	// How long the answer to a ping is waited for.
@@ -65,13 +65,13 @@ type Client struct {
 	// Publications recovered at most by one subscribe command.
 	RecoveryMaxPublicationLimit int `key:"recovery_max_publication_limit" default:"300"`
 	// INSECURE, for development: no authentication, and clients may do everything.
-	Insecure bool `key:"insecure"`
+	Insecure bool `key:"insecure" reload:"yes"`
 	// INSECURE, for tests: token signatures are not verified (claims still are).
-	InsecureSkipTokenSignatureVerify bool `key:"insecure_skip_token_signature_verify"`
+	InsecureSkipTokenSignatureVerify bool `key:"insecure_skip_token_signature_verify" reload:"yes"`
 	// HTTP header with the user ID set by an authenticating proxy in front of this server. Empty: not used.
 	UserIDHTTPHeader string `key:"user_id_http_header"`
 	// Automatic subscription of each user to a channel of its own.
-	SubscribeToUserPersonalChannel UserPersonalChannel `key:"subscribe_to_user_personal_channel"`
+	SubscribeToUserPersonalChannel UserPersonalChannel `key:"subscribe_to_user_personal_channel" reload:"yes"`
 	// Overrides how errors of connect become disconnects on unidirectional transports.
 	ConnectCodeToUnidirectionalDisconnect ConnectCodeToUnidirectionalDisconnect `key:"connect_code_to_unidirectional_disconnect"`
 }

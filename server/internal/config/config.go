@@ -22,9 +22,9 @@ type Config struct {
 	// Connections of clients: authentication, limits, timings.
 	Client Client `key:"client"`
 	// Channels: naming rules, options, namespaces.
-	Channel Channel `key:"channel"`
+	Channel Channel `key:"channel" reload:"yes"`
 	// Remote procedure calls of clients.
-	RPC RPC `key:"rpc"`
+	RPC RPC `key:"rpc" reload:"yes"`
 	// Named proxies which namespaces refer to by name.
 	Proxies []NamedProxy `key:"proxies,named"`
 	// Settings common to all shared poll channels.
@@ -87,7 +87,7 @@ type Config struct {
 // Log is section log.
 type Log struct {
 	// Lowest level that is logged: none, trace, debug, info, warn, error or fatal.
-	Level string `key:"level" default:"info"`
+	Level string `key:"level" default:"info" reload:"yes"`
 	// File to which logs are written as JSON lines. Empty: standard error.
 	File string `key:"file"`
 }

@@ -9,13 +9,13 @@ type HTTPAPI struct {
 	// Path of the endpoint.
 	HandlerPrefix string `key:"handler_prefix" default:"/api"`
 	// Secret that callers present. Empty: every call is refused.
-	Key string `key:"key"`
+	Key string `key:"key" reload:"yes"`
 	// How errors are reported: empty (in the body with status 200) or transport (as HTTP status).
 	ErrorMode string `key:"error_mode"`
 	// Serve on the external listener instead of the internal one.
 	External bool `key:"external"`
 	// INSECURE, for development: calls need no key.
-	Insecure bool `key:"insecure"`
+	Insecure bool `key:"insecure" reload:"yes"`
 }
 
 // GRPCAPI is section grpc_api.

@@ -18,15 +18,18 @@ var (
 
 // field is one key of a section, found by reflection.
 type field struct {
-	key   string       // last part of the dotted path
-	def   string       // tag default: the value as text, empty for the zero value
-	named bool         // a list whose items may be named by environment variables
-	text  bool         // a number that may be written as text, empty for 0
-	words bool         // a list whose items may hold commas
-	index []int        // for reflect.Value.FieldByIndex
-	typ   reflect.Type // type of the value
-	owner string       // struct that declares the field; with name it finds the comment
-	name  string       // Go name
+	key   string // last part of the dotted path
+	def   string // tag default: the value as text, empty for the zero value
+	named bool   // a list whose items may be named by environment variables
+	text  bool   // a number that may be written as text, empty for 0
+	words bool   // a list whose items may hold commas
+	// reload is "yes" for a key, or all keys of a section, that a running server can
+	// change, and "no" for a key in such a section that it cannot.
+	reload string
+	index  []int        // for reflect.Value.FieldByIndex
+	typ    reflect.Type // type of the value
+	owner  string       // struct that declares the field; with name it finds the comment
+	name   string       // Go name
 }
 
 // fieldsOf lists the keys of a section in the order of declaration; the keys of
@@ -46,7 +49,8 @@ func fieldsOf(t reflect.Type) []field {
 		out = append(out, field{
 			key: key, def: sf.Tag.Get("default"),
 			named: option == "named", text: option == "text", words: option == "words",
-			index: []int{i}, typ: sf.Type, owner: t.Name(), name: sf.Name,
+			reload: sf.Tag.Get("reload"),
+			index:  []int{i}, typ: sf.Type, owner: t.Name(), name: sf.Name,
 		})
 	}
 	return out

@@ -1,5 +1,5 @@
-// Package middleware holds what stands before the handlers of the HTTP listeners:
-// who may connect from where, how many and how fast. Each middleware is a
-// func(http.Handler) http.Handler that hands the http.ResponseWriter on as it
-// is, so that a handler can still hijack, flush and set deadlines.
+// Package middleware holds the middlewares of the HTTP listeners: allowed origins,
+// limits of connections, protection of insecure endpoints, and recovery from panics.
+// Each is a func(http.Handler) http.Handler that passes the http.ResponseWriter through
+// unchanged, so that a handler can hijack, flush and set deadlines.
 package middleware

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// ConnectionLimit refuses requests with 503 while count is at limit or above:
-// client.connection_limit (server-interface 6.8). Refused may be nil; it is
-// called with each request that is refused. A limit of zero or less is none.
+// ConnectionLimit refuses requests with 503 while count returns limit or more:
+// client.connection_limit (server-interface 6.8). It calls refused, unless nil, with
+// each request that it refuses. A limit of zero or less means none.
 func ConnectionLimit(limit int, count func() int, refused func(*http.Request)) func(http.Handler) http.Handler {
 	return admission(limit, refused, func() bool { return count() < limit })
 }
 
-// ConnectionRateLimit refuses with 503 what exceeds a number of requests per
-// second, of which as many may come at once: client.connection_rate_limit.
-// Refused may be nil. A limit of zero or less is none.
+// ConnectionRateLimit refuses with 503 requests beyond a number per second; that many
+// may come at once: client.connection_rate_limit. It calls refused, unless nil, with
+// each request that it refuses. A limit of zero or less means none.
 func ConnectionRateLimit(perSecond int, refused func(*http.Request)) func(http.Handler) http.Handler {
 	if perSecond <= 0 {
 		return admission(0, nil, nil)
@@ -42,7 +42,7 @@ func admission(limit int, refused func(*http.Request), admit func() bool) func(h
 	}
 }
 
-// bucket holds up to one second's worth of tokens and is refilled all the time.
+// bucket holds the tokens of up to one second and is refilled continuously.
 // (Upstream refills one token per second whatever the rate: server-interface 12,
 // upstream defects.)
 type bucket struct {

@@ -16,9 +16,9 @@ import (
 // on the machine of a developer reaches a loopback address for every page that it
 // has open, and a name of a page may be made to resolve to one (DNS rebinding).
 //
-// Programs that are no browsers send neither Origin nor Sec-Fetch-Site and are
-// admitted. Of browsers only pages of loopback origins are, and pages that the
-// server itself serves under an IP address: such an origin cannot be rebound.
+// Programs other than browsers send neither Origin nor Sec-Fetch-Site and are admitted.
+// From browsers, only pages of loopback origins are admitted, and pages that the server
+// itself serves under an IP address: such an origin cannot be rebound.
 type Local struct {
 	// Static after construction.
 	open     bool
@@ -27,9 +27,9 @@ type Local struct {
 	refusals *logsample.Sampler
 }
 
-// NewLocal returns the guard of one listener. Open says that the listener is
-// reached from other machines too: then programs may call it by any name. names
-// are further names of the listener, as configured.
+// NewLocal returns the guard of one listener. If open is set, other machines reach the
+// listener too, and programs may call it by any name. The names are further names of
+// the listener, as configured.
 func NewLocal(open bool, log *slog.Logger, names ...string) *Local {
 	l := &Local{open: open, names: map[string]bool{}, log: log, refusals: logsample.New(1, time.Second)}
 	for _, name := range names {
@@ -40,11 +40,11 @@ func NewLocal(open bool, log *slog.Logger, names ...string) *Local {
 	return l
 }
 
-// Middleware refuses with 403 what Refusal names.
+// Middleware refuses with 403 the requests for which Refusal returns a reason.
 func (l *Local) Middleware(next http.Handler) http.Handler { return l.guard(next, l.Refusal) }
 
-// HostMiddleware refuses with 403 only what was asked of a foreign host. It is for
-// endpoints that look at the origin themselves, or tell nothing.
+// HostMiddleware refuses with 403 only requests to a foreign host. It is for endpoints
+// that check the origin themselves or return nothing confidential.
 func (l *Local) HostMiddleware(next http.Handler) http.Handler { return l.guard(next, l.hostRefusal) }
 
 func (l *Local) guard(next http.Handler, refusal func(*http.Request) string) http.Handler {
@@ -59,7 +59,7 @@ func (l *Local) guard(next http.Handler, refusal func(*http.Request) string) htt
 	})
 }
 
-// Refusal returns why a request is refused, and nothing if it is not.
+// Refusal returns why a request is refused, and an empty string if it is not.
 func (l *Local) Refusal(r *http.Request) string {
 	if reason := l.hostRefusal(r); reason != "" {
 		return reason
@@ -70,7 +70,7 @@ func (l *Local) Refusal(r *http.Request) string {
 		}
 		return ""
 	}
-	// Browsers leave the Origin out of some requests of pages, but not this.
+	// Browsers omit the Origin in some requests of pages, but not Sec-Fetch-Site.
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "none", "same-origin":
 		return ""
@@ -95,9 +95,9 @@ func fromBrowser(r *http.Request) bool {
 	return origin || site
 }
 
-// LocalOrigin reports whether a request with an Origin comes from a page of a
-// loopback address, or of the server itself under an IP address. A request without
-// an Origin does not come from a page of another site.
+// LocalOrigin reports whether the Origin of a request is a loopback address, or the
+// server itself under an IP address. It returns true for a request without an Origin,
+// which does not come from a page of another site.
 func LocalOrigin(r *http.Request) bool {
 	origins := r.Header["Origin"]
 	if len(origins) == 0 {
@@ -114,7 +114,7 @@ func LocalOrigin(r *http.Request) bool {
 	return loopback(host) || isIP(host) && strings.EqualFold(u.Host, r.Host)
 }
 
-// hostname returns a host without its port, in lower case; empty if it is none.
+// hostname returns a host without its port, in lower case.
 func hostname(host string) string {
 	name := host
 	if h, port, err := net.SplitHostPort(host); err == nil {
@@ -131,7 +131,7 @@ func hostname(host string) string {
 	return strings.ToLower(strings.TrimSuffix(name, "."))
 }
 
-// loopback reports whether browsers resolve a name to this machine only.
+// loopback reports whether browsers resolve a name only to this machine.
 func loopback(name string) bool {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
 		return true
@@ -145,7 +145,7 @@ func isIP(name string) bool {
 	return err == nil
 }
 
-// logRefusal logs once a second at most, and how many it left out.
+// logRefusal logs at most once a second, with the number of suppressed lines.
 func (l *Local) logRefusal(r *http.Request, reason string) {
 	ok, suppressed := l.refusals.Take(logsample.Key{})
 	if !ok {
@@ -156,7 +156,7 @@ func (l *Local) logRefusal(r *http.Request, reason string) {
 		"sec_fetch_site", short(r.Header.Get("Sec-Fetch-Site")), "suppressed", suppressed)
 }
 
-// short bounds what a request brings into the log.
+// short bounds a value of a request in the log.
 func short(s string) string {
 	const most = 200
 	if len(s) > most {

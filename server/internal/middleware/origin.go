@@ -10,12 +10,12 @@ import (
 	"github.com/gobwas/glob"
 )
 
-// MaxOrigin is the number of bytes of an Origin header that is looked at: a
-// scheme, a host name and a port are far shorter. A longer one is refused.
+// MaxOrigin bounds an Origin header, in bytes. A longer one is refused; a scheme, a host
+// name and a port are much shorter.
 const MaxOrigin = 1024
 
-// Origins decides from which origins browsers may come (server-interface 6.7).
-// It is safe for concurrent use.
+// Origins decides from which origins browsers may connect (server-interface 6.7). It is
+// safe for concurrent use.
 type Origins struct{ list atomic.Pointer[originList] }
 
 // originList is immutable.
@@ -24,10 +24,10 @@ type originList struct {
 	patterns []*glob.Pattern
 }
 
-// NewOrigins compiles client.allowed_origins: globs with *, ?, [abc] and {a,b},
-// where * crosses dots and slashes. They are used as written, so an upper-case
-// letter matches nothing. An empty list allows requests without an origin, a
-// list of "*" alone allows all.
+// NewOrigins compiles client.allowed_origins: globs with *, ?, [abc] and {a,b}, in which
+// * matches dots and slashes too. Patterns are case-sensitive and origins are converted
+// to lower case, so a pattern with an upper-case letter matches nothing. An empty list
+// allows only requests without an origin. A list of "*" alone allows all.
 func NewOrigins(patterns []string) (*Origins, error) {
 	list := &originList{any: len(patterns) == 1 && patterns[0] == "*"}
 	if list.any {
@@ -47,14 +47,14 @@ func NewOrigins(patterns []string) (*Origins, error) {
 	return o, errors.Join(errs...)
 }
 
-// Any reports whether every origin is allowed, which deserves a warning.
+// Any reports whether every origin is allowed.
 func (o *Origins) Any() bool { return o.list.Load().any }
 
-// Replace takes over what other allows.
+// Replace makes o allow what other allows.
 func (o *Origins) Replace(other *Origins) { o.list.Store(other.list.Load()) }
 
-// Allowed reports whether a request may be served for the page that made it. A
-// request without an Origin header does not come from a page of another site.
+// Allowed reports whether the origin of a request is allowed. It returns true for a
+// request without an Origin header, which does not come from a page of another site.
 func (o *Origins) Allowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	list := o.list.Load()
@@ -73,9 +73,9 @@ func (o *Origins) Allowed(r *http.Request) bool {
 	return false
 }
 
-// CORS lets pages of allowed origins read the answers. Of other origins the
-// request is served all the same, without the headers: their browser hides the
-// answer (server-interface 6.7).
+// CORS sets the headers that allow pages of allowed origins to read answers. Requests of
+// other origins are served without the headers, so that their browser hides the answer
+// (server-interface 6.7).
 func (o *Origins) CORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
@@ -91,7 +91,7 @@ func (o *Origins) CORS(next http.Handler) http.Handler {
 	})
 }
 
-// Preflight answers OPTIONS requests. It belongs inside of CORS.
+// Preflight answers OPTIONS requests. CORS must be applied around it.
 func Preflight(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodOptions {

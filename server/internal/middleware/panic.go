@@ -6,8 +6,7 @@ import (
 	"runtime/debug"
 )
 
-// Recover logs a panic of a handler and answers with 500 where that is still
-// possible. The rest of the server goes on.
+// Recover logs a panic of a handler and answers with 500 if nothing was written yet.
 func Recover(log *slog.Logger) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,9 +7,9 @@ import (
 
 type userKey struct{}
 
-// UserHeader keeps the value of a header, in which an authenticating proxy put
-// the user's id, in the context of the request: client.user_id_http_header. An
-// empty name keeps nothing.
+// UserHeader stores the value of a header in the context of the request. An
+// authenticating proxy sets the header to the user's id: client.user_id_http_header. An
+// empty name stores nothing.
 func UserHeader(name string) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		if name == "" {
@@ -22,7 +22,7 @@ func UserHeader(name string) func(http.Handler) http.Handler {
 	}
 }
 
-// UserFrom returns what UserHeader kept, and an empty string if that is nothing.
+// UserFrom returns the value that UserHeader stored, or an empty string.
 func UserFrom(ctx context.Context) string {
 	user, _ := ctx.Value(userKey{}).(string)
 	return user

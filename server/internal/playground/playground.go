@@ -1,6 +1,6 @@
-// Package playground serves a page to try the server by hand: it connects over
-// WebSocket, subscribes, publishes, shows presence, history, joins and leaves,
-// drops its connection and recovers, with every frame in sight.
+// Package playground serves a page to try the server in a browser. The page connects
+// over WebSocket, subscribes, publishes, shows presence, history, joins and leaves, drops
+// its connection and recovers, and shows every message.
 //
 // The page is plain HTML, CSS and JavaScript embedded in the binary. It speaks
 // protocol V2 in JSON (client-protocol 1) to /connection/websocket of its own
@@ -19,13 +19,13 @@ import (
 //go:embed page
 var page embed.FS
 
-// contentSecurityPolicy lets the page load its own files and talk to its own
-// origin (ws and wss of the same host count as 'self'), and nothing else.
+// contentSecurityPolicy allows the page only to load its own files and to connect to its
+// own origin (ws and wss of the same host count as 'self').
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// contentTypes is the closed list of what the page consists of. The types are
-// written down because a system's own table of types may say anything.
+// contentTypes lists the files of the page with their types. The types are not taken from
+// the table of the operating system, because that differs between machines.
 var contentTypes = map[string]string{
 	"index.html":     "text/html; charset=utf-8",
 	"playground.css": "text/css; charset=utf-8",
@@ -35,7 +35,7 @@ var contentTypes = map[string]string{
 	"icon.svg":       "image/svg+xml",
 }
 
-// file is one embedded file, ready to be sent.
+// file is an embedded file with its headers.
 type file struct {
 	body        []byte
 	contentType string
@@ -73,7 +73,7 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Security-Policy", contentSecurityPolicy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	// A new binary may bring a new page under the same address: always ask.
+	// A new binary may have a new page, so browsers must revalidate.
 	h.Set("Cache-Control", "no-cache")
 	h.Set("ETag", f.etag)
 	if r.Header.Get("If-None-Match") == f.etag {
@@ -85,11 +85,11 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	_, _ = w.Write(f.body) // the reader has gone: nobody is left to tell
+	_, _ = w.Write(f.body) // fails only if the client has disconnected
 }
 
-// load reads the embedded files. They are part of the program, so a missing
-// one is a fault of the build and found by the first test that runs.
+// load reads the embedded files. It panics if one is missing, which is a mistake in the
+// build.
 func load() map[string]*file {
 	files := make(map[string]*file, len(contentTypes))
 	for name, contentType := range contentTypes {

@@ -1,5 +1,5 @@
-// Package apitest has a node for tests of the server API and its carriers: it
-// writes down what it was asked and answers what it was told to.
+// Package apitest has a node for tests of the server API and its carriers. It records
+// the calls and returns the results that the test sets.
 package apitest
 
 import (
@@ -16,7 +16,7 @@ import (
 type Node struct {
 	// Err, if not nil, is what every call returns.
 	Err error
-	// The answers.
+	// The results of the calls.
 	Published centrifuge.PublishResult
 	Read      centrifuge.HistoryResult
 	Present   map[string]*centrifuge.ClientInfo
@@ -31,7 +31,7 @@ type Node struct {
 	calls []string
 }
 
-// Calls returns what was asked, in order.
+// Calls returns the calls in order, one text each.
 func (n *Node) Calls() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

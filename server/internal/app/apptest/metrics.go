@@ -11,7 +11,7 @@ import (
 )
 
 // client has no connections to keep: they would count as the server's.
-var client = &http.Client{Timeout: 2 * Patience, Transport: &http.Transport{DisableKeepAlives: true}}
+var client = &http.Client{Timeout: 2 * Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Request sends a request and returns the status and body of its answer.
 func Request(method, url, body string, header http.Header) (status int, answer string, err error) {
@@ -61,9 +61,9 @@ func ReadMetrics(url string) (Metrics, error) {
 	return m, nil
 }
 
-// Eventually asks again until ok, and reports whether that came within Patience.
+// Eventually asks again until ok, and reports whether that came within Timeout.
 func Eventually(ok func() bool) bool {
-	deadline := time.Now().Add(Patience)
+	deadline := time.Now().Add(Timeout)
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for !ok() {

@@ -16,13 +16,13 @@ import (
 	"centrifugo/internal/wsframe"
 )
 
-// Patience bounds whatever a test waits for.
-const Patience = 20 * time.Second
+// Timeout bounds every wait of a test.
+const Timeout = 20 * time.Second
 
 // Path is where the server's WebSocket endpoint is by default.
 const Path = "/connection/websocket"
 
-// Dialer says how to connect. Its zero value is a client without wishes.
+// Dialer says how to connect. Its zero value connects with defaults.
 type Dialer struct {
 	// TLS of the connection, nil for none.
 	TLS *tls.Config
@@ -66,9 +66,9 @@ func (d Dialer) Handshake(address string) []byte {
 	return b.Bytes()
 }
 
-// Connect opens a TCP or TLS connection, on which reads give up after Patience.
+// Connect opens a TCP or TLS connection, on which reads give up after Timeout.
 func (d Dialer) Connect(address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: Patience}
+	dialer := &net.Dialer{Timeout: Timeout}
 	var c net.Conn
 	var err error
 	if d.TLS != nil {
@@ -79,7 +79,7 @@ func (d Dialer) Connect(address string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetDeadline(time.Now().Add(2 * Patience))
+	return c, c.SetDeadline(time.Now().Add(2 * Timeout))
 }
 
 // Dial connects and shakes hands. An answer other than 101 is a *Refused.

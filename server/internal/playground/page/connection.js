@@ -70,7 +70,7 @@ export class Connection extends EventTarget {
     this.#reconnectIn(delay, 0, 'connection dropped');
   }
 
-  /** Subscribes, now or as soon as connected. A wish for another channel replaces the present one. */
+  /** Subscribes, now or as soon as connected. Subscribing to another channel replaces the present one. */
   async subscribe(channel, options) {
     if (this.subscription) await this.unsubscribe();
     this.subscription = { channel, options, state: 'subscribing', recoverable: false, offset: 0, epoch: '' };
@@ -269,7 +269,7 @@ export class Connection extends EventTarget {
     this.reconnectTimer = setTimeout(() => this.#open(), delay);
   }
 
-  // Restarted by any message; when it fires the link is dead although nobody closed it.
+  // Restarted by any message; when it fires the connection is dead although neither side closed it.
   #watch() {
     clearTimeout(this.pingTimer);
     if (!this.pingInterval) return;

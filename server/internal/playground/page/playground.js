@@ -101,7 +101,7 @@ function safeDecode(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // somebody typed a lone % into the address
+    return text; // the address contains a lone %
   }
 }
 

@@ -1,4 +1,4 @@
-package grant
+package subscribeopts
 
 import (
 	"reflect"
@@ -9,8 +9,8 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Each option and feature changes its own part of the subscription, and nothing else.
-func TestOptions(t *testing.T) {
+// Each option and feature changes its own field of the options and no other.
+func TestNew(t *testing.T) {
 	plain := centrifuge.SubscribeOptions{Source: 3}
 	tests := []struct {
 		name    string
@@ -33,8 +33,8 @@ func TestOptions(t *testing.T) {
 	for _, tt := range tests {
 		want := plain
 		tt.change(&want)
-		if got := Options(&channels.Namespace{Options: tt.options}, 3, tt.feature); !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %+v, want %+v", tt.name, got, want)
+		if got := New(&channels.Namespace{Options: tt.options}, 3, tt.feature); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: New() = %+v; want %+v", tt.name, got, want)
 		}
 	}
 }

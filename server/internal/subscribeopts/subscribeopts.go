@@ -1,7 +1,7 @@
-// Package grant says what a granted subscription is in terms of the library. It
-// is the one place where the features that the channel rules give become options
-// of the core; whoever grants subscriptions uses it.
-package grant
+// Package subscribeopts converts the features of a subscription, which follow from
+// the channel rules, to options of the library. Clients and the server API use the
+// same conversion.
+package subscribeopts
 
 import (
 	"slices"
@@ -10,12 +10,12 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// deltaFossil is the one delta type there is (server-interface 4.2).
+// deltaFossil is the only delta type (server-interface 4.2).
 const deltaFossil = "fossil"
 
-// Options returns the subscription that f describes, on a channel of ns. Expiry,
-// info and data are the caller's to add.
-func Options(ns *channels.Namespace, source channels.Source, f channels.Features) centrifuge.SubscribeOptions {
+// New returns the options of a subscription with the features f on a channel of ns.
+// The caller adds expiry, info and data.
+func New(ns *channels.Namespace, source channels.Source, f channels.Features) centrifuge.SubscribeOptions {
 	opts := centrifuge.SubscribeOptions{
 		Presence:        f.Presence,
 		JoinLeave:       f.JoinLeave,
