@@ -53,6 +53,7 @@ bench: build ## the measurements, 20 minutes; writes bench/RESULTS.md and bench/
 
 docs: ## regenerates what is generated
 	$(GO) run ./cmd/centrifugo configdoc -m > docs/config.md
+	$(GO) generate ./server/internal/openapi
 
 clean:
 	rm -rf bin

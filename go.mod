@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1 // the memory limit of the container, of cgroups v1 and v2
 	github.com/bufbuild/protocompile v0.14.1 // tests: compiles client.proto without a binary
+	github.com/getkin/kin-openapi v0.153.0 // tests: validates docs/openapi.json, and answers against it
 	github.com/gobwas/glob v1.1.0 // origin and channel patterns, in the dialect of existing configurations
 	github.com/gobwas/httphead v0.1.0 // WebSocket extension headers; comes with gobwas/ws
 	github.com/gobwas/ws v1.5.0 // WebSocket cipher and handshake for servers without a goroutine per connection
@@ -26,10 +27,15 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-openapi/jsonpointer v0.22.5 // indirect
+	github.com/go-openapi/swag/jsonname v0.25.5 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	golang.org/x/sync v0.22.0 // indirect
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	go.yaml.in/yaml/v4 v4.0.0 // indirect
+	golang.org/x/sync v0.23.0 // indirect
+	golang.org/x/text v0.42.0 // indirect
 )

@@ -26,6 +26,7 @@ var guests = map[string][]string{
 	"github.com/google/pprof":             {"bench/cmd/measure"},
 	"unsafe":                              {"centrifuge/internal/eventloop", "protocol"},
 	"github.com/bufbuild/protocompile":    {"protocol/internal/codegen"}, // tests and generators only
+	"github.com/getkin/kin-openapi":       {},                            // tests only
 	"google.golang.org/protobuf/encoding": {"protocol"},
 	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "server/internal/loadtest", "bench"},
 	"net/http":                            {"centrifuge/transport", "server", "cmd", "bench", "examples"},
@@ -68,9 +69,11 @@ var allowed = []struct {
 	{"server/internal/config", []string{"own"}},
 	{"server/internal/channels", []string{"protocol", "server/internal/config"}},
 	{"server/internal/auth", []string{"protocol", "server/internal/config"}},
-	{"server/internal/api", []string{"protocol", "centrifuge", "server/internal/channels", "server/internal/config", "server/internal/access/grant", "own"}},
-	{"server/internal/apihttp", []string{"protocol", "centrifuge", "server/internal/api", "server/internal/config", "internal/logsample"}},
-	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "own"}},
+	{"server/internal/api", []string{"protocol", "centrifuge", "server/internal/channels", "server/internal/config", "server/internal/subscribeopts", "own"}},
+	{"server/internal/subscribeopts", []string{"centrifuge", "server/internal/channels"}},
+	{"server/internal/openapi", []string{"server/internal/api", "own"}},
+	{"server/internal/apihttp", []string{"protocol", "centrifuge", "server/internal/api", "server/internal/config", "server/internal/middleware"}},
+	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "server/internal/subscribeopts", "own"}},
 	{"server/internal/middleware", []string{"server/internal/config", "internal/logsample"}},
 	{"server/internal/playground", nil},
 	{"server/internal/loadtest", []string{"protocol", "internal/wsframe", "own"}},

@@ -129,33 +129,9 @@ var pending = []string{
 
 	"protocol",
 
-	"server",
-
-	"server/internal/access",
-
-	"server/internal/api",
-
-	"server/internal/apihttp",
-
-	"server/internal/app",
-
-	"server/internal/app/apptest",
-
-	"server/internal/auth",
-
-	"server/internal/channels",
-
-	"server/internal/cli",
-
 	"server/internal/config",
 
 	"server/internal/loadtest",
-
-	"server/internal/playground",
-
-	"server/internal/playground/page/connection.js",
-
-	"server/internal/playground/page/playground.js",
 }
 
 // ownText names the files that must name the words.

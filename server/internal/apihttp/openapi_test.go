@@ -1,0 +1,119 @@
+package apihttp
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"centrifugo/server/internal/api"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// loadDocument returns docs/openapi.json, which must be valid. Objects of results
+// are closed: a field that the document does not know fails the validation.
+func loadDocument(t *testing.T) *openapi3.T {
+	t.Helper()
+	text, err := os.ReadFile("../../../docs/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		t.Fatalf("docs/openapi.json: %v", err)
+	}
+	if err := document.Validate(t.Context()); err != nil {
+		t.Fatalf("docs/openapi.json is not valid: %v", err)
+	}
+	if !document.IsOpenAPI31OrLater() {
+		t.Fatalf("docs/openapi.json is of version %s; want 3.1", document.OpenAPI)
+	}
+	closed := false
+	for name, schema := range document.Components.Schemas {
+		if !strings.HasSuffix(name, "Request") && len(schema.Value.Properties) > 0 {
+			schema.Value.AdditionalProperties = openapi3.BoolSchema{Has: &closed}
+		}
+	}
+	return document
+}
+
+func schemaOf(t *testing.T, content openapi3.Content) *openapi3.Schema {
+	t.Helper()
+	media := content["application/json"]
+	if media == nil || media.Schema == nil {
+		t.Fatal("docs/openapi.json: no schema of application/json")
+	}
+	return media.Schema.Value
+}
+
+func validate(document *openapi3.T, schema *openapi3.Schema, text []byte) error {
+	var value any
+	if err := json.Unmarshal(text, &value); err != nil {
+		return err
+	}
+	return document.ValidateSchemaJSON(schema, value, openapi3.EnableJSONSchema2020())
+}
+
+// TestAnswersFitTheDocument validates requests and the answers of the server, for
+// every method, against docs/openapi.json.
+func TestAnswersFitTheDocument(t *testing.T) {
+	document := loadDocument(t)
+	seen := map[string]bool{}
+	for _, m := range methodBodies {
+		seen[m.method] = true
+		item := document.Paths.Value("/" + m.method)
+		if item == nil || item.Post == nil {
+			t.Errorf("docs/openapi.json has no path /%s", m.method)
+			continue
+		}
+		if strings.Contains(m.body, "null,{}") { // a batch with commands that are none
+			continue
+		}
+		if err := validate(document, schemaOf(t, item.Post.RequestBody.Value.Content), []byte(m.body)); err != nil {
+			t.Errorf("request of %s %s: %v", m.method, m.body, err)
+		}
+	}
+	for _, m := range methodBodies {
+		operation := document.Paths.Value("/" + m.method).Post
+		for status, header := range map[string][]string{"as a result": nil, "as a status": {"X-Centrifugo-Error-Mode", "transport"}} {
+			w := post(newHandler(t, answersNode(), nil), "/api/"+m.method, m.body, header...)
+			response := operation.Responses.Status(w.Code)
+			if response == nil {
+				t.Errorf("%s, errors %s: status %d is not in the document", m.method, status, w.Code)
+				continue
+			}
+			if err := validate(document, schemaOf(t, response.Value.Content), w.Body.Bytes()); err != nil {
+				t.Errorf("%s, errors %s: answer %s: %v", m.method, status, w.Body, err)
+			}
+		}
+	}
+	for _, m := range api.Methods() {
+		if !seen[m.Name] {
+			t.Errorf("%s: no request is validated", m.Name)
+		}
+	}
+	if got, want := document.Paths.Len(), len(api.Methods()); got != want {
+		t.Errorf("docs/openapi.json has %d paths; want %d", got, want)
+	}
+}
+
+// TestDocumentRefuses proves that the validation can fail.
+func TestDocumentRefuses(t *testing.T) {
+	document := loadDocument(t)
+	for _, test := range []struct{ method, answer string }{
+		{"presence_stats", `{"result":{"num_clients":1}}`},
+		{"presence_stats", `{"result":{"num_clients":-1,"num_users":0}}`},
+		{"presence_stats", `{"result":{"num_clients":1,"num_users":0,"extra":0}}`},
+		{"presence_stats", `{"error":{"code":"107"}}`},
+		{"presence_stats", `{}`},
+		{"history", `{"result":{"publications":[{"offset":"1"}],"epoch":"","offset":0}}`},
+		{"batch", `{"replies":[{"publish":{},"info":{}}]}`},
+		{"batch", `{"replies":[{"nothing":{}}]}`},
+	} {
+		schema := schemaOf(t, document.Paths.Value("/"+test.method).Post.Responses.Status(200).Value.Content)
+		if err := validate(document, schema, []byte(test.answer)); err == nil {
+			t.Errorf("%s: answer %s is valid; want an error", test.method, test.answer)
+		}
+	}
+}
