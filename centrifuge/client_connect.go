@@ -34,8 +34,11 @@ func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectReq
 	if !c.node.registry.addUser(c, c.node.config.UserConnectionLimit) {
 		return DisconnectConnectionLimit
 	}
+	if session := c.sessionID(); session != "" {
+		c.node.registry.addSession(c, session)
+	}
 	if c.isClosed() {
-		c.node.registry.removeUser(c, credentials.UserID) // it may have been removed before it was added
+		c.node.registry.forget(c) // it may have been removed before it was added
 		return nil
 	}
 	return c.completeConnect(r, id, request, reply)

@@ -118,3 +118,22 @@ func TestSlogLevels(t *testing.T) {
 		}
 	}
 }
+
+// exampleNode runs a node for an example. Every connection is of the user whom its
+// transport names.
+func exampleNode(handlers centrifuge.Handlers) (node *centrifuge.Node, stop func()) {
+	node, err := centrifuge.New(centrifuge.Config{})
+	if err != nil {
+		panic(err)
+	}
+	node.Handle(handlers)
+	if err := node.Run(); err != nil {
+		panic(err)
+	}
+	return node, func() { _ = node.Shutdown(context.Background()) }
+}
+
+// exampleConnect connects a client in memory, where a program has a transport.
+func exampleConnect(node *centrifuge.Node, user string) *centrifugetest.Client {
+	return centrifugetest.Connect(context.Background(), &testing.T{}, node, protocol.Format(0), user)
+}

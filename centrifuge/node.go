@@ -206,7 +206,9 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	}
 	n.cluster.farewell()
 	n.endBatches() // while there are subscribers to receive them
-	n.registry.each(func(c *Client) { c.Disconnect(DisconnectShutdown) })
+	for c := range n.registry.all() {
+		c.Disconnect(DisconnectShutdown)
+	}
 	err := n.registry.waitEmpty(ctx)
 	if err != nil {
 		err = fmt.Errorf("shutting down: %d connections are left: %w", n.NumClients(), err)

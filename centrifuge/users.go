@@ -99,33 +99,43 @@ func (c *Client) obey(ctx context.Context, o *order) {
 	}
 }
 
+// selectClients returns the connections that t selects, of those that have connected.
 func (n *Node) selectClients(t Target) []*Client {
-	return slices.DeleteFunc(n.candidates(t), func(c *Client) bool {
-		return t.Client != "" && c.id != t.Client ||
-			t.Session != "" && c.sessionID() != t.Session ||
-			t.Anonymous && c.UserID() != "" ||
-			slices.Contains(t.Except, c.id) ||
-			c.currentState() != clientConnected
-	})
+	return slices.DeleteFunc(n.candidates(t), func(c *Client) bool { return !t.selects(c) })
 }
 
-// candidates are the connections among which those of t are.
-func (n *Node) candidates(t Target) (clients []*Client) {
+// candidates returns connections among which are all that t selects: one for a
+// client id or a session, otherwise those of the user.
+func (n *Node) candidates(t Target) []*Client {
+	var c *Client
 	switch {
-	case t.User != "" || t.Anonymous || t.Client == "" && t.Session == "":
-		return n.registry.ofUser(t.User)
 	case t.Client != "":
-		if c := n.registry.client(t.Client); c != nil {
-			clients = append(clients, c)
-		}
-	default: // sessions are few, and seldom asked for without a user
-		n.registry.each(func(c *Client) {
-			if c.sessionID() == t.Session {
-				clients = append(clients, c)
-			}
-		})
+		c = n.registry.client(t.Client)
+	case t.Session != "":
+		c = n.registry.session(t.Session)
+	default:
+		return n.registry.ofUser(t.User)
 	}
-	return clients
+	if c == nil {
+		return nil
+	}
+	return []*Client{c}
+}
+
+// selects reports whether c has connected and is what t describes.
+func (t *Target) selects(c *Client) bool {
+	c.mu.Lock()
+	user, session, state := c.user, c.sessionLocked(), c.state
+	c.mu.Unlock()
+	switch {
+	case state != clientConnected:
+		return false
+	case t.Client == "" && t.Session == "" || t.User != "" || t.Anonymous:
+		if user != t.User || t.Anonymous && user != "" {
+			return false
+		}
+	}
+	return (t.Client == "" || t.Client == c.id) && (t.Session == "" || t.Session == session) && !slices.Contains(t.Except, c.id)
 }
 
 func (c *Client) sessionID() string {
