@@ -23,13 +23,14 @@ const (
 	actionHistoryStreamTop
 	actionHistoryRemove
 	actionSurvey
+	actionNotify
 	numActions
 )
 
 var actionNames = [numActions]string{
 	"add_client", "remove_client", "add_subscription", "remove_subscription", "broker_subscribe", "broker_unsubscribe",
 	"add_presence", "remove_presence", "presence", "presence_stats", "history", "history_recover", "history_recover_cache",
-	"history_stream_top", "history_remove", "survey",
+	"history_stream_top", "history_remove", "survey", "notify",
 }
 
 // actionCounter counts attempts, those that fail included.

@@ -163,7 +163,16 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 
 // readCached reads the newest publication, which is the state of the channel.
 func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publication, recovered bool, err error) {
-	history, err := p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecoverCache)
+	read := func() (HistoryResult, error) {
+		return p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecoverCache)
+	}
+	history, err := read()
+	if err == nil && len(history.Publications) == 0 {
+		var populated bool
+		if populated, err = p.populateCache(ctx); populated && err == nil {
+			history, err = read()
+		}
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -66,10 +66,7 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 	if c.node.handlers.Subscribe == nil {
 		return ErrorNotAvailable
 	}
-	reply, err := c.node.handlers.Subscribe(c.Context(), SubscribeEvent{
-		Client: c, Channel: request.Channel, Token: request.Token, Data: request.Data,
-		Positioned: request.Positioned, Recoverable: request.Recoverable, JoinLeave: request.JoinLeave,
-	})
+	reply, err := c.node.handlers.Subscribe(c.Context(), subscribeEvent(c, request))
 	if err != nil {
 		return err
 	}
@@ -93,7 +90,7 @@ func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.Subscrib
 		disarm := r.impatient()
 		defer disarm()
 		c.announce(p.subscription, func() {
-			c.node.handlers.Subscribed(c.Context(), SubscribedEvent{Client: c, Channel: request.Channel, Options: p.opts})
+			c.node.handlers.Subscribed(c.Context(), p.subscribedEvent())
 		})
 	}
 	return nil

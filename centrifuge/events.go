@@ -1,6 +1,10 @@
 package centrifuge
 
-import "context"
+import (
+	"context"
+
+	"centrifugo/protocol"
+)
 
 // ConnectingEvent is a connect command that waits to be let in.
 type ConnectingEvent struct {
@@ -36,16 +40,32 @@ type ConnectingReply struct {
 // ConnectedEvent follows the reply to the connect command.
 type ConnectedEvent struct{ Client *Client }
 
-// SubscribeEvent is a subscribe command that waits to be allowed.
+// SubscribeEvent is a subscribe command that waits for the application's decision. An
+// error refuses the subscription.
 type SubscribeEvent struct {
 	Client  *Client
 	Channel string
 	Token   string
 	Data    []byte
-	// Positioned, Recoverable and JoinLeave are wishes of the client.
+	// Type of the subscription: 0 for a stream of publications. Others are refused.
+	Type int32
+	// Positioned, Recoverable and JoinLeave are requests of the client, which takes
+	// note of what SubscribeReply.Options say.
 	Positioned  bool
 	Recoverable bool
 	JoinLeave   bool
+	// Recover is set by a client that wants what it has missed since Since. In cache
+	// mode Since may be zero.
+	Recover bool
+	Since   StreamPosition
+	// RejectUnrecoverable is set by a client that wants ErrorUnrecoverablePosition
+	// instead of a subscription, if the publications since Since are lost.
+	RejectUnrecoverable bool
+	// Delta is the format of deltas that the client can apply, "fossil", or empty.
+	Delta string
+	// TagsFilter is the client's filter, nil for none. It must not be changed. It is
+	// refused unless Options.AllowTagsFilter is set.
+	TagsFilter *FilterNode
 }
 
 // SubscribeReply allows a subscription.
@@ -60,16 +80,29 @@ type SubscribeReply struct {
 type SubscribedEvent struct {
 	Client  *Client
 	Channel string
+	// Options that Subscribe returned.
 	Options SubscribeOptions
+	// Positioned is set if the delivery is gapless from Position on, which is the top of
+	// the stream when the subscription was made.
+	Positioned bool
+	Position   StreamPosition
+	// WasRecovering is set if the client, or Options.AutoRecover, asked for recovery,
+	// and Recovered if it succeeded.
+	WasRecovering bool
+	Recovered     bool
+	// Delta is set if the client is sent deltas.
+	Delta bool
 }
 
-// UnsubscribedEvent tells that a subscription ended, whoever ended it. Those that
-// the server made end without a SubscribedEvent before.
+// UnsubscribedEvent reports that a subscription has ended, whatever ended it. A
+// subscription that the server made ends without a SubscribedEvent before.
 type UnsubscribedEvent struct {
-	Client      *Client
-	Channel     string
+	Client  *Client
+	Channel string
+	// Unsubscribe is the code and the reason. It is UnsubscribeClient if the client
+	// asked for it, and UnsubscribeDisconnect if the connection has ended.
 	Unsubscribe Unsubscribe
-	// ServerSide is set for a subscription made by the server.
+	// ServerSide is set for a subscription that the server made.
 	ServerSide bool
 }
 
@@ -183,4 +216,41 @@ type AliveEvent struct{ Client *Client }
 type DisconnectedEvent struct {
 	Client     *Client
 	Disconnect Disconnect
+}
+
+// SurveyEvent is a survey that this node has to answer. FromNode is the id of the node
+// that asks, which may be this one.
+type SurveyEvent struct {
+	Op       string
+	Data     []byte
+	FromNode string
+}
+
+// SurveyReply is the answer of this node. Data larger than 64 MiB becomes
+// ErrorLimitExceeded.
+type SurveyReply struct{ Data []byte }
+
+// NotificationEvent is a notification. FromNode is the id of the node that sent it,
+// which may be this one.
+type NotificationEvent struct {
+	Op       string
+	Data     []byte
+	FromNode string
+}
+
+// subscribeEvent returns the event of a request, whose strings and filter it shares.
+func subscribeEvent(c *Client, r *protocol.SubscribeRequest) SubscribeEvent {
+	return SubscribeEvent{
+		Client: c, Channel: r.Channel, Token: r.Token, Data: r.Data, Type: r.Type,
+		Positioned: r.Positioned, Recoverable: r.Recoverable, JoinLeave: r.JoinLeave,
+		Recover: r.Recover, Since: StreamPosition{Offset: r.Offset, Epoch: r.Epoch},
+		RejectUnrecoverable: r.Flag&protocol.SubscribeFlagRejectUnrecoverable != 0, Delta: r.Delta, TagsFilter: r.Tf,
+	}
+}
+
+func (p *pendingSubscription) subscribedEvent() SubscribedEvent {
+	return SubscribedEvent{
+		Client: p.client, Channel: p.Channel, Options: p.opts, Positioned: p.positioned, Position: p.top,
+		WasRecovering: p.result.WasRecovering, Recovered: p.result.Recovered, Delta: p.result.Delta,
+	}
 }

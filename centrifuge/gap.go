@@ -93,13 +93,13 @@ func (n *Node) checkGaps() {
 // addPositioned adds the channels in which a gap was reported and that have
 // positioned subscribers.
 func (n *Node) addPositioned(channels map[string]gapCheck, reported []func(string) bool) {
-	n.registry.each(func(c *Client) {
+	for c := range n.registry.all() {
 		for channel, metaTTL := range c.positionedChannels() {
 			if n.affected(channel, reported) {
 				channels[channel] = gapCheck{metaTTL: metaTTL}
 			}
 		}
-	})
+	}
 }
 
 // positionedChannels returns the channels in which c has a position, or is about to

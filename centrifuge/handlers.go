@@ -36,7 +36,23 @@ type Handlers struct {
 	Refresh       func(context.Context, RefreshEvent) (RefreshReply, error)
 	SubRefresh    func(context.Context, SubRefreshEvent) (SubRefreshReply, error)
 
+	// CacheEmpty is called when a subscriber that recovers in cache mode finds no
+	// publication in the channel, so that the application can publish its state. It may
+	// be called for many subscribers of one channel at the same time. An error refuses
+	// the subscription.
+	CacheEmpty func(context.Context, CacheEmptyEvent) (CacheEmptyReply, error)
+
 	// Alive runs beside the commands of its connection.
 	Alive        func(context.Context, AliveEvent)
 	Disconnected func(context.Context, DisconnectedEvent)
+
+	// Survey answers Node.Survey, on whatever node that was called. Its calls run at
+	// the same time, each with a context that ends when the caller stops waiting. At
+	// most 128 of them run on a node; more are answered with ErrorTooManyRequests. An
+	// error that is not an *Error is logged and answered with ErrorInternal.
+	Survey func(context.Context, SurveyEvent) (SurveyReply, error)
+	// Notification receives what Node.Notify sends, one call after another, in the
+	// order in which the node received it. The context ends with the node. A handler
+	// that hangs delays later notifications only.
+	Notification func(context.Context, NotificationEvent)
 }

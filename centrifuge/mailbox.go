@@ -115,3 +115,17 @@ func (m *mailbox) take() (dropped int, leaving *Disconnect) {
 	m.closed, m.mail, m.size = true, nil, 0
 	return dropped, m.leaving
 }
+
+// backlog returns the size of the messages that wait.
+func (m *mailbox) backlog() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.size
+}
+
+// ending reports whether no more messages are processed.
+func (m *mailbox) ending() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed || m.leaving != nil
+}

@@ -204,7 +204,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	if failed || !n.life.built.Load() {
 		return nil
 	}
-	n.cluster.farewell()
+	n.cluster.sendShutdownNotice(ctx)
 	n.endBatches() // while there are subscribers to receive them
 	for c := range n.registry.all() {
 		c.Disconnect(DisconnectShutdown)

@@ -2,76 +2,79 @@ package centrifuge
 
 import "time"
 
-// RecoveryMode says what a recovering subscriber gets.
+// RecoveryMode selects what a subscriber that recovers gets.
 type RecoveryMode uint8
 
 const (
-	// RecoverStream gives every missed publication, or tells that it cannot.
+	// RecoverStream delivers every missed publication, or reports that it cannot.
 	RecoverStream RecoveryMode = iota
-	// RecoverCache gives the newest publication only, as the channel's state.
+	// RecoverCache delivers the newest publication only, which is the state of the channel.
 	RecoverCache
 )
 
-// SubscribeOptions say what a subscription is. The zero value delivers
-// publications and nothing else.
+// SubscribeOptions describe a subscription. The zero value delivers publications and
+// nothing else.
 type SubscribeOptions struct {
 	// ExpireAt is the Unix time in seconds at which the subscription expires,
 	// zero for never.
 	ExpireAt int64
-	// Info is the channel info shown to others.
+	// Info is the channel info of the subscriber, which others see.
 	Info []byte
 	// Data is sent to the client with the result.
 	Data []byte
-	// Presence keeps the subscriber in the channel's presence.
+	// Presence adds the subscriber to the channel's presence.
 	Presence bool
-	// JoinLeave tells the channel when the subscriber comes and goes.
+	// JoinLeave publishes a join and a leave of the subscriber to the channel.
 	JoinLeave bool
 	// PushJoinLeave sends the joins and leaves of others to the subscriber.
 	PushJoinLeave bool
-	// Positioning makes delivery gapless, or ends the subscription.
+	// Positioning makes delivery gapless: if a publication is lost, the subscription ends.
 	Positioning bool
-	// Recovery lets the subscriber catch up after a reconnect; it implies Positioning.
+	// Recovery lets the subscriber recover what it missed while it was not connected. It
+	// implies Positioning.
 	Recovery     bool
 	RecoveryMode RecoveryMode
-	// AutoRecover, with RecoverCache, recovers as if the client had asked.
+	// AutoRecover, with RecoverCache, recovers as if the client had asked for it.
 	AutoRecover bool
-	// RecoverSince is where a server-side subscription made by Node.Subscribe
-	// starts; nil for now.
+	// RecoverSince is the position from which a server-side subscription made by
+	// Node.Subscribe or Client.Subscribe starts; nil for the top of the stream.
 	RecoverSince *StreamPosition
-	// HistoryMetaTTL prolongs the stream's metadata when it is read; zero for
+	// HistoryMetaTTL prolongs the metadata of the stream when it is read; zero for
 	// the node's default.
 	HistoryMetaTTL time.Duration
 	// MaxSubscribers of the channel on this node, beyond which the subscription
 	// is refused with ErrorLimitExceeded; zero for any number.
 	MaxSubscribers int
-	// AllowDelta grants delta compression to a client that asks for it.
+	// AllowDelta sends deltas to a client that asks for them.
 	AllowDelta bool
 	// AllowTagsFilter lets the client filter publications by their tags.
 	AllowTagsFilter bool
 	// ServerTagsFilter is applied in addition to the client's.
 	ServerTagsFilter *FilterNode
-	// Source tells where the permission came from; it is the application's.
+	// Source is a value of the application, for example what allowed the subscription.
+	// The node does not interpret it: SubscribedEvent.Options and the calls of
+	// Node.Subscribe on other nodes carry it.
 	Source uint8
 }
 
-// Target selects connections for the calls that act on them: those of User, of
-// which Client and Session select one each. Without a User they select by
-// themselves, whosever connection it is; without any of the three the anonymous
-// connections are meant.
+// Target selects connections for the calls that act on them. With a Client or a
+// Session it selects the connection that has it, if that is of User or User is empty.
+// Without them it selects all connections of User; an empty User then selects the
+// anonymous connections.
 type Target struct {
 	User    string
-	Client  string
-	Session string
-	// Anonymous selects among the anonymous connections only. It is for callers
-	// for whom an empty User always means these; with a User it selects none.
-	Anonymous bool `json:",omitempty"`
-	// Except lists client ids that are left alone.
+	Client  string // id of a connection
+	Session string // only connections with emulation and unidirectional ones have one
+	// Anonymous makes an empty User select anonymous connections also with a Client or
+	// a Session. Together with a User it selects none.
+	Anonymous bool
+	// Except lists the ids of connections that are not selected.
 	Except []string
 }
 
 // RefreshOptions change the expiry of connections.
 type RefreshOptions struct {
-	// Expired closes them with DisconnectExpired, as does an ExpireAt in the past.
+	// Expired closes them with DisconnectExpired, and so does an ExpireAt in the past.
 	Expired bool
 	// ExpireAt is a Unix time in seconds, zero for never.
 	ExpireAt int64

@@ -9,7 +9,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// counters are the node's figures: plain atomics, exported at the edge.
+// counters count what a node does. Package prommetrics exports them.
 type counters struct {
 	PublicationsSent     atomic.Uint64
 	PublicationsReceived atomic.Uint64
@@ -23,9 +23,12 @@ type counters struct {
 	SuppressedIdempotency atomic.Uint64
 	SuppressedVersion     atomic.Uint64
 
+	// Control messages that this node did not apply.
+	controlMalformed, controlIgnored, controlDropped atomic.Uint64
+
 	actions   actionCounter
 	omitted   omissions
-	abandoned atomic.Uint64 // messages of clients that left
+	abandoned atomic.Uint64 // messages of clients that have left
 
 	SubscriptionsAccepted atomic.Uint64
 	InsufficientState     atomic.Uint64
@@ -44,17 +47,16 @@ type counters struct {
 	transports sync.Map
 }
 
-// transportKey tells lanes apart: they count each message to each connection,
-// and cores that add to the same counter wait for each other.
+// transportKey has the lane because lanes count each message to each connection, and
+// cores that add to the same counter wait for each other.
 type transportKey struct {
 	name string
 	lane uint16
 }
 
-// transportCounters are the figures of the connections of one lane with one
-// kind of transport.
+// transportCounters count for the connections of one lane with one kind of transport.
 type transportCounters struct {
-	current       atomic.Int64  // connections there are, those included that have not connected yet
+	current       atomic.Int64  // connections, including those that have not connected yet
 	accepted      atomic.Uint64 // connections that have connected
 	frames, bytes [protocol.NumMessageKinds]atomic.Uint64
 	received      [protocol.NumMessageKinds]atomic.Uint64
@@ -71,7 +73,7 @@ func (c *counters) transport(name string, lane uint16) *transportCounters {
 	return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 }
 
-// sent counts a batch, those of a kind that follow each other at once.
+// sent counts a batch. Consecutive messages of one kind are added together.
 func (t *transportCounters) sent(batch []*protocol.Encoded) {
 	for len(batch) > 0 {
 		kind, n, size := batch[0].Kind, 0, 0
@@ -85,67 +87,73 @@ func (t *transportCounters) sent(batch []*protocol.Encoded) {
 	}
 }
 
-// CountTransports makes the figures of transports known before their first
-// connection, as zeros.
+// CountTransports adds transports to Stats.Transports before their first connection, so
+// that dashboards see zeros instead of nothing. The names are those of
+// TransportInfo.Name.
 func (n *Node) CountTransports(names ...string) {
 	for _, name := range names {
 		n.stats.transport(name, 0)
 	}
 }
 
-// Stats are the figures of a node since it started, and what it has now.
+// Stats counts what a node has done since it started, and what it has now.
 type Stats struct {
-	// Connections are all there are, Clients those that have connected.
+	// Connections includes those that have not connected yet, Clients does not.
 	Connections, Clients, Users, Channels, Subscriptions, Nodes int
 
 	PublicationsSent, PublicationsReceived         uint64
 	JoinsSent, LeavesSent, ControlSent             uint64
 	JoinsReceived, LeavesReceived, ControlReceived uint64
 	SuppressedIdempotency, SuppressedVersion       uint64
-	// PublicationsSuperseded were left out of a batch because it had a newer
-	// one; see BatchOptions.FlushLatest.
+	// ControlMalformed messages of other nodes could not be decoded, ControlIgnored
+	// ones are of a newer release, and ControlDropped ones were too many to wait for
+	// their handlers.
+	ControlMalformed, ControlIgnored, ControlDropped uint64
+	// PublicationsSuperseded counts publications that a batch left out because of a
+	// newer one; see BatchOptions.FlushLatest.
 	PublicationsSuperseded                   uint64
 	SubscriptionsAccepted, InsufficientState uint64
-	// OmittedPublications and OmittedPayloads were not sent to JSON connections
-	// because they are not valid JSON: publications, counted for each subscriber
-	// that does not get one, and fields of messages that were sent without them.
+	// OmittedPublications and OmittedPayloads count what JSON connections were not sent
+	// because it is not valid JSON: publications, for each subscriber that does not get
+	// one, and fields of messages that were sent without them.
 	OmittedPublications, OmittedPayloads uint64
-	// AbandonedMessages of clients that left were not carried out, because those
-	// before them took too long.
+	// AbandonedMessages counts messages of clients that have left. They were not
+	// processed because those before them took too long.
 	AbandonedMessages uint64
-	// SlowQueued is how many bytes wait now for connections whose sockets are
-	// full, SlowRefused how many connections were closed because these had grown
-	// to Config.QueueTotalSize. Those that were slow by themselves are not in it.
+	// SlowQueued is the number of bytes that wait for connections whose sockets are full.
+	// SlowRefused counts the connections that were closed because these bytes reached
+	// Config.QueueTotalSize. It does not count connections that exceeded a limit of
+	// their own.
 	SlowQueued  int64
 	SlowRefused uint64
-	// History are the figures of the memory engine, zero with another one.
+	// History is about the memory engine. It is zero with another one.
 	History MemoryBrokerStats
 	// Recovered counts recoveries that succeeded with and without publications,
 	// Unrecovered those that did not.
 	RecoveredWith, RecoveredWithout, Unrecovered uint64
 	// Transports by name.
 	Transports map[string]TransportStats
-	// Commands by name, with how long they took.
+	// Commands by name: how long they took.
 	Commands map[string]HistogramSnapshot
 	// ReplyErrors by command and code; codes outside 100-113 are counted as 0.
 	ReplyErrors map[string]map[uint32]uint64
 	// Disconnects and Unsubscribes made by the server, by code.
 	Disconnects, Unsubscribes map[uint32]uint64
 	PingPong                  HistogramSnapshot
-	// Broadcasts are the times that it took to hand something to the connections of
-	// its channel: publication, join, leave.
+	// Broadcasts by kind (publication, join, leave): how long it took to queue one for
+	// the connections of its channel.
 	Broadcasts map[string]HistogramSnapshot
-	// PubSubLag is the time from publishing to arriving here, of publications whose
-	// broker sets Publication.Time. The memory engine does not.
+	// PubSubLag is the time from publishing to arriving on this node, for publications
+	// whose broker sets Publication.Time. The memory engine does not set it.
 	PubSubLag HistogramSnapshot
-	// Actions counts what the node did, by name, failed attempts included.
+	// Actions by name counts attempts, including those that failed.
 	Actions map[string]uint64
 }
 
-// TransportStats are the figures of one kind of transport.
+// TransportStats counts for one kind of transport.
 type TransportStats struct {
-	// Current are the connections there are, those included that have not connected
-	// yet. Accepted connections are those that have connected.
+	// Current is the number of connections, including those that have not connected yet.
+	// Accepted counts the connections that have connected.
 	Current  int
 	Accepted uint64
 	// Frames by the name of their protocol.MessageKind.
@@ -154,15 +162,15 @@ type TransportStats struct {
 	Disconnects map[uint32]uint64
 }
 
-// FrameStats counts one kind of message. ReceivedBytes has commands with what
-// separates them.
+// FrameStats counts messages of one kind. ReceivedBytes includes the separators between
+// commands.
 type FrameStats struct{ Sent, SentBytes, Received, ReceivedBytes uint64 }
 
-// NumClients is the number of connections on this node, those included that
-// have not connected yet.
+// NumClients returns the number of connections on this node, including those that have
+// not connected yet.
 func (n *Node) NumClients() int { return int(n.registry.total.Load()) }
 
-// Stats reads the node's figures. Before Run they are zero.
+// Stats reads the counters. Before Run they are zero.
 func (n *Node) Stats() Stats {
 	var channels, subscriptions int
 	if n.started() == nil {
@@ -178,7 +186,9 @@ func (n *Node) Stats() Stats {
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
-		AbandonedMessages:   c.abandoned.Load(),
+		AbandonedMessages: c.abandoned.Load(),
+		ControlMalformed:  c.controlMalformed.Load(),
+		ControlIgnored:    c.controlIgnored.Load(), ControlDropped: c.controlDropped.Load(),
 		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),

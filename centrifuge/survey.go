@@ -4,171 +4,307 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+
+	"centrifugo/centrifuge/internal/clusterwire"
 )
 
-// NodeInfo is what a node tells about itself.
-type NodeInfo struct {
-	ID            string
-	Name          string
-	Version       string
-	Clients       int
-	Users         int
-	Channels      int
-	Subscriptions int
-	Uptime        time.Duration
-	// Metrics is nil until they have been aggregated once.
-	Metrics *NodeMetrics
+const (
+	// surveyTimeout bounds a survey whose context has no deadline, and a delivery.
+	surveyTimeout = 10 * time.Second
+	// maxSurveys is how many calls of the survey handler may be under way on a node.
+	// More are answered with ErrorTooManyRequests.
+	maxSurveys = 128
+	// MaxControlData bounds the data of a survey, a notification and a delivery, in bytes.
+	MaxControlData = 4 << 20
+)
+
+// reservedOps is the prefix of the operations of the library.
+const reservedOps = "centrifuge."
+
+// surveyKind keeps the surveys of the library apart from those of the application,
+// whose handler may hang.
+type surveyKind uint8
+
+const (
+	surveyByApplication surveyKind = iota
+	surveyByLibrary
+	numSurveyKinds
+)
+
+// Errors of calls that concern one node of the cluster.
+var (
+	// ErrUnknownNode is returned for a node that is not in the cluster.
+	ErrUnknownNode = errors.New("unknown node")
+	// ErrControlDataTooLarge is returned for data larger than MaxControlData.
+	ErrControlDataTooLarge = fmt.Errorf("data is larger than %d bytes", MaxControlData)
+)
+
+// SurveyResult is the answer of one node. Error is nil if its handler succeeded.
+type SurveyResult struct {
+	Data  []byte
+	Error *Error
 }
 
-// NodeMetrics are a node's metrics over an interval.
-type NodeMetrics struct {
-	Interval float64 // seconds
-	Items    map[string]float64
+// SurveyError reports nodes that have not answered. Errors.Is finds Cause in it.
+type SurveyError struct {
+	Missing []string // ids of the nodes
+	Cause   error    // of the context, or nil if the nodes have left the cluster
 }
 
-// Info tells about every node of the cluster, this one first.
-func (n *Node) Info(context.Context) ([]NodeInfo, error) {
-	if err := n.started(); err != nil {
+// Error implements error.
+func (e *SurveyError) Error() string {
+	text := fmt.Sprintf("%d nodes have not answered: %s", len(e.Missing), strings.Join(e.Missing, ", "))
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (e *SurveyError) Unwrap() error { return e.Cause }
+
+// Survey calls Handlers.Survey on the node with id toNode, or on every node of the
+// cluster, this one included, if toNode is empty. It returns the answers by the id of
+// the node. Op is the application's; the prefix "centrifuge." is reserved.
+//
+// Survey waits until all have answered or ctx is done, for 10 seconds if ctx has no
+// deadline. If nodes have not answered, it returns the answers that there are and a
+// *SurveyError that names the others. A node that shuts down meanwhile is not waited
+// for and not missing. A node without a handler answers ErrorNotAvailable, and so does
+// one of an older release for an operation that is new. The error is ErrUnknownNode if
+// toNode is not in the cluster.
+func (n *Node) Survey(ctx context.Context, op string, data []byte, toNode string) (map[string]SurveyResult, error) {
+	if err := checkControl(op, data); err != nil {
+		return nil, fmt.Errorf("survey: %w", err)
+	}
+	return n.survey(ctx, op, data, toNode)
+}
+
+func checkControl(op string, data []byte) error {
+	switch {
+	case op == "" || len(op) > clusterwire.MaxName || strings.HasPrefix(op, reservedOps):
+		return fmt.Errorf("operation %.100q is empty, too long or reserved: %w", op, ErrorBadRequest)
+	case len(data) > MaxControlData:
+		return ErrControlDataTooLarge
+	}
+	return nil
+}
+
+func (n *Node) survey(ctx context.Context, op string, data []byte, toNode string) (map[string]SurveyResult, error) {
+	if err := n.running(); err != nil {
 		return nil, err
 	}
-	return append([]NodeInfo{n.localInfo()}, n.cluster.infos()...), nil
-}
-
-func (n *Node) localInfo() NodeInfo {
-	channels, subscriptions := n.hub.Count()
-	return NodeInfo{
-		ID: n.id, Name: n.config.Name, Version: n.config.Version,
-		Clients: int(n.registry.known.Load()), Users: n.registry.numUsers(),
-		Channels: channels, Subscriptions: subscriptions, Uptime: n.timeline.now().since(1),
-		Metrics: n.metrics.Load(),
+	if _, limited := ctx.Deadline(); !limited {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, surveyTimeout)
+		defer cancel()
 	}
-}
-
-// SetMetrics gives Info something to tell.
-func (n *Node) SetMetrics(m *NodeMetrics) { n.metrics.Store(m) }
-
-// ChannelStats tells about one channel.
-type ChannelStats struct{ Clients int }
-
-// survey collects the answers of the other nodes.
-type survey struct {
-	waiting  map[string]bool // ids of the nodes that have not answered
-	channels map[string]int
-	err      error
-	done     chan struct{} // closed when the last one has answered
-}
-
-// Channels lists the channels that have subscribers, with their number in the
-// cluster. An empty pattern means all. Every node has to answer within 10 seconds.
-func (n *Node) Channels(ctx context.Context, pattern string) (map[string]ChannelStats, error) {
-	if err := n.started(); err != nil {
-		return nil, err
+	n.stats.actions.add(actionSurvey)
+	here := make(chan SurveyResult, 1)
+	if toNode == "" || toNode == n.id {
+		go func() { here <- n.surveyHere(ctx, SurveyEvent{Op: op, Data: data, FromNode: n.id}) }()
 	}
-	counts, err := n.localChannels(pattern)
-	if err != nil {
-		return nil, err
-	}
-	if n.cluster.controller != nil {
-		others, err := n.cluster.ask(ctx, pattern)
-		if err != nil {
-			return nil, err
-		}
-		for channel, clients := range others {
-			counts[channel] += clients
+	results := make(map[string]SurveyResult)
+	var missing []string
+	if toNode != n.id {
+		var err error
+		if results, missing, err = n.cluster.survey(ctx, op, data, toNode); err != nil {
+			return nil, fmt.Errorf("survey: %w", err)
 		}
 	}
-	stats := make(map[string]ChannelStats, len(counts))
-	for channel, clients := range counts {
-		stats[channel] = ChannelStats{Clients: clients}
+	if toNode == "" || toNode == n.id {
+		select {
+		case results[n.id] = <-here:
+		case <-ctx.Done():
+			missing = append(missing, n.id)
+		}
 	}
-	return stats, nil
+	return results, incomplete(ctx, missing)
 }
 
-func (n *Node) localChannels(pattern string) (counts map[string]int, err error) {
-	defer n.logger.caught(&err, "matching channels")
-	match := func(string) bool { return true }
-	if pattern != "" {
-		if match, err = n.config.MatchChannel(pattern); err != nil {
-			return nil, fmt.Errorf("channel pattern: %w", err)
-		}
+// incomplete returns a *SurveyError if nodes are missing.
+func incomplete(ctx context.Context, missing []string) error {
+	if len(missing) == 0 {
+		return nil
 	}
-	counts = make(map[string]int)
-	n.hub.Each(func(channel string, subscribers int) {
-		if match(channel) {
-			counts[channel] = subscribers
-		}
+	slices.Sort(missing)
+	return &SurveyError{Missing: missing, Cause: context.Cause(ctx)}
+}
+
+// survey surveys other nodes. ctx has a deadline.
+func (cl *cluster) survey(ctx context.Context, op string, data []byte, toNode string) (map[string]SurveyResult, []string, error) {
+	deadline, _ := ctx.Deadline()
+	timeout := min(max(time.Until(deadline).Milliseconds(), 1), clusterwire.MaxTimeout)
+	return cl.call(ctx, toNode, &controlMessage{
+		Op: clusterwire.OpSurvey, Survey: &clusterwire.Survey{Op: op, TimeoutMilli: timeout}, Payload: data,
 	})
-	return counts, nil
 }
 
-// ask surveys the other nodes.
-func (cl *cluster) ask(ctx context.Context, pattern string) (map[string]int, error) {
-	ctx, cancel := context.WithTimeout(ctx, surveyTimeout)
-	defer cancel()
-	cl.node.stats.actions.add(actionSurvey)
-	cl.mu.Lock()
-	s := &survey{waiting: make(map[string]bool), channels: make(map[string]int), done: make(chan struct{})}
-	for id := range cl.peers {
-		s.waiting[id] = true
+// surveyHere answers a survey on this node. The handler may hang: the number of
+// calls under way is bounded.
+func (n *Node) surveyHere(ctx context.Context, e SurveyEvent) SurveyResult {
+	kind, handler := surveyByApplication, n.handlers.Survey
+	if strings.HasPrefix(e.Op, reservedOps) {
+		kind, handler = surveyByLibrary, n.librarySurvey
 	}
-	alone := len(s.waiting) == 0
-	cl.number++
-	number := cl.number
-	cl.surveys[number] = s
-	cl.mu.Unlock()
-	defer func() {
-		cl.mu.Lock()
-		delete(cl.surveys, number)
-		cl.mu.Unlock()
-	}()
-	if alone {
-		return nil, nil //nolint:nilnil // no other node, nothing to add
-	}
-	if err := cl.publish(ctx, "", order{Op: orderAsk, Survey: number, Pattern: pattern}); err != nil {
-		return nil, err
+	if handler == nil {
+		return SurveyResult{Error: ErrorNotAvailable}
 	}
 	select {
-	case <-ctx.Done():
-		return nil, errSurveyIncomplete
-	case <-s.done:
-		return s.channels, s.err
+	case n.cluster.surveys[kind] <- struct{}{}:
+		defer func() { <-n.cluster.surveys[kind] }()
+	default:
+		return SurveyResult{Error: ErrorTooManyRequests}
+	}
+	reply, err := func() (reply SurveyReply, err error) {
+		defer n.logger.caught(&err, "answering a survey")
+		return handler(ctx, e)
+	}()
+	var refusal *Error
+	switch {
+	case err == nil:
+		return SurveyResult{Data: reply.Data}
+	case errors.As(err, &refusal):
+		return SurveyResult{Error: refusal}
+	case !errors.Is(err, errPanic): // a panic was logged where it was caught
+		n.logger.log(LogError, "survey failed", "op", e.Op, "from", e.FromNode, "error", err)
+	}
+	return SurveyResult{Error: ErrorInternal}
+}
+
+// librarySurvey answers the operations of the library.
+func (n *Node) librarySurvey(_ context.Context, e SurveyEvent) (SurveyReply, error) {
+	if e.Op == surveyChannels {
+		data, err := n.channelsHere(string(e.Data))
+		return SurveyReply{Data: data}, err
+	}
+	return SurveyReply{}, ErrorNotAvailable // of a newer release
+}
+
+// answerSurvey answers a survey of another node.
+func (cl *cluster) answerSurvey(m *controlMessage) {
+	timeout := time.Duration(m.Survey.TimeoutMilli) * time.Millisecond
+	if timeout == 0 {
+		timeout = surveyTimeout
+	}
+	ctx, cancel := context.WithTimeout(cl.node.ctx, timeout)
+	defer cancel()
+	result := cl.node.surveyHere(ctx, SurveyEvent{Op: m.Survey.Op, Data: m.Payload, FromNode: m.From})
+	if len(result.Data) > clusterwire.MaxPayload {
+		cl.node.logger.log(LogError, "survey answer too large", "op", m.Survey.Op, "bytes", len(result.Data))
+		result = SurveyResult{Error: ErrorLimitExceeded}
+	}
+	cl.answer(m, &clusterwire.Answer{Error: wireError(result.Error)}, result.Data)
+}
+
+// answer sends the outcome of a call to its caller, without waiting.
+func (cl *cluster) answer(m *controlMessage, answer *clusterwire.Answer, data []byte) {
+	to := m.From
+	reply := &controlMessage{Op: clusterwire.OpAnswer, Call: m.Call, Answer: answer, Payload: data}
+	go func() {
+		ctx, cancel := context.WithTimeout(cl.node.ctx, answerTimeout)
+		defer cancel()
+		cl.send(ctx, to, reply)
+	}()
+}
+
+// call is a survey or a delivery that waits for other nodes. Guarded by cluster.mu.
+type call struct {
+	waiting map[string]bool // ids of the nodes that have not answered
+	expired []string        // ids of the nodes that have not answered and expired
+	results map[string]SurveyResult
+	done    chan struct{} // closed when no node is waited for
+}
+
+// finish notes that no answer of a node is expected any more.
+func (c *call) finish(id string) {
+	if !c.waiting[id] {
+		return
+	}
+	delete(c.waiting, id)
+	if len(c.waiting) == 0 {
+		close(c.done)
 	}
 }
 
-func (cl *cluster) answer(o order) {
-	reply := order{Op: orderAnswer, Survey: o.Survey}
-	counts, err := cl.node.localChannels(o.Pattern)
+func (c *call) expire(id string) {
+	if c.waiting[id] {
+		c.expired = append(c.expired, id)
+		c.finish(id)
+	}
+}
+
+// call sends m to one node, or to all others if to is empty, and collects the answers.
+// Missing are the nodes that have not answered when ctx is done.
+func (cl *cluster) call(ctx context.Context, to string, m *controlMessage) (results map[string]SurveyResult, missing []string, err error) {
+	c, err := cl.newCall(to, m)
 	if err != nil {
-		reply.Error = err.Error()
+		return nil, nil, err
 	}
-	reply.Channels = counts
-	cl.send(o.From, reply)
-}
-
-func (cl *cluster) collect(o order) {
+	defer func() {
+		cl.mu.Lock()
+		delete(cl.calls, m.Call)
+		cl.mu.Unlock()
+	}()
+	if cl.waitsFor(c) {
+		message, err := cl.encode(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := cl.publish(ctx, to, message); err != nil {
+			return nil, nil, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-c.done:
+		}
+	}
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	s := cl.surveys[o.Survey]
-	if s == nil || !s.waiting[o.From] {
-		return
-	}
-	for channel, clients := range o.Channels {
-		s.channels[channel] += clients
-	}
-	if o.Error != "" {
-		s.err = errors.New(o.Error)
-	}
-	s.answered(o.From)
+	missing = slices.AppendSeq(c.expired, maps.Keys(c.waiting))
+	results, c.results = c.results, nil // an answer that comes now is too late
+	return results, missing, nil
 }
 
-// answered notes that nothing more is expected of a node. The caller holds cluster.mu.
-func (s *survey) answered(id string) {
-	if !s.waiting[id] {
+// newCall registers a call, numbers m and notes whom it waits for.
+func (cl *cluster) newCall(to string, m *controlMessage) (*call, error) {
+	c := &call{waiting: make(map[string]bool), results: make(map[string]SurveyResult), done: make(chan struct{})}
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	if to != "" {
+		if _, known := cl.peers[to]; !known {
+			return nil, fmt.Errorf("%w %.100q", ErrUnknownNode, to)
+		}
+		c.waiting[to] = true
+	} else {
+		for id := range cl.peers {
+			c.waiting[id] = true
+		}
+	}
+	cl.lastCall++
+	m.Call = cl.lastCall
+	cl.calls[m.Call] = c
+	return c, nil
+}
+
+func (cl *cluster) waitsFor(c *call) bool {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	return len(c.waiting) > 0
+}
+
+// collect notes an answer. An answer that no call waits for is ignored.
+func (cl *cluster) collect(m *controlMessage) {
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	c := cl.calls[m.Call]
+	if c == nil || c.results == nil || !c.waiting[m.From] {
 		return
 	}
-	delete(s.waiting, id)
-	if len(s.waiting) == 0 {
-		close(s.done)
-	}
+	c.results[m.From] = SurveyResult{Data: append([]byte(nil), m.Payload...), Error: answerError(m.Answer.Error)}
+	c.finish(m.From)
 }

@@ -108,3 +108,11 @@ func (t *timeline) sinceUnixMilli(unix int64) time.Duration {
 	passed := t.wall().UnixMilli() - max(unix, 0)
 	return time.Duration(min(max(passed, 0), int64(maxDuration/time.Millisecond))) * time.Millisecond
 }
+
+// wallTime returns the point in wall-clock time of a moment, zero for none.
+func (t *timeline) wallTime(m moment) time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return t.wall().Add(m.since(t.now()))
+}

@@ -3,99 +3,117 @@ package centrifuge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
+
+	"centrifugo/centrifuge/internal/clusterwire"
 )
 
 // Subscribe makes a server-side subscription of the connections that target
-// selects now, in the whole cluster. It does not wait for other nodes, and
-// succeeds also when there is no such connection.
+// selects at the time of the call, in the whole cluster. It waits until this node has
+// subscribed its connections, and not for other nodes. It succeeds also if no
+// connection is selected; a subscription that fails is logged.
 //
 // A connection that is subscribed to channel already, by itself or by the server,
-// keeps its subscription, which gets the expiry of opts (none does not replace
-// that of a subscription which its client refreshes), the info if that is not nil, presence, and the options for joins and leaves; the data, if not nil, is
-// sent in another subscribe push if the subscription is server-side. Positioning
-// and recovery, a position to recover from and a tags filter take effect only
-// where a subscription begins: a warning is logged if opts ask for one that the
-// subscription has not.
+// keeps its subscription and gets these of opts: the expiry (none does not replace
+// that of a subscription which its client refreshes), the info if it is not nil,
+// presence, and the options for joins and leaves. The data, if not nil, is sent in
+// another subscribe push if the subscription is server-side. Positioning, recovery, a
+// position to recover from and a tags filter take effect only where a subscription
+// begins: a warning is logged if opts ask for one that the subscription has not.
 func (n *Node) Subscribe(ctx context.Context, target Target, channel string, opts SubscribeOptions) error {
-	return n.act(ctx, order{Op: orderSubscribe, Target: target, Channel: channel, Subscribe: &opts})
+	if channel == "" {
+		return fmt.Errorf("subscribing connections: no channel: %w", ErrorBadRequest)
+	}
+	return n.act(ctx, &clientAction{op: clusterwire.OpSubscribe, target: target, channel: channel, subscribe: opts})
 }
 
-// Unsubscribe ends the subscription of channel, or all when it is empty, of
-// the connections that target selects.
+// Unsubscribe ends the subscription of channel, or all subscriptions if channel is
+// empty, of the connections that target selects in the whole cluster. It waits until
+// this node has unsubscribed its connections, and not for other nodes.
 func (n *Node) Unsubscribe(ctx context.Context, target Target, channel string, why Unsubscribe) error {
-	return n.act(ctx, order{Op: orderUnsubscribe, Target: target, Channel: channel, Unsubscribe: &why})
+	return n.act(ctx, &clientAction{op: clusterwire.OpUnsubscribe, target: target, channel: channel, unsubscribe: why})
 }
 
-// Disconnect closes the connections that target selects. It fails if why is not valid.
+// Disconnect closes the connections that target selects in the whole cluster. It does
+// not wait until they have ended. It fails if why is not valid.
 func (n *Node) Disconnect(ctx context.Context, target Target, why Disconnect) error {
 	if err := why.Validate(); err != nil {
 		return err
 	}
-	return n.act(ctx, order{Op: orderDisconnect, Target: target, Disconnect: &why})
+	return n.act(ctx, &clientAction{op: clusterwire.OpDisconnect, target: target, disconnect: why})
 }
 
-// Refresh gives the connections that target selects a new expiry.
+// Refresh gives the connections that target selects in the whole cluster a new expiry.
 func (n *Node) Refresh(ctx context.Context, target Target, opts RefreshOptions) error {
-	return n.act(ctx, order{Op: orderRefresh, Target: target, Refresh: &opts})
+	return n.act(ctx, &clientAction{op: clusterwire.OpRefresh, target: target, refresh: opts})
 }
 
-// act does what is to be done on this node, then tells the others.
-func (n *Node) act(ctx context.Context, o order) error {
+// act applies an action to the connections of this node, then sends it to the other
+// nodes. An action that cannot be sent is not applied either.
+func (n *Node) act(ctx context.Context, a *clientAction) error {
 	if err := n.running(); err != nil {
 		return err
 	}
-	n.obey(ctx, o)
-	return n.cluster.broadcast(ctx, o)
+	if n.cluster.controller == nil {
+		n.apply(ctx, a)
+		return nil
+	}
+	message, err := n.cluster.encode(a.wire())
+	if err != nil {
+		return err
+	}
+	n.apply(ctx, a)
+	return n.cluster.publish(ctx, "", message)
 }
 
-// obey applies an order to this node's connections. One that has to wait for a
-// handler of its own does not hold up the others.
-func (n *Node) obey(ctx context.Context, o order) {
+// apply applies an action to the connections of this node. A connection that has to
+// wait for one of its handlers does not delay the others.
+func (n *Node) apply(ctx context.Context, a *clientAction) {
 	var waiting sync.WaitGroup
-	for _, c := range n.selectClients(o.Target) {
-		if c.busyWith(&o) {
-			waiting.Go(func() { c.obey(ctx, &o) })
+	for _, c := range n.selectClients(a.target) {
+		if c.mustWaitFor(a) {
+			waiting.Go(func() { c.apply(ctx, a) })
 		} else {
-			c.obey(ctx, &o)
+			c.apply(ctx, a)
 		}
 	}
 	waiting.Wait()
 }
 
-// busyWith reports whether o is about a subscription that is being made or changed.
-func (c *Client) busyWith(o *order) (busy bool) {
-	if o.Op != orderSubscribe && o.Op != orderUnsubscribe {
+// mustWaitFor reports whether a is about a subscription that is being made or changed.
+func (c *Client) mustWaitFor(a *clientAction) (busy bool) {
+	if a.op != clusterwire.OpSubscribe && a.op != clusterwire.OpUnsubscribe {
 		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o.Channel != "" {
-		s := c.subs.get(o.Channel)
+	if a.channel != "" {
+		s := c.subs.get(a.channel)
 		return s != nil && s.busy
 	}
 	c.subs.each(func(s *subscription) { busy = busy || s.busy })
 	return busy
 }
 
-func (c *Client) obey(ctx context.Context, o *order) {
-	defer c.node.recovered("carrying out a control order", c)
-	switch o.Op {
-	case orderSubscribe:
-		if err := c.subscribeByServer(ctx, o.Channel, *o.Subscribe); err != nil {
+func (c *Client) apply(ctx context.Context, a *clientAction) {
+	defer c.node.recovered("applying a control message", c)
+	switch a.op {
+	case clusterwire.OpSubscribe:
+		if err := c.subscribeByServer(ctx, a.channel, a.subscribe); err != nil {
 			level := LogWarn
 			if errors.Is(err, errLeft) {
 				level = LogDebug
 			}
-			c.node.logger.log(level, "subscribing by server", "client", c.id, "channel", o.Channel, "error", err)
+			c.node.logger.log(level, "subscribing by server", "client", c.id, "channel", a.channel, "error", err)
 		}
-	case orderUnsubscribe:
-		c.unsubscribeByServer(o.Channel, *o.Unsubscribe)
-	case orderDisconnect:
-		c.Disconnect(*o.Disconnect)
-	case orderRefresh:
-		c.applyRefresh(*o.Refresh, true)
+	case clusterwire.OpUnsubscribe:
+		c.unsubscribeByServer(a.channel, a.unsubscribe)
+	case clusterwire.OpDisconnect:
+		c.Disconnect(a.disconnect)
+	case clusterwire.OpRefresh:
+		c.applyRefresh(a.refresh, true)
 	}
 }
 
@@ -144,7 +162,7 @@ func (c *Client) sessionID() string {
 	return c.sessionLocked()
 }
 
-// unsubscribeByServer ends one subscription, or all when channel is empty.
+// unsubscribeByServer ends one subscription, or all if channel is empty.
 func (c *Client) unsubscribeByServer(channel string, why Unsubscribe) {
 	channels := []string{channel}
 	if channel == "" {
@@ -156,6 +174,3 @@ func (c *Client) unsubscribeByServer(channel string, why Unsubscribe) {
 		}
 	}
 }
-
-// Unsubscribe ends the client's subscription of channel and tells it why.
-func (c *Client) Unsubscribe(channel string, why Unsubscribe) { c.unsubscribeByServer(channel, why) }

@@ -39,6 +39,13 @@ func TestController(t *testing.T, newCluster func(t *testing.T) func() centrifug
 			c.test(t, nodes)
 		})
 	}
+	for name, test := range map[string]func(*testing.T, func() centrifuge.Controller){
+		"carries what nodes do together":                        testNodes,
+		"connects nodes of different releases":                  testReleases,
+		"loses, duplicates and reorders without a wrong result": testUnreliable,
+	} {
+		s.run(t, name, func(t *testing.T) { test(t, newCluster(t)) })
+	}
 }
 
 // controlNode is a started controller and what its handler got.

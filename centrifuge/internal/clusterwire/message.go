@@ -175,7 +175,12 @@ type Answer struct {
 	Error *Error `json:"error,omitempty"` // nil for success
 }
 
-// Error says why a survey or a delivery failed.
+// CodeUnknownSession is the code of the error of a delivery whose session has no
+// connection on the node.
+const CodeUnknownSession = 1
+
+// Error says why a survey or a delivery failed. The codes from 100 are those of the
+// client protocol and of the application.
 type Error struct {
 	Code      uint32 `json:"code"`
 	Message   string `json:"message,omitempty"`

@@ -1,0 +1,59 @@
+package centrifuge_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/protocol"
+)
+
+// TestClientActions checks the calls that act on one connection.
+func TestClientActions(t *testing.T) {
+	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
+		s := newSite(t, noPings, allow(centrifuge.SubscribeOptions{}))
+		p, other := s.connect(format, "u"), s.connect(format, "u")
+		c := p.Client.Client()
+		must(t, c.Subscribe(t.Context(), "srv", centrifuge.SubscribeOptions{Data: []byte(`1`)}))
+		p.expect(`{"push":{"channel":"srv","subscribe":{"data":1}}}`)
+		if !c.IsSubscribed("srv") {
+			t.Error("the client is not subscribed")
+		}
+		must(t, c.Refresh(centrifuge.RefreshOptions{ExpireAt: time.Now().Unix() + 60}))
+		p.expect(`{"push":{"refresh":{"expires":true,"ttl":60}}}`)
+		c.Unsubscribe("srv", centrifuge.UnsubscribeServer)
+		c.Unsubscribe("srv", centrifuge.UnsubscribeServer)
+		p.expect(`{"push":{"channel":"srv","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`)
+		must(t, c.Refresh(centrifuge.RefreshOptions{Expired: true}))
+		p.expect(p.closes(centrifuge.DisconnectExpired))
+		other.expect()
+	})
+}
+
+// TestClientActionsRefused checks their errors.
+func TestClientActionsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, noPings, allow(centrifuge.SubscribeOptions{}))
+		early := s.dial(jsonV2, transport(jsonV2), "u").Client.Client()
+		p := s.connect(jsonV2, "u")
+		c := p.Client.Client()
+		if err := c.Subscribe(t.Context(), "a", centrifuge.SubscribeOptions{ExpireAt: 1}); !errors.Is(err, centrifuge.ErrorExpired) {
+			t.Errorf("Subscribe(expired) = %v; want ErrorExpired", err)
+		}
+		if err := c.Subscribe(t.Context(), "", centrifuge.SubscribeOptions{}); err == nil {
+			t.Error("Subscribe(no channel) succeeded; want an error")
+		}
+		p.expect()
+		c.Disconnect(centrifuge.DisconnectForceNoReconnect)
+		for _, c := range []*centrifuge.Client{early, c} {
+			if err := c.Subscribe(t.Context(), "a", centrifuge.SubscribeOptions{}); !errors.Is(err, centrifuge.ErrNotConnected) {
+				t.Errorf("Subscribe() = %v; want ErrNotConnected", err)
+			}
+			if err := c.Refresh(centrifuge.RefreshOptions{}); !errors.Is(err, centrifuge.ErrNotConnected) {
+				t.Errorf("Refresh() = %v; want ErrNotConnected", err)
+			}
+		}
+	})
+}
