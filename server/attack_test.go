@@ -18,13 +18,12 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// attackTime is how long an attack without an end of its own lasts.
+// attackTime is the duration of an attack that does not end by itself.
 const attackTime = 2 * time.Second
 
-// TestAttacks runs one attack after another against one server. Beside each of them
-// a client that does nothing wrong must be served: it may wait, which is reported,
-// but not lose a message or its connection. It runs alone, so that the figures mean
-// something.
+// TestAttacks runs one attack after another against one server. During each, a good
+// client must be served: it may wait, which is reported, but must not lose a message or
+// its connection. The test does not run in parallel with others, because it measures.
 func TestAttacks(t *testing.T) {
 	configuration := strings.Replace(open, `"http_api"`, `"engine": {"memory": {"history_max_size": 2000000}}, "http_api"`, 1)
 	p := serve(t, configuration)
@@ -51,11 +50,11 @@ func TestAttacks(t *testing.T) {
 	p.terminate()
 }
 
-// goodChannel is where the client that does nothing wrong is.
+// goodChannel is the channel of the good client.
 const goodChannel = "full:good"
 
-// beside runs an attack beside a client that publishes to itself all the time, and
-// reports how long its publications took.
+// beside runs an attack while a good client publishes to itself, and reports how long
+// the publications took.
 func (p *process) beside(t *testing.T, attack func()) {
 	t.Helper()
 	good := p.connect(t)
@@ -151,8 +150,7 @@ func declaredLengths(t *testing.T, p *process) {
 	})
 }
 
-// writeUntilEnd writes again and again until the connection has ended, and reports
-// whether it did.
+// writeUntilEnd writes repeatedly until the connection ends, and reports whether it did.
 func writeUntilEnd(c *apptest.Conn, chunk []byte) bool {
 	for {
 		if _, err := c.Write(chunk); err != nil {
@@ -161,7 +159,7 @@ func writeUntilEnd(c *apptest.Conn, chunk []byte) bool {
 	}
 }
 
-// inProtobuf opens a connection that speaks Protobuf and has it let in.
+// inProtobuf opens a connection in Protobuf and connects.
 func (p *process) inProtobuf(t *testing.T) *apptest.Conn {
 	t.Helper()
 	c := p.dial(t, apptest.Dialer{Header: http.Header{"Sec-Websocket-Protocol": {"centrifuge-protobuf"}}})
@@ -203,8 +201,8 @@ func binaryReply(t *testing.T, c *apptest.Conn) *protocol.Reply {
 	}
 }
 
-// poisonPublications publishes what is not JSON into the channel of the good client,
-// and has others recover it.
+// poisonPublications publishes data that is not JSON into the channel of the good client
+// and makes others recover it.
 func poisonPublications(t *testing.T, p *process) {
 	attacker := p.inProtobuf(t)
 	for _, poison := range []string{"\xff\xfe", "\"\xff\"", "{", "hello", strings.Repeat("[", 5000)} {
@@ -226,7 +224,7 @@ func poisonPublications(t *testing.T, p *process) {
 	}
 }
 
-// undeliverableData asks the API to publish what JSON clients cannot be sent.
+// undeliverableData publishes data by the API that JSON clients cannot receive.
 func undeliverableData(t *testing.T, p *process) {
 	deep := strings.Repeat("[", 1025) + strings.Repeat("]", 1025)
 	for range 100 {

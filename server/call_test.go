@@ -14,8 +14,8 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// largest is the body that the API takes; of a larger one the server may close
-// the connection while the client is still sending.
+// largest is the size of the largest body that the API accepts. For a larger one the
+// server may close the connection while the client is still sending.
 const largest = 10 << 20
 
 // status calls the server API and returns the status of the answer, which must
@@ -37,7 +37,7 @@ func (p *process) status(t *testing.T, path, body string) int {
 	return status
 }
 
-// Bodies that are not what they should be: server-interface 1.1 and 1.7.
+// Malformed bodies: server-interface 1.1 and 1.7.
 func malformedBodies(t *testing.T, p *process) {
 	deep := strings.Repeat("[", 20_000)
 	bodies := map[string]struct {

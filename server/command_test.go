@@ -10,11 +10,10 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// hello is the connect command that comes before others.
+// hello is the connect command that precedes others.
 const hello = `{"id":1,"connect":{}}`
 
-// malformed lists client-protocol 4.9 line by line, and what stands beside it in
-// sections 1, 4 and 5.
+// malformed lists the cases of client-protocol 4.9, and those of sections 1, 4 and 5.
 var malformed = []struct {
 	name    string
 	new     bool // the connection has not connected
@@ -206,7 +205,7 @@ func wrongTypes(t *testing.T, p *process) {
 	}
 }
 
-// A null in a field that is no payload means that it is not there.
+// A null in a field that is not a payload means that the field is absent.
 func nulls(t *testing.T, p *process) {
 	for name, request := range requests() {
 		for f := range fieldsOf(request) {

@@ -85,7 +85,7 @@ func TestShutdownDeadline(t *testing.T) {
 	}
 }
 
-// What cannot start ends with exit code 1 and says why.
+// A server that cannot start exits with code 1 and an error message.
 func TestRefusedStarts(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,7 +160,8 @@ func TestAddressOfInsecureModes(t *testing.T) {
 	}
 }
 
-// Development mode needs nothing: anybody may do everything, and there is a page.
+// Development mode needs no configuration: every client may do everything, and the
+// playground is served.
 func TestDevelopmentMode(t *testing.T) {
 	t.Parallel()
 	p := launch(t, `{"client": "not even looked at"}`, "--dev", "-p", "0")
@@ -186,7 +187,7 @@ func TestDevelopmentMode(t *testing.T) {
 	p.terminate()
 }
 
-// A log file gets all of the log as JSON, standard error none of it.
+// With a log file, the log is written there as JSON and not to standard error.
 func TestLogFile(t *testing.T) {
 	t.Parallel()
 	p := launch(t, open, append(loopback, "--log.file", "log", "--log.level", "debug")...)
@@ -210,7 +211,7 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
-// SIGHUP reaches the server, which goes on whatever it finds.
+// SIGHUP reaches the server, which continues even if the configuration is invalid.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	p := serve(t, open)

@@ -8,8 +8,8 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// Under a limit of open files the server names the number of connections that are
-// possible when it starts, and so many it holds.
+// With a limit of open files, the server logs the number of possible connections at the
+// start, and can hold that many.
 func TestFewOpenFiles(t *testing.T) {
 	t.Parallel()
 	args := append([]string{"-c", `ulimit -n 256 && exec "$0" "$@"`, binary}, loopback...)

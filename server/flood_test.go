@@ -46,8 +46,8 @@ func each(t *testing.T, n, goroutines int, f func(i int) error) {
 	}
 }
 
-// Ten thousand connections that never send connect are closed as stale, and
-// nothing of them is kept.
+// Ten thousand connections that never send connect are closed as stale and leave
+// nothing behind.
 func TestSilentFlood(t *testing.T) {
 	t.Parallel()
 	const clients = 10_000
@@ -100,7 +100,7 @@ func TestMemoryComesBack(t *testing.T) {
 	p.terminate()
 }
 
-// Clients that come, subscribe and leave in every way leave nothing behind.
+// Clients that connect, subscribe and disconnect in every way leave nothing behind.
 func TestChurn(t *testing.T) {
 	t.Parallel()
 	const clients = 2000

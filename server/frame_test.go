@@ -154,7 +154,7 @@ func sizeLimits(t *testing.T, p *process) {
 	}
 }
 
-// Random bytes lead to an end, before and after the handshake.
+// Random bytes end the connection, before and after the handshake.
 func randomBytes(t *testing.T, p *process) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -195,8 +195,8 @@ func sendBlob(address string, blob []byte, upgrade bool) error {
 	return nil
 }
 
-// A client that sends a byte now and then is closed in the end: as stale before
-// it has connected, without a pong after it has.
+// A client that sends a byte at times is closed: as stale before it has connected, and
+// for a missing pong after that.
 func slowClients(t *testing.T, p *process) {
 	tests := map[string]struct {
 		connected bool
@@ -245,7 +245,7 @@ func slowClients(t *testing.T, p *process) {
 	}
 }
 
-// Requests that are no handshake, and their status.
+// Requests that are not a handshake, and their status.
 func badHandshakes(t *testing.T, p *process) {
 	good := string((apptest.Dialer{}).Handshake("x"))
 	tests := []struct {

@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// TestBadInput sends one server all the bad input there is, and looks at what is
-// left of it.
+// TestBadInput sends all kinds of bad input to one server, and then checks that it has
+// released everything.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	p := serve(t, open)

@@ -25,8 +25,8 @@ type process struct {
 	ended   chan struct{} // closed when it has exited
 }
 
-// open is a configuration that hides nothing: everybody may do everything that
-// the bare namespace and the full one have, and all endpoints are there.
+// open is a configuration with all endpoints, in which every client may do everything
+// that the bare namespace and the full one allow.
 const open = `{
 	"client": {"allow_anonymous_connect_without_token": true, "stale_close_delay": "1s", "ping_interval": "2s", "pong_timeout": "1s"},
 	"channel": {"without_namespace": {` + rights + `}, "namespaces": [{"name": "full", "presence": true, "join_leave": true,
@@ -40,7 +40,7 @@ const rights = `"allow_subscribe_for_client": true, "allow_subscribe_for_anonymo
 	"allow_publish_for_anonymous": true, "allow_presence_for_client": true, "allow_presence_for_anonymous": true,
 	"allow_history_for_client": true, "allow_history_for_anonymous": true`
 
-// loopback are the arguments that keep a test's server to itself.
+// loopback are the arguments that make a server listen on a free loopback port.
 var loopback = []string{"-a", "127.0.0.1", "-p", "0"}
 
 // launch starts the binary in a directory of its own.
@@ -107,7 +107,7 @@ func (p *process) awaitAddress(log string) {
 	}
 }
 
-// logEntries are the lines of a log that are whole and JSON.
+// logEntries returns the entries of a log, without lines that are incomplete or not JSON.
 func logEntries(file string) (entries []map[string]any) {
 	text, _ := os.ReadFile(file) // it may not be there yet
 	for line := range bytes.Lines(text) {
@@ -121,7 +121,7 @@ func logEntries(file string) (entries []map[string]any) {
 
 func (p *process) path(name string) string { return filepath.Join(p.dir, name) }
 
-// output is what the process has written to its standard error.
+// output returns what the process has written to standard error.
 func (p *process) output() string {
 	text, err := os.ReadFile(p.path("stderr"))
 	if err != nil {
@@ -192,7 +192,7 @@ func (p *process) dial(t *testing.T, d apptest.Dialer) *apptest.Conn {
 	return c
 }
 
-// connect opens a connection and has it let in.
+// connect opens a connection and connects.
 func (p *process) connect(t *testing.T) *apptest.Conn {
 	t.Helper()
 	c := p.dial(t, apptest.Dialer{})
@@ -254,7 +254,7 @@ func (p *process) roundTrip(t *testing.T) {
 	_ = publisher.Close()
 }
 
-// figures are what must not grow.
+// figures are measurements that must not grow.
 type figures struct {
 	goroutines, descriptors, heap, clients, subscriptions, channels, users float64
 	resident                                                               float64
@@ -263,7 +263,7 @@ type figures struct {
 // figures reads them after a garbage collection.
 func (p *process) figures() figures {
 	p.t.Helper()
-	for range 2 { // what pools hold is let go by the second one
+	for range 2 { // the second one frees the content of pools
 		if status, _, err := apptest.Request(http.MethodGet, p.url("/debug/pprof/heap?gc=1"), "", nil); err != nil || status != 200 {
 			p.t.Fatalf("collecting garbage: %d, %v", status, err)
 		}
@@ -298,7 +298,7 @@ func (p *process) goroutines() string {
 // heapSlack is what the heap may have grown by: pools and maps that were grown.
 const heapSlack = 4 << 20
 
-// back waits until nothing is left of what came since before.
+// back waits until the figures are back at those of before.
 func (p *process) back(t *testing.T, before figures) {
 	t.Helper()
 	var now figures
@@ -346,7 +346,7 @@ func (p *process) shrinks(t *testing.T, before figures) {
 	}
 }
 
-// warm serves everything once, so that what is made once is there.
+// warm serves everything once, so that everything that is created once exists.
 func (p *process) warm() figures {
 	p.t.Helper()
 	p.roundTrip(p.t)
@@ -356,8 +356,8 @@ func (p *process) warm() figures {
 	return p.figures()
 }
 
-// outcome is what becomes of a connection that sends message: its reply, or
-// "closed" and the code, or "ended".
+// outcome returns the result of sending message: the reply, or "closed" and the code, or
+// "ended".
 func outcome(c *apptest.Conn, message string) string {
 	if err := c.Text(message); err != nil {
 		return "ended"

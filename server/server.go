@@ -1,6 +1,5 @@
-// Package server is Centrifugo, the server: a node of the library centrifuge
-// with configuration, authentication, an HTTP API and metrics around it. Main
-// is the whole program.
+// Package server is the Centrifugo server: a node of the library centrifuge with
+// configuration, authentication, an HTTP API and metrics. Main runs the program.
 package server
 
 import (
@@ -15,8 +14,8 @@ import (
 // Version of the server.
 const Version = "0.1.0"
 
-// Main runs the program with its arguments, without its name, and returns its
-// exit code. It ends on SIGINT and SIGTERM, or with ctx.
+// Main runs the program with args, which do not include its name, and returns the exit
+// code. The program stops on SIGINT, SIGTERM, or when ctx is done.
 func Main(ctx context.Context, args []string) int {
 	return cli.Main(cli.Env{
 		Context: ctx, Args: args, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),

@@ -81,7 +81,7 @@ func TestChannelCommands(t *testing.T) {
 	}
 }
 
-// A publication of a client goes into the stream with its author.
+// The history contains the client info of the publisher.
 func TestPublishIsKept(t *testing.T) {
 	s := newServer(t, nil)
 	c := s.connect(t, claims{"sub": "42", "info": claims{"name": "A"}})

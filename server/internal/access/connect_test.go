@@ -17,7 +17,7 @@ func future() int64 { return time.Now().Unix() + 1000 }
 
 func past() int64 { return time.Now().Unix() - 1000 }
 
-// connectTest is a connect command and what becomes of it. Source:
+// connectTest is a connect command and its result. Source:
 // server-interface 3.6 and 3.8, client-protocol 4.3.
 type connectTest struct {
 	name   string
@@ -209,8 +209,8 @@ func TestSingleConnection(t *testing.T) {
 	if got := first.Closed(); got != centrifuge.DisconnectConnectionLimit {
 		t.Errorf("first connection: %v", got)
 	}
-	// The new connection is spared by name: whether the node counts it as the
-	// user's already is the node's business.
+	// The new connection is excluded by its id, whether or not the node counts it
+	// among the user's connections already.
 	if len(s.disconnected) != 1 || !slices.Equal(s.disconnected[0].Except, []string{second.Client().ID()}) {
 		t.Errorf("disconnected %+v", s.disconnected)
 	}
@@ -221,11 +221,11 @@ func TestSingleConnection(t *testing.T) {
 	}
 }
 
-// What a token says about its subscriptions arrives.
+// The options of subscriptions in a token are applied.
 func TestTokenSubscriptions(t *testing.T) {
 	s := newServer(t, nil)
 	c := s.dial(context.Background(), t)
-	// Asking for the channel as well changes nothing.
+	// Requesting the channel too changes nothing.
 	asked := map[string]*protocol.SubscribeRequest{"open:1": {}}
 	_, reply := answer(c, &protocol.Command{Connect: &protocol.ConnectRequest{Subs: asked, Token: sign(t, secret, claims{
 		"sub": "42", "info": claims{"name": "A"},
@@ -293,7 +293,7 @@ func TestRefresh(t *testing.T) {
 	}
 }
 
-// A connection that did not come by a token has nothing to refresh.
+// A connection without a token cannot be refreshed.
 func TestRefreshWithoutToken(t *testing.T) {
 	s := newServer(t, func(s *Sections) { s.Client.AllowAnonymousConnectWithoutToken = true })
 	c := s.dial(context.Background(), t)

@@ -27,7 +27,7 @@ const (
 // claims of a token.
 type claims map[string]any
 
-// sign makes an HS256 token by hand.
+// sign returns an HS256 token.
 func sign(t testing.TB, secret string, c claims) string {
 	t.Helper()
 	body, err := json.Marshal(c)
@@ -87,7 +87,7 @@ type testServer struct {
 	log    *bytes.Buffer
 }
 
-// recorder is a node that keeps what the policy asked of it.
+// recorder is a node that records the calls of the policy.
 type recorder struct {
 	*centrifuge.Node
 	mu           sync.Mutex

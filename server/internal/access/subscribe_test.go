@@ -151,7 +151,7 @@ func TestSubscribeTokenOptions(t *testing.T) {
 	}
 }
 
-// A joined client tells those who asked for it, and may see presence.
+// Subscribers that requested joins get those of others, if they may read presence.
 func TestSubscribeJoinLeave(t *testing.T) {
 	s := newServer(t, nil)
 	join := func(requested bool) *protocol.Command {
@@ -217,8 +217,8 @@ func TestSubRefresh(t *testing.T) {
 	}
 }
 
-// TestServerSideExpiry: what the API subscribed ends expired_sub_close_delay, 25 s,
-// after its expiry, at the next of the ticks, which come every 25 s.
+// TestServerSideExpiry: a subscription made by the API ends expired_sub_close_delay,
+// 25 s, after its expiry, at the next tick; ticks come every 25 s.
 func TestServerSideExpiry(t *testing.T) {
 	for _, expires := range []time.Duration{time.Second, 10 * time.Second, 24 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {

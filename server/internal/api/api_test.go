@@ -38,7 +38,7 @@ func newAPI(t testing.TB, node Node, change func(*Options)) *API {
 
 func publication(data string) Publication { return Publication{Data: []byte(data)} }
 
-// delta_publish of a namespace asks for a delta in every publication.
+// delta_publish of a namespace enables deltas for every publication.
 func TestDeltaOfNamespace(t *testing.T) {
 	for _, tt := range []struct {
 		namespace, asked, want bool
@@ -113,7 +113,7 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 	}
 }
 
-// gauge counts how many publishes are under way.
+// gauge counts concurrent publishes.
 type gauge struct{ now, most atomic.Int64 }
 
 func (g *gauge) publish(string) {
@@ -145,7 +145,7 @@ func TestParallel(t *testing.T) {
 		{"parallel batch", func(a *API) { _, _ = MethodBatch.Call(ctx, a, &BatchRequest{Commands: commands, Parallel: true}) },
 			MaxParallel, 3 * time.Second, n},
 		{"sequential batch", func(a *API) { _, _ = MethodBatch.Call(ctx, a, &BatchRequest{Commands: commands[:10]}) }, 1, 10 * time.Second, 10},
-		// The broadcasts share what there is: 8 at a time, each 128 wide.
+		// The broadcasts share the bound: 8 at a time, each with 128 workers.
 		{"broadcasts in a parallel batch", func(a *API) {
 			batch := make(Commands, 8)
 			for i := range batch {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A batch of a hundred publications, net/http left out.
+// A batch of a hundred publications, without net/http.
 func BenchmarkBatch(b *testing.B) {
 	h := newHandler(b, newNode(b), nil)
 	const command = `{"publish":{"channel":"plain","data":{"text":"hello, world","n":[1,2,3]}}}`

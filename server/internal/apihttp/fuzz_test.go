@@ -93,7 +93,7 @@ func FuzzDecodePublish(f *testing.F) {
 	})
 }
 
-// The usual form must in fact take the fast way.
+// Bodies of the usual form must be decoded by the fast decoder.
 func TestDecodePublishIsUsed(t *testing.T) {
 	for body, want := range map[string]bool{
 		`{"channel":"news:1","data":{"a":[1,2,{"b":"}"}]}}`: true,

@@ -127,7 +127,7 @@ func TestRouting(t *testing.T) {
 	}
 }
 
-// The verb is decided before the key.
+// The HTTP method is checked before the key.
 func TestVerbBeforeKey(t *testing.T) {
 	w := httptest.NewRecorder()
 	newHandler(t, &apitest.Node{}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/api/info", nil))
@@ -289,7 +289,7 @@ func TestErrorModes(t *testing.T) {
 	}
 }
 
-// Transport mode stops at the parts of a batch and of a broadcast, and at the
+// Transport mode does not apply to the items of a batch or a broadcast, nor to the
 // legacy endpoint.
 func TestErrorModeDoesNotApply(t *testing.T) {
 	h := newHandler(t, &apitest.Node{}, func(o *Options) { o.Config.ErrorMode = "transport" })
@@ -350,7 +350,7 @@ func TestMalformedBodies(t *testing.T) {
 	}
 }
 
-// Every field refuses every type but its own.
+// Every field refuses values of every other type.
 func TestWrongTypes(t *testing.T) {
 	values := map[string]string{"s": `"x"`, "n": `1`, "b": `true`, "a": `[]`, "o": `{}`, "f": `1.5`, "neg": `-1`, "huge": `18446744073709551616`}
 	const str, boolean, object, list, unsigned, signed = "s", "b", "o", "a", "n", "n neg"
@@ -393,7 +393,7 @@ func TestWrongTypes(t *testing.T) {
 						t.Errorf("%s %s=%s: %d, want %d", method, field, value, w.Code, want)
 					}
 				}
-				// Null leaves the field as it is.
+				// Null does not change the field.
 				if w := post(h, "/api/"+method, `{"`+field+`":null}`); w.Code != 200 {
 					t.Errorf("%s %s=null: %d", method, field, w.Code)
 				}

@@ -20,8 +20,8 @@ import (
 
 var _ api.Node = (*centrifuge.Node)(nil)
 
-// newNode runs a node with the memory engine, whose clients may do everything
-// in channels with presence, history and recovery.
+// newNode runs a node with the memory engine. Its clients may do everything, in channels
+// with presence, history and recovery.
 func newNode(t testing.TB) *centrifuge.Node {
 	t.Helper()
 	match := func(pattern string) (func(string) bool, error) {
@@ -53,7 +53,7 @@ func newNode(t testing.TB) *centrifuge.Node {
 	return node
 }
 
-// epochs are made up by the engine; here they read E.
+// epochs matches the random epochs of the engine; answers show E instead.
 var epochs = regexp.MustCompile(`"epoch":"[A-Za-z0-9_-]+"`)
 
 // ask posts and returns the answer.
@@ -145,7 +145,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 		`{"result":{"presence":{%q:{"user":"alice","client":%q,"chan_info":{"i":1}}}}}`, alice.Client().ID(), alice.Client().ID()))
 	call("presence_stats", `{"channel":"join:1"}`, `{"result":{"num_clients":1,"num_users":1}}`)
 
-	// An empty user is the anonymous one, never everybody.
+	// An empty user means the anonymous connections, not all.
 	call("subscribe", `{"channel":"news"}`, empty)
 	if p := push(anonymous); p.Channel != "news" || p.Subscribe == nil {
 		t.Errorf("subscribe of the anonymous: %+v", p)
@@ -203,8 +203,8 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 }
 
-// TestSubscribeAgain: subscribe on a subscription that exists updates it, whoever
-// made it.
+// TestSubscribeAgain: subscribe updates an existing subscription, whether the client or
+// the server made it.
 func TestSubscribeAgain(t *testing.T) {
 	node := newNode(t)
 	h := newHandler(t, node, nil)
@@ -237,7 +237,7 @@ func TestSubscribeAgain(t *testing.T) {
 	}
 }
 
-// A whole request, net/http left out.
+// A whole request, without net/http.
 func BenchmarkPublish(b *testing.B) {
 	h := newHandler(b, newNode(b), nil)
 	for _, bench := range []struct{ name, body string }{
@@ -275,7 +275,7 @@ func publisher(tb testing.TB, h http.Handler, text string) func() {
 	}
 }
 
-// The request, its channel and its data, and what the node keeps of it.
+// Allowed are the request, its channel, its data and the publication of the node.
 func TestPublishAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")

@@ -11,8 +11,8 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// batching settings: a namespace for each kind of batch. The delay is the
-// greatest, so that what comes earlier was not sent by time.
+// batching has a namespace for each kind of batch. The delay is the maximum, so that
+// publications that arrive earlier were not sent because of it.
 const batching = `"client": {"insecure": true}, "http_api": {"insecure": true}, "channel": {"namespaces": [
 	{"name": "size", "batch_max_delay": "1s", "batch_max_size": 3},
 	{"name": "time", "batch_max_delay": "1s", "history_size": 10, "history_ttl": "60s", "force_recovery": true},
@@ -21,7 +21,7 @@ const batching = `"client": {"insecure": true}, "http_api": {"insecure": true}, 
 	{"name": "plain"}
 ]}`
 
-// TestBatches: from the configuration to the frames of a WebSocket.
+// TestBatches checks batching from the configuration to the WebSocket messages.
 func TestBatches(t *testing.T) {
 	for _, test := range []struct {
 		channel string
@@ -67,7 +67,7 @@ func TestBatches(t *testing.T) {
 			if test.at == 0 {
 				return
 			}
-			// The history has what the batch left out.
+			// The history contains the publications that the batch omitted.
 			_, answer := i.request(http.MethodPost, i.internal(), "/api/history", `{"channel":"`+test.channel+`","limit":100}`)
 			if n := strings.Count(answer, `"data":`); n != int(test.at) {
 				t.Errorf("the history has %d publications, want %d", n, test.at)
@@ -76,7 +76,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// TestBatchDelayBound: the configuration refuses what the node would not do.
+// TestBatchDelayBound: the configuration refuses delays that the node does not support.
 func TestBatchDelayBound(t *testing.T) {
 	for delay, ok := range map[string]bool{
 		centrifuge.MaxBatchDelay.String():       true,

@@ -12,7 +12,7 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// renewable is a certificate in files.
+// renewable is a certificate in files that tests replace.
 type renewable struct{ cert, key string }
 
 func newRenewable(t *testing.T) renewable {
@@ -40,7 +40,7 @@ func (r renewable) write(t *testing.T, a *authority) {
 	write(t, r.key, key)
 }
 
-// served is the name in the certificate that a new connection is shown.
+// served returns the name in the certificate that a new connection gets.
 func (i *instance) served(c *tls.Config) string {
 	i.t.Helper()
 	conn, err := apptest.Dialer{TLS: c}.Connect(i.external())
@@ -69,7 +69,7 @@ func TestCertificateRenewedBySignal(t *testing.T) {
 	}
 }
 
-// Without a signal the files are looked at from time to time.
+// The server checks the files periodically, without a signal.
 func TestCertificateRenewedWithoutSignal(t *testing.T) {
 	if defaultTimeouts.certificates > time.Minute/2 {
 		t.Errorf("a renewed certificate is served after %v at worst, want less than a minute", defaultTimeouts.certificates)
@@ -81,7 +81,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 	r.write(t, a)
 	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
 
-	// What is broken is not served, and said once.
+	// A broken certificate is not used, and the error is logged once.
 	second := i.served(a.client())
 	for name, spoil := range map[string]func(){
 		"no certificate":    func() { write(t, r.cert, "nonsense") },
@@ -102,7 +102,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 	eventually(t, "a third certificate", func() bool { return i.served(a.client()) != second })
 }
 
-// The error of a renewal is logged once, not at every look.
+// The error of a renewal is logged once, not at every check.
 func TestCertificateErrorOnce(t *testing.T) {
 	a, r := newAuthority(t), newRenewable(t)
 	r.write(t, a)
@@ -128,8 +128,8 @@ func TestCertificateErrorOnce(t *testing.T) {
 	}
 }
 
-// Other certificates in the configuration itself are taken over, and so is another
-// authority of clients.
+// A reload applies other certificates in the configuration itself, and another authority
+// of client certificates.
 func TestCertificateInConfiguration(t *testing.T) {
 	a, clients := newAuthority(t), newAuthority(t)
 	settings := func(ca string) string { return anonymous + `, "http_server": {` + a.section("tls", ca) + `}` }

@@ -9,7 +9,7 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// What Check refuses does not start, and what it passes does.
+// A configuration starts if and only if Check accepts it.
 func TestCheckIsTheStart(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
@@ -53,7 +53,7 @@ func TestCheckIsTheStart(t *testing.T) {
 	}
 }
 
-// startOnce starts a server and ends it when it listens.
+// startOnce starts a server and stops it when it listens.
 func startOnce(t *testing.T, cfg *config.Config) error {
 	t.Helper()
 	a, err := New(cfg, Options{Stderr: os.Stderr})

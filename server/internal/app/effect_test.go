@@ -14,9 +14,9 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// settingsKeys are keys whose effect is seen in what the server is put together
-// of: listeners, routes, the settings of the node, its engine and WebSocket. Each
-// has a value that is not its default, and what else must be set for it to count.
+// settingsKeys holds keys that change how the server is built: listeners, routes, the
+// settings of the node, its engine and WebSocket. Each has a value other than its
+// default, and the other keys that must be set for it to have an effect.
 var settingsKeys = map[string]struct {
 	value string
 	base  string
@@ -44,7 +44,7 @@ var settingsKeys = map[string]struct {
 	"engine.memory.history_max_size": {"3000", ""}, "engine.memory.history_max_channels": {"3", ""},
 }
 
-// refusedValues are keys that have one value in this version. Another is refused.
+// refusedValues holds keys with only one value in this version. Others are refused.
 var refusedValues = map[string]struct{ value, base string }{
 	"engine.type": {"redis", ""}, "broker.type": {"nats", "broker.enabled=true"}, "broker.enabled": {"true", "broker.type=nats"},
 	"presence_manager.type": {"redis", "presence_manager.enabled=true"}, "presence_manager.enabled": {"true", "presence_manager.type=redis"},
@@ -127,8 +127,8 @@ var effectTests = map[string]string{
 	"http_api.error_mode":                                                  "internal/apihttp/handler_test.go:TestErrorModes",
 }
 
-// Every key of the configuration, changed alone, has an effect that a test sees,
-// or a warning or an error that says that it has none.
+// Every key of the configuration, changed alone, has an effect that a test checks, or a
+// warning or an error that says that it has none.
 func TestEveryKeyHasItsEffect(t *testing.T) {
 	keys, err := config.Reference()
 	if err != nil {
@@ -207,7 +207,7 @@ func built(t *testing.T, words string) error {
 	return cfg.CheckBuilt()
 }
 
-// warnedOf sets a key alone to something that is not its default.
+// warnedOf sets a key alone to a value other than its default.
 func warnedOf(t *testing.T, k config.Key) {
 	t.Helper()
 	value := map[string]string{"bool": "true", "int": "7", "duration": "7s", "map of strings": `{"a": "b"}`}[k.Type]
@@ -237,7 +237,7 @@ func warnedOf(t *testing.T, k config.Key) {
 	t.Errorf("%s=%s: neither an error nor a warning: %v", k.Path, value, warnings)
 }
 
-// settings describes what a server is put together of.
+// settings describes how a server is built.
 func settings(t *testing.T, words string) string {
 	t.Helper()
 	cfg, _, err := config.Load(options(words))

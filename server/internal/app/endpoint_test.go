@@ -53,7 +53,7 @@ func TestInitIsForPagesOfAllowedOrigins(t *testing.T) {
 	}
 }
 
-// A profile takes as long as it is asked to, whatever the server's timeouts.
+// A profile takes as long as requested, whatever the timeouts of the server.
 func TestLongProfiles(t *testing.T) {
 	i := start(t, `"debug": {"enabled": true}`, func(a *App) {
 		a.timeouts.read, a.timeouts.write = 300*time.Millisecond, 500*time.Millisecond
@@ -200,7 +200,7 @@ func TestUserConnectionLimit(t *testing.T) {
 	}
 }
 
-// A user id comes from the header only where that is switched on.
+// The user id is taken from the header only if that is configured.
 func TestUserHeader(t *testing.T) {
 	header := http.Header{"X-User": {"42"}}
 	i := start(t, `"client": {"user_id_http_header": "X-User"}, "http_api": {"key": "k"},

@@ -10,13 +10,13 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// devSettings are those of development mode that matter here.
+// devSettings holds the settings of development mode that these tests use.
 const devSettings = `"client": {"insecure": true}, "http_api": {"insecure": true}, "health": {"enabled": true},
 	"prometheus": {"enabled": true}, "init": {"enabled": true}`
 
 func dev(a *App) { a.options.Dev = true }
 
-// asked sends a request with a Host of its own.
+// asked sends a request with a given Host.
 func (i *instance) asked(method, path, host string, header ...string) int {
 	i.t.Helper()
 	r, err := http.NewRequestWithContext(i.t.Context(), method, "http://"+i.external()+path, strings.NewReader(`{"channel":"x","data":1}`))
@@ -36,7 +36,7 @@ func (i *instance) asked(method, path, host string, header ...string) int {
 	return status
 }
 
-// A web page of elsewhere reaches nothing of development mode, under any host.
+// A web page of another site reaches no endpoint of development mode, under any host.
 func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 	i := start(t, devSettings, dev)
 	endpoints := []struct{ method, path string }{
@@ -82,7 +82,7 @@ func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 	})
 }
 
-// Origins that were configured count beside the local ones.
+// Configured origins are allowed in addition to local ones.
 func TestDevelopmentModeWithOrigins(t *testing.T) {
 	i := start(t, `"client": {"insecure": true, "allowed_origins": ["https://good.example"]}`, dev)
 	for origin, want := range map[string]int{"https://good.example": 101, "http://localhost": 101, "https://evil.example": 403} {
@@ -111,7 +111,7 @@ func TestInsecureAPIIsForLocalPages(t *testing.T) {
 	}
 }
 
-// The log says what was bound, for each listener that has something insecure.
+// The log has the bound address of each listener with insecure endpoints.
 func TestExposureIsWhatWasBound(t *testing.T) {
 	const reached, closed = "INSECURE endpoints can be reached by other machines",
 		"INSECURE endpoints on a loopback address: only this machine, or this container, reaches them"
@@ -159,7 +159,7 @@ func TestExposureIsWhatWasBound(t *testing.T) {
 	}
 }
 
-// Which guard a listener gets follows from its address.
+// The guard of a listener follows from its address.
 func TestLocalOfAddress(t *testing.T) {
 	a := &App{config: config.Default()}
 	for host, open := range map[string]bool{

@@ -16,14 +16,14 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// fuzzed is a running server that everything is permitted on. What it logs are
-// errors, of which bad input makes none.
+// fuzzed is a running server that permits everything. It logs only errors, which bad
+// input must not cause.
 const fuzzed = `"client": {"insecure": true, "stale_close_delay": "1s"}, "log": {"level": "error"}, "http_api": {"key": "k"},
 	"websocket": {"compression": true}, "channel": {"without_namespace": {"presence": true, "join_leave": true,
 	"force_push_join_leave": true, "history_size": 5, "history_ttl": "10s", "force_recovery": true, "allow_positioning": true,
 	"allowed_delta_types": ["fossil"], "allow_tags_filter": true}, "namespaces": [{"name": "bare"}]}`
 
-// quiet fails the test when the server has logged something with text in it.
+// quiet fails the test if the server has logged a line that contains text.
 func (i *instance) quiet(t *testing.T, text string) {
 	t.Helper()
 	info, err := os.Stat(i.log)
@@ -57,8 +57,8 @@ func (i *instance) fresh(t *testing.T, d apptest.Dialer) *apptest.Conn {
 	return c
 }
 
-// Bytes behind the handshake: the server answers in whole frames, and lets go
-// when the client has no more to say.
+// Bytes after the handshake: the server answers with whole frames and closes the
+// connection when the client has closed its side.
 func FuzzWebSocketStream(f *testing.F) {
 	hello := []byte(`{"id":1,"connect":{}}`)
 	text := func(first byte, payload []byte) []byte { return apptest.AppendFrame(nil, first, payload) }
@@ -152,7 +152,7 @@ func properEnd(t *testing.T, err error) {
 	}
 }
 
-// The same in Protobuf: the answers are whole messages behind their lengths.
+// The same in Protobuf: the answers are whole messages with their lengths.
 func FuzzCommandsProtobuf(f *testing.F) {
 	for _, seed := range []string{
 		"", "\x00", "\x09\x08\x02\x2A\x05\x0A\x01x\x18\x01", "\x0B\x08\x02\x3A\x07\x0A\x01x\x12\x02{}\x09\x08\x03\x52\x05\x0A\x01x\x38\x05",

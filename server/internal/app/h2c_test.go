@@ -9,8 +9,8 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// http_server.h2c_external adds HTTP/2 without TLS to the external listener, and
-// takes nothing away from it.
+// http_server.h2c_external adds HTTP/2 without TLS to the external listener, which still
+// serves HTTP/1.
 func TestH2CExternal(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.2:0") // the setting needs a port that is named
 	if err != nil {

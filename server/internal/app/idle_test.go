@@ -2,8 +2,8 @@ package app
 
 import "testing"
 
-// Memory is given back once after each piece of work that was worth it, and never
-// while the server works.
+// Memory is returned once after each burst that allocated enough, and never while the
+// server is busy.
 func TestIdleMemory(t *testing.T) {
 	const mb = 1 << 20
 	for _, test := range []struct {

@@ -70,7 +70,7 @@ func TestInstrumentedStatus(t *testing.T) {
 	}
 }
 
-// The figures of the node that dashboards ask for.
+// The metrics of the node that dashboards use.
 func TestNodeMetrics(t *testing.T) {
 	i := start(t, `"client": {"insecure": true}, "channel": {"without_namespace": {"presence": true, "history_size": 10, "history_ttl": "60s", "force_recovery": true}},
 		"prometheus": {"enabled": true}`)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestKeepAlive: a peer that vanishes is noticed although package net does not
-// set the options of accepted connections.
+// TestKeepAlive: the server detects that a peer has vanished, although package net does
+// not set the options of accepted connections.
 func TestKeepAlive(t *testing.T) {
 	listener, err := listenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
-// TestMemoryLimit: who says how much memory there is, and what becomes of it.
+// TestMemoryLimit checks the sources of the memory limit and which one counts.
 func TestMemoryLimit(t *testing.T) {
 	const mebibyte = 1 << 20
 	container := func(limit uint64, err error) memlimit.Provider {
@@ -58,7 +58,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
-// TestProcs: the number of lanes is what the runtime chose, or was told.
+// TestProcs: the number of lanes is GOMAXPROCS.
 func TestProcs(t *testing.T) {
 	none := func() (uint64, error) { return 0, memlimit.ErrNoLimit }
 	cpus := runtime.NumCPU()
@@ -92,7 +92,7 @@ func TestLimitsAreLogged(t *testing.T) {
 	}
 }
 
-// The warning names the number of connections, and comes only where it matters.
+// The warning names the number of connections. It is logged only if that is low.
 func TestWarnOfFiles(t *testing.T) {
 	for _, test := range []struct {
 		name        string

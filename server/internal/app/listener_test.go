@@ -15,7 +15,7 @@ import (
 const everything = `"health": {"enabled": true}, "prometheus": {"enabled": true}, "debug": {"enabled": true},
 	"init": {"enabled": true}, "http_api": {"key": "k"}`
 
-// Which listener has which endpoint: server-interface 6.6.
+// The endpoints of each listener: server-interface 6.6.
 func TestEndpointsOfListeners(t *testing.T) {
 	paths := []string{"/connection/websocket", "/connection/init", "/api", "/api/info", "/health", "/metrics", "/debug/pprof/"}
 	outer := []string{"/connection/websocket", "/connection/init"}
@@ -86,7 +86,7 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-// An unusable PID file ends the start, listeners that are open already included.
+// A PID file that cannot be written fails the start and closes open listeners.
 func TestUnwritablePIDFile(t *testing.T) {
 	i, err := prepare(t, `"pid_file": "/nonexistent/pid"`)
 	if err != nil {

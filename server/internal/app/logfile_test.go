@@ -13,8 +13,8 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// After logrotate has moved the file away, SIGHUP makes the server write a new
-// one, also where the configuration is refused.
+// After logrotate has moved the file, SIGHUP makes the server write a new one, even if it
+// refuses the configuration.
 func TestLogFileIsOpenedAgain(t *testing.T) {
 	for name, settings := range map[string]string{"good configuration": anonymous, "bad configuration": `"nothing": 1`} {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestLogFileIsOpenedAgain(t *testing.T) {
 	}
 }
 
-// A directory that has gone does not stop the log.
+// If the directory was removed, the server still logs to the old file.
 func TestLogFileCannotBeOpenedAgain(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
 	if err := os.Mkdir(dir, 0o700); err != nil {
@@ -57,7 +57,7 @@ func TestLogFileCannotBeOpenedAgain(t *testing.T) {
 	})
 }
 
-// What a full disk does not take is told on stderr and counted.
+// Lines that a full disk cannot hold are counted and reported on stderr.
 func TestFullDisk(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no /dev/full")
@@ -83,7 +83,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// A line that follows one that was written in part begins anew.
+// After a line that was written in part, the next one starts on a new line.
 func TestTornLine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "log")
 	l, err := openLogFile(file, devNull(t))
@@ -105,7 +105,7 @@ func TestTornLine(t *testing.T) {
 	}
 }
 
-// Without a disk that fails nothing is lost or told.
+// Without errors no line is lost or reported.
 func TestNothingLost(t *testing.T) {
 	log, err := newLogger(config.Log{File: filepath.Join(t.TempDir(), "log")}, devNull(t))
 	if err != nil {

@@ -83,7 +83,7 @@ func TestLogFormat(t *testing.T) {
 	}
 }
 
-// The node's own entries come through the same log.
+// The entries of the node are written to the same log.
 func TestNodeLogs(t *testing.T) {
 	i := start(t, anonymous+`, "log": {"level": "debug"}`)
 	if code := i.refusedWith("rubbish"); code != 3501 {

@@ -9,7 +9,7 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// frameOf returns the next WebSocket message, in lines.
+// frameOf returns the lines of the next WebSocket message.
 func frameOf(t *testing.T, c *apptest.Conn) []string {
 	t.Helper()
 	f, err := c.ReadFrame()
@@ -19,7 +19,7 @@ func frameOf(t *testing.T, c *apptest.Conn) []string {
 	return strings.Split(string(f.Payload), "\n")
 }
 
-// TestMessagesInFrame: client.max_messages_in_frame reaches the socket.
+// TestMessagesInFrame: client.max_messages_in_frame bounds WebSocket messages.
 func TestMessagesInFrame(t *testing.T) {
 	for _, most := range []int{1, 2, 5} {
 		t.Run(fmt.Sprint(most), func(t *testing.T) {
@@ -55,7 +55,7 @@ func TestMessagesInFrame(t *testing.T) {
 	}
 }
 
-// TestWriteDelay: answers to messages that come one after another leave together.
+// TestWriteDelay: answers to consecutive messages are sent together.
 func TestWriteDelay(t *testing.T) {
 	i := start(t, `"client": {"insecure": true, "write_delay": "700ms"}`)
 	c := i.connected(apptest.Dialer{})

@@ -113,8 +113,8 @@ func entryHas(line string, members []string) bool {
 	return true
 }
 
-// TestRefusalsAreSampled: what a client can repeat at will does not fill the disk,
-// and nothing is left out unsaid.
+// TestRefusalsAreSampled: clients cannot fill the disk with refusals, and the log has the
+// number of suppressed lines.
 func TestRefusalsAreSampled(t *testing.T) {
 	i := start(t, refusing)
 	const refusals = 500
@@ -141,7 +141,7 @@ func TestRefusalsAreSampled(t *testing.T) {
 			t.Fatalf("reply %d: %s, %v", n, reply, err)
 		}
 	}
-	// The next second's first line tells of the rest.
+	// The first line of the next second has the number of suppressed lines.
 	eventually(t, "the number of lines that were left out", func() bool {
 		ask(t, c, `{"id":1000,"subscribe":{"channel":"closed:x"}}`)
 		_, told := count()

@@ -11,7 +11,7 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// What SIGHUP changes, and what it does not: server-interface 6.8.
+// The keys that SIGHUP changes and those that it does not: server-interface 6.8.
 const before = `"client": {"allow_anonymous_connect_without_token": true, "allowed_origins": ["http://old"],
 		"token": {"hmac_secret_key": "old"}},
 	"channel": {"namespaces": [{"name": "ns1", "allow_subscribe_for_anonymous": true, "allow_subscribe_for_client": true}]},
@@ -36,7 +36,7 @@ func TestReload(t *testing.T) {
 	i.hangUp()
 	eventually(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
 
-	// The options of channels and what is read of client.* at run time.
+	// The options of channels and the reloadable keys of client.*.
 	if reply := ask(t, connected, `{"id":2,"subscribe":{"channel":"ns2:x"}}`); reply != `{"id":2,"subscribe":{}}` {
 		t.Errorf("a new namespace, on an old connection: %s", reply)
 	}
@@ -54,7 +54,7 @@ func TestReload(t *testing.T) {
 	if _, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"ns1:x","data":1}`, "X-API-Key", "new"); !strings.Contains(body, "102") {
 		t.Errorf("API, a namespace that is gone: %s", body)
 	}
-	// A key that has leaked is dead, and origins count at once.
+	// An old key is refused and new origins are allowed at once.
 	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 401 {
 		t.Errorf("the API's old key: status %d", status)
 	}
@@ -65,7 +65,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// The log says which keys were taken over, and which only a restart does.
+// The log names the keys that were applied and those that need a restart.
 func TestReloadListsKeys(t *testing.T) {
 	a := newAuthority(t)
 	tests := []struct {
@@ -115,7 +115,7 @@ func TestReloadListsKeys(t *testing.T) {
 	}
 }
 
-// What needs a restart is told as long as it does, what was taken over once.
+// Keys that need a restart are logged at every reload, applied keys once.
 func TestReloadTwice(t *testing.T) {
 	i := start(t, before)
 	changed := strings.Replace(before, `"key": "old"`, `"key": "new"`, 1) + `, "health": {"enabled": true}`
@@ -131,7 +131,7 @@ func TestReloadTwice(t *testing.T) {
 	}
 }
 
-// Without its key the API is closed, with none it does not become open.
+// Without a key the API refuses all calls; a reload that removes the key does not open it.
 func TestReloadWithoutKey(t *testing.T) {
 	i := start(t, before)
 	i.configure(strings.Replace(before, `"key": "old"`, ``, 1))
@@ -144,7 +144,7 @@ func TestReloadWithoutKey(t *testing.T) {
 	}
 }
 
-// The level counts for the server's lines and for the node's.
+// The level applies to the lines of the server and of the node.
 func TestReloadLogLevel(t *testing.T) {
 	i := start(t, anonymous)
 	if code := i.refusedWith("rubbish"); code != 3501 {
@@ -167,7 +167,7 @@ func TestReloadLogLevel(t *testing.T) {
 	}
 }
 
-// A configuration that cannot be used changes nothing, not even its good parts.
+// A configuration with an error changes nothing, not even its valid keys.
 func TestReloadIsAllOrNothing(t *testing.T) {
 	renamed := strings.Replace(before, `"ns1"`, `"ns2"`, 1)
 	tests := map[string]string{
@@ -207,11 +207,11 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	}
 }
 
-// An embedder's server may have nothing to reload from.
+// The server of an embedder may have no configuration to reload.
 func TestHangupWithoutReload(t *testing.T) {
 	i := start(t, before, func(a *App) { a.options.Reload = nil })
 	i.hangUp()
-	i.hangUp() // so the first one has been dealt with
+	i.hangUp() // returns after the first one was handled
 	if reply := i.subscribing("ns1:x"); reply != `{"id":2,"subscribe":{}}` {
 		t.Errorf("after the signal: %s", reply)
 	}

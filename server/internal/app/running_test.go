@@ -31,10 +31,10 @@ type instance struct {
 // environ makes a server listen on free ports.
 var environ = []string{"CENTRIFUGO_HTTP_SERVER_ADDRESS=127.0.0.1", "CENTRIFUGO_HTTP_SERVER_PORT=0"}
 
-// split gives the internal listener an address of its own.
+// split gives the internal listener its own address.
 const split = `"http_server": {"internal_address": "127.0.0.2"}`
 
-// prepare loads the settings, members of a JSON object, and makes a server of them.
+// prepare creates a server with settings, which are members of a JSON object.
 func prepare(t testing.TB, settings string) (*instance, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -88,7 +88,7 @@ func start(t testing.TB, settings string, adjust ...func(*App)) *instance {
 	return i
 }
 
-// stop ends the server and returns what became of it. A second call does nothing.
+// stop stops the server and returns its error. A second call does nothing.
 func (i *instance) stop() error {
 	if i.stopped {
 		return nil
@@ -181,7 +181,7 @@ func (i *instance) dial(d apptest.Dialer) *apptest.Conn {
 	return c
 }
 
-// connected is a client that was let in.
+// connected returns a client that has connected.
 func (i *instance) connected(d apptest.Dialer) *apptest.Conn {
 	i.t.Helper()
 	c := i.dial(d)
@@ -204,7 +204,7 @@ func ask(t testing.TB, c *apptest.Conn, message string) string {
 	return reply
 }
 
-// anonymous settings let every client in, without rights.
+// anonymous settings admit every client, without permissions.
 const anonymous = `"client": {"allow_anonymous_connect_without_token": true}`
 
 // eventually fails the test unless ok becomes true.

@@ -14,8 +14,8 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// Every client hears 3001, whatever it is doing, and nothing is left of the
-// server (the leak check of TestMain).
+// Every client is closed with 3001, whatever it is doing, and the server leaves no
+// goroutine (the leak check of TestMain).
 func TestShutdownTellsEveryClient(t *testing.T) {
 	a := newAuthority(t)
 	tests := []struct {
@@ -38,7 +38,7 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 					if err == nil && n%3 > 0 {
 						err = c.Text(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"x"}}`)
 					}
-					if err == nil && n%3 > 1 { // what is on its way must not cost the close frame
+					if err == nil && n%3 > 1 { // data in flight must not suppress the close frame
 						err = c.Text(`{"id":3,"publish":{"channel":"x","data":"` + strings.Repeat("x", 8000) + `"}}`)
 					}
 					ready.Done()
@@ -71,8 +71,8 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 	}
 }
 
-// A client that does not answer the close frame holds the process up for as long as
-// the transport waits for it, and not with an error.
+// A client that does not answer the close frame delays the shutdown for as long as the
+// transport waits for it, and is not an error.
 func TestShutdownWithMuteClient(t *testing.T) {
 	i := start(t, anonymous+`, "shutdown": {"timeout": "500ms"}`)
 	c := i.connected(apptest.Dialer{})
@@ -116,7 +116,7 @@ func TestShutdownTooLong(t *testing.T) {
 	}
 }
 
-// Connections that come while the server goes down are refused or told 3001.
+// Connections that arrive during a shutdown are refused or closed with 3001.
 func TestConnectionsDuringShutdown(t *testing.T) {
 	i := start(t, anonymous+`, "http_api": {"key": "k"}, "shutdown": {"timeout": "2s"}`)
 	quit := make(chan struct{})
@@ -155,7 +155,7 @@ func TestConnectionsDuringShutdown(t *testing.T) {
 	}
 }
 
-// connectOnce connects and leaves, and says what became of it.
+// connectOnce connects and disconnects, and returns the outcome.
 func connectOnce(address string) string {
 	c, err := (apptest.Dialer{}).Dial(address)
 	var refused *apptest.Refused
@@ -182,7 +182,7 @@ func connectOnce(address string) string {
 	return "ended"
 }
 
-// A broken listener ends the server, with an error.
+// A broken listener stops the server with an error.
 func TestListenerFails(t *testing.T) {
 	i, err := prepare(t, anonymous)
 	if err != nil {
@@ -198,7 +198,7 @@ func TestListenerFails(t *testing.T) {
 	}
 }
 
-// Half a handshake and a body that never comes are given up.
+// The server gives up on half a handshake and on a body that never arrives.
 func TestSlowRequests(t *testing.T) {
 	i := start(t, `"http_api": {"key": "k"}`, func(a *App) {
 		a.timeouts.readHeader, a.timeouts.read = 150*time.Millisecond, 300*time.Millisecond

@@ -138,8 +138,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// What the listener gives to a WebSocket connection can be polled: no goroutine
-// waits for what comes over TLS.
+// Connections of the listener can be polled: no goroutine waits for data over TLS.
 func TestTLSWithoutGoroutines(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("every connection has a goroutine here")
@@ -186,7 +185,7 @@ func pairBytes(a *authority) (cert, key []byte) {
 	return []byte(c), []byte(k)
 }
 
-// Which listener speaks TLS, and with which certificate.
+// Whether each listener uses TLS, and its certificate.
 func TestTLSOfListeners(t *testing.T) {
 	outer, inner := newAuthority(t), newAuthority(t)
 	own := `, ` + inner.section("internal_tls", "")

@@ -61,7 +61,7 @@ func hs256(t testing.TB, claims string) string {
 // nested is a JSON value with n levels.
 func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
 
-// check tells whether an error is of the wanted kind and holds no part of the token.
+// check reports whether an error is of a kind and contains no part of the token.
 func check(t *testing.T, name string, err, want error, token string) {
 	t.Helper()
 	if !errors.Is(err, want) || want == nil && err != nil {
@@ -387,7 +387,7 @@ func TestAlgorithms(t *testing.T) {
 		{"EdDSA, certificate", config.Token{ED25519PublicKey: k.ed.certificate(t)}, jwt.SigningMethodEdDSA, k.ed.private, nil},
 		{"EdDSA, no key", hmac, jwt.SigningMethodEdDSA, k.ed.private, ErrInvalidToken},
 		{"none", everything, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, ErrInvalidToken},
-		// The classic confusion: the public key, which everybody knows, as an HMAC secret.
+		// Algorithm confusion: the public key used as an HMAC secret.
 		{"HS256 with the RSA public key", config.Token{RSAPublicKey: k.rsa.public}, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
 		{"HS256 with the RSA public key beside a secret", everything, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
 		{"key set configured: keys are ignored (trap 18)", config.Token{HMACSecretKey: secret, JWKSPublicEndpoint: "https://x"}, jwt.SigningMethodHS256, []byte(secret), ErrInvalidToken},
@@ -402,8 +402,7 @@ func TestAlgorithms(t *testing.T) {
 	check(t, "ES384 with a key for ES256", err, ErrInvalidToken, confused)
 }
 
-// curveConfusion makes a token of algorithm ES384 whose signature is right but for
-// the curve: it was made with a key of ES256.
+// curveConfusion returns a token of algorithm ES384 that was signed with a key of ES256.
 func curveConfusion(t *testing.T, p pair) string {
 	t.Helper()
 	signed := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES384"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{}`))
@@ -546,7 +545,7 @@ func FuzzVerifyConnect(f *testing.F) {
 	})
 }
 
-// known tells whether an error is one that callers know how to answer.
+// known reports whether an error is one of those that callers handle.
 func known(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrTokenExpired) && !errors.Is(err, ErrBase64) {

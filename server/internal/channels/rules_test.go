@@ -133,7 +133,7 @@ func TestFormats(t *testing.T) {
 		{FormatJSON, "", false}, {FormatJSON, "null", true}, {FormatJSON, "1", true}, {FormatJSON, "{", false}, {FormatJSON, `{} {}`, false},
 		{FormatJSONObject, "", false}, {FormatJSONObject, ` {"a":1}`, true}, {FormatJSONObject, "[]", false}, {FormatJSONObject, "null", false}, {FormatJSONObject, "{", false},
 		{FormatBinary, "", true}, {FormatBinary, "\xff", true},
-		// What JSON clients cannot be sent is not JSON here.
+		// Values that JSON clients cannot receive are not JSON here.
 		{FormatJSON, "\"\xff\"", false}, {FormatJSON, strings.Repeat("[", 1024) + strings.Repeat("]", 1024), true},
 		{FormatJSON, strings.Repeat("[", 1025) + strings.Repeat("]", 1025), false},
 		{FormatJSONObject, "{\"\xff\":1}", false}, {FormatJSONObject, "\u00a0{}", false},

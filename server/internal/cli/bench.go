@@ -16,7 +16,7 @@ import (
 	"centrifugo/server/internal/loadtest"
 )
 
-// benchOutput is where the result goes.
+// benchOutput is the destination of the result.
 type benchOutput struct {
 	json, quiet bool
 	html        string
@@ -99,7 +99,7 @@ Scenarios:
 `)
 	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	for _, s := range loadtest.Scenarios() {
-		_, _ = fmt.Fprintf(w, "  %s\t%s\n", s.Name, s.About) // a Builder takes everything
+		_, _ = fmt.Fprintf(w, "  %s\t%s\n", s.Name, s.About) // never fails for a Builder
 	}
 	_ = w.Flush() // likewise
 	return strings.TrimSuffix(b.String(), "\n")

@@ -12,9 +12,9 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Env is the world of a command.
+// Env is the environment of a command.
 type Env struct {
-	// Context ends a command that runs until it is told to stop; nil means context.Background.
+	// Context stops a command that serves; nil means context.Background.
 	Context context.Context
 	// Args are the arguments without the name of the program.
 	Args []string
@@ -24,22 +24,22 @@ type Env struct {
 	Environ []string
 	// Version of the program, without a leading v.
 	Version string
-	// Check puts the server together with a configuration, without starting it, and
-	// returns what Run would refuse. nil: nothing is refused.
+	// Check builds the server without starting it and returns the errors that Run would
+	// return; nil checks nothing.
 	Check func(cfg *config.Config) error
-	// Run runs the server until the context ends, and returns nil after an orderly shutdown.
+	// Run runs the server until the context is done. It returns nil after an orderly shutdown.
 	Run func(ctx context.Context, cfg *config.Config, o RunOptions) error
 }
 
-// RunOptions go to the server beside its configuration.
+// RunOptions are options of the server beside its configuration.
 type RunOptions struct {
-	// Dev says that development mode is on.
+	// Dev enables development mode.
 	Dev bool
 	// Version of the program.
 	Version string
 	// Warnings of loading the configuration. The server logs them when its log is open.
 	Warnings []config.Warning
-	// Reload loads the configuration again from the same sources and validates it whole.
+	// Reload loads the configuration again from the same sources and validates it.
 	Reload func() (*config.Config, []config.Warning, error)
 	// Hangup receives SIGHUP, on which the server reloads.
 	Hangup <-chan os.Signal

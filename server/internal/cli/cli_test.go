@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// result is what a command leaves behind.
+// result is the outcome of a command.
 type result struct {
 	code           int
 	stdout, stderr string
@@ -32,7 +32,7 @@ func command(environ []string, args ...string) result {
 	return result{code, stdout.String(), stderr.String()}
 }
 
-// inDir makes a new directory with files the working directory.
+// inDir changes to a new directory with files.
 func inDir(t *testing.T, files map[string]string) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -54,7 +54,7 @@ func TestVersion(t *testing.T) {
 	command(nil, "version").expect(t, 0, "Centrifugo v1.2.3 (Go version: "+runtime.Version()+")\n", "")
 }
 
-// The flag says what the command says, and so do both of its names.
+// The flag --version prints the same as the command version.
 func TestVersionFlag(t *testing.T) {
 	inDir(t, map[string]string{"config.json": "{"})
 	for _, args := range [][]string{{"--version"}, {"-v"}, {"--version", "--health.enabled"}, {"-c", "none.json", "--version"}} {
@@ -198,7 +198,7 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// A file that was there at the start must be there, and hold something, later.
+// A file that existed at the start must exist, and not be empty, at a reload.
 func TestReloadNeedsTheFile(t *testing.T) {
 	for _, name := range []string{"config.json", "named.json", "named.yaml", "named.toml"} {
 		t.Run(name, func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestReloadNeedsTheFile(t *testing.T) {
 	}
 }
 
-// Where there never was a file there is none to miss.
+// A server that started without a file reloads without one.
 func TestReloadWithoutAFile(t *testing.T) {
 	inDir(t, nil)
 	for _, args := range [][]string{nil, {"--dev"}} {

@@ -70,9 +70,8 @@ Pages served from localhost may connect. For others add their origin to client.a
 	return cmd
 }
 
-// sampleConfiguration is enough for a first try and a start for a real one: only
-// users with a token connect, they subscribe to channels of the namespace news,
-// and only the backend publishes.
+// sampleConfiguration returns a configuration to start with: users connect with a token
+// and subscribe to channels of the namespace news, and only the backend publishes.
 func sampleConfiguration() map[string]any {
 	return map[string]any{
 		"client": map[string]any{

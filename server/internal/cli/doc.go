@@ -1,7 +1,6 @@
-// Package cli is the command line of the server: the server command itself and
-// the commands around its configuration and its tokens (server-interface 7).
+// Package cli implements the command line of the server: the command that runs it, and
+// the commands for its configuration and tokens (server-interface 7).
 //
-// Nothing here touches the process: arguments, streams, environment and the
-// function that runs the server are given by main, so that a test can run any
-// command in place. Only main exits.
+// The caller passes arguments, streams, environment and the function that runs the
+// server, so that tests can run any command in the process. Only the caller exits.
 package cli

@@ -32,10 +32,9 @@ func (env Env) serveCommand() *cobra.Command {
 	return cmd
 }
 
-// visibleFiles are the files and directories of a tree that may be seen: names with
-// a leading dot, such as .env and .git, are not there, nor is what is neither a file
-// nor a directory, nor a link that leads to neither or out of the tree. What cannot
-// be opened is not listed.
+// visibleFiles is the file system of a tree without names with a leading dot, such as
+// .env and .git, without anything that is neither a file nor a directory, and without
+// links that lead to neither or out of the tree. Listings omit what cannot be opened.
 type visibleFiles struct{ fs.FS }
 
 // Open implements fs.FS.
@@ -56,7 +55,7 @@ func (v visibleFiles) Open(name string) (fs.File, error) {
 	return f, nil
 }
 
-// visible looks at the file before it is opened: opening a pipe waits.
+// visible checks the file before it is opened, because opening a pipe blocks.
 func (v visibleFiles) visible(name string) bool {
 	for element := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(element, ".") && element != "." {
@@ -67,7 +66,7 @@ func (v visibleFiles) visible(name string) bool {
 	return err == nil && (info.Mode().IsRegular() || info.IsDir())
 }
 
-// visibleDir lists what visibleFiles opens.
+// visibleDir lists the entries that visibleFiles can open.
 type visibleDir struct {
 	fs.ReadDirFile
 	files visibleFiles

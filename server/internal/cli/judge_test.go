@@ -11,8 +11,8 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// What checkconfig passes starts, and what does not start fails the check, with
-// the same words.
+// A configuration starts if and only if checkconfig accepts it, and both give the same
+// error.
 func TestOneJudgement(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"default", `{}`, ""},
@@ -48,7 +48,7 @@ func TestOneJudgement(t *testing.T) {
 	}
 }
 
-// A file that is named must be there, for every command that reads it.
+// A file that is named must exist, for every command that reads it.
 func TestNamedFileIsMissing(t *testing.T) {
 	inDir(t, nil)
 	for _, args := range [][]string{{}, {"--dev"}, {"checkconfig"}, {"checkconfig", "-s"}, {"gentoken"}, {"checktoken", "x"}} {
@@ -63,7 +63,7 @@ func TestNamedFileIsMissing(t *testing.T) {
 	}
 }
 
-// A reload is judged as the start is.
+// A reload checks the configuration as the start does.
 func TestReloadIsJudged(t *testing.T) {
 	inDir(t, map[string]string{"config.json": `{}`})
 	_, _, o := serve(nil, nil)

@@ -70,7 +70,7 @@ func referencePage(section string) ([]byte, error) {
 			shown = append(shown, k)
 		}
 	}
-	slices.SortStableFunc(shown, func(a, b config.Key) int { // what has an effect comes first
+	slices.SortStableFunc(shown, func(a, b config.Key) int { // keys with an effect come first
 		switch {
 		case a.NotBuilt() == b.NotBuilt():
 			return 0
@@ -89,7 +89,7 @@ func referencePage(section string) ([]byte, error) {
 	return page.Bytes(), nil
 }
 
-// serveHTTP serves until the context ends, and says where on standard error.
+// serveHTTP serves until the context is done. It prints the address to standard error.
 func (env Env) serveHTTP(ctx context.Context, address string, port int, handler http.Handler) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(port)))

@@ -124,7 +124,7 @@ func (env Env) serve(o config.Options) error {
 	started := false
 	reload := func() (*config.Config, []config.Warning, error) {
 		if info, err := os.Stat(o.File); started && o.FileExplicit && err == nil && info.Size() == 0 {
-			// YAML and TOML take it for a configuration: a file that is being written.
+			// YAML and TOML accept an empty file, which may be one that is being written.
 			return nil, nil, fmt.Errorf("%s: the configuration file is empty", o.File)
 		}
 		cfg, warnings, err := config.Load(o)
@@ -138,7 +138,7 @@ func (env Env) serve(o config.Options) error {
 		return fmt.Errorf("configuration:\n%w", err)
 	}
 	if !o.Dev && o.File != "" && !slices.ContainsFunc(warnings, func(w config.Warning) bool { return w.Kind == config.MissingFile }) {
-		// The file was there: a reload must not go on without it. reload sees this.
+		// The file existed, so a reload without it fails. The function reload sees this.
 		o.FileExplicit = true
 	}
 	started = true
@@ -153,9 +153,9 @@ func (env Env) serve(o config.Options) error {
 	return env.Run(ctx, cfg, RunOptions{Dev: o.Dev, Version: env.Version, Warnings: warnings, Reload: reload, Hangup: hangup})
 }
 
-// judge says whether the server starts with a configuration that was loaded. It is
-// the one judgement of checkconfig, of the start and of a reload: what the first
-// passes starts, unless a port is taken or a file cannot be written.
+// judge returns why the server would not start with a configuration. checkconfig, the
+// start and a reload use it, so a configuration that passes checkconfig starts, unless a
+// port is in use or a file cannot be written.
 func (env Env) judge(cfg *config.Config) error {
 	err := errors.Join(cfg.CheckBuilt(), checkKeys(cfg))
 	if err == nil && env.Check != nil {
@@ -164,7 +164,7 @@ func (env Env) judge(cfg *config.Config) error {
 	return err //nolint:wrapcheck // each part names the key
 }
 
-// checkKeys judges what the configuration alone can not: the kind of each key.
+// checkKeys checks the kinds of keys, which loading the configuration does not.
 func checkKeys(cfg *config.Config) error {
 	var errs []error
 	skip := auth.Options{SkipSignature: cfg.Client.InsecureSkipTokenSignatureVerify}
@@ -179,11 +179,11 @@ func checkKeys(cfg *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// devBanner says that development mode must not be used for anything else.
+// devBanner warns that development mode must not be used for anything else.
 func (env Env) devBanner(cfg *config.Config) {
 	host := cfg.HTTPServer.Address
 	if host == "" || host == "0.0.0.0" || host == "::" {
-		host = "127.0.0.1" // a page cannot be opened at "all interfaces"
+		host = "127.0.0.1" // a browser cannot open "all interfaces"
 	}
 	address := net.JoinHostPort(host, strconv.Itoa(cfg.HTTPServer.Port))
 	_, _ = fmt.Fprintf(env.Stderr, `

@@ -92,7 +92,7 @@ func TestLocalTwoOrigins(t *testing.T) {
 	}
 }
 
-// The middleware for hosts leaves origins to the handler.
+// HostMiddleware does not check origins.
 func TestLocalHost(t *testing.T) {
 	l := NewLocal(false, slog.New(slog.DiscardHandler))
 	for host, want := range map[string]int{"localhost:8000": 418, "evil.example": 403} {
@@ -104,7 +104,7 @@ func TestLocalHost(t *testing.T) {
 	}
 }
 
-// A page that tries again and again does not fill the log.
+// Repeated requests of a page do not fill the log.
 func TestLocalLogsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var logged bytes.Buffer

@@ -90,16 +90,3 @@ func (o *Origins) CORS(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
-
-// Preflight answers OPTIONS requests. CORS must be applied around it.
-func Preflight(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodOptions {
-			next.ServeHTTP(w, r)
-			return
-		}
-		w.Header().Set("Access-Control-Max-Age", "300")
-		w.Header().Set("Access-Control-Allow-Methods", "POST, OPTIONS")
-		w.WriteHeader(http.StatusNoContent)
-	})
-}

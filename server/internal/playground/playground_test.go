@@ -103,7 +103,7 @@ func TestEveryEmbeddedFileIsServed(t *testing.T) {
 	}
 }
 
-// The policy forbids what the page must not need: other origins, inline code.
+// The page needs nothing that the policy forbids: other origins, inline code.
 func TestPageNeedsNothingTheSecurityPolicyForbids(t *testing.T) {
 	policy := get(t, "GET", "/", nil).Header.Get("Content-Security-Policy")
 	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// client has no connections to keep: they would count as the server's.
+// client keeps no connections, which would count in the metrics of the server.
 var client = &http.Client{Timeout: 2 * Timeout, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // Request sends a request and returns the status and body of its answer.
@@ -36,10 +36,10 @@ func Do(c *http.Client, request *http.Request) (status int, answer string, err e
 	return response.StatusCode, string(text), err
 }
 
-// Metrics are samples by name and labels, as they are written.
+// Metrics holds samples by name and labels, in the text form.
 type Metrics map[string]float64
 
-// ReadMetrics asks the endpoint at url.
+// ReadMetrics reads the endpoint at url.
 func ReadMetrics(url string) (Metrics, error) {
 	status, text, err := Request(http.MethodGet, url, "", nil)
 	if err != nil || status != http.StatusOK {

@@ -1,5 +1,5 @@
-// Package apptest has what tests of the whole server stand on: a WebSocket
-// client that can also break the rules, and a reader of metrics.
+// Package apptest provides tests of the whole server with a WebSocket client, which can
+// also violate the protocol, and a reader of metrics.
 package apptest
 
 import (
@@ -39,7 +39,7 @@ type Conn struct {
 	r *bufio.Reader
 }
 
-// Closed is what a read returns after the peer's close frame.
+// Closed is the error of a read after the close frame of the peer.
 type Closed struct {
 	Code   int // 1005 for a frame without a code
 	Reason string
@@ -47,7 +47,7 @@ type Closed struct {
 
 func (c *Closed) Error() string { return fmt.Sprintf("closed: %d %q", c.Code, c.Reason) }
 
-// Refused is the answer to a handshake that is not 101.
+// Refused is the error of a handshake whose answer is not 101.
 type Refused struct{ Status int }
 
 func (r *Refused) Error() string { return fmt.Sprintf("handshake refused: %d", r.Status) }
@@ -61,7 +61,7 @@ func (d Dialer) Handshake(address string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n", path, address)
 	b.WriteString("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")
-	_ = d.Header.Write(&b) // a Buffer takes everything
+	_ = d.Header.Write(&b) // never fails for a Buffer
 	b.WriteString("\r\n")
 	return b.Bytes()
 }

@@ -94,22 +94,21 @@ func TestCORS(t *testing.T) {
 		allow       string
 		credentials string
 		headers     string
-		maxAge      string
 	}{
-		{"no origin", "GET", nil, 418, "", "", "", ""},
-		{"refused origin is served", "GET", []string{"Origin", "http://evil"}, 418, "", "", "", ""},
-		{"allowed", "POST", []string{"Origin", "http://Good"}, 418, "http://Good", "true", "", ""},
+		{"no origin", "GET", nil, 418, "", "", ""},
+		{"refused origin is served", "GET", []string{"Origin", "http://evil"}, 418, "", "", ""},
+		{"allowed", "POST", []string{"Origin", "http://Good"}, 418, "http://Good", "true", ""},
 		{"preflight", "OPTIONS", []string{"Origin", "http://good", "Access-Control-Request-Headers", "content-type, x-a"},
-			204, "http://good", "true", "content-type, x-a", "300"},
+			418, "http://good", "true", "content-type, x-a"},
 		{"preflight with null headers", "OPTIONS", []string{"Origin", "http://good", "Access-Control-Request-Headers", "null"},
-			204, "http://good", "true", "", "300"},
-		{"preflight of a refused origin", "OPTIONS", []string{"Origin", "http://evil"}, 204, "", "", "", "300"},
+			418, "http://good", "true", ""},
+		{"preflight of a refused origin", "OPTIONS", []string{"Origin", "http://evil"}, 418, "", "", ""},
 	}
 	o, err := NewOrigins([]string{"http://good"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := o.CORS(Preflight(teapot))
+	h := o.CORS(teapot)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := serve(h, request(test.method, test.header...))
@@ -120,14 +119,10 @@ func TestCORS(t *testing.T) {
 				"Access-Control-Allow-Origin":      test.allow,
 				"Access-Control-Allow-Credentials": test.credentials,
 				"Access-Control-Allow-Headers":     test.headers,
-				"Access-Control-Max-Age":           test.maxAge,
 			} {
 				if got := w.Header().Get(key); got != want {
 					t.Errorf("%s = %q, want %q", key, got, want)
 				}
-			}
-			if test.maxAge != "" && w.Header().Get("Access-Control-Allow-Methods") != "POST, OPTIONS" {
-				t.Error("methods of the preflight are missing")
 			}
 		})
 	}
