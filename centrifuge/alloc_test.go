@@ -18,8 +18,8 @@ func (countingTransport) Info() centrifuge.TransportInfo {
 	return centrifuge.TransportInfo{Name: "count", Generation: centrifuge.GenerationV2}
 }
 
-// WriteFrames implements centrifuge.Transport.
-func (c countingTransport) WriteFrames([]*protocol.Encoded) (int, error) {
+// Write implements centrifuge.Transport.
+func (c countingTransport) Write(context.Context, []*protocol.Encoded) (int, error) {
 	c.written <- struct{}{}
 	return 0, nil
 }

@@ -59,8 +59,10 @@ type Client struct {
 // rare is what few connections have.
 type rare struct {
 	// Guarded by client.mu.
-	session string        // of those without a channel back
-	quiet   chan struct{} // closed when no callback is under way; made by who waits for that
+	session string                   // of those without a channel back
+	connect *protocol.ConnectRequest // from Conn.Connect until it is handled
+	writer  *blockingWriter          // of a Blocking transport; static after Accept
+	quiet   chan struct{}            // closed when no callback is under way; made by who waits for that
 }
 
 func (c *Client) rareLocked() *rare {
@@ -298,11 +300,26 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
 	}
 	c.setBack(d)
-	if !c.outbox.Close(flush, hangUp) {
-		hangUp() // a write error has closed the outbox already
-	}
+	c.closeTransport(flush, hangUp)
 	cancel()
 	go c.cleanUp(d)
+}
+
+// closeTransport calls hangUp when nothing is written any more. A Blocking transport is
+// closed while a write is under way: at once without flush, otherwise when the queue is
+// written or WriteTimeout has passed.
+func (c *Client) closeTransport(flush bool, hangUp func()) {
+	w := c.writer()
+	if w == nil {
+		if !c.outbox.Close(flush, hangUp) {
+			hangUp() // a write error has closed the outbox already
+		}
+		return
+	}
+	if !c.outbox.Close(flush, func() { w.close(hangUp) }) {
+		w.close(hangUp)
+	}
+	w.endWithin(c.node.config.WriteTimeout, &c.outbox)
 }
 
 // cleanUp ends what the connection had, then forgets it.
@@ -317,5 +334,8 @@ func (c *Client) cleanUp(d Disconnect) {
 	c.endSubscriptions()
 	if told := c.waitQuiet(); told && c.node.handlers.Disconnected != nil {
 		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
+	}
+	if w := c.writer(); w != nil {
+		<-w.done // a write that does not end is a connection that is left
 	}
 }

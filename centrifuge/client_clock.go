@@ -104,6 +104,14 @@ func (c *Client) stalled() {
 	c.armLocked(now)
 }
 
+// stalls reports whether the transport has taken nothing for WriteTimeout.
+func (c *Client) stalls(now moment) bool {
+	if c.info.Blocking {
+		return c.writerStalled(now)
+	}
+	return c.outbox.Stalled()
+}
+
 // clientTimer is a Client as the owner of its timer: a type of its own keeps the method
 // of wheel.Owner out of the public API.
 type clientTimer Client
@@ -136,7 +144,7 @@ func (c *Client) expired(at time.Time) {
 	c.mu.Unlock()
 
 	switch {
-	case due[deadlineStall] && c.outbox.Stalled():
+	case due[deadlineStall] && c.stalls(now):
 		c.close(DisconnectWriteError, false)
 	case due[deadlineStale]:
 		if left {
@@ -172,6 +180,10 @@ func (c *Client) nativePing(f protocol.Format) bool { return c.info.NativePing |
 func (c *Client) ping() {
 	format := c.wireFormat()
 	if c.nativePing(format) {
+		if c.info.Blocking {
+			c.put(nativePing)
+			return
+		}
 		if err := c.pingTransport(); err != nil {
 			c.writeFailed(err)
 		}

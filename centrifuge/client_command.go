@@ -14,7 +14,42 @@ func (c *Client) receive(message []byte) (more bool) {
 		c.pong() // in place: the most frequent message of an idle connection
 		return true
 	}
+	if message == nil {
+		message = []byte{} // nil stands for the request of connect
+	}
 	return c.mailbox.post(c, message)
+}
+
+// connect is Conn.Connect. A message of nil stands for the request in the mailbox.
+func (c *Client) connect(request *protocol.ConnectRequest) bool {
+	c.mu.Lock()
+	again := c.state != clientNew || c.rare != nil && c.rare.connect != nil
+	if !again {
+		c.rareLocked().connect = request
+		c.decided = true
+	}
+	closed := c.state == clientClosed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return false
+	case again:
+		c.disconnect(DisconnectBadRequest, &refusal{message: "command refused", command: protocol.KindConnect, err: errConnectFirst})
+		return false
+	}
+	c.mailbox.post(c, nil)
+	return true
+}
+
+// handleRequest handles the request of connect.
+func (c *Client) handleRequest() (more bool) {
+	c.mu.Lock()
+	request := c.rare.connect
+	c.mu.Unlock()
+	r := beginRound(c)
+	defer r.end()
+	r.command = protocol.Command{ID: 1, Connect: request}
+	return c.dispatch(r, &r.command, 0, 0)
 }
 
 func (c *Client) isPong(message []byte) bool {
@@ -29,6 +64,9 @@ func (c *Client) isPong(message []byte) bool {
 // carryOut runs the commands of one message, in order, and sends their replies
 // together. False means that the connection takes no more.
 func (c *Client) carryOut(message []byte) (more bool) {
+	if message == nil {
+		return c.handleRequest()
+	}
 	if !c.decide(message) {
 		return false
 	}

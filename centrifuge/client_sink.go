@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"context"
 	"errors"
 
 	"centrifugo/centrifuge/internal/fanout"
@@ -19,7 +20,10 @@ var (
 // WriteFrames implements fanout.Sink.
 func (s *clientSink) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
 	defer s.node.logger.caught(&err, "writing to a transport")
-	pending, err = s.transport.WriteFrames(batch)
+	if s.info.Blocking {
+		return 0, s.writeBlocking(batch)
+	}
+	pending, err = s.transport.Write(context.Background(), batch)
 	s.counted.sent(batch)
 	if pending > 0 {
 		(*Client)(s).stalled()

@@ -17,11 +17,37 @@ func (c *Conn) Client() *Client { return &c.client }
 
 // Receive handles one incoming message of any number of commands. The message is
 // valid only during the call. If Receive returns false, the transport must stop
-// reading until the node calls Transport.Resume. Calls must not overlap.
+// reading until the node calls Transport.Resume. Messages are handled one after another
+// in the order of the calls; calls may overlap, as those of an emulated connection do.
 func (c *Conn) Receive(message []byte) (more bool) { return c.client.receive(message) }
 
-// Writable reports that a full socket accepted some of the bytes that were pending.
-func (c *Conn) Writable() { c.client.outbox.Unblock() }
+// Connect handles a connect request that did not arrive as a message, such as the one in
+// the URL of a unidirectional connection. It takes the place of the first Receive. The
+// node keeps request, which must not be changed afterwards. Where the protocol has
+// replies, that to the request has the id 1. Connect reports false if the connection
+// has ended; a second call closes it.
+func (c *Conn) Connect(request *protocol.ConnectRequest) bool { return c.client.connect(request) }
+
+// Writable reports that a full socket accepted some of the bytes that were pending. A
+// Blocking transport calls it during Write when the network accepted a part of the
+// batch: the rest gets another Config.WriteTimeout.
+func (c *Conn) Writable() {
+	if w := c.client.writer(); w != nil {
+		w.progress(c.client.node.timeline.now())
+		return
+	}
+	c.client.outbox.Unblock()
+}
+
+// Done is closed when the transport was closed, and none of Write and Ping runs or will
+// be called any more: a transport whose writes need a goroutine of its own, as an HTTP
+// handler does, waits for it. It is for Blocking transports, and nil for others.
+func (c *Conn) Done() <-chan struct{} {
+	if w := c.client.writer(); w != nil {
+		return w.done
+	}
+	return nil
+}
 
 // Full reports that the socket did not accept something that the transport wrote by
 // itself, such as the answer to a ping: pending bytes wait. The transport must call
@@ -49,6 +75,9 @@ func (c *Conn) Closed(err error) {
 	if err != nil {
 		c.client.node.logger.log(LogDebug, "connection ended", "client", c.client.id, "error", err)
 	}
+	if w := c.client.writer(); w != nil {
+		w.cancel()
+	}
 	c.client.leave(DisconnectConnectionClosed)
 }
 
@@ -60,6 +89,9 @@ func newConn(ctx context.Context, n *Node, t Transport) *Conn {
 	c.counted = n.stats.transport(c.info.Name, c.lane)
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
+	if c.info.Blocking {
+		c.rare = &rare{writer: newBlockingWriter()}
+	}
 	n.outboxes.prepare(c)
 	c.timer.Owner = (*clientTimer)(c)
 	c.startClock(n.timeline.now())

@@ -135,9 +135,9 @@ func (f *faultyTransport) may(method string) {
 // Info implements centrifuge.Transport.
 func (f *faultyTransport) Info() centrifuge.TransportInfo { return f.info }
 
-// WriteFrames implements centrifuge.Transport.
-func (f *faultyTransport) WriteFrames([]*protocol.Encoded) (int, error) {
-	f.may("WriteFrames")
+// Write implements centrifuge.Transport.
+func (f *faultyTransport) Write(context.Context, []*protocol.Encoded) (int, error) {
+	f.may("Write")
 	return 0, nil
 }
 
@@ -162,10 +162,10 @@ func TestTransportPanics(t *testing.T) {
 		do           func(s *site, c *centrifuge.Conn)
 		fresh        bool // it does not connect
 	}{
-		{name: "command", method: "WriteFrames", do: func(_ *site, c *centrifuge.Conn) { c.Receive([]byte(`{"id":3,"rpc":{}}`)) }},
-		{name: "lane", method: "WriteFrames", do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
-		{name: "delay", method: "WriteFrames", config: centrifuge.Config{WriteDelay: time.Millisecond}, do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
-		{name: "wheel", method: "WriteFrames", do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
+		{name: "command", method: "Write", do: func(_ *site, c *centrifuge.Conn) { c.Receive([]byte(`{"id":3,"rpc":{}}`)) }},
+		{name: "lane", method: "Write", do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
+		{name: "delay", method: "Write", config: centrifuge.Config{WriteDelay: time.Millisecond}, do: func(s *site, _ *centrifuge.Conn) { s.publish("a", `1`, history) }},
+		{name: "wheel", method: "Write", do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
 		{name: "wheel, ping", method: "Ping", do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
 		{name: "wheel, close", method: "Close", fresh: true, do: func(*site, *centrifuge.Conn) { time.Sleep(30 * time.Second) }},
 		{name: "closed", method: "Close", do: func(_ *site, c *centrifuge.Conn) { c.Closed(errEngine) }},

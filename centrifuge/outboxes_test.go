@@ -1,6 +1,7 @@
 package centrifuge_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -240,8 +241,8 @@ func (batchTransport) Resume() {}
 // Close implements centrifuge.Transport.
 func (batchTransport) Close(uint32, string) {}
 
-// WriteFrames implements centrifuge.Transport.
-func (b batchTransport) WriteFrames(batch []*protocol.Encoded) (int, error) {
+// Write implements centrifuge.Transport.
+func (b batchTransport) Write(_ context.Context, batch []*protocol.Encoded) (int, error) {
 	b.writes <- len(batch)
 	return 0, nil
 }

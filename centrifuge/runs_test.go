@@ -90,7 +90,7 @@ func (*keepingTransport) Info() TransportInfo {
 	return TransportInfo{Name: "keep", Generation: GenerationV2}
 }
 
-func (k *keepingTransport) WriteFrames(batch []*protocol.Encoded) (int, error) {
+func (k *keepingTransport) Write(_ context.Context, batch []*protocol.Encoded) (int, error) {
 	k.last = string(batch[len(batch)-1].Bytes)
 	return 0, nil
 }

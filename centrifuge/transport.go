@@ -1,46 +1,61 @@
 package centrifuge
 
-import "centrifugo/protocol"
+import (
+	"context"
 
-// Transport is one connection as the core sees it: a way for bytes to leave,
-// and a few facts. The core calls its methods from any goroutine.
+	"centrifugo/protocol"
+)
+
+// Transport writes to one connection. A program that carries connections implements it,
+// passes it to Node.Accept, and reports what the peer does by the methods of the Conn
+// that Accept returns. The node calls the methods from any goroutine.
 //
-// The other direction are methods of Client, called by the transport:
-// Receive for every message that came in, Full when the socket has not taken
-// something of the transport's own, Writable when a full socket has room again,
-// Pong for a native pong, Violated when the peer broke the rules of the transport,
-// and Gone once, when the connection is no more and all that came was received.
+// Which calls may overlap: Write and Ping never overlap each other and are not called
+// after Close was called. Resume may be called at any time. Close is called exactly
+// once. A transport that is not Blocking is closed when no Write runs. A Blocking
+// transport may be closed while a Write or Ping runs; Conn.Done tells when that one
+// has returned as well.
 type Transport interface {
-	// Info does not change during the life of the connection.
+	// Info returns the same facts during the whole life of the connection.
 	Info() TransportInfo
 
-	// WriteFrames sends the frames of batch, in order, in as few transport
-	// messages as it can. It must not keep batch, but may keep the frames. One
-	// call is made at a time.
+	// Write sends the messages of batch, in order, in as few transport messages as
+	// possible. It must not keep batch, but may keep its elements, which are not
+	// changed.
 	//
-	// A transport that is not Blocking takes everything at once: pending is the
-	// number of bytes that the socket did not accept and that the transport
-	// keeps, those of earlier calls included. While pending is not zero the
-	// core does not call again before Writable was called; it then calls with
-	// whatever has been queued meanwhile, possibly an empty batch.
+	// A transport that is not Blocking accepts everything at once and ignores ctx:
+	// pending is the number of bytes that the socket did not accept and that the
+	// transport keeps, those of earlier calls included. While pending is not zero the
+	// node does not call Write again before the transport has called Conn.Writable; it
+	// then writes what was queued meanwhile, possibly an empty batch. If nothing
+	// was accepted for Config.WriteTimeout, the node closes the connection.
 	//
-	// A Blocking transport returns when the bytes have left and reports zero.
+	// A Blocking transport returns when the bytes have been sent, with a pending of
+	// zero. It must return soon after ctx is done, whatever the network does. That
+	// is when the call has taken Config.WriteTimeout since it began, or since the
+	// last call of Conn.Writable, when the transport has called Conn.Closed, and
+	// Config.WriteTimeout after the node has begun to close the connection. ctx is the
+	// same in all calls: it can be watched once for the whole connection, for
+	// example by context.AfterFunc(ctx, func() { SetWriteDeadline(past) }).
 	//
-	// An error ends the connection, behind the commands that were received. A
-	// transport whose peer has ended the connection drops what it is given without
-	// an error: it may still have something to read, and calls Client.Gone behind it.
-	WriteFrames(batch []*protocol.Encoded) (pending int, err error)
+	// An error ends the connection, after the commands that were received. A
+	// transport whose peer has ended the connection discards batch and returns no
+	// error: it may still have input to deliver, and calls Conn.Closed after it.
+	Write(ctx context.Context, batch []*protocol.Encoded) (pending int, err error)
 
-	// Ping sends a ping of the transport's own, where it has one.
+	// Ping sends a ping of the transport's own. It is called only with
+	// TransportInfo.NativePing, or in generation V1. It follows the rules of Write.
 	Ping() error
 
-	// Resume goes on reading after Receive had returned false.
+	// Resume asks to read on after Conn.Receive has returned false.
 	Resume()
 
-	// Close ends the connection, after what is pending if that is possible
-	// without waiting. Where the transport has a close frame it carries code
-	// and reason. The transport answers with Client.Gone when the connection is
-	// no more, also when Close was not called.
+	// Close ends the connection and does not wait. A transport with a close frame
+	// sends code and reason after what is pending, if that is possible. Close of a
+	// Blocking transport is called while a Write runs if the connection is closed
+	// without flushing, and otherwise after Config.WriteTimeout at the latest. The
+	// transport must call Conn.Closed once the connection has ended, whether or not
+	// Close was called. The code is zero if the peer has closed the connection.
 	Close(code uint32, reason string)
 }
 
@@ -58,13 +73,13 @@ type TransportInfo struct {
 	Emulation bool
 	// NativePing asks for the transport's own pings instead of the protocol's.
 	NativePing bool
-	// Blocking is set when WriteFrames may wait for the network. The core then
-	// writes from a goroutine that exists only while there is work.
+	// Blocking is set when Write may wait for the network. The node then writes
+	// from a goroutine that exists only while there is something to write.
 	Blocking bool
 	// DisconnectPush is set when the transport has no close frame, so that the
 	// last message must be a disconnect push.
 	DisconnectPush bool
-	// MaxBatch bounds how many frames one WriteFrames call gets, zero for the
+	// MaxBatch bounds how many messages one Write call gets, zero for the
 	// node's own bound (Config.MaxBatch). SDKs take any number
 	// (client-protocol 1.6).
 	MaxBatch uint16

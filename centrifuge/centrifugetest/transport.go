@@ -26,7 +26,7 @@ type Transport struct {
 	size    int // bytes in pending
 	closed  bool
 	why     centrifuge.Disconnect
-	writes  int // calls of WriteFrames with frames
+	writes  int // calls of Write with frames
 	pings   int
 	resumed int
 	refuse  error // what writes get
@@ -68,8 +68,8 @@ func (tr *Transport) Client() *centrifuge.Client { return tr.Conn().Client() }
 // Info implements centrifuge.Transport.
 func (tr *Transport) Info() centrifuge.TransportInfo { return tr.info }
 
-// WriteFrames implements centrifuge.Transport.
-func (tr *Transport) WriteFrames(batch []*protocol.Encoded) (int, error) {
+// Write implements centrifuge.Transport.
+func (tr *Transport) Write(_ context.Context, batch []*protocol.Encoded) (int, error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	if tr.closed {
@@ -98,7 +98,7 @@ func (tr *Transport) deliverLocked() {
 	tr.arrived.Broadcast()
 }
 
-// Writes counts the calls of WriteFrames that had frames: what a transport sends
+// Writes counts the calls of Write that had frames: what a transport sends
 // as one message.
 func (tr *Transport) Writes() int {
 	tr.mu.Lock()

@@ -3,6 +3,7 @@ package eventloop
 import (
 	"bytes"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,9 @@ type threadedSocket struct {
 	handler Handler
 	resume  chan struct{} // Resume and Close to the reader; one slot, never closed
 
-	flow   flow
-	closed atomic.Bool
+	flow        flow
+	closed      atomic.Bool
+	interrupted atomic.Bool
 
 	// Owned by the reader.
 	peek [peekSize]byte
@@ -132,6 +134,9 @@ func (s *threadedSocket) Write(b []byte) (written int, err error) {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(s.loop.config.WriteTimeout)); err != nil {
 			return written, err
 		}
+		if s.interrupted.Load() { // after the deadline was set, which may have undone that of Interrupt
+			return written, os.ErrDeadlineExceeded
+		}
 		n, err := s.conn.Write(part)
 		if written += n; err != nil && s.closed.Load() {
 			return written, net.ErrClosed // the deadline that end has set
@@ -140,6 +145,12 @@ func (s *threadedSocket) Write(b []byte) (written int, err error) {
 			return written, err
 		}
 	}
+}
+
+// Interrupt makes a Write that waits, and all later ones, return an error.
+func (s *threadedSocket) Interrupt() {
+	s.interrupted.Store(true)
+	_ = s.conn.SetWriteDeadline(past) // an error means that it is closed already
 }
 
 // WantWrite has nothing to do: Write waits.

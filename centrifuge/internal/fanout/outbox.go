@@ -353,9 +353,10 @@ func (o *Outbox) Block(pending int) bool {
 }
 
 // Close takes no more frames. With flush it writes what is queued, at once and
-// as far as the sink takes it; otherwise that is dropped. final is called when
-// nobody writes to the sink any more, at once or by the writer. A second Close
-// does nothing and reports false.
+// as far as the sink takes it; otherwise that is dropped. final is called once: when
+// nothing is written to the sink any more, at once or by the writer; for a blocking
+// sink without flush, at once, also during a write. A second Close does nothing and
+// reports false.
 func (o *Outbox) Close(flush bool, final func()) bool {
 	o.mu.Lock()
 	if o.state == outboxClosed || o.final != nil {
@@ -366,6 +367,10 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 		o.dropLocked()
 	}
 	switch {
+	case o.state == outboxFlushing && o.blocking && !flush:
+		o.final = nothing // the writer closes the outbox
+		o.mu.Unlock()
+		final()
 	case o.state == outboxFlushing:
 		o.final = final
 		o.mu.Unlock()
@@ -378,6 +383,23 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 		final()
 	}
 	return true
+}
+
+func nothing() {}
+
+// Interrupt drops what a Close of a blocking sink still writes, and calls its final at
+// once, also during a write.
+func (o *Outbox) Interrupt() {
+	o.mu.Lock()
+	final := o.final
+	if final == nil || !o.blocking {
+		o.mu.Unlock()
+		return
+	}
+	o.final = nothing
+	o.dropLocked()
+	o.mu.Unlock()
+	final()
 }
 
 func (o *Outbox) closeLocked() {

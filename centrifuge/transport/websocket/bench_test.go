@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"context"
 	"io"
 	"os"
 	"slices"
@@ -42,7 +43,7 @@ func broadcast(n int) []*protocol.Encoded {
 func TestHotPathAllocatesNothing(t *testing.T) {
 	batchOf := func(c *conn, batch []*protocol.Encoded) func() {
 		return func() {
-			if _, err := c.WriteFrames(batch); err != nil {
+			if _, err := c.Write(context.Background(), batch); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -75,7 +76,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	}
 }
 
-func BenchmarkWriteFrames(b *testing.B) {
+func BenchmarkWrite(b *testing.B) {
 	big := frames(strings.Repeat("x", 60000), strings.Repeat("y", 60000), strings.Repeat("z", 60000))
 	reply := []*protocol.Encoded{{Bytes: []byte(strings.Repeat("r", 128)), Kind: protocol.KindPublish}}
 	for _, c := range []struct {
@@ -94,7 +95,7 @@ func BenchmarkWriteFrames(b *testing.B) {
 			conn := newSinkConn(c.request)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := conn.WriteFrames(c.batch); err != nil {
+				if _, err := conn.Write(context.Background(), c.batch); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -140,7 +141,7 @@ func BenchmarkMixedForms(b *testing.B) {
 					}
 				}
 				for _, c := range conns {
-					if _, err := c.WriteFrames(batch); err != nil {
+					if _, err := c.Write(context.Background(), batch); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -166,10 +167,10 @@ func benchmarkSocket(b *testing.B, request request, batch []*protocol.Encoded) {
 	c.request = request
 	b.ReportAllocs()
 	for b.Loop() {
-		pending, err := c.WriteFrames(batch)
+		pending, err := c.Write(context.Background(), batch)
 		for pending > 0 && err == nil {
 			<-p.session.writable
-			pending, err = c.WriteFrames(nil)
+			pending, err = c.Write(context.Background(), nil)
 		}
 		if err != nil {
 			b.Fatal(err)

@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -34,14 +35,14 @@ func frames(messages ...string) []*protocol.Encoded {
 
 func write(t testing.TB, p *peer, batch []*protocol.Encoded) (pending int) {
 	t.Helper()
-	pending, err := p.session.transport.WriteFrames(batch)
+	pending, err := p.session.transport.Write(context.Background(), batch)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pending
 }
 
-func TestWriteFrames(t *testing.T) {
+func TestWrite(t *testing.T) {
 	allWires(t, func(t *testing.T, wire wire) {
 		s := newServerOn(t, Config{}, wire)
 		long := strings.Repeat("x", 70000)
@@ -193,8 +194,8 @@ func TestCloseByServer(t *testing.T) {
 			if len(p.session.messages) != 0 {
 				t.Fatal("message after Close")
 			}
-			if pending, err := p.session.transport.WriteFrames(frames("x")); pending != 0 || err != nil {
-				t.Fatalf("WriteFrames after Close: %d, %v", pending, err)
+			if pending, err := p.session.transport.Write(context.Background(), frames("x")); pending != 0 || err != nil {
+				t.Fatalf("Write after Close: %d, %v", pending, err)
 			}
 			if err := p.session.transport.Ping(); err != nil {
 				t.Fatalf("Ping after Close: %v", err)
@@ -318,7 +319,7 @@ func TestWriteToAVanishedPeer(t *testing.T) {
 		_ = tcp.(*net.TCPConn).SetLinger(0)
 		_ = tcp.Close()
 		p.session.expectGone(t, nil)
-		if pending, err := p.session.transport.WriteFrames(frames("x")); pending != 0 || err != nil {
+		if pending, err := p.session.transport.Write(context.Background(), frames("x")); pending != 0 || err != nil {
 			t.Fatalf("%d bytes are pending, %v: the session was told of the end", pending, err)
 		}
 	})
@@ -426,7 +427,7 @@ func TestClosedWhileAccepted(t *testing.T) {
 		s := newServerOn(t, Config{}, wire)
 		s.accepting = func(transport centrifuge.Transport) error {
 			transport.Resume()
-			if _, err := transport.WriteFrames(frames("early")); err != nil {
+			if _, err := transport.Write(context.Background(), frames("early")); err != nil {
 				return err
 			}
 			transport.Close(3503, "force disconnect")
@@ -477,7 +478,7 @@ func TestRaces(t *testing.T) {
 			batch := frames(strings.Repeat("x", 500), "y")
 			all.Go(func() {
 				for range 20 {
-					_, _ = p.session.transport.WriteFrames(batch)
+					_, _ = p.session.transport.Write(context.Background(), batch)
 				}
 			})
 			all.Go(func() { _ = p.session.transport.Ping() })
@@ -607,13 +608,13 @@ func TestBacklogIsSharedSafely(t *testing.T) {
 		s := newServerOn(t, Config{}, wire)
 		p := s.dial(t, "/")
 		message := strings.Repeat("x", 16<<20)
-		if pending, err := p.session.transport.WriteFrames(frames(message)); pending == 0 || err != nil {
+		if pending, err := p.session.transport.Write(context.Background(), frames(message)); pending == 0 || err != nil {
 			t.Fatalf("%d bytes are pending, %v", pending, err)
 		}
 		asked := make(chan error, 1)
 		go func() {
 			for {
-				pending, err := p.session.transport.WriteFrames(nil)
+				pending, err := p.session.transport.Write(context.Background(), nil)
 				if pending == 0 || err != nil {
 					asked <- err
 					return

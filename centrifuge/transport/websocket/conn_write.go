@@ -2,6 +2,7 @@ package websocket
 
 import (
 	"bytes"
+	"context"
 
 	"centrifugo/centrifuge/internal/eventloop"
 	"centrifugo/protocol"
@@ -23,8 +24,14 @@ func (b *backlog) append(message []byte) {
 	b.rest = append(b.rest, message...)
 }
 
-// WriteFrames implements centrifuge.Transport.
-func (c *conn) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
+// Write implements centrifuge.Transport.
+func (c *conn) Write(ctx context.Context, batch []*protocol.Encoded) (pending int, err error) {
+	if c.socket.Blocking() {
+		if s, ok := c.socket.(interface{ Interrupt() }); ok {
+			stop := context.AfterFunc(ctx, s.Interrupt)
+			defer stop()
+		}
+	}
 	if len(batch) == 1 && shared(batch[0]) {
 		return c.writeMessages(c.single(batch[0]), true)
 	}
@@ -95,7 +102,7 @@ func (c *conn) writeLocked(messages []byte, immutable bool) error {
 		c.backlog.append(messages)
 		return nil
 	}
-	n, err := c.socket.Write(messages)
+	n, err := c.writeSocketLocked(messages)
 	if err != nil {
 		return c.brokenLocked(err)
 	}
@@ -109,6 +116,27 @@ func (c *conn) writeLocked(messages []byte, immutable bool) error {
 	c.backlog = &backlog{rest: rest, owned: !immutable}
 	c.socket.WantWrite(true)
 	return nil
+}
+
+// blockingPart is how many bytes are written to a blocking socket before the node is
+// told of the progress.
+const blockingPart = 64 << 10
+
+// writeSocketLocked writes b. A blocking socket gets the write timeout for each part, so
+// that a peer that keeps reading receives a message of any size.
+func (c *conn) writeSocketLocked(b []byte) (written int, err error) {
+	if !c.socket.Blocking() || len(b) <= blockingPart {
+		return c.socket.Write(b)
+	}
+	for {
+		n, err := c.socket.Write(b[written:min(written+blockingPart, len(b))])
+		if written += n; err != nil || written == len(b) {
+			return written, err
+		}
+		if c.session != nil {
+			c.session.Writable()
+		}
+	}
 }
 
 // brokenLocked takes an error of a write. A peer that has reset the connection may
@@ -173,14 +201,6 @@ func (c *conn) Writable() {
 
 // Ping implements centrifuge.Transport.
 func (c *conn) Ping() error {
-	if c.socket.Blocking() {
-		go func() { _ = c.ping() }() // somebody may be in a write that waits; an error ends the connection
-		return nil
-	}
-	return c.ping()
-}
-
-func (c *conn) ping() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.stateIs(stateOpen) {

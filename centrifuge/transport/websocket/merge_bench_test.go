@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -109,6 +110,11 @@ func publications(b *testing.B, n int) []*protocol.Encoded {
 
 // transportSink writes what an outbox gives it to a transport.
 type transportSink struct{ centrifuge.Transport }
+
+// WriteFrames implements fanout.Sink.
+func (s transportSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
+	return s.Write(context.Background(), batch)
+}
 
 // Failed implements fanout.Sink.
 func (transportSink) Failed(error) {}

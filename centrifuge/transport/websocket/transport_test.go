@@ -1,0 +1,63 @@
+package websocket
+
+import (
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
+)
+
+// suitePeer is a peer as centrifugetest.TestTransport uses it.
+type suitePeer struct {
+	*peer
+	why centrifuge.Disconnect
+}
+
+// Send implements centrifugetest.TransportPeer.
+func (p *suitePeer) Send(message []byte) error {
+	p.renew()
+	_, err := p.Write(frame(finText, string(message)))
+	return err
+}
+
+// Receive implements centrifugetest.TransportPeer. A close frame is answered.
+func (p *suitePeer) Receive() ([]byte, error) {
+	p.renew()
+	first, payload, err := p.message()
+	switch {
+	case err != nil:
+		return nil, err
+	case first == finText:
+		return payload, nil
+	case first == bitFin|opClose:
+		if len(payload) >= 2 {
+			p.why = centrifuge.Disconnect{Code: uint32(binary.BigEndian.Uint16(payload)), Reason: string(payload[2:])}
+		}
+		_, _ = p.Write(frame(bitFin|opClose, string(payload)))
+		return nil, &CloseError{Code: uint16(p.why.Code), Reason: p.why.Reason}
+	}
+	return nil, fmt.Errorf("unexpected frame %x", first)
+}
+
+// Reason implements centrifugetest.TransportPeer.
+func (p *suitePeer) Reason() centrifuge.Disconnect { return p.why }
+
+// Close implements centrifugetest.TransportPeer.
+func (p *suitePeer) Close() error { return p.Conn.Close() }
+
+// TestTransport runs the suite of transports on the event loop and with a goroutine for
+// each connection.
+func TestTransport(t *testing.T) {
+	allWires(t, func(t *testing.T, wire wire) {
+		centrifugetest.TestTransport(t, func(t *testing.T, n *centrifuge.Node) func(t *testing.T) centrifugetest.TransportPeer {
+			s := &server{errors: make(chan error, 100)}
+			s.serveOn(t, NewHandler(n, Config{}).accept, Config{WriteTimeout: time.Minute}, wire) // the node's bound must do
+			return func(t *testing.T) centrifugetest.TransportPeer {
+				return &suitePeer{peer: s.dialRaw(t, handshake("/"))}
+			}
+		})
+	})
+}
