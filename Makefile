@@ -18,7 +18,7 @@ build: ## a static binary
 test: unit e2e ## all tests: unit, race, fuzz seeds, model, examples, and real SDKs
 	@echo "test: unit, race, fuzz-seed, model and example tests (go test -race), SDK and browser tests (e2e) have passed"
 
-unit: ## tests in Go, under the race detector; they include fuzz seeds, the model test and the house rules
+unit: ## tests in Go, under the race detector; they include fuzz seeds, the model test and the rules of the repository
 	$(GO) vet ./...
 	$(GO) test -race ./...
 	$(GO) test -run 'Alloc|Memory' ./... # these count what the race detector adds to
