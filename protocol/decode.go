@@ -2,21 +2,22 @@ package protocol
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"math"
+
+	"centrifugo/internal/jsonscan"
 )
 
 // ErrMalformed says that a message is not what the protocol allows. The errors
 // below wrap it: all of them close a connection as a bad request.
-var ErrMalformed = errors.New("malformed message")
+var ErrMalformed = jsonscan.ErrMalformed
 
 // Limits that a message exceeded.
 var (
 	ErrCommandSize = fmt.Errorf("%w: command too large", ErrMalformed)
-	ErrDepth       = fmt.Errorf("%w: nested too deep", ErrMalformed)
-	ErrElements    = fmt.Errorf("%w: too many elements", ErrMalformed)
+	ErrDepth       = jsonscan.ErrDepth
+	ErrElements    = jsonscan.ErrElements
 	ErrCommands    = fmt.Errorf("%w: too many commands", ErrMalformed)
 )
 
@@ -146,7 +147,7 @@ func (d *Decoder) next(c *Command) error {
 	} else {
 		r.command(c)
 	}
-	return r.err
+	return r.Err()
 }
 
 // Split takes the first message from a batch: a line of JSON without its
@@ -209,7 +210,7 @@ func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
 	} else {
 		r := newJSONReader(message, Limits{})
 		r.envelope(&seen)
-		err = r.err
+		err = r.Err()
 	}
 	if err != nil {
 		return false, err
@@ -237,7 +238,7 @@ func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
 	}
 	r := newJSONReader(b, Limits{})
 	m := r.connectRequest()
-	if err := r.finish(); err != nil {
+	if err := r.Finish(); err != nil {
 		return nil, err
 	}
 	return orNew(m), nil
@@ -257,7 +258,7 @@ func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) 
 	}
 	r := newJSONReader(b, Limits{})
 	m := r.emulationRequest()
-	if err := r.finish(); err != nil {
+	if err := r.Finish(); err != nil {
 		return nil, err
 	}
 	return orNew(m), nil
@@ -323,7 +324,7 @@ func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
 		r.replyScratch = d.Scratch
 		r.v1 = d.Format.V1()
 		r.anyReply(reply, d)
-		err = r.err
+		err = r.Err()
 	}
 	if err != nil {
 		return nil, err

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"centrifugo/internal/jsonscan"
 )
 
 // decodeAll returns the commands of a transport message and the error that
@@ -212,7 +214,7 @@ func TestLimits(t *testing.T) {
 		{"default depth in V1", FormatV1, `{"method":8,"params":{"data":` + nested(`[`, `]`, MaxDepth) + `}}`, Limits{}, io.EOF},
 		{"above default depth in V1", FormatV1, `{"method":8,"params":{"data":` + nested(`[`, `]`, MaxDepth+1) + `}}`, Limits{}, ErrDepth},
 		{"default depth of an unknown member", 0, `{"x":` + nested(`{"a":[`, `]}`, MaxDepth/2) + `}`, Limits{}, io.EOF},
-		{"above default depth of an unknown member", 0, `{"x":` + nested(`[`, `]`, MaxDepth+envelopeDepth+1) + `}`, Limits{}, ErrDepth},
+		{"above default depth of an unknown member", 0, `{"x":` + nested(`[`, `]`, MaxDepth+jsonscan.EnvelopeDepth+1) + `}`, Limits{}, ErrDepth},
 		{"depth of an unknown member of a request", 0, `{"send":{"x":` + nested(`[`, `]`, MaxDepth) + `}}`, Limits{}, io.EOF},
 		{"no depth above the maximum", 0, `{"send":{"data":` + nested(`[`, `]`, MaxDepth+1) + `}}`, Limits{Depth: math.MaxInt}, ErrDepth},
 		{"size above the default", 0, `{"send":{"data":"` + strings.Repeat("x", 20<<20) + `"}}`, Limits{CommandSize: 21 << 20}, io.EOF},

@@ -3,13 +3,13 @@ package protocol
 import "math"
 
 func (r *jsonReader) command(c *Command) {
-	for ok := r.object(); ok && r.field(); {
-		if string(r.key) == "id" {
-			c.ID = uint32(r.uint(math.MaxUint32))
-		} else if kind := kindOfRequest(r.key); kind != KindUnknown {
+	for ok := r.Object(); ok && r.Field(); {
+		if string(r.Key) == "id" {
+			c.ID = uint32(r.Uint(math.MaxUint32))
+		} else if kind := kindOfRequest(r.Key); kind != KindUnknown {
 			r.request(c, kind)
 		} else {
-			r.unknown()
+			r.Unknown()
 		}
 	}
 }
@@ -19,30 +19,30 @@ func (r *jsonReader) command(c *Command) {
 func (r *jsonReader) commandV1(to *Command, draft bool) {
 	c := v1Command{kind: KindConnect}
 	params := 0
-	for ok := r.object(); ok && r.field(); {
-		switch string(r.key) {
+	for ok := r.Object(); ok && r.Field(); {
+		switch string(r.Key) {
 		case "id":
-			c.id = uint32(r.uint(math.MaxUint32))
+			c.id = uint32(r.Uint(math.MaxUint32))
 		case "method":
 			c.kind, c.badName = r.method(draft)
 		case "params":
-			if c.params = !r.null(); c.params {
-				params = r.i
-				r.skip()
+			if c.params = !r.Null(); c.params {
+				params = r.Pos()
+				r.Skip()
 			}
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
-	if r.err != nil {
+	if r.Err() != nil {
 		return
 	}
 	if err := c.check(); err != nil {
-		r.fail(err)
+		r.Fail(err)
 		return
 	}
 	if c.params {
-		r.i = params
+		r.Seek(params)
 		r.request(to, c.kind)
 	}
 	c.fill(to)
@@ -51,44 +51,36 @@ func (r *jsonReader) commandV1(to *Command, draft bool) {
 // method reads a method as number or as name. An unknown name is bad, an
 // unknown number only unknown (client-protocol 2.2).
 func (r *jsonReader) method(draft bool) (kind MessageKind, badName bool) {
-	if r.peek() != '"' {
-		return kindOfMethod(r.int(math.MaxInt64), draft), false
+	if r.Peek() != '"' {
+		return kindOfMethod(r.Int(math.MaxInt64), draft), false
 	}
-	kind = kindOfMethodName(r.str(), draft)
+	kind = kindOfMethodName(r.Str(), draft)
 	return kind, kind == KindUnknown
 }
 
 // envelope notes which members a command has.
 func (r *jsonReader) envelope(seen *envelope) {
-	for ok := r.object(); ok && r.field(); {
-		r.lowerKey()
+	for ok := r.Object(); ok && r.Field(); {
+		r.LowerKey()
 		switch {
-		case string(r.key) == "id":
+		case string(r.Key) == "id":
 			seen.id = true
-		case string(r.key) == "params", string(r.key) == "method":
+		case string(r.Key) == "params", string(r.Key) == "method":
 			seen.v1 = true
-		case kindOfRequest(r.key) != KindUnknown:
+		case kindOfRequest(r.Key) != KindUnknown:
 			seen.v2 = true
 		default:
 			seen.other = true
 		}
-		r.skip()
+		r.Skip()
 	}
-}
-
-// finish checks that nothing but white space is left, and returns the error.
-func (r *jsonReader) finish() error {
-	if r.err == nil && skipSpace(r.b, r.i) != len(r.b) {
-		r.fail(ErrMalformed)
-	}
-	return r.err
 }
 
 // uint32V1 reads a field that only V1 has; in V2 it is an unknown one.
 func (r *jsonReader) uint32V1() uint32 {
 	if !r.v1 {
-		r.skip()
+		r.Skip()
 		return 0
 	}
-	return uint32(r.uint(math.MaxUint32))
+	return uint32(r.Uint(math.MaxUint32))
 }

@@ -87,745 +87,745 @@ func (r *jsonReader) pushed(e *Push, kind MessageKind) {
 }
 
 func (r *jsonReader) clientInfo() *ClientInfo {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.replyScratch.info()
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "user":
-			m.User = r.str()
+			m.User = r.Str()
 		case "client":
-			m.Client = r.str()
+			m.Client = r.Str()
 		case "conn_info":
-			m.ConnInfo = r.raw()
+			m.ConnInfo = r.Raw()
 		case "chan_info":
-			m.ChanInfo = r.raw()
+			m.ChanInfo = r.Raw()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) connect() *Connect {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Connect)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "client":
-			m.Client = r.str()
+			m.Client = r.Str()
 		case "version":
-			m.Version = r.str()
+			m.Version = r.Str()
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "subs":
 			m.Subs = r.subscribeResultMap()
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		case "ping":
-			m.Ping = uint32(r.uint(math.MaxUint32))
+			m.Ping = uint32(r.Uint(math.MaxUint32))
 		case "pong":
-			m.Pong = r.bool()
+			m.Pong = r.Bool()
 		case "session":
-			m.Session = r.str()
+			m.Session = r.Str()
 		case "node":
-			m.Node = r.str()
+			m.Node = r.Str()
 		case "time":
-			m.Time = r.int(math.MaxInt64)
+			m.Time = r.Int(math.MaxInt64)
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) connectRequest() *ConnectRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(ConnectRequest)
 	r.scratch = nil // the messages of a map must not share memory
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "token":
-			m.Token = r.str()
+			m.Token = r.Str()
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "subs":
 			m.Subs = r.subscribeRequestMap()
 		case "name":
-			m.Name = r.str()
+			m.Name = r.Str()
 		case "version":
-			m.Version = r.str()
+			m.Version = r.Str()
 		case "headers":
-			m.Headers = r.strMap()
+			m.Headers = r.StrMap()
 		case "flag":
-			m.Flag = r.int(math.MaxInt64)
+			m.Flag = r.Int(math.MaxInt64)
 		case "dict":
-			m.Dict = r.str()
+			m.Dict = r.Str()
 		case "profile":
-			m.Profile = r.str()
+			m.Profile = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) connectResult() *ConnectResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(ConnectResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "client":
-			m.Client = r.str()
+			m.Client = r.Str()
 		case "version":
-			m.Version = r.str()
+			m.Version = r.Str()
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "subs":
 			m.Subs = r.subscribeResultMap()
 		case "ping":
-			m.Ping = uint32(r.uint(math.MaxUint32))
+			m.Ping = uint32(r.Uint(math.MaxUint32))
 		case "pong":
-			m.Pong = r.bool()
+			m.Pong = r.Bool()
 		case "session":
-			m.Session = r.str()
+			m.Session = r.Str()
 		case "node":
-			m.Node = r.str()
+			m.Node = r.Str()
 		case "time":
-			m.Time = r.int(math.MaxInt64)
+			m.Time = r.Int(math.MaxInt64)
 		case "flag":
-			m.Flag = r.int(math.MaxInt64)
+			m.Flag = r.Int(math.MaxInt64)
 		case "dict":
 			m.Dict = r.dictionary()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) dictionary() *Dictionary {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Dictionary)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "id":
-			m.ID = r.str()
+			m.ID = r.Str()
 		case "data_b64":
-			m.DataB64 = r.str()
+			m.DataB64 = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) disconnect() *Disconnect {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Disconnect)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "code":
-			m.Code = uint32(r.uint(math.MaxUint32))
+			m.Code = uint32(r.Uint(math.MaxUint32))
 		case "reason":
-			m.Reason = r.str()
+			m.Reason = r.Str()
 		case "reconnect":
-			m.Reconnect = r.bool()
+			m.Reconnect = r.Bool()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) emulationRequest() *EmulationRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(EmulationRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "node":
-			m.Node = r.str()
+			m.Node = r.Str()
 		case "session":
-			m.Session = r.str()
+			m.Session = r.Str()
 		case "data":
-			m.Data = Raw(r.str())
+			m.Data = Raw(r.Str())
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) error() *Error {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Error)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "code":
-			m.Code = uint32(r.uint(math.MaxUint32))
+			m.Code = uint32(r.Uint(math.MaxUint32))
 		case "message":
-			m.Message = r.str()
+			m.Message = r.Str()
 		case "temporary":
-			m.Temporary = r.bool()
+			m.Temporary = r.Bool()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) filterNode() *FilterNode {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(FilterNode)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "op":
-			m.Op = r.str()
+			m.Op = r.Str()
 		case "key":
-			m.Key = r.str()
+			m.Key = r.Str()
 		case "cmp":
-			m.Cmp = r.str()
+			m.Cmp = r.Str()
 		case "val":
-			m.Val = r.str()
+			m.Val = r.Str()
 		case "vals":
-			m.Vals = r.strs()
+			m.Vals = r.Strs()
 		case "nodes":
 			m.Nodes = r.filterNodeList()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) historyRequest() *HistoryRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(HistoryRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case "limit":
-			m.Limit = int32(r.int(math.MaxInt32))
+			m.Limit = int32(r.Int(math.MaxInt32))
 		case "since":
 			m.Since = r.streamPosition()
 		case "reverse":
-			m.Reverse = r.bool()
+			m.Reverse = r.Bool()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) historyResult() *HistoryResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(HistoryResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "publications":
 			m.Publications = r.publicationList()
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) join() *Join {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Join)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "info":
 			m.Info = r.clientInfo()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) keyedItem() *KeyedItem {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(KeyedItem)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "key":
-			m.Key = r.str()
+			m.Key = r.Str()
 		case "version":
-			m.Version = r.uint(math.MaxUint64)
+			m.Version = r.Uint(math.MaxUint64)
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) leave() *Leave {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Leave)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "info":
 			m.Info = r.clientInfo()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) message() *Message {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Message)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) pingRequest() *PingRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PingRequest)
-	r.skipFields()
+	r.SkipFields()
 	return m
 }
 
 func (r *jsonReader) pingResult() *PingResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PingResult)
-	r.skipFields()
+	r.SkipFields()
 	return m
 }
 
 func (r *jsonReader) presenceRequest() *PresenceRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PresenceRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) presenceResult() *PresenceResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PresenceResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "presence":
 			m.Presence = r.clientInfoMap()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) presenceStatsRequest() *PresenceStatsRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PresenceStatsRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) presenceStatsResult() *PresenceStatsResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PresenceStatsResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "num_clients":
-			m.NumClients = uint32(r.uint(math.MaxUint32))
+			m.NumClients = uint32(r.Uint(math.MaxUint32))
 		case "num_users":
-			m.NumUsers = uint32(r.uint(math.MaxUint32))
+			m.NumUsers = uint32(r.Uint(math.MaxUint32))
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) publication() *Publication {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.replyScratch.publication()
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "info":
 			m.Info = r.clientInfo()
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		case "tags":
-			m.Tags = r.strMap()
+			m.Tags = r.StrMap()
 		case "delta":
-			m.Delta = r.bool()
+			m.Delta = r.Bool()
 		case "time":
-			m.Time = r.int(math.MaxInt64)
+			m.Time = r.Int(math.MaxInt64)
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case "key":
-			m.Key = r.str()
+			m.Key = r.Str()
 		case "removed":
-			m.Removed = r.bool()
+			m.Removed = r.Bool()
 		case "score":
-			m.Score = r.int(math.MaxInt64)
+			m.Score = r.Int(math.MaxInt64)
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case "prev_data":
-			m.PrevData = r.raw()
+			m.PrevData = r.Raw()
 		case "version":
-			m.Version = r.uint(math.MaxUint64)
+			m.Version = r.Uint(math.MaxUint64)
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) publishRequest() *PublishRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.scratch.publish()
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "type":
-			m.Type = int32(r.int(math.MaxInt32))
+			m.Type = int32(r.Int(math.MaxInt32))
 		case "key":
-			m.Key = r.str()
+			m.Key = r.Str()
 		case "removed":
-			m.Removed = r.bool()
+			m.Removed = r.Bool()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) publishResult() *PublishResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(PublishResult)
-	r.skipFields()
+	r.SkipFields()
 	return m
 }
 
 func (r *jsonReader) rpcRequest() *RPCRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.scratch.rpc()
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "method":
-			m.Method = r.str()
+			m.Method = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) rpcResult() *RPCResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(RPCResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) refresh() *Refresh {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Refresh)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) refreshRequest() *RefreshRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(RefreshRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "token":
-			m.Token = r.str()
+			m.Token = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) refreshResult() *RefreshResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(RefreshResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "client":
-			m.Client = r.str()
+			m.Client = r.Str()
 		case "version":
-			m.Version = r.str()
+			m.Version = r.Str()
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) sendRequest() *SendRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.scratch.send()
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) streamPosition() *StreamPosition {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(StreamPosition)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) subRefreshRequest() *SubRefreshRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(SubRefreshRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case "token":
-			m.Token = r.str()
+			m.Token = r.Str()
 		case "type":
-			m.Type = int32(r.int(math.MaxInt32))
+			m.Type = int32(r.Int(math.MaxInt32))
 		case "track":
 			m.Track = r.trackBatchList()
 		case "untrack":
-			m.Untrack = r.strs()
+			m.Untrack = r.Strs()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) subRefreshResult() *SubRefreshResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(SubRefreshResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		case "items":
 			m.Items = r.publicationList()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) subscribe() *Subscribe {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Subscribe)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "recoverable":
-			m.Recoverable = r.bool()
+			m.Recoverable = r.Bool()
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		case "positioned":
-			m.Positioned = r.bool()
+			m.Positioned = r.Bool()
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) subscribeRequest() *SubscribeRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := r.scratch.subscribe()
 	var seq, gen uint32
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case "token":
-			m.Token = r.str()
+			m.Token = r.Str()
 		case "recover":
-			m.Recover = r.bool()
+			m.Recover = r.Bool()
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "positioned":
-			m.Positioned = r.bool()
+			m.Positioned = r.Bool()
 		case "recoverable":
-			m.Recoverable = r.bool()
+			m.Recoverable = r.Bool()
 		case "join_leave":
-			m.JoinLeave = r.bool()
+			m.JoinLeave = r.Bool()
 		case "delta":
-			m.Delta = r.str()
+			m.Delta = r.Str()
 		case "tf":
 			m.Tf = r.filterNode()
 		case "flag":
-			m.Flag = r.int(math.MaxInt64)
+			m.Flag = r.Int(math.MaxInt64)
 		case "type":
-			m.Type = int32(r.int(math.MaxInt32))
+			m.Type = int32(r.Int(math.MaxInt32))
 		case "phase":
-			m.Phase = int32(r.int(math.MaxInt32))
+			m.Phase = int32(r.Int(math.MaxInt32))
 		case "cursor":
-			m.Cursor = r.str()
+			m.Cursor = r.Str()
 		case "limit":
-			m.Limit = int32(r.int(math.MaxInt32))
+			m.Limit = int32(r.Int(math.MaxInt32))
 		case "asc":
-			m.Asc = r.bool()
+			m.Asc = r.Bool()
 		case "seq":
 			seq = r.uint32V1()
 		case "gen":
 			gen = r.uint32V1()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	m.Offset = foldPosition(seq, gen, m.Offset)
@@ -833,121 +833,121 @@ func (r *jsonReader) subscribeRequest() *SubscribeRequest {
 }
 
 func (r *jsonReader) subscribeResult() *SubscribeResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(SubscribeResult)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "expires":
-			m.Expires = r.bool()
+			m.Expires = r.Bool()
 		case "ttl":
-			m.TTL = uint32(r.uint(math.MaxUint32))
+			m.TTL = uint32(r.Uint(math.MaxUint32))
 		case "recoverable":
-			m.Recoverable = r.bool()
+			m.Recoverable = r.Bool()
 		case "epoch":
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case "publications":
 			m.Publications = r.publicationList()
 		case "recovered":
-			m.Recovered = r.bool()
+			m.Recovered = r.Bool()
 		case "offset":
-			m.Offset = r.uint(math.MaxUint64)
+			m.Offset = r.Uint(math.MaxUint64)
 		case "positioned":
-			m.Positioned = r.bool()
+			m.Positioned = r.Bool()
 		case "data":
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case "was_recovering":
-			m.WasRecovering = r.bool()
+			m.WasRecovering = r.Bool()
 		case "delta":
-			m.Delta = r.bool()
+			m.Delta = r.Bool()
 		case "id":
-			m.ID = r.int(math.MaxInt64)
+			m.ID = r.Int(math.MaxInt64)
 		case "type":
-			m.Type = int32(r.int(math.MaxInt32))
+			m.Type = int32(r.Int(math.MaxInt32))
 		case "phase":
-			m.Phase = int32(r.int(math.MaxInt32))
+			m.Phase = int32(r.Int(math.MaxInt32))
 		case "cursor":
-			m.Cursor = r.str()
+			m.Cursor = r.Str()
 		case "state":
 			m.State = r.publicationList()
 		case "publish_debounce":
-			m.PublishDebounce = uint32(r.uint(math.MaxUint32))
+			m.PublishDebounce = uint32(r.Uint(math.MaxUint32))
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) trackBatch() *TrackBatch {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(TrackBatch)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "signature":
-			m.Signature = r.str()
+			m.Signature = r.Str()
 		case "items":
 			m.Items = r.keyedItemList()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) unsubscribe() *Unsubscribe {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(Unsubscribe)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "code":
-			m.Code = uint32(r.uint(math.MaxUint32))
+			m.Code = uint32(r.Uint(math.MaxUint32))
 		case "reason":
-			m.Reason = r.str()
+			m.Reason = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) unsubscribeRequest() *UnsubscribeRequest {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(UnsubscribeRequest)
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "channel":
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
 	return m
 }
 
 func (r *jsonReader) unsubscribeResult() *UnsubscribeResult {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	m := new(UnsubscribeResult)
-	r.skipFields()
+	r.SkipFields()
 	return m
 }
 
 func (r *jsonReader) subscribeResultMap() map[string]*SubscribeResult {
 	var entries map[string]*SubscribeResult
-	for ok := r.object(); ok && r.entry(); {
+	for ok := r.Object(); ok && r.Entry(); {
 		if entries == nil {
 			entries = make(map[string]*SubscribeResult)
 		}
-		k := string(r.key)
+		k := string(r.Key)
 		entries[k] = orNew(r.subscribeResult())
 	}
 	return entries
@@ -955,11 +955,11 @@ func (r *jsonReader) subscribeResultMap() map[string]*SubscribeResult {
 
 func (r *jsonReader) subscribeRequestMap() map[string]*SubscribeRequest {
 	var entries map[string]*SubscribeRequest
-	for ok := r.object(); ok && r.entry(); {
+	for ok := r.Object(); ok && r.Entry(); {
 		if entries == nil {
 			entries = make(map[string]*SubscribeRequest)
 		}
-		k := string(r.key)
+		k := string(r.Key)
 		entries[k] = orNew(r.subscribeRequest())
 	}
 	return entries
@@ -967,7 +967,7 @@ func (r *jsonReader) subscribeRequestMap() map[string]*SubscribeRequest {
 
 func (r *jsonReader) filterNodeList() []*FilterNode {
 	var list []*FilterNode
-	for ok := r.array(); ok && r.element(); {
+	for ok := r.Array(); ok && r.Element(); {
 		list = append(list, orNew(r.filterNode()))
 	}
 	return list
@@ -975,7 +975,7 @@ func (r *jsonReader) filterNodeList() []*FilterNode {
 
 func (r *jsonReader) publicationList() []*Publication {
 	var list []*Publication
-	for ok := r.array(); ok && r.element(); {
+	for ok := r.Array(); ok && r.Element(); {
 		list = append(list, orNew(r.publication()))
 	}
 	return list
@@ -983,11 +983,11 @@ func (r *jsonReader) publicationList() []*Publication {
 
 func (r *jsonReader) clientInfoMap() map[string]*ClientInfo {
 	var entries map[string]*ClientInfo
-	for ok := r.object(); ok && r.entry(); {
+	for ok := r.Object(); ok && r.Entry(); {
 		if entries == nil {
 			entries = make(map[string]*ClientInfo)
 		}
-		k := string(r.key)
+		k := string(r.Key)
 		entries[k] = orNew(r.clientInfo())
 	}
 	return entries
@@ -995,7 +995,7 @@ func (r *jsonReader) clientInfoMap() map[string]*ClientInfo {
 
 func (r *jsonReader) trackBatchList() []*TrackBatch {
 	var list []*TrackBatch
-	for ok := r.array(); ok && r.element(); {
+	for ok := r.Array(); ok && r.Element(); {
 		list = append(list, orNew(r.trackBatch()))
 	}
 	return list
@@ -1003,7 +1003,7 @@ func (r *jsonReader) trackBatchList() []*TrackBatch {
 
 func (r *jsonReader) keyedItemList() []*KeyedItem {
 	var list []*KeyedItem
-	for ok := r.array(); ok && r.element(); {
+	for ok := r.Array(); ok && r.Element(); {
 		list = append(list, orNew(r.keyedItem()))
 	}
 	return list

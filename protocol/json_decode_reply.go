@@ -17,19 +17,19 @@ func (r *jsonReader) anyReply(to *Reply, d ReplyDecoder) {
 }
 
 func (r *jsonReader) reply(to *Reply) {
-	for ok := r.object(); ok && r.field(); {
-		switch string(r.key) {
+	for ok := r.Object(); ok && r.Field(); {
+		switch string(r.Key) {
 		case "id":
-			to.ID = uint32(r.uint(math.MaxUint32))
+			to.ID = uint32(r.Uint(math.MaxUint32))
 		case "error":
 			to.Error = r.error()
 		case "push":
 			to.Push = r.push()
 		default:
-			if kind := kindOfRequest(r.key); kind != KindUnknown && kind != KindSend {
+			if kind := kindOfRequest(r.Key); kind != KindUnknown && kind != KindSend {
 				r.result(to, kind)
 			} else {
-				r.unknown()
+				r.Unknown()
 			}
 		}
 	}
@@ -37,21 +37,21 @@ func (r *jsonReader) reply(to *Reply) {
 
 func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
 	result := -1
-	for ok := r.object(); ok && r.field(); {
-		switch string(r.key) {
+	for ok := r.Object(); ok && r.Field(); {
+		switch string(r.Key) {
 		case "id":
-			to.ID = uint32(r.uint(math.MaxUint32))
+			to.ID = uint32(r.Uint(math.MaxUint32))
 		case "error":
 			to.Error = r.error()
 		case "result":
-			r.peek()
-			result = r.i
-			r.skip()
+			r.Peek()
+			result = r.Pos()
+			r.Skip()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
-	if r.err != nil {
+	if r.Err() != nil {
 		return
 	}
 	kind := d.kindOfResult(to)
@@ -59,19 +59,19 @@ func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
 		to.setPing(kind)
 		return
 	}
-	r.i = result
+	r.Seek(result)
 	switch {
 	case to.ID == 0:
 		to.Push = r.push()
 	case kind == KindUnknown:
-		r.fail(ErrNoForm)
+		r.Fail(ErrNoForm)
 	default:
 		r.result(to, kind)
 	}
 }
 
 func (r *jsonReader) push() *Push {
-	if !r.object() {
+	if !r.Object() {
 		return nil
 	}
 	p := r.replyScratch.push()
@@ -79,17 +79,17 @@ func (r *jsonReader) push() *Push {
 		r.pushV1(p)
 		return p
 	}
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "id":
-			p.ID = r.int(math.MaxInt64)
+			p.ID = r.Int(math.MaxInt64)
 		case "channel":
-			p.Channel = r.str()
+			p.Channel = r.Str()
 		default:
-			if kind := kindOfPush(r.key); kind != KindUnknown {
+			if kind := kindOfPush(r.Key); kind != KindUnknown {
 				r.pushed(p, kind)
 			} else {
-				r.unknown()
+				r.Unknown()
 			}
 		}
 	}
@@ -99,23 +99,23 @@ func (r *jsonReader) push() *Push {
 // pushV1 reads the fields of a push of V1; its object has been entered.
 func (r *jsonReader) pushV1(p *Push) {
 	typ, data := int64(0), -1
-	for r.field() {
-		switch string(r.key) {
+	for r.Field() {
+		switch string(r.Key) {
 		case "type":
-			typ = r.int(math.MaxInt64)
+			typ = r.Int(math.MaxInt64)
 		case "channel":
-			p.Channel = r.str()
+			p.Channel = r.Str()
 		case "data":
-			r.peek()
-			data = r.i
-			r.skip()
+			r.Peek()
+			data = r.Pos()
+			r.Skip()
 		default:
-			r.unknown()
+			r.Unknown()
 		}
 	}
-	if end := r.i; r.err == nil && data >= 0 {
-		r.i = data
+	if end := r.Pos(); r.Err() == nil && data >= 0 {
+		r.Seek(data)
 		r.pushed(p, kindOfPushType(typ))
-		r.i = end
+		r.Seek(end)
 	}
 }

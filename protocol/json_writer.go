@@ -3,6 +3,8 @@ package protocol
 import (
 	"bytes"
 	"strconv"
+
+	"centrifugo/internal/jsonscan"
 )
 
 // jsonWriter appends JSON. Members are written with their comma in front,
@@ -40,7 +42,7 @@ func (w *jsonWriter) comma() { w.b = append(w.b, ',') }
 
 func (w *jsonWriter) mapKey(key string) {
 	w.comma()
-	w.b = AppendJSONString(w.b, key)
+	w.b = jsonscan.AppendString(w.b, key)
 	w.b = append(w.b, ':')
 }
 
@@ -62,7 +64,7 @@ func (w *jsonWriter) strV1(key, v string) {
 
 //go:noinline
 func (w *jsonWriter) strAlways(key, v string) {
-	w.b = AppendJSONString(append(w.b, key...), v)
+	w.b = jsonscan.AppendString(append(w.b, key...), v)
 }
 
 func (w *jsonWriter) uint(key string, v uint64) {
@@ -118,13 +120,13 @@ func (w *jsonWriter) rawV1(key string, v Raw) {
 //
 //go:noinline
 func (w *jsonWriter) rawAlways(key string, v Raw) {
-	seen, ok := validJSON(v)
+	seen, ok := jsonscan.Inspect(v)
 	if !ok {
 		w.err = ErrNotJSON
 		return
 	}
 	w.b = append(w.b, key...)
-	for seen&valueSpace != 0 {
+	for seen&jsonscan.Space != 0 {
 		i := bytes.IndexByte(v, '\n')
 		if i < 0 {
 			break
@@ -143,7 +145,7 @@ func (w *jsonWriter) strs(key string, list []string) {
 	at := len(w.b)
 	for _, v := range list {
 		w.comma()
-		w.b = AppendJSONString(w.b, v)
+		w.b = jsonscan.AppendString(w.b, v)
 	}
 	w.endList(at)
 }
@@ -156,7 +158,7 @@ func (w *jsonWriter) strMap(key string, m map[string]string) {
 	at := len(w.b)
 	for k, v := range m {
 		w.mapKey(k)
-		w.b = AppendJSONString(w.b, v)
+		w.b = jsonscan.AppendString(w.b, v)
 	}
 	w.end(at)
 }

@@ -24,7 +24,7 @@ var guests = map[string][]string{
 	"github.com/joho/godotenv":            {"server/internal/config"},
 	"github.com/KimMachineGun":            {"server/internal/app"},
 	"github.com/google/pprof":             {"bench/cmd/measure"},
-	"unsafe":                              {"centrifuge/internal/eventloop", "protocol"},
+	"unsafe":                              {"centrifuge/internal/eventloop", "internal/jsonscan", "protocol"},
 	"github.com/bufbuild/protocompile":    {"protocol/internal/codegen"}, // tests and generators only
 	"github.com/getkin/kin-openapi":       {},                            // tests only
 	"google.golang.org/protobuf/encoding": {"protocol"},
@@ -58,7 +58,7 @@ var allowed = []struct {
 	prefix string
 	may    []string
 }{
-	{"protocol", []string{"protocol/internal"}},
+	{"protocol", []string{"protocol/internal", "internal/jsonscan"}},
 	{"centrifuge/internal/fanout", []string{"protocol", "centrifuge/internal/fossil", "centrifuge/internal/nametable"}}, // ADR 3: deltas are a form of the message
 	{"centrifuge/internal", []string{"protocol"}},
 	{"centrifuge/transport", []string{"protocol", "centrifuge", "centrifuge/internal/eventloop", "own"}},
@@ -72,7 +72,7 @@ var allowed = []struct {
 	{"server/internal/api", []string{"protocol", "centrifuge", "server/internal/channels", "server/internal/config", "server/internal/subscribeopts", "own"}},
 	{"server/internal/subscribeopts", []string{"centrifuge", "server/internal/channels"}},
 	{"server/internal/openapi", []string{"server/internal/api", "own"}},
-	{"server/internal/apihttp", []string{"protocol", "centrifuge", "server/internal/api", "server/internal/config", "server/internal/middleware"}},
+	{"server/internal/apihttp", []string{"internal/jsonscan", "centrifuge", "server/internal/api", "server/internal/config", "server/internal/middleware"}},
 	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "server/internal/subscribeopts", "own"}},
 	{"server/internal/middleware", []string{"server/internal/config", "internal/logsample"}},
 	{"server/internal/playground", nil},
@@ -85,6 +85,7 @@ var allowed = []struct {
 	{"examples", []string{"centrifuge", "centrifuge/transport"}},
 	{"internal/archtest", nil},
 	{"internal/doctest", nil},
+	{"internal/jsonscan", nil},
 	{"internal/logsample", nil},
 	{"internal/wsframe", nil},
 }

@@ -45,7 +45,7 @@ func TestNewField(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"json_append_gen.go":     "w.uint(`,\"new_field\":`, uint64(m.NewField))",
-		"json_decode_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.uint(math.MaxUint32))",
+		"json_decode_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.Uint(math.MaxUint32))",
 		"protobuf_append_gen.go": "w.uint(9, uint64(m.NewField))",
 		"protobuf_decode_gen.go": "case 9:\n\t\t\tm.NewField = r.uint32()",
 	} {

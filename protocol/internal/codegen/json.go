@@ -137,13 +137,13 @@ func (g *generator) jsonDecode(messages []*message) {
 }
 
 func (g *generator) jsonDecodeMessage(m *message) {
-	g.printf("\nfunc (r *jsonReader) %s() *%s {\nif !r.object() {\nreturn nil\n}", m.method, m.name)
+	g.printf("\nfunc (r *jsonReader) %s() *%s {\nif !r.Object() {\nreturn nil\n}", m.method, m.name)
 	g.beginDecode(m)
 	if len(m.fields) == 0 {
-		g.printf("r.skipFields()\nreturn m\n}")
+		g.printf("r.SkipFields()\nreturn m\n}")
 		return
 	}
-	g.printf("for r.field() {\nswitch string(r.key) {")
+	g.printf("for r.Field() {\nswitch string(r.Key) {")
 	for _, f := range m.fields {
 		if !f.is(notJSON) {
 			g.printf("case %q:\nm.%s = %s", f.key, f.name, jsonValue(f))
@@ -152,7 +152,7 @@ func (g *generator) jsonDecodeMessage(m *message) {
 	if m.positionV1 {
 		g.printf("case \"seq\":\nseq = r.uint32V1()\ncase \"gen\":\ngen = r.uint32V1()")
 	}
-	g.printf("default:\nr.unknown()\n}\n}")
+	g.printf("default:\nr.Unknown()\n}\n}")
 	g.endDecode(m)
 }
 
@@ -179,39 +179,39 @@ func jsonValue(f *field) string {
 	case f.shape != single && f.target != nil:
 		return "r." + f.collection() + "()"
 	case f.shape == list:
-		return "r.strs()"
+		return "r.Strs()"
 	case f.shape == dict:
-		return "r.strMap()"
+		return "r.StrMap()"
 	}
 	switch f.kind {
 	case protoreflect.BoolKind:
-		return "r.bool()"
+		return "r.Bool()"
 	case protoreflect.BytesKind:
 		if f.is(text) {
-			return "Raw(r.str())"
+			return "Raw(r.Str())"
 		}
-		return "r.raw()"
+		return "r.Raw()"
 	case protoreflect.StringKind:
-		return "r.str()"
+		return "r.Str()"
 	case protoreflect.Uint32Kind:
-		return "uint32(r.uint(math.MaxUint32))"
+		return "uint32(r.Uint(math.MaxUint32))"
 	case protoreflect.Uint64Kind:
-		return "r.uint(math.MaxUint64)"
+		return "r.Uint(math.MaxUint64)"
 	case protoreflect.Int32Kind:
-		return "int32(r.int(math.MaxInt32))"
+		return "int32(r.Int(math.MaxInt32))"
 	case protoreflect.Int64Kind, protoreflect.Sint64Kind:
-		return "r.int(math.MaxInt64)"
+		return "r.Int(math.MaxInt64)"
 	}
 	return "r." + f.target.method + "()"
 }
 
 func (g *generator) jsonDecodeList(m *message) {
 	g.printf("\nfunc (r *jsonReader) %sList() []*%s {\nvar list []*%s", m.method, m.name, m.name)
-	g.printf("for ok := r.array(); ok && r.element(); {\nlist = append(list, orNew(r.%s()))\n}\nreturn list\n}", m.method)
+	g.printf("for ok := r.Array(); ok && r.Element(); {\nlist = append(list, orNew(r.%s()))\n}\nreturn list\n}", m.method)
 }
 
 func (g *generator) jsonDecodeMap(m *message) {
 	g.printf("\nfunc (r *jsonReader) %sMap() map[string]*%s {\nvar entries map[string]*%s", m.method, m.name, m.name)
-	g.printf("for ok := r.object(); ok && r.entry(); {\nif entries == nil {\nentries = make(map[string]*%s)\n}", m.name)
-	g.printf("k := string(r.key)\nentries[k] = orNew(r.%s())\n}\nreturn entries\n}", m.method)
+	g.printf("for ok := r.Object(); ok && r.Entry(); {\nif entries == nil {\nentries = make(map[string]*%s)\n}", m.name)
+	g.printf("k := string(r.Key)\nentries[k] = orNew(r.%s())\n}\nreturn entries\n}", m.method)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"centrifugo/server/internal/api"
@@ -67,14 +68,29 @@ func checkAnswer(t *testing.T, h http.Handler, path string, body []byte) {
 	}
 }
 
-// FuzzDecodePublish compares the fast decoder with encoding/json: what it
-// accepts, encoding/json decodes to the same.
+// publishBodies are bodies of publish requests in every spelling that decoders
+// may treat differently.
+var publishBodies = []string{
+	`{"channel":"a","data":{"a":[1,"}",{"b":"\""}]},"skip_history":true}`, `{"data":null,"channel":"a"}`, `{"channel":"a","data":1 }`,
+	`{"b64data":"aGk=","idempotency_key":"i","delta":false}`, `{}`, ` { } `, `null`, ` null `, `[]`, `1`, ``, `{"channel":"a",}`, `{"data":"\ud800"}`,
+	`{"data":{"a":1}}}`, `{"data":-}`, `{"data":1,2}`, "{\"data\":1\x0b}", `{"data":[}]}`, `{"channel":"a"}x`, `{"channel":"a"} {}`,
+	// keys
+	`{"channel":"a","channel":"b"}`, `{"channel":"a","CHANNEL":"b"}`, `{"Channel":"a","DATA":1}`, `{"channel":"a","channel":null}`, `{"ch\u0061nnel":"a"}`,
+	`{"\u017fkip_history":true}`, `{"s\u212aip_history":true}`, "{\"\u017fkip_history\":true}", `{"unknown":{"channel":"b"},"channel":"a"}`, `{"":1}`,
+	`{"unknown":1,"Unknown":[2,{}]}`, `{"THE_KEY_OF_A_FIELD_THAT_DOES_NOT_EXIST_ANYWHERE":"x"}`,
+	// values
+	`{"channel":null,"b64data":null,"idempotency_key":null,"version":null,"version_epoch":null,"delta":null,"skip_history":null,"tags":null}`,
+	`{"channel":"é\u00e9\ud83d\ude00"}`, "{\"channel\":\"\xff\"}", "{\"data\":\"\xff\"}", `{"channel":"\ud800x"}`, `{"channel":1}`, `{"channel":["a"]}`, "{\"channel\":\"\t\"}",
+	`{"version":18446744073709551615,"version_epoch":"e"}`, `{"version":18446744073709551616}`, `{"version":-1}`, `{"version":1.0}`, `{"version":1e2}`,
+	`{"version":"1"}`, `{"version":01}`, `{"delta":1}`, `{"delta":"true"}`, `{"skip_history":truex}`,
+	`{"tags":{}}`, `{"tags":{"a":"1","b":"\u0062","a":"2"}}`, `{"tags":{"a":null}}`, `{"tags":{"a":1}}`, `{"tags":[]}`, `{"tags":{"a":"1"},"tags":{"b":"2"}}`,
+	`{"data":` + strings.Repeat("[", 1025) + strings.Repeat("]", 1025) + `}`, `{"x":` + strings.Repeat("[", 1100) + strings.Repeat("]", 1100) + `}`,
+}
+
+// FuzzDecodePublish compares decodePublish with encoding/json: what it accepts,
+// encoding/json decodes to the same.
 func FuzzDecodePublish(f *testing.F) {
-	for _, body := range []string{
-		`{"channel":"a","data":{"a":[1,"}",{"b":"\""}]},"skip_history":true}`, `{"data":null,"channel":"a"}`, `{"channel":"a","data":1 }`,
-		`{"b64data":"aGk=","idempotency_key":"i","delta":false}`, `{}`, ` { } `, `{"channel":"a",}`, `{"data":"\ud800"}`,
-		`{"data":{"a":1}}}`, `{"data":-}`, `{"data":1,2}`, `{"channel":"a","channel":"b"}`, "{\"data\":1\x0b}", `{"data":[}]}`,
-	} {
+	for _, body := range publishBodies {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
@@ -84,29 +100,38 @@ func FuzzDecodePublish(f *testing.F) {
 			return
 		}
 		if err := json.Unmarshal(original, &slow); err != nil {
-			t.Fatalf("%q: accepted, but %v", original, err)
+			t.Fatalf("decodePublish accepts %q; json.Unmarshal fails: %v", original, err)
 		}
 		clear(body) // the request must not refer to it
 		if !reflect.DeepEqual(fast, slow) {
-			t.Fatalf("%q: %+v, want %+v", original, fast, slow)
+			t.Fatalf("decodePublish(%q) = %+v; want %+v", original, fast, slow)
 		}
 	})
 }
 
-// Bodies of the usual form must be decoded by the fast decoder.
+// TestDecodePublishIsUsed checks which bodies decodePublish decodes itself: every
+// field in every spelling, but for those that its comment names.
 func TestDecodePublishIsUsed(t *testing.T) {
 	for body, want := range map[string]bool{
-		`{"channel":"news:1","data":{"a":[1,2,{"b":"}"}]}}`: true,
-		`{"channel":"a","data":null,"skip_history":true}`:   true,
-		` {"b64data" : "aGk=" , "delta" : false } `:         true,
-		`{"channel":"a","idempotency_key":"k","data":"é"}`:  true,
-		`{"channel":"a","data":1,"tags":{}}`:                false,
-		`{"channel":"é"}`:                                   false,
-		`{"Channel":"a"}`:                                   false,
-		`{"channel":"a"}x`:                                  false,
+		`{"channel":"news:1","data":{"a":[1,2,{"b":"}"}]}}`:                        true,
+		`{"channel":"a","data":null,"skip_history":true}`:                          true,
+		` {"b64data" : "aGk=" , "delta" : false } `:                                true,
+		`{"channel":"a","idempotency_key":"k","data":"é"}`:                         true,
+		`{"channel":"a","data":1,"tags":{}}`:                                       true,
+		`{"channel":"a","data":1,"tags":{"k":"v"},"version":7,"version_epoch":""}`: true,
+		`{"channel":"é"}`:                  true,
+		`{"channel":"\u00e9","data":null}`: true,
+		`{"Channel":"a"}`:                  true,
+		`{"channel":"a","unknown":[{}]}`:   true,
+		`null`:                             true,
+		`{"channel":"a","Channel":"b"}`:    false,
+		`{"unbekannter_schlüssel":1}`:      false,
+		"{\"data\":\"\xff\"}":              false,
+		`{"channel":"a"}x`:                 false,
+		`{"channel":1}`:                    false,
 	} {
 		if got := decodePublish([]byte(body), new(api.PublishRequest)); got != want {
-			t.Errorf("%s: fast %v, want %v", body, got, want)
+			t.Errorf("decodePublish(%q) = %t; want %t", body, got, want)
 		}
 	}
 }

@@ -1,171 +1,116 @@
 package apihttp
 
 import (
-	"bytes"
 	"encoding/json"
+	"math"
+	"strings"
 
-	"centrifugo/protocol"
+	"centrifugo/internal/jsonscan"
 	"centrifugo/server/internal/api"
 )
 
-// decodePublish decodes the usual form of a publish request: keys as documented,
-// strings of plain ASCII, and neither tags nor a version. It returns false for all
-// other bodies, malformed ones included; the caller then discards req and uses
-// encoding/json. For bodies that it accepts the result equals that of encoding/json.
-// Req does not refer to body.
+// decodePublish decodes a publish request without reflection. It reports false
+// for the few bodies whose meaning it leaves to encoding/json: malformed ones,
+// those with a key twice, and those with a payload that is not UTF-8 or nests
+// deeper than [jsonscan.MaxDepth]. The caller must then discard req. A body that
+// decodePublish accepts is decoded as encoding/json does. Req does not refer to
+// body.
 func decodePublish(body []byte, req *api.PublishRequest) bool {
-	s := scanner{body: body}
-	if !s.eat('{') {
-		return false
-	}
-	if s.eat('}') {
-		return s.atEnd()
-	}
-	for {
-		key, ok := s.plainString()
-		if !ok || !s.eat(':') || !decodePublishField(&s, key, req) {
+	r := jsonscan.NewReader(body, jsonscan.MaxDepth, math.MaxInt)
+	var seen publishFields
+	for ok := r.Object(); ok && r.Field(); {
+		field := publishFieldOf(r.Key)
+		if field&seen != 0 {
 			return false
 		}
-		if s.eat(',') {
+		seen |= field
+		if field != 0 {
+			field.decode(&r, req)
 			continue
 		}
-		return s.eat('}') && s.atEnd()
+		if !plainASCII(string(r.Key)) {
+			return false // letters outside ASCII may equal letters of a key in another case
+		}
+		r.Unknown()
 	}
+	return r.Finish() == nil
 }
 
-func decodePublishField(s *scanner, key []byte, req *api.PublishRequest) bool {
+// publishFields is a set of fields of a publish request.
+type publishFields uint16
+
+const (
+	publishChannel publishFields = 1 << iota
+	publishData
+	publishB64Data
+	publishSkipHistory
+	publishTags
+	publishIdempotencyKey
+	publishDelta
+	publishVersion
+	publishVersionEpoch
+)
+
+// publishFieldOf returns an empty set for a key that is not known.
+func publishFieldOf(key []byte) publishFields {
 	switch string(key) {
 	case "channel":
-		return s.stringField(&req.Channel)
+		return publishChannel
 	case "data":
-		value, ok := s.value()
-		// encoding/json decides about other values, and then the API.
-		if !ok || !protocol.ValidJSON(value) {
-			return false
-		}
-		req.Data = append(json.RawMessage(nil), value...)
-		return true
+		return publishData
 	case "b64data":
-		return s.stringField(&req.B64Data)
-	case "idempotency_key":
-		return s.stringField(&req.IdempotencyKey)
+		return publishB64Data
 	case "skip_history":
-		return s.boolField(&req.SkipHistory)
+		return publishSkipHistory
+	case "tags":
+		return publishTags
+	case "idempotency_key":
+		return publishIdempotencyKey
 	case "delta":
-		return s.boolField(&req.Delta)
+		return publishDelta
+	case "version":
+		return publishVersion
+	case "version_epoch":
+		return publishVersionEpoch
 	}
-	return false
+	return 0
 }
 
-// scanner reads JSON text that may be invalid.
-type scanner struct {
-	body []byte
-	pos  int
-}
-
-func (s *scanner) space() {
-	for s.pos < len(s.body) {
-		switch s.body[s.pos] {
-		case ' ', '\t', '\r', '\n':
-			s.pos++
-		default:
-			return
-		}
+// decode decodes the value of one field.
+func (f publishFields) decode(r *jsonscan.Reader, req *api.PublishRequest) {
+	switch f {
+	case publishChannel:
+		req.Channel = strings.Clone(r.Str())
+	case publishData:
+		req.Data = append(json.RawMessage(nil), r.Raw()...)
+	case publishB64Data:
+		req.B64Data = strings.Clone(r.Str())
+	case publishSkipHistory:
+		req.SkipHistory = r.Bool()
+	case publishTags:
+		req.Tags = tags(r)
+	case publishIdempotencyKey:
+		req.IdempotencyKey = strings.Clone(r.Str())
+	case publishDelta:
+		req.Delta = r.Bool()
+	case publishVersion:
+		req.Version = r.Uint(math.MaxUint64)
+	case publishVersionEpoch:
+		req.VersionEpoch = strings.Clone(r.Str())
 	}
 }
 
-// eat skips white space and then c, if c is next.
-func (s *scanner) eat(c byte) bool {
-	s.space()
-	if s.pos < len(s.body) && s.body[s.pos] == c {
-		s.pos++
-		return true
+// tags reads a map of strings; an empty one is not nil, as encoding/json has it.
+func tags(r *jsonscan.Reader) map[string]string {
+	if !r.Object() {
+		return nil
 	}
-	return false
-}
-
-func (s *scanner) atEnd() bool {
-	s.space()
-	return s.pos == len(s.body)
-}
-
-// plainString returns the contents of a string without escapes, of ASCII only.
-func (s *scanner) plainString() ([]byte, bool) {
-	if !s.eat('"') {
-		return nil, false
+	tags := make(map[string]string)
+	for r.Entry() {
+		key := string(r.Key)
+		tags[key] = strings.Clone(r.Str())
 	}
-	start := s.pos
-	for ; s.pos < len(s.body); s.pos++ {
-		switch c := s.body[s.pos]; {
-		case c == '"':
-			s.pos++
-			return s.body[start : s.pos-1], true
-		case c == '\\' || c < 0x20 || c >= 0x80:
-			return nil, false
-		}
-	}
-	return nil, false
-}
-
-func (s *scanner) stringField(field *string) bool {
-	value, ok := s.plainString()
-	if ok {
-		*field = string(value)
-	}
-	return ok
-}
-
-func (s *scanner) boolField(field *bool) bool {
-	value, ok := s.value()
-	if !ok || string(value) != "true" && string(value) != "false" {
-		return false
-	}
-	*field = string(value) == "true"
-	return true
-}
-
-// value returns the text of a value. It finds the end, but does not validate the text.
-func (s *scanner) value() ([]byte, bool) {
-	s.space()
-	start, depth := s.pos, 0
-	for ; s.pos < len(s.body); s.pos++ {
-		switch s.body[s.pos] {
-		case '"':
-			if !s.skipString() {
-				return nil, false
-			}
-		case '{', '[':
-			depth++
-		case '}', ']':
-			if depth == 0 {
-				return s.trimmed(start)
-			}
-			depth--
-		case ',':
-			if depth == 0 {
-				return s.trimmed(start)
-			}
-		}
-	}
-	return nil, false
-}
-
-func (s *scanner) trimmed(start int) ([]byte, bool) {
-	value := bytes.TrimRight(s.body[start:s.pos], " \t\r\n")
-	return value, len(value) > 0
-}
-
-// skipString moves from the opening to the closing quote.
-func (s *scanner) skipString() bool {
-	for s.pos++; s.pos < len(s.body); s.pos++ {
-		switch s.body[s.pos] {
-		case '\\':
-			s.pos++
-		case '"':
-			return true
-		}
-	}
-	return false
+	return tags
 }
 
 // plainASCII reports whether encoding/json would write text without escapes.

@@ -1,4 +1,4 @@
-package protocol
+package jsonscan
 
 import (
 	"encoding/binary"
@@ -18,10 +18,10 @@ var plainJSON = func() (plain [256]bool) {
 	return plain
 }()
 
-// AppendJSONString appends s as a quoted JSON string. It escapes control
+// AppendString appends s as a quoted JSON string. It escapes control
 // characters, quotes, <, >, &, U+2028 and U+2029, and puts U+FFFD in place of
 // invalid UTF-8: byte for byte what encoding/json writes.
-func AppendJSONString(dst []byte, s string) []byte {
+func AppendString(dst []byte, s string) []byte {
 	start := len(dst)
 	dst = slices.Grow(dst, len(s)+2)
 	out := dst[start : start+len(s)+2]
@@ -54,7 +54,7 @@ func AppendJSONString(dst []byte, s string) []byte {
 	return dst[:start+len(out)]
 }
 
-// appendEscaped is AppendJSONString from the first character on that is not
+// appendEscaped is AppendString from the first character on that is not
 // plain. The opening quote is there already.
 func appendEscaped(dst []byte, s string) []byte {
 	start := 0
@@ -122,10 +122,10 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// DecodeJSONString returns the content of b, one quoted JSON string with
+// DecodeString returns the content of b, one quoted JSON string with
 // optional white space around it. Invalid UTF-8 and lone surrogates become
 // U+FFFD. The error is [ErrMalformed].
-func DecodeJSONString(b []byte) (string, error) {
+func DecodeString(b []byte) (string, error) {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '"' {
 		return "", ErrMalformed

@@ -1,43 +1,41 @@
-package protocol
+package jsonscan
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/bits"
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep the arrays and objects of a JSON payload may nest. It is
-// the same for every way in and out: decoders accept such a payload, replies and
-// pushes can hold it, and [ValidJSON] reports it as valid. The bound is fixed
-// because the scanner keeps one bit for each open bracket on its stack.
+// MaxDepth is how deep the arrays and objects of a value may nest. The bound is
+// fixed because the scanner keeps one bit for each open bracket on its stack.
 const MaxDepth = 1024
 
-// envelopeDepth is how deep the protocol's own messages nest around a payload,
-// rounded up.
-const envelopeDepth = 64
+// EnvelopeDepth is how deep the messages around a value may nest in addition.
+const EnvelopeDepth = 64
 
-// ValidJSON reports whether b is one JSON value of RFC 8259, with optional
+// Valid reports whether b is one JSON value of RFC 8259, with optional
 // white space around it, in valid UTF-8, nested at most [MaxDepth] deep.
 // It accepts what encoding/json accepts, except deeper nesting and invalid
 // UTF-8: that would make a text frame which browsers refuse.
-func ValidJSON(b []byte) bool {
-	_, ok := validJSON(b)
+func Valid(b []byte) bool {
+	_, ok := Inspect(b)
 	return ok
 }
 
-// validJSON is ValidJSON and says what it has seen.
-func validJSON(b []byte) (seen valueFlags, ok bool) {
+// Inspect is Valid and also returns what the value contains.
+func Inspect(b []byte) (seen Flags, ok bool) {
 	end, seen := scanValue(b, 0, MaxDepth)
 	if end < 0 {
 		return 0, false
 	}
 	if end < len(b) {
-		seen |= valueSpace
+		seen |= Space
 		if skipSpace(b, end) != len(b) {
 			return 0, false
 		}
 	}
-	return seen, seen&valueHigh == 0 || utf8.Valid(b)
+	return seen, seen&High == 0 || utf8.Valid(b)
 }
 
 func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
@@ -55,12 +53,12 @@ const (
 	scanTooDeep   = -2
 )
 
-// valueFlags is what scanValue has seen in a value.
-type valueFlags uint8
+// Flags are properties of a value.
+type Flags uint8
 
 const (
-	valueHigh  valueFlags = 1 << iota // bytes outside ASCII, whose UTF-8 was not checked
-	valueSpace                        // white space between tokens
+	High  Flags = 1 << iota // bytes outside ASCII, whose UTF-8 scanValue does not check
+	Space                   // white space between tokens
 )
 
 // scanValue finds the end of the JSON value that starts at b[i] or behind
@@ -69,15 +67,15 @@ const (
 // It is a loop with one bit per open bracket instead of a recursion, so the
 // depth of the input costs no stack. Strings are scanned in place: with a call
 // for each it takes half as long again.
-func scanValue(b []byte, i, maxDepth int) (end int, seen valueFlags) {
+func scanValue(b []byte, i, maxDepth int) (end int, seen Flags) {
 	var open brackets
 	depth := 0
 	object, key := false, false // inside an object; a key is due, not a value
-	maxDepth = min(maxDepth, MaxDepth+envelopeDepth)
+	maxDepth = min(maxDepth, MaxDepth+EnvelopeDepth)
 next:
 	for {
 		if i < len(b) && b[i] <= ' ' {
-			i, seen = skipSpace(b, i), seen|valueSpace
+			i, seen = skipSpace(b, i), seen|Space
 		}
 		if i >= len(b) {
 			return scanMalformed, 0
@@ -98,7 +96,7 @@ next:
 				var flags stringFlags
 				i, flags = scanStringBytes(b, i)
 				if flags&stringHigh != 0 {
-					seen |= valueHigh
+					seen |= High
 				}
 			}
 			if !key || i < 0 {
@@ -112,7 +110,7 @@ next:
 			if i = skipSpace(b, i); i >= len(b) || b[i] != ':' {
 				return scanMalformed, 0
 			}
-			i, seen = i+1, seen|valueSpace
+			i, seen = i+1, seen|Space
 			continue
 		case key:
 			return scanMalformed, 0
@@ -122,7 +120,7 @@ next:
 			}
 			i++
 			if i < len(b) && b[i] <= ' ' {
-				i, seen = skipSpace(b, i), seen|valueSpace
+				i, seen = skipSpace(b, i), seen|Space
 			}
 			if i < len(b) && b[i] == c+2 { // ']' is '['+2 and '}' is '{'+2
 				i++
@@ -144,7 +142,7 @@ next:
 		// A value has ended: close brackets until another one is due.
 		for depth > 0 {
 			if i < len(b) && b[i] <= ' ' {
-				i, seen = skipSpace(b, i), seen|valueSpace
+				i, seen = skipSpace(b, i), seen|Space
 			}
 			if i >= len(b) {
 				return scanMalformed, 0
@@ -167,7 +165,7 @@ next:
 }
 
 // brackets has a bit for each open bracket, which is set for an object.
-type brackets [(MaxDepth + envelopeDepth) / 64]uint64
+type brackets [(MaxDepth + EnvelopeDepth) / 64]uint64
 
 func (s *brackets) push(depth int, object bool) {
 	s[depth>>6] &^= 1 << (depth & 63)
@@ -322,4 +320,26 @@ func scanLiteral(b []byte, i int) int {
 		}
 	}
 	return -1
+}
+
+// Errors of Check. ErrDepth is the third.
+var (
+	errSyntax = fmt.Errorf("%w: not JSON", ErrMalformed)
+	// ErrUTF8 reports a value that is JSON, but not valid UTF-8.
+	ErrUTF8 = fmt.Errorf("%w: invalid UTF-8", ErrMalformed)
+)
+
+// Check returns nil if b is a value that Valid accepts, otherwise the reason:
+// ErrDepth, ErrUTF8 or an error that wraps ErrMalformed.
+func Check(b []byte) error {
+	end, seen := scanValue(b, 0, MaxDepth)
+	switch {
+	case end == scanTooDeep:
+		return ErrDepth
+	case end < 0 || skipSpace(b, end) != len(b):
+		return errSyntax
+	case seen&High != 0 && !utf8.Valid(b):
+		return ErrUTF8
+	}
+	return nil
 }
