@@ -1,7 +1,9 @@
 package centrifuge_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +32,22 @@ func TestClientActions(t *testing.T) {
 		p.expect(p.closes(centrifuge.DisconnectExpired))
 		other.expect()
 	})
+}
+
+func ExampleClient_Subscribe() {
+	node, stop := exampleNode(centrifuge.Handlers{
+		Connected: func(ctx context.Context, e centrifuge.ConnectedEvent) {
+			err := e.Client.Subscribe(ctx, "personal:"+e.Client.UserID(), centrifuge.SubscribeOptions{Data: []byte(`"welcome"`)})
+			if err != nil {
+				e.Client.Disconnect(centrifuge.DisconnectServerError)
+			}
+		},
+	})
+	defer stop()
+	push := exampleConnect(node, "42").Push()
+	fmt.Println(push.Channel, string(push.Subscribe.Data))
+	// Output:
+	// personal:42 "welcome"
 }
 
 // TestClientActionsRefused checks their errors.

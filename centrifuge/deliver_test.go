@@ -5,11 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
 	"centrifugo/protocol"
 )
 
@@ -110,6 +114,77 @@ func TestDeliverNowhere(t *testing.T) {
 			t.Errorf("Deliver() to a node that has shut down = %v; want ErrUnknownNode", err)
 		}
 	})
+}
+
+// ExampleNode_Deliver is the core of an endpoint to which clients send commands that their
+// connection cannot carry.
+func ExampleNode_Deliver() {
+	node, stop := exampleNode(centrifuge.Handlers{})
+	defer stop()
+	post := func(w http.ResponseWriter, r *http.Request) {
+		var request struct{ Node, Session, Data string }
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10)).Decode(&request); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		switch err := node.Deliver(r.Context(), request.Node, request.Session, []byte(request.Data)); {
+		case err == nil, errors.Is(err, centrifuge.ErrUnknownSession):
+			w.WriteHeader(http.StatusNoContent)
+		case errors.Is(err, centrifuge.ErrUnknownNode):
+			w.WriteHeader(http.StatusNotFound)
+		default:
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}
+	for _, body := range []string{`{"node":"` + node.ID() + `","session":"unknown","data":"{}"}`, `{"node":"unknown","session":"unknown"}`} {
+		w := httptest.NewRecorder()
+		post(w, httptest.NewRequest(http.MethodPost, "/emulation", strings.NewReader(body)))
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 204
+	// 404
+}
+
+// BenchmarkDeliver measures a command and its reply, with a delivery by the session's own
+// node, and by another over a controller in memory.
+func BenchmarkDeliver(b *testing.B) {
+	bus := centrifugetest.NewBus()
+	var nodes []*centrifuge.Node
+	for range 2 {
+		node, err := centrifuge.New(centrifuge.Config{Controller: bus.Controller(), PingInterval: -1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		node.Handle(allow(centrifuge.SubscribeOptions{}))
+		if err := node.Run(); err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = node.Shutdown(context.Background()) }()
+		nodes = append(nodes, node)
+	}
+	ctx := centrifuge.SetCredentials(b.Context(), &centrifuge.Credentials{})
+	client := centrifugetest.DialTransport(ctx, b, nodes[0], centrifuge.TransportInfo{Emulation: true, Generation: centrifuge.GenerationV2}, jsonV2)
+	session := client.Do(&protocol.Command{Connect: &protocol.ConnectRequest{}}).Connect.Session
+	for { // until the other node knows this one
+		if infos, err := nodes[1].Info(ctx); err != nil || len(infos) == 2 {
+			break
+		}
+		runtime.Gosched()
+	}
+	for name, from := range map[string]*centrifuge.Node{"same node": nodes[0], "other node": nodes[1]} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := from.Deliver(ctx, nodes[0].ID(), session, []byte(`{"id":2,"rpc":{"data":1}}`)); err != nil {
+					b.Fatal(err)
+				}
+				if reply := client.Read(); reply == nil || reply.ID != 2 {
+					b.Fatalf("the client got %+v; want the reply 2", reply)
+				}
+			}
+		})
+	}
 }
 
 // TestDeliverTooFast checks that the commands that wait are bounded.

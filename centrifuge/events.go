@@ -6,7 +6,8 @@ import (
 	"centrifugo/protocol"
 )
 
-// ConnectingEvent is a connect command that waits to be let in.
+// ConnectingEvent is a connect command that waits for the application's decision. An error
+// refuses the connection.
 type ConnectingEvent struct {
 	// ClientID is the id that the connection will have.
 	ClientID  string
@@ -17,23 +18,23 @@ type ConnectingEvent struct {
 	Name    string
 	Version string
 	Headers map[string]string
-	// Channels are the server-side subscriptions that the client would like.
+	// Channels of the server-side subscriptions that the client requests.
 	Channels []string
 }
 
-// ConnectingReply lets a connection in.
+// ConnectingReply accepts a connection.
 type ConnectingReply struct {
-	// Credentials replace those of the connection's context. Without either the
+	// Credentials replace those of the connection's context. If neither exist, the
 	// connection is refused with DisconnectBadRequest.
 	Credentials *Credentials
 	// Data is sent to the client.
 	Data []byte
-	// Subscriptions are made on behalf of the client, by channel.
+	// Subscriptions are the server-side subscriptions to make, by channel.
 	Subscriptions map[string]SubscribeOptions
-	// ClientSideRefresh makes the client send a new token before Credentials.Exp;
-	// otherwise the Refresh handler is called by the server.
+	// ClientSideRefresh makes the client send a new token before Credentials.Exp.
+	// Otherwise the node calls Handlers.Refresh when the credentials have expired.
 	ClientSideRefresh bool
-	// Context, if not nil, replaces the connection's context.
+	// Context, if not nil, replaces the values of the connection's context.
 	Context context.Context
 }
 
@@ -41,7 +42,8 @@ type ConnectingReply struct {
 type ConnectedEvent struct{ Client *Client }
 
 // SubscribeEvent is a subscribe command that waits for the application's decision. An
-// error refuses the subscription.
+// error refuses the subscription. The strings share memory with the client's message: an
+// application that keeps one for long copies it with strings.Clone.
 type SubscribeEvent struct {
 	Client  *Client
 	Channel string
@@ -72,7 +74,7 @@ type SubscribeEvent struct {
 type SubscribeReply struct {
 	Options SubscribeOptions
 	// ClientSideRefresh makes the client send a new token before
-	// Options.ExpireAt; otherwise the SubRefresh handler is called by the server.
+	// Options.ExpireAt. Otherwise the node calls Handlers.SubRefresh when it has passed.
 	ClientSideRefresh bool
 }
 
@@ -106,51 +108,57 @@ type UnsubscribedEvent struct {
 	ServerSide bool
 }
 
-// PublishEvent is a publish command that waits to be allowed.
+// PublishEvent is a publish command that waits for the application's decision. An error
+// refuses the publication.
 type PublishEvent struct {
 	Client  *Client
 	Channel string
 	Data    []byte
-	// Info is what subscribers will see of the publisher.
+	// Info of the publisher that subscribers will see.
 	Info *ClientInfo
 }
 
 // PublishReply allows a publication.
 type PublishReply struct {
 	Options PublishOptions
-	// Data, if not nil, replaces what the client sent.
+	// Data, if not nil, replaces that of the client.
 	Data []byte
-	// Done is set by a handler that has published by itself.
+	// Done is set by a handler that has published the data itself.
 	Done bool
 }
 
-// PresenceEvent is a presence command that waits to be allowed.
+// PresenceEvent is a presence command that waits for the application's decision. An error
+// refuses it.
 type PresenceEvent struct {
 	Client  *Client
 	Channel string
 }
 
-// PresenceReply allows it; a nil Result is read from the presence manager.
+// PresenceReply allows a presence command. The node answers with Result, or if that is nil
+// with what it reads from the presence manager.
 type PresenceReply struct{ Result map[string]*ClientInfo }
 
-// PresenceStatsEvent is a presence_stats command that waits to be allowed.
+// PresenceStatsEvent is a presence_stats command that waits for the application's
+// decision. An error refuses it.
 type PresenceStatsEvent struct {
 	Client  *Client
 	Channel string
 }
 
-// PresenceStatsReply allows it; a nil Result is read from the presence manager.
+// PresenceStatsReply allows a presence_stats command. The node answers with Result, or if
+// that is nil with what it reads from the presence manager.
 type PresenceStatsReply struct{ Result *PresenceStats }
 
-// HistoryEvent is a history command that waits to be allowed. Options.Limit
-// respects Config.HistoryMaxPublications.
+// HistoryEvent is a history command that waits for the application's decision. An error
+// refuses it. Options.Limit does not exceed Config.HistoryMaxPublications.
 type HistoryEvent struct {
 	Client  *Client
 	Channel string
 	Options HistoryOptions
 }
 
-// HistoryReply allows it; a nil Result is read from the broker.
+// HistoryReply allows a history command. The node answers with Result, or if that is nil
+// with what it reads from the broker.
 type HistoryReply struct{ Result *HistoryResult }
 
 // RPCEvent is an rpc command.
@@ -160,25 +168,25 @@ type RPCEvent struct {
 	Data   []byte
 }
 
-// RPCReply answers it. Data for a JSON connection must be valid JSON, otherwise the
-// answer is ErrorInternal.
+// RPCReply answers an rpc command. Data for a JSON connection must be valid JSON,
+// otherwise the answer is ErrorInternal.
 type RPCReply struct{ Data []byte }
 
-// MessageEvent is a send command: the client expects no answer.
+// MessageEvent is a send command. The client expects no answer.
 type MessageEvent struct {
 	Client *Client
 	Data   []byte
 }
 
-// RefreshEvent asks for a new expiry of a connection: because the client sent
-// a token (ClientSideRefresh), or because the server has to know.
+// RefreshEvent asks for a new expiry of a connection. With ClientSideRefresh the client has
+// sent Token, otherwise the credentials have expired.
 type RefreshEvent struct {
 	Client            *Client
 	ClientSideRefresh bool
 	Token             string
 }
 
-// RefreshReply is the new expiry.
+// RefreshReply is the new expiry of a connection.
 type RefreshReply struct {
 	// Expired closes the connection with DisconnectExpired.
 	Expired bool
@@ -188,7 +196,8 @@ type RefreshReply struct {
 	Info []byte
 }
 
-// SubRefreshEvent asks for a new expiry of a subscription.
+// SubRefreshEvent asks for a new expiry of a subscription. With ClientSideRefresh the client
+// has sent Token, otherwise the subscription has expired.
 type SubRefreshEvent struct {
 	Client            *Client
 	ClientSideRefresh bool
@@ -196,8 +205,8 @@ type SubRefreshEvent struct {
 	Token             string
 }
 
-// SubRefreshReply is the new expiry. A handler that cannot tell returns
-// ErrorNotAvailable: a subscription that the server refreshes then ends
+// SubRefreshReply is the new expiry of a subscription. A handler that does not know it
+// returns ErrorNotAvailable: a subscription that the server refreshes then ends
 // Config.ExpiredSubCloseDelay after its expiry, as it does without a handler.
 type SubRefreshReply struct {
 	// Expired ends the subscription with UnsubscribeExpired.
@@ -208,11 +217,11 @@ type SubRefreshReply struct {
 	Info []byte
 }
 
-// AliveEvent comes once every Config.PresenceInterval of a connection's life.
+// AliveEvent is sent once every Config.PresenceInterval while a connection lasts.
 type AliveEvent struct{ Client *Client }
 
-// DisconnectedEvent tells that a connection ended. Its subscriptions have ended
-// before it.
+// DisconnectedEvent reports that a connection has ended. Its subscriptions have ended
+// before.
 type DisconnectedEvent struct {
 	Client     *Client
 	Disconnect Disconnect

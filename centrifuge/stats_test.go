@@ -6,7 +6,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// TestTransportStatsAddUp: a transport's figures are those of all lanes.
+// TestTransportStatsAddUp checks that the counters of a transport are the sums over all lanes.
 func TestTransportStatsAddUp(t *testing.T) {
 	n, err := New(Config{})
 	if err != nil {

@@ -122,7 +122,7 @@ func testDirected(t *testing.T, nodes []*controlNode) {
 }
 
 func testUnknownNode(t *testing.T, nodes []*controlNode) {
-	nodes[0].send(t, "nobody", "1")
+	nodes[0].send(t, "unknown", "1")
 	nodes[0].send(t, "", "2")
 	for _, n := range nodes {
 		n.want(t, "2")

@@ -18,7 +18,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestServerSideAtRunTime: client-protocol 4.5.
+// TestServerSideAtRunTime checks subscriptions that the server makes after a client has
+// connected (client-protocol 4.5).
 func TestServerSideAtRunTime(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		handlers := allow(centrifuge.SubscribeOptions{})
@@ -43,12 +44,12 @@ func TestServerSideAtRunTime(t *testing.T) {
 		p.expect()
 		other.expect()
 		if len(ended) != 1 || !ended[0].ServerSide || ended[0].Unsubscribe != centrifuge.UnsubscribeServer {
-			t.Errorf("the application was told of %+v", ended)
+			t.Errorf("Unsubscribed was called with %+v; want one server-side subscription", ended)
 		}
 	})
 }
 
-// TestSubscribeSince: what was missed follows the push.
+// TestSubscribeSince checks that missed publications follow the subscribe push.
 func TestSubscribeSince(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
@@ -69,7 +70,7 @@ func TestSubscribeSince(t *testing.T) {
 	})
 }
 
-// TestTarget: the user selects, the rest narrows down, or selects by itself.
+// TestTarget checks which connections a target selects.
 func TestTarget(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -78,7 +79,7 @@ func TestTarget(t *testing.T) {
 	}{
 		{"user", func([]string, []string) centrifuge.Target { return centrifuge.Target{User: "u"} }, []int{0, 1}},
 		{"anonymous", func([]string, []string) centrifuge.Target { return centrifuge.Target{} }, []int{3}},
-		{"nobody", func([]string, []string) centrifuge.Target { return centrifuge.Target{User: "x"} }, nil},
+		{"no connection", func([]string, []string) centrifuge.Target { return centrifuge.Target{User: "x"} }, nil},
 		{"client", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{User: "u", Client: ids[1]} }, []int{1}},
 		{"client of another user", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{User: "u", Client: ids[2]} }, nil},
 		{"client without a user", func(ids, _ []string) centrifuge.Target { return centrifuge.Target{Client: ids[1]} }, []int{1}},
@@ -118,13 +119,13 @@ func TestTarget(t *testing.T) {
 				must(t, s.Refresh(t.Context(), target, centrifuge.RefreshOptions{ExpireAt: time.Now().Unix() + 5}))
 				for i, p := range peers {
 					if hit := len(p.received()) == 1; hit != slices.Contains(test.hit, i) {
-						t.Errorf("connection %d: hit is %v", i, hit)
+						t.Errorf("connection %d: refreshed = %v; want %v", i, hit, !hit)
 					}
 				}
 				must(t, s.Disconnect(t.Context(), target, centrifuge.DisconnectForceNoReconnect))
 				for i, p := range peers {
 					if hit := len(p.received()) == 1; hit != slices.Contains(test.hit, i) {
-						t.Errorf("connection %d: disconnected is %v", i, hit)
+						t.Errorf("connection %d: disconnected = %v; want %v", i, hit, !hit)
 					}
 				}
 			})
@@ -132,7 +133,7 @@ func TestTarget(t *testing.T) {
 	}
 }
 
-// TestNodeRefresh: pushed to the client, and kept.
+// TestNodeRefresh checks that a new expiry is pushed to the client and applied.
 func TestNodeRefresh(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, noPings, centrifuge.Handlers{})
@@ -152,7 +153,7 @@ func TestNodeRefresh(t *testing.T) {
 	})
 }
 
-// TestUnsubscribeAll: an empty channel means every one.
+// TestUnsubscribeAll checks that an empty channel means all channels.
 func TestUnsubscribeAll(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
@@ -163,12 +164,13 @@ func TestUnsubscribeAll(t *testing.T) {
 		p.expectAnyOrder(`{"push":{"channel":"a","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`,
 			`{"push":{"channel":"b","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`)
 		if n := len(p.Client.Client().Channels()); n != 0 {
-			t.Errorf("%d channels are left", n)
+			t.Errorf("the client has %d channels; want 0", n)
 		}
 	})
 }
 
-// TestDisconnectAfterWhatIsQueued: the client gets it first (client-protocol 4.7).
+// TestDisconnectAfterWhatIsQueued checks that a client receives what is queued before the
+// connection is closed (client-protocol 4.7).
 func TestDisconnectAfterWhatIsQueued(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		var told centrifuge.DisconnectedEvent
@@ -181,12 +183,12 @@ func TestDisconnectAfterWhatIsQueued(t *testing.T) {
 		p.Client.Client().Disconnect(centrifuge.DisconnectStale) // the first one counts
 		p.expect(`{"push":{"message":{"data":1}}}`, p.closes(centrifuge.Disconnect{Code: 4000, Reason: "bye"}))
 		if told.Disconnect.Code != 4000 || told.Client != p.Client.Client() {
-			t.Errorf("the application was told %+v", told)
+			t.Errorf("Disconnected was called with %+v; want code 4000", told)
 		}
 	})
 }
 
-// TestInfoAndChannels of a node that is alone.
+// TestInfoAndChannels checks what a node without a cluster reports.
 func TestInfoAndChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, noPings, allow(centrifuge.SubscribeOptions{}))
@@ -198,21 +200,21 @@ func TestInfoAndChannels(t *testing.T) {
 		time.Sleep(time.Minute)
 		infos := s.nodes()
 		if i := infos[0]; len(infos) != 1 || i.ID != s.ID() || i.Name != s.ID() || i.Version != "test" || i.Uptime < time.Minute || i.Clients != 2 || i.Users != 2 || i.Channels != 2 || i.Subscriptions != 3 {
-			t.Errorf("info %+v", i)
+			t.Errorf("Info() = %+v; want one node with 2 clients of 2 users, 2 channels, 3 subscriptions", i)
 		}
 		for pattern, want := range map[string]int{"": 2, "news:*": 1, "*a*": 2, "x": 0} {
 			channels, err := s.Channels(t.Context(), pattern)
 			must(t, err)
 			if len(channels) != want {
-				t.Errorf("%q matches %v", pattern, channels)
+				t.Errorf("Channels(%q) = %v; want %d channels", pattern, channels, want)
 			}
 		}
 		channels, _ := s.Channels(t.Context(), "news:*")
 		if channels["news:a"].Clients != 2 {
-			t.Errorf("channels %v", channels)
+			t.Errorf(`Channels("news:*") = %v; want 2 clients of news:a`, channels)
 		}
 		if _, err := s.Channels(t.Context(), "["); err == nil {
-			t.Error("a bad pattern was taken")
+			t.Error(`Channels("[") succeeded; want an error`)
 		}
 	})
 }

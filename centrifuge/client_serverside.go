@@ -45,7 +45,7 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 	if err := p.start(ctx); err != nil {
 		return err
 	}
-	// The push has no room for publications: they follow it.
+	// A subscribe push has no field for publications: they follow it.
 	p.missed, p.result.Publications, p.result.Range = p.result.Publications, nil, nil
 	frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Subscribe: &protocol.Subscribe{
 		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
@@ -61,15 +61,16 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 	return err
 }
 
-// untilEnd is ctx, cancelled also when the connection ends.
+// untilEnd returns a copy of ctx that is also cancelled when the connection ends.
 func (c *Client) untilEnd(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(c.Context(), cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// update gives a live subscription, whoever made it, the options of a new one.
-// ended means that there is none any more. The error says what was not changed.
+// update applies the options of a new subscription to a live one, whether the client or
+// the server made it. It reports ended if the subscription does not exist any more. The
+// error says what was not changed.
 func (c *Client) update(ctx context.Context, s *subscription, opts SubscribeOptions) (ended bool, err error) {
 	if c.node.timeline.expired(opts.ExpireAt) {
 		return false, ErrorExpired
@@ -83,7 +84,7 @@ func (c *Client) update(ctx context.Context, s *subscription, opts SubscribeOpti
 	defer c.release(s)
 	expires := c.node.timeline.expiry(opts.ExpireAt)
 	if expires == 0 && s.clientSideRefresh {
-		expires = c.subExpiry(s) // that of its token
+		expires = c.subExpiry(s) // of its token
 	}
 	c.setSubExpiry(s, expires, opts.Info)
 	s.SetJoinLeave(opts.PushJoinLeave)
@@ -97,8 +98,8 @@ func (c *Client) update(ctx context.Context, s *subscription, opts SubscribeOpti
 	return false, errors.Join(err, c.unchanged(s, opts))
 }
 
-// hold makes the caller the one who changes s, until it releases it. Like claim
-// it waits for others.
+// hold marks s as busy until release, so that the caller alone changes it. Like claim it
+// waits while s is busy.
 func (c *Client) hold(s *subscription, deadline time.Time) (held, settled bool) {
 	for {
 		c.mu.Lock()
@@ -125,7 +126,7 @@ func (c *Client) release(s *subscription) {
 	s.settleLocked()
 }
 
-// updatePresence makes the entry of s, or its absence, what the options say.
+// updatePresence adds or removes the presence entry of s, as the options say.
 func (c *Client) updatePresence(ctx context.Context, s *subscription, opts SubscribeOptions) error {
 	c.mu.Lock()
 	had := s.presence
@@ -134,7 +135,7 @@ func (c *Client) updatePresence(ctx context.Context, s *subscription, opts Subsc
 	switch {
 	case opts.Presence && (!had || opts.Info != nil):
 		if err := c.node.presence.AddPresence(ctx, s.Channel, c.id, c.infoFor(s)); err != nil {
-			return fmt.Errorf("adding presence: %w", err) // the next renewal repairs it
+			return fmt.Errorf("adding presence: %w", err) // the next renewal adds it
 		}
 	case had && !opts.Presence:
 		if err := c.node.presence.RemovePresence(ctx, s.Channel, c.id, c.UserID()); err != nil {
@@ -144,8 +145,8 @@ func (c *Client) updatePresence(ctx context.Context, s *subscription, opts Subsc
 	return nil
 }
 
-// pushSubscribe sends data with a subscribe push, which tells the client where in
-// the stream it is.
+// pushSubscribe sends data with a subscribe push, which has the client's position in the
+// stream.
 func (c *Client) pushSubscribe(s *subscription, data []byte) error {
 	var encodingErr error
 	result := s.PutPosition(func(offset uint64, epoch string) (frame *protocol.Encoded) {
@@ -163,7 +164,8 @@ func (c *Client) pushSubscribe(s *subscription, data []byte) error {
 
 func (s *subscription) recoverable() bool { return s.positioned && s.details.recoverable }
 
-// unchanged is an error that names the options which a live subscription cannot take.
+// unchanged returns an error that names the options which a live subscription does not
+// apply, or nil.
 func (c *Client) unchanged(s *subscription, opts SubscribeOptions) error {
 	var names []string
 	for _, option := range []struct {

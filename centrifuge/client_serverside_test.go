@@ -12,8 +12,8 @@ import (
 	"centrifugo/protocol"
 )
 
-// TestSubscribeAgain: Node.Subscribe updates a subscription that exists, whoever
-// made it, or a warning says what it did not change.
+// TestSubscribeAgain checks that Node.Subscribe updates a subscription that exists, whether
+// the client or the server made it, and logs what it did not change.
 func TestSubscribeAgain(t *testing.T) {
 	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
 	const push = `{"push":{"channel":"a","subscribe":`
@@ -149,8 +149,8 @@ func TestSubscribeAgain(t *testing.T) {
 	}
 }
 
-// TestSubscribeAgainWithToken: a subscription that its client refreshes is not
-// made eternal by a call that says nothing of its expiry.
+// TestSubscribeAgainWithToken checks that a subscription which its client refreshes keeps
+// its expiry if a call does not name one.
 func TestSubscribeAgainWithToken(t *testing.T) {
 	for name, expireAt := range map[string]int64{"no expiry": 0, "expiry": 946684800 + 600} {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestSubscribeAgainWithToken(t *testing.T) {
 	}
 }
 
-// TestSubscribeAgainData: a client-side subscription cannot be sent data.
+// TestSubscribeAgainData checks that a client-side subscription is not sent data.
 func TestSubscribeAgainData(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{LogLevel: centrifuge.LogWarn}, allow(centrifuge.SubscribeOptions{}))
@@ -190,8 +190,8 @@ func TestSubscribeAgainData(t *testing.T) {
 	})
 }
 
-// TestSubscribeAgainWaits for the subscription that is being made, and makes one
-// if that fails.
+// TestSubscribeAgainWaits checks that a call waits for a subscription that is being made,
+// and makes one if that fails.
 func TestSubscribeAgainWaits(t *testing.T) {
 	for name, err := range map[string]error{"made": nil, "refused": centrifuge.ErrorPermissionDenied} {
 		t.Run(name, func(t *testing.T) {
@@ -218,8 +218,8 @@ func TestSubscribeAgainWaits(t *testing.T) {
 	}
 }
 
-// TestSubscribeAgainRaces with the end of the subscription and of the connection,
-// and with renewals: presence, joins and leaves agree in the end.
+// TestSubscribeAgainRaces runs calls together with the end of the subscription and of the
+// connection, and with renewals. Presence, joins and leaves agree in the end.
 func TestSubscribeAgainRaces(t *testing.T) {
 	books := newLedger()
 	handlers := allow(centrifuge.SubscribeOptions{Presence: true, JoinLeave: true})
