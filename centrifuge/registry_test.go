@@ -9,16 +9,16 @@ import (
 	"centrifugo/protocol"
 )
 
-// idleTransport discards what is written. Emulation gives its connection a session.
-type idleTransport struct{ emulation bool }
+// idleTransport discards what is written.
+type idleTransport struct{}
 
 // Info implements centrifuge.Transport.
-func (t idleTransport) Info() centrifuge.TransportInfo {
-	return centrifuge.TransportInfo{Name: "idle", Generation: centrifuge.GenerationV2, Emulation: t.emulation}
+func (idleTransport) Info() centrifuge.TransportInfo {
+	return centrifuge.TransportInfo{Name: "idle", Generation: centrifuge.GenerationV2}
 }
 
-// WriteFrames implements centrifuge.Transport.
-func (idleTransport) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil }
+// Write implements centrifuge.Transport.
+func (idleTransport) Write(context.Context, []*protocol.Encoded) (int, error) { return 0, nil }
 
 // Ping implements centrifuge.Transport.
 func (idleTransport) Ping() error { return nil }
