@@ -8,7 +8,10 @@ import "context"
 // A handler may return an *Error, which answers the command, or a Disconnect,
 // which closes the connection; any other error is logged and answered with
 // ErrorInternal. A handler may block: it holds up the later commands of its own
-// connection and nothing else. The context is the connection's, with the values
+// connection and nothing else. If it never returns, its connection stays counted and
+// Shutdown reports it, but the user can connect again and other connections are served.
+// If it panics, the panic is logged and its connection is closed with
+// DisconnectServerError. The context is the connection's, with the values
 // that middleware gave it; it is cancelled when the connection ends. Slices in
 // events belong to the handler.
 //

@@ -442,7 +442,7 @@ func TestClosedWhileAccepted(t *testing.T) {
 }
 
 // A connection that ends before it has its session tells it once.
-func TestGoneWhileAccepted(t *testing.T) {
+func TestClosedDuringAccept(t *testing.T) {
 	allWires(t, func(t *testing.T, wire wire) {
 		s := newServerOn(t, Config{}, wire)
 		s.accepting = func(transport centrifuge.Transport) error {
@@ -467,7 +467,7 @@ func TestHandlerClose(t *testing.T) {
 	})
 }
 
-// Everything may happen at once; Gone comes once.
+// Everything may happen at once; Closed comes once.
 func TestRaces(t *testing.T) {
 	allWires(t, func(t *testing.T, wire wire) {
 		s := newServerOn(t, Config{CloseTimeout: 20 * time.Millisecond, Compression: true}, wire)
@@ -522,7 +522,7 @@ func TestManyConnectionsLeaveNothing(t *testing.T) {
 			})
 		}
 		all.Wait()
-		// A socket is closed when its last user has left, which may be just after Gone.
+		// A socket is closed when its last user has left, which may be just after Closed.
 		await(t, "descriptors", before+1, func() int { return descriptors(t) }) // the listener's poller may come to it late
 	})
 }

@@ -77,7 +77,7 @@ func (c *conn) appendBatch(dst []byte, batch []*protocol.Encoded) []byte {
 }
 
 // writeMessages writes messages, none to learn what is pending. What nobody will
-// read is dropped without an error: the session hears of the end by Gone or
+// read is dropped without an error: the session hears of the end by Closed or
 // Violated, behind what the peer had sent.
 func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err error) {
 	c.mu.Lock()

@@ -40,7 +40,7 @@ const (
 )
 
 // CloseError is why a connection ended: the peer's close frame, or what the
-// peer did wrong. A session gets it by Gone.
+// peer did wrong. A session gets it by Closed.
 type CloseError struct {
 	// Code is the close code, 1005 where the peer gave none.
 	Code uint16

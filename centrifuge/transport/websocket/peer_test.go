@@ -312,7 +312,7 @@ func (s *testSession) expect(t testing.TB, messages ...string) {
 // expectGone waits for the end, and makes sure that it came once.
 func (s *testSession) expectGone(t testing.TB, want error) {
 	t.Helper()
-	err := receive(t, s.gone, "Gone")
+	err := receive(t, s.gone, "Closed")
 	if wantClose, ok := want.(*CloseError); ok { //nolint:errorlint // the test's own value
 		var got *CloseError
 		if !errors.As(err, &got) || got.Code != wantClose.Code {
