@@ -2,33 +2,33 @@ package protocol
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// AppendBatch appends frames as one transport message: JSON joined by
-// newlines, without one at the end; Protobuf each behind its length. It does
-// not allocate when dst has room for [BatchSize].
-func AppendBatch(dst []byte, f Format, frames []*Encoded) []byte {
-	for i, frame := range frames {
+// AppendBatch appends messages as one transport message. JSON messages are
+// separated by newlines, without one at the end; each Protobuf message follows its
+// length. AppendBatch does not allocate if dst has the capacity for [BatchSize].
+func AppendBatch(dst []byte, f Format, messages []*Encoded) []byte {
+	for i, m := range messages {
 		switch {
 		case f.Protobuf():
-			dst = protowire.AppendVarint(dst, uint64(len(frame.Bytes)))
+			dst = protowire.AppendVarint(dst, uint64(len(m.Bytes)))
 		case i > 0:
 			dst = append(dst, '\n')
 		}
-		dst = append(dst, frame.Bytes...)
+		dst = append(dst, m.Bytes...)
 	}
 	return dst
 }
 
 // BatchSize returns the number of bytes that [AppendBatch] appends.
-func BatchSize(f Format, frames []*Encoded) int {
+func BatchSize(f Format, messages []*Encoded) int {
 	size := 0
-	for _, frame := range frames {
-		size += len(frame.Bytes)
+	for _, m := range messages {
+		size += len(m.Bytes)
 		if f.Protobuf() {
-			size += protowire.SizeVarint(uint64(len(frame.Bytes)))
+			size += protowire.SizeVarint(uint64(len(m.Bytes)))
 		}
 	}
-	if !f.Protobuf() && len(frames) > 1 {
-		size += len(frames) - 1
+	if !f.Protobuf() && len(messages) > 1 {
+		size += len(messages) - 1
 	}
 	return size
 }

@@ -28,7 +28,7 @@ var (
 	benchPublish = &Command{ID: 3, Publish: &PublishRequest{Channel: "chat:index", Data: benchData}}
 )
 
-// What encoding/json is given: the same messages with tags.
+// The same messages for encoding/json.
 type (
 	stdReply struct {
 		ID   uint32   `json:"id,omitempty"`
@@ -162,8 +162,8 @@ func benchDecodeCommand(b *testing.B, command *Command) {
 	benchStdDecode(b, messages[0], messages[1], new(stdCommand), new(stdpb.Command))
 }
 
-// benchStdDecode decodes into a fresh message each time: what it had before must
-// not shine through.
+// benchStdDecode decodes into a new message each time, so that no message holds
+// fields of an earlier one.
 func benchStdDecode[J, P any, M interface {
 	*P
 	proto.Message

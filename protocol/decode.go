@@ -9,11 +9,11 @@ import (
 	"centrifugo/internal/jsonscan"
 )
 
-// ErrMalformed says that a message is not what the protocol allows. The errors
-// below wrap it: all of them close a connection as a bad request.
+// ErrMalformed reports a message that the protocol does not allow. The errors
+// below wrap it. All of them close a connection as a bad request.
 var ErrMalformed = jsonscan.ErrMalformed
 
-// Limits that a message exceeded.
+// Errors of messages that exceed Limits.
 var (
 	ErrCommandSize = fmt.Errorf("%w: command too large", ErrMalformed)
 	ErrDepth       = jsonscan.ErrDepth
@@ -21,19 +21,19 @@ var (
 	ErrCommands    = fmt.Errorf("%w: too many commands", ErrMalformed)
 )
 
-// Limits bounds what is decoded from one transport message. A field that is
-// zero or negative means its default.
+// Limits bounds what a Decoder accepts in one transport message. A field that is
+// zero or negative stands for its default.
 type Limits struct {
 	// CommandSize is the largest command in bytes. A transport that bounds its
 	// messages passes that bound, or the length of the message. Default 65536.
 	CommandSize int
-	// Depth bounds nesting: how deep the objects and arrays of one payload nest,
-	// and how deep the protocol's messages do. Default and maximum MaxDepth. It
-	// guards the stack, whatever size a message may have.
+	// Depth bounds how deep the objects and arrays of one payload nest, and how
+	// deep the protocol's messages do. Default and maximum MaxDepth. It protects the
+	// stack whatever the size of a message.
 	Depth int
-	// Elements bounds the list elements and map entries in one command, payloads
-	// not counted. Default 16384. An element of two bytes may decode to more than
-	// a hundred, so that a bound in bytes does not bound memory.
+	// Elements bounds the list elements and map entries in one command, without
+	// those in payloads. Default 16384. An element of two bytes may decode to more
+	// than a hundred, so a bound in bytes does not bound memory.
 	Elements int
 	// Commands bounds the commands in one transport message. Default 65536. They
 	// are decoded one by one, so a transport that bounds the bytes of a message
@@ -61,8 +61,8 @@ func orDefault(v, def int) int {
 	return v
 }
 
-// A Decoder yields the commands of one transport message. It is a value and
-// allocates nothing itself. It is not safe for concurrent use.
+// A Decoder decodes the commands of one transport message. It does not allocate
+// memory for itself. It is not safe for concurrent use.
 type Decoder struct {
 	rest    []byte
 	limits  Limits
@@ -91,16 +91,16 @@ func (d *Decoder) Len() int { return len(d.rest) }
 // in place of those that were released.
 func (d *Decoder) UseDraftMethods() { d.draft = true }
 
-// Next overwrites c with the next command. It returns io.EOF behind the last
-// one, and an error that wraps [ErrMalformed] when what follows is none; after
-// an error it returns the same error again.
+// Next overwrites c with the next command. After the last command it returns
+// io.EOF. If a command is malformed, it returns an error that wraps
+// [ErrMalformed]. After an error it returns the same error again.
 //
-// Payloads and strings are parts of the transport message, not copies: it must
-// not be changed while they are in use, and who keeps one of them for long
-// clones it, or keeps the whole message alive.
+// Payloads and strings are slices of the transport message, not copies. The caller
+// must not change the message while they are in use. A payload that is kept keeps
+// the whole message in memory, so the caller should clone it.
 //
-// In V1 a method that does not exist sets UnknownMethod. Rules about ids are
-// enforced in V1 only, where they belong to the envelope.
+// In V1 a method that does not exist sets UnknownMethod. Next enforces the rules
+// about ids in V1 only, where they belong to the envelope.
 func (d *Decoder) Next(c *Command) error {
 	*c = Command{}
 	if d.err != nil {
@@ -150,10 +150,10 @@ func (d *Decoder) next(c *Command) error {
 	return r.Err()
 }
 
-// Split takes the first message from a batch: a line of JSON without its
-// newline, or a Protobuf message without its length prefix. Both parts are
-// slices of batch. The error is [ErrMalformed]: the batch is empty, or shorter
-// than its length prefix says.
+// Split returns the first message of a batch and the rest: a line of JSON without
+// its newline, or a Protobuf message without its length prefix. Both are slices of
+// batch. The error is [ErrMalformed] if the batch is empty or shorter than its
+// length prefix says.
 func Split(f Format, batch []byte) (message, rest []byte, err error) {
 	if len(batch) == 0 {
 		return nil, nil, ErrMalformed
@@ -173,8 +173,8 @@ func Split(f Format, batch []byte) (message, rest []byte, err error) {
 }
 
 // IsPong reports whether message, a whole transport message, is one empty V2
-// command, a pong, in the forms that clients send. It costs next to nothing.
-// Other spellings ("{ }") are false here; a Decoder understands them.
+// command, a pong, in the forms that clients send. It does not decode,
+// so it returns false for other spellings ("{ }"), which a Decoder accepts.
 func IsPong(f Format, message []byte) bool {
 	if f.V1() || len(message) == 0 || len(message) > len("null\n") {
 		return false
@@ -189,10 +189,10 @@ func IsPong(f Format, message []byte) bool {
 	return false
 }
 
-// DetectVersion tells from the first command of a connection which generation
-// of the protocol its client speaks (client-protocol 2.7): a request of V2
-// makes it V2; params, a method, or nothing but an id make it V1. The error
-// wraps [ErrMalformed]; it is to be answered in V2.
+// DetectVersion returns the generation of the protocol that the first command of a
+// connection belongs to (client-protocol 2.7). A command with a request of V2 is
+// V2; one with params, a method or nothing but an id is V1. The error wraps
+// [ErrMalformed]; the server answers it in V2.
 func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
 	f := Format(0)
 	if protobuf {
@@ -218,15 +218,15 @@ func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
 	return !seen.v2 && (seen.v1 || seen.id && !seen.other), nil
 }
 
-// An envelope says which members a command has.
+// An envelope lists which members a command has.
 type envelope struct {
 	id, v1, v2, other bool
 }
 
-// DecodeConnectRequest decodes a bare request, as clients of unidirectional
-// transports send it. Only the encoding of f counts. JSON null is an empty
-// request; anything but white space behind the value is an error. The error
-// wraps [ErrMalformed]. Payloads are parts of b.
+// DecodeConnectRequest decodes a request without a command around it, as clients of
+// unidirectional transports send it. Of f only the encoding matters. JSON null is an
+// empty request. Only white space may follow the value. Payloads are slices of b.
+// The error wraps [ErrMalformed].
 func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
 	if f.Protobuf() {
 		r := newProtoReader(b, Limits{})
@@ -245,8 +245,8 @@ func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
 }
 
 // DecodeEmulationRequest decodes the body of an emulation request
-// (client-protocol 3.5). Over JSON the data is a string that holds the
-// commands, over Protobuf it is part of b. The error wraps [ErrMalformed].
+// (client-protocol 3.5). In JSON the data is a string that holds the
+// commands, in Protobuf a slice of b. The error wraps [ErrMalformed].
 func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) {
 	if protobuf {
 		r := newProtoReader(b, Limits{})
@@ -264,12 +264,12 @@ func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) 
 	return orNew(m), nil
 }
 
-// trusted are the limits for messages from our own side. Depth is what guards
-// the stack.
+// trusted are the limits for messages from our own nodes and servers. Depth still
+// protects the stack.
 var trusted = Limits{CommandSize: math.MaxInt, Depth: MaxDepth, Elements: math.MaxInt, Commands: math.MaxInt}
 
-// DecodePublication decodes what [AppendPublication] wrote. Payloads are parts
-// of b. The error wraps [ErrMalformed].
+// DecodePublication decodes a publication that [AppendPublication] wrote. Payloads
+// are slices of b. The error wraps [ErrMalformed].
 func DecodePublication(b []byte) (*Publication, error) {
 	r := newProtoReader(b, trusted)
 	p := r.publication()
@@ -279,8 +279,8 @@ func DecodePublication(b []byte) (*Publication, error) {
 	return p, nil
 }
 
-// DecodeClientInfo decodes what [AppendClientInfo] wrote. Payloads are parts
-// of b. The error wraps [ErrMalformed].
+// DecodeClientInfo decodes client information that [AppendClientInfo] wrote.
+// Payloads are slices of b. The error wraps [ErrMalformed].
 func DecodeClientInfo(b []byte) (*ClientInfo, error) {
 	r := newProtoReader(b, trusted)
 	info := r.clientInfo()
@@ -288,61 +288,4 @@ func DecodeClientInfo(b []byte) (*ClientInfo, error) {
 		return nil, fmt.Errorf("decoding client info: %w", r.err)
 	}
 	return info, nil
-}
-
-// DecodeReply decodes one message without framing, for clients of V2 and of
-// unidirectional transports; see [ReplyDecoder] for V1.
-func DecodeReply(f Format, message []byte) (*Reply, error) {
-	return ReplyDecoder{Format: f}.Decode(message)
-}
-
-// A ReplyDecoder decodes replies, for clients.
-type ReplyDecoder struct {
-	Format Format
-	// Kind returns what the command with this id asked for. Replies of V1 do
-	// not say it; in V2 it is not used and may be nil.
-	Kind func(id uint32) MessageKind
-	// Scratch, if not nil, holds the decoded reply until the next Decode.
-	Scratch *ReplyScratch
-}
-
-// Decode decodes one message without framing. Payloads and strings are parts of
-// message, as with Decoder.Next.
-// The error wraps [ErrMalformed], or is [ErrNoForm] when a V1 result answers a
-// command that Kind does not know.
-func (d ReplyDecoder) Decode(message []byte) (*Reply, error) {
-	reply := d.Scratch.begin()
-	var err error
-	if d.Format.Protobuf() {
-		r := newProtoReader(message, trusted)
-		r.replyScratch = d.Scratch
-		r.v1 = d.Format.V1()
-		r.anyReply(reply, d)
-		err = r.err
-	} else {
-		r := newJSONReader(message, trusted)
-		r.replyScratch = d.Scratch
-		r.v1 = d.Format.V1()
-		r.anyReply(reply, d)
-		err = r.Err()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return reply, nil
-}
-
-// kindOfResult returns what the result of a V1 reply is.
-func (d ReplyDecoder) kindOfResult(r *Reply) MessageKind {
-	if d.Kind == nil || r.ID == 0 {
-		return KindUnknown
-	}
-	return d.Kind(r.ID)
-}
-
-// setPing completes the answer to a V1 ping, which has no result.
-func (r *Reply) setPing(kind MessageKind) {
-	if kind == KindPing && r.Error == nil {
-		r.Ping = new(PingResult)
-	}
 }

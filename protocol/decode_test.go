@@ -14,7 +14,7 @@ import (
 )
 
 // decodeAll returns the commands of a transport message and the error that
-// ended it, io.EOF when all was well.
+// ended it, io.EOF on success.
 func decodeAll(f Format, message []byte, l Limits, draft bool) (list []Command, err error) {
 	d := NewDecoder(f, message, l)
 	if draft {
@@ -93,7 +93,7 @@ func TestDecoderJSON(t *testing.T) {
 	}
 }
 
-// TestMalformedJSON: each line is one malformed command.
+// TestMalformedJSON decodes malformed commands, one a line.
 func TestMalformedJSON(t *testing.T) {
 	lines := []string{
 		`[]`, `"x"`, `5`, `true`, `nul`, `nullx{`[:3], `{`, `{"`, `{"id"`, `{"id":`, `{"id":1`, `{"id":1,`, `{"id":1,}`, `{,}`, `{"id" 1}`,
@@ -245,8 +245,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestOwnership: payloads are parts of the message, strings are not, and
-// appending to a payload must not write into the message.
+// TestOwnership checks that payloads and strings are slices of the message, and that
+// appending to a payload does not write into the message.
 func TestOwnership(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
 		message, err := AppendCommand(nil, f, &Command{ID: 1, Publish: &PublishRequest{Channel: "chat:index", Data: Raw(`{"a":1}`)}})
@@ -263,8 +263,7 @@ func TestOwnership(t *testing.T) {
 		if !bytes.Equal(message, before) {
 			t.Errorf("%s: appending to a payload changed the message", formatName(f))
 		}
-		// Neither strings nor payloads are copied: that is what the package promises,
-		// and what makes decoding cheap.
+		// Neither strings nor payloads are copied, as documented.
 		clear(message)
 		if got[0].Publish.Channel == "chat:index" || bytes.Equal(got[0].Publish.Data, []byte(`{"a":1}`)) {
 			t.Errorf("%s: decoding copies", formatName(f))
@@ -311,7 +310,7 @@ func TestDetectVersion(t *testing.T) {
 	}
 }
 
-// TestIsPong checks it against the decoder: what it says is a pong must be one.
+// TestIsPong compares IsPong with the decoder.
 func TestIsPong(t *testing.T) {
 	pongs := map[Format][]string{0: {"{}", "{}\n", "null", "null\n"}, FormatProtobuf: {"\x00"}, FormatV1: {}, FormatProtobuf | FormatV1: {}}
 	for f, want := range pongs {
@@ -363,7 +362,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestCommandKind is the order of dispatch of client-protocol 1.2.
+// TestCommandKind checks the order of dispatch (client-protocol 1.2).
 func TestCommandKind(t *testing.T) {
 	order := []string{
 		"Connect", "Ping", "Subscribe", "Unsubscribe", "Publish", "Presence", "PresenceStats", "History", "RPC", "Send", "Refresh", "SubRefresh",
@@ -434,8 +433,8 @@ func TestReplyDecoderErrors(t *testing.T) {
 	}
 }
 
-// TestReuse: with scratch memory, decoding allocates nothing, and nothing of
-// an earlier request shines through; the subscriptions of a connect stay apart.
+// TestReuse checks that decoding with scratch memory does not allocate, and that a
+// request holds nothing of an earlier one or of another one in the same command.
 func TestReuse(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatProtobuf | FormatV1} {
 		var frames []*Encoded
@@ -484,7 +483,7 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// Keys of commands match in any letter case, as encoding/json has it.
+// TestLetterCase checks that keys match in any letter case, as with encoding/json.
 func TestLetterCase(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -524,8 +523,8 @@ func TestLetterCase(t *testing.T) {
 	}
 }
 
-// Whatever nests as deep as a payload may can be sent in every message, and
-// read by a client.
+// TestDeepestPayloadIsDeliverable checks that a payload of the maximum depth can be
+// sent in every message and decoded by a client.
 func TestDeepestPayloadIsDeliverable(t *testing.T) {
 	deepest := Raw(strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth))
 	deeper := Raw("[" + string(deepest) + "]")

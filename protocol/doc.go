@@ -6,7 +6,9 @@
 //
 // The schema is client.proto; its field numbers never change. internal/codegen
 // generates the codecs of the messages from it, the files named *_gen.go. The
-// types and the envelopes (Command, Reply, Push) are written by hand.
+// types and the envelopes (Command, Reply, Push) are written by hand. A server
+// decodes commands and encodes replies; the files named *_append_command and
+// *_decode_reply are for clients.
 package protocol
 
 //go:generate go run ./internal/codegen

@@ -43,7 +43,7 @@ func TestEncodedRange(t *testing.T) {
 	}
 }
 
-// TestEncodedRangeOmits: what is not JSON is left out of a range for JSON alone, once for all.
+// TestEncodedRangeOmits checks that only JSON omits publications that are not JSON.
 func TestEncodedRangeOmits(t *testing.T) {
 	for name, test := range map[string]struct {
 		pubs []*Publication
@@ -83,7 +83,7 @@ func TestEncodedRangeOmits(t *testing.T) {
 	}
 }
 
-// TestEncodedRangeEncodesOnce has many subscribers ask at the same time.
+// TestEncodedRangeEncodesOnce encodes a range from many goroutines.
 func TestEncodedRangeEncodesOnce(t *testing.T) {
 	encodedRange := NewEncodedRange(rangeOf(100))
 	var wg sync.WaitGroup
@@ -101,7 +101,8 @@ func TestEncodedRangeEncodesOnce(t *testing.T) {
 	}
 }
 
-// TestEncodedRangeAllocations: what a subscriber costs does not depend on what it missed.
+// TestEncodedRangeAllocations checks that the allocations for a subscriber do not
+// depend on the number of publications.
 func TestEncodedRangeAllocations(t *testing.T) {
 	encodedRange := NewEncodedRange(rangeOf(1000))
 	for f := range FormatUni {
@@ -110,7 +111,7 @@ func TestEncodedRangeAllocations(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		if allocs > 4 { // reply, result, frame, bytes
+		if allocs > 4 { // reply, result, Encoded, bytes
 			t.Errorf("format %d: %v allocations", f, allocs)
 		}
 	}

@@ -51,8 +51,8 @@ func (c *countingCompressor) Compress(m *WireMessage) []byte {
 	return m.Bytes[:m.Header]
 }
 
-// TestCompressedKeepsNothing checks that a message which does not get smaller is
-// tried once.
+// TestCompressedKeepsNothing checks that a message which compression does not make
+// smaller is compressed once.
 func TestCompressedKeepsNothing(t *testing.T) {
 	var compressed countingCompressor
 	m := &WireMessage{Bytes: []byte("{}")}

@@ -1,8 +1,8 @@
 package protocol
 
-// Format names one way of putting messages on the wire: an encoding, a
-// generation of the protocol and a direction. It is fixed for the life of a
-// connection. The set is small and closed, so tables are arrays indexed by it.
+// Format is a way to encode messages: an encoding, a generation of the protocol and
+// a direction. A connection has one format from beginning to end. The set is small
+// and closed, so tables are arrays indexed by Format.
 type Format uint8
 
 const (
@@ -10,7 +10,8 @@ const (
 	FormatProtobuf Format = 1 << iota
 	// FormatV1 selects the method/params/result envelope of the first generation.
 	FormatV1
-	// FormatUni selects bare pushes: a unidirectional transport.
+	// FormatUni selects pushes without a reply around them, for unidirectional
+	// transports.
 	FormatUni
 
 	// NumFormats is the size of a table indexed by Format.
@@ -23,5 +24,5 @@ func (f Format) Protobuf() bool { return f&FormatProtobuf != 0 }
 // V1 reports whether messages have the envelope of the first generation.
 func (f Format) V1() bool { return f&FormatV1 != 0 }
 
-// Uni reports whether pushes are sent bare.
+// Uni reports whether pushes have no reply around them.
 func (f Format) Uni() bool { return f&FormatUni != 0 }

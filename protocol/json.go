@@ -7,15 +7,15 @@ import (
 	"centrifugo/internal/jsonscan"
 )
 
-// MaxDepth is how deep the arrays and objects of a JSON payload may nest. It is
-// the same for every way in and out: decoders accept such a payload, replies and
-// pushes can hold it, and [ValidJSON] reports it as valid.
+// MaxDepth is how deep the arrays and objects of a JSON payload may nest. All
+// functions have the same bound: decoders accept such a payload, replies and pushes
+// can hold it, and [ValidJSON] reports it as valid.
 const MaxDepth = jsonscan.MaxDepth
 
 // ValidJSON reports whether b is one JSON value of RFC 8259, with optional
 // white space around it, in valid UTF-8, nested at most [MaxDepth] deep.
 // It accepts what encoding/json accepts, except deeper nesting and invalid
-// UTF-8: that would make a text frame which browsers refuse.
+// UTF-8: browsers refuse a text frame that holds it.
 func ValidJSON(b []byte) bool { return jsonscan.Valid(b) }
 
 // Errors of CheckJSON. All of them wrap ErrNotJSON.
@@ -44,10 +44,3 @@ func CheckJSON(b []byte) error {
 // characters, quotes, <, >, &, U+2028 and U+2029, and puts U+FFFD in place of
 // invalid UTF-8: byte for byte what encoding/json writes.
 func AppendJSONString(dst []byte, s string) []byte { return jsonscan.AppendString(dst, s) }
-
-// DecodeJSONString returns the content of b, one quoted JSON string with
-// optional white space around it. Invalid UTF-8 and lone surrogates become
-// U+FFFD. The error is [ErrMalformed].
-func DecodeJSONString(b []byte) (string, error) {
-	return jsonscan.DecodeString(b) //nolint:wrapcheck // it is ErrMalformed
-}

@@ -96,7 +96,7 @@ func (r *jsonReader) push() *Push {
 	return p
 }
 
-// pushV1 reads the fields of a push of V1; its object has been entered.
+// pushV1 reads the fields of a push of V1. The caller has entered the object.
 func (r *jsonReader) pushV1(p *Push) {
 	typ, data := int64(0), -1
 	for r.Field() {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"centrifugo/internal/jsonscan"
 )
 
 var jsonValues = []string{
@@ -16,7 +18,7 @@ var jsonValues = []string{
 	`[[[[[[[[[[[[[]]]]]]]]]]]]]`, `{"a":1}}`, `[1]]`,
 }
 
-// stdValid is ValidJSON by the words of its documentation.
+// stdValid is ValidJSON as documented, but for the depth.
 func stdValid(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
 
 func TestValidJSON(t *testing.T) {
@@ -41,7 +43,7 @@ func TestValidJSON(t *testing.T) {
 	}
 }
 
-// TestEmbeddedPayloads: whatever is embedded is checked, and stays on a line.
+// TestEmbeddedPayloads checks that an embedded payload is valid and stays on a line.
 func TestEmbeddedPayloads(t *testing.T) {
 	for _, value := range jsonValues {
 		for name, reply := range map[string]*Reply{
@@ -80,7 +82,7 @@ var texts = []string{
 	"\x00\x01\x1f\x7f\b\f", "é日本語😀", "\u2028\u2029", "bad\xff\xfeutf8", "\xe2\x80", "\xed\xa0\x80", strings.Repeat("x", 100) + "<", "a\u00a0bcdefgh\u2028",
 }
 
-// TestAppendJSONString: encoding/json is the measure.
+// TestAppendJSONString compares with encoding/json.
 func TestAppendJSONString(t *testing.T) {
 	for _, text := range texts {
 		checkJSONString(t, text)
@@ -97,12 +99,13 @@ func checkJSONString(t *testing.T, text string) {
 	if string(got[3:]) != string(want) {
 		t.Errorf("%q: %s, want %s", text, got[3:], want)
 	}
-	if back, err := DecodeJSONString(got[3:]); err != nil || back != strings.ToValidUTF8(text, "\uFFFD") && utf8.ValidString(text) {
+	r := jsonscan.NewReader(got[3:], MaxDepth, 0)
+	if back, err := r.Str(), r.Finish(); err != nil || back != strings.ToValidUTF8(text, "\uFFFD") && utf8.ValidString(text) {
 		t.Errorf("%q: decoded %q, %v", text, back, err)
 	}
 }
 
-// TestTextOfProtobuf: strings stay valid UTF-8, as proto3 demands.
+// TestTextOfProtobuf checks that strings stay valid UTF-8, as proto3 requires.
 func TestTextOfProtobuf(t *testing.T) {
 	for _, text := range texts {
 		b := encoded(t, FormatProtobuf, &Reply{Push: &Push{Channel: text, Disconnect: &Disconnect{Reason: text}}})
@@ -116,7 +119,7 @@ func TestTextOfProtobuf(t *testing.T) {
 	}
 }
 
-// TestLengths takes nested lengths across every boundary of their varints.
+// TestLengths moves nested lengths across all boundaries of varints.
 func TestLengths(t *testing.T) {
 	for _, size := range []int{0, 1, 90, 100, 110, 120, 125, 126, 127, 128, 129, 16000, 16370, 16383, 16384, 16385, 2097100, 2097152, 2097200} {
 		data := Raw(strings.Repeat("x", size))
@@ -146,7 +149,7 @@ func TestLengths(t *testing.T) {
 	}
 }
 
-// TestEncodeAllocations: encoding into a buffer with room costs none.
+// TestEncodeAllocations checks that encoding into a large buffer does not allocate.
 func TestEncodeAllocations(t *testing.T) {
 	dst := make([]byte, 0, 64<<10)
 	for _, f := range allFormats() {
@@ -175,7 +178,7 @@ func TestEncodeAllocations(t *testing.T) {
 	}
 }
 
-// TestDecodeAllocations guards what the common commands cost.
+// TestDecodeAllocations bounds the allocations of the common commands.
 func TestDecodeAllocations(t *testing.T) {
 	tests := []struct {
 		name    string

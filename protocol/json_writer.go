@@ -7,9 +7,9 @@ import (
 	"centrifugo/internal/jsonscan"
 )
 
-// jsonWriter appends JSON. Members are written with their comma in front,
-// `,"key":value`; end turns the first comma of an object into its brace. So no
-// member needs to know whether it is the first.
+// jsonWriter appends JSON. It writes each member with a comma in front,
+// `,"key":value`, and end replaces the first comma of an object by a brace. So the
+// code of a member does not depend on whether it is the first.
 type jsonWriter struct {
 	b   []byte
 	v1  bool
@@ -46,9 +46,9 @@ func (w *jsonWriter) mapKey(key string) {
 	w.b = append(w.b, ':')
 }
 
-// The methods named Always write zero values too, those named V1 do so only
-// in the first generation (client-protocol 1.1 and 2.2). The former stay
-// calls, so that the test for zero, which most fields are, is inlined.
+// The methods named Always also write zero values; those named V1 do so only in
+// the first generation (client-protocol 1.1 and 2.2). The Always methods are not
+// inlined, so that the test for zero, the usual value, is.
 
 func (w *jsonWriter) str(key, v string) {
 	if v != "" {
@@ -115,8 +115,8 @@ func (w *jsonWriter) rawV1(key string, v Raw) {
 	}
 }
 
-// rawAlways embeds v as it is, but for raw newlines, which can only be white
-// space and would end the line (client-protocol 1.1).
+// rawAlways writes v unchanged, except for newlines. They can only be white space
+// and would end the line (client-protocol 1.1).
 //
 //go:noinline
 func (w *jsonWriter) rawAlways(key string, v Raw) {

@@ -1,8 +1,8 @@
 package protocol
 
-// Kind returns what a command asks for. When several requests are set the
-// first in the order of dispatch counts (client-protocol 1.2). A command with
-// neither a request nor an id is a pong; one with an id only is unknown.
+// Kind returns the kind of the request of c. If several requests are set, the first
+// in the order of dispatch counts (client-protocol 1.2). A command with neither a
+// request nor an id is a pong; one with only an id is unknown.
 func (c *Command) Kind() MessageKind {
 	switch {
 	case c.Connect != nil:
@@ -35,8 +35,8 @@ func (c *Command) Kind() MessageKind {
 	return KindUnknown
 }
 
-// Kind returns what a reply carries. An error alone does not say what it
-// answers: its kind is unknown.
+// Kind returns the kind of the content of r. An error does not name its command, so
+// the kind of a reply with only an error is unknown.
 func (r *Reply) Kind() MessageKind {
 	switch {
 	case r.Push != nil:
@@ -69,8 +69,8 @@ func (r *Reply) Kind() MessageKind {
 	return KindUnknown
 }
 
-// Kind returns what a push carries. An empty one is a ping over a
-// unidirectional transport and meaningless elsewhere: its kind is unknown.
+// Kind returns the kind of the content of p. The kind of an empty push, which is the
+// ping of a unidirectional transport, is unknown.
 func (p *Push) Kind() MessageKind {
 	switch {
 	case p.Pub != nil:

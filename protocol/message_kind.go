@@ -18,7 +18,7 @@ const (
 	KindRefresh
 	KindSubRefresh
 	KindSend
-	KindPing // a server ping going out, or a V1 ping answered
+	KindPing // a ping of the server, or the answer to a V1 ping
 	KindPong
 	KindPushConnect
 	KindPushSubscribe
@@ -47,5 +47,5 @@ func (k MessageKind) String() string {
 	return messageKindNames[KindUnknown]
 }
 
-// Command reports whether k is a command of the client, as against a ping or push.
+// Command reports whether k is the kind of a command, not of a ping or a push.
 func (k MessageKind) Command() bool { return k >= KindUnknown && k <= KindSend }

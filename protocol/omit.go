@@ -1,21 +1,22 @@
 package protocol
 
-// Omitted counts what a JSON connection is not sent because it is not valid JSON.
+// Omitted counts the parts of a message that a JSON connection does not get, because
+// they are not valid JSON.
 type Omitted struct {
-	Publications int // left out of a list
-	Payloads     int // fields of a message that is sent without them
+	Publications int // removed from a list
+	Payloads     int // fields removed from a message
 }
 
-// Any reports whether anything was left out.
+// Any reports whether anything was removed.
 func (o Omitted) Any() bool { return o != Omitted{} }
 
-// OmitNonJSON returns r without the payloads that are not valid JSON, and how
-// much that is: publications in lists, information about clients, and the data of
-// connect and subscribe results and pushes. So what somebody else published
-// never decides whether a JSON connection is answered. r is not changed.
+// OmitNonJSON returns a copy of r without the payloads that are not valid JSON, and
+// how many they are. It removes publications from lists, information about clients,
+// and the data of connect and subscribe results and pushes. So a JSON connection
+// gets an answer whatever other clients have published. It does not change r.
 //
-// What a message exists for stays: the data of an RPC result, of a message and of
-// a publication push. If that is not JSON, [Encode] still returns [ErrNotJSON].
+// It keeps the main payload of a message: the data of an RPC result, of a message
+// and of a publication push. If that is not JSON, [Encode] returns [ErrNotJSON].
 func (r *Reply) OmitNonJSON() (*Reply, Omitted) {
 	var o Omitted
 	out := *r

@@ -52,7 +52,7 @@ func (w *protoWriter) reply(r *Reply) {
 	w.close(at)
 }
 
-// pushSize guesses the encoded size of a push.
+// pushSize estimates the encoded size of a push.
 func pushSize(p *Push) int {
 	if p.Pub == nil {
 		return 0
@@ -84,5 +84,5 @@ func (w *protoWriter) push(p *Push) {
 	w.close(at)
 }
 
-// subscribeResultPublications is the number of a field that is also encoded by itself.
+// subscribeResultPublications is the number of the field that an EncodedRange holds.
 const subscribeResultPublications = 7

@@ -87,7 +87,7 @@ func (r *protoReader) push() *Push {
 	return p
 }
 
-// pushV1 reads the fields of a push of V1, which has been entered.
+// pushV1 reads the fields of a push of V1. The caller has entered the message.
 func (r *protoReader) pushV1(p *Push) {
 	var typ int64
 	var data span

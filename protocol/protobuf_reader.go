@@ -7,16 +7,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// protoReader reads Protobuf. After an error all its methods return zero
-// values, so that only the end of a message looks at err.
+// protoReader reads Protobuf. After an error all its methods return zero values, so
+// that a caller needs to look at err once, at the end.
 //
-// It is stricter than the standard in what no encoder writes: a known field
-// with the wrong wire type, an integer that does not fit its field, invalid
-// UTF-8 in a string and groups are errors. When a message field comes twice
-// the last one wins, it is not merged with the first.
+// It refuses input that no encoder writes, although the standard allows it: a known
+// field with the wrong wire type, an integer that does not fit its field, invalid
+// UTF-8 in a string, and groups. If a message field occurs twice, the last one
+// replaces the first; they are not merged.
 //
-// Places in the message are indexes: slices would be pointers to write, which
-// costs while the garbage collector runs.
+// Positions in the message are indexes, not slices, because writing pointers is
+// slower while the garbage collector runs.
 type protoReader struct {
 	b            []byte
 	at           span // rest of the innermost message
@@ -28,14 +28,14 @@ type protoReader struct {
 	replyScratch *ReplyScratch   // nil to allocate
 	err          error
 
-	// The field that was found last.
+	// The field that was read last.
 	num   protowire.Number
 	typ   protowire.Type
 	value uint64 // of a varint
 	data  span   // of a length-delimited field
 }
 
-// A span is a part of the message.
+// A span is a range of the message.
 type span struct{ i, end int }
 
 func newProtoReader(b []byte, l Limits) protoReader {
@@ -82,8 +82,8 @@ func varintOf(b []byte) (v uint64, n int) {
 	return protowire.ConsumeVarint(b)
 }
 
-// field reads the next field of the innermost message. It returns false at its
-// end. A field that the caller does not know needs no further step.
+// field reads the next field of the innermost message. It returns false after the
+// last field. The caller ignores a field that it does not know.
 func (r *protoReader) field() bool {
 	i, end := r.at.i, r.at.end
 	if i >= end {
@@ -107,7 +107,7 @@ func (r *protoReader) field() bool {
 	return r.longField()
 }
 
-// longField is field for all cases.
+// longField is field for tags, values and lengths of any size.
 func (r *protoReader) longField() bool {
 	rest := r.b[r.at.i:r.at.end]
 	tag, n := varintOf(rest)
@@ -159,7 +159,7 @@ func (r *protoReader) count() {
 	r.elements--
 }
 
-// raw returns part of the input, not a copy.
+// raw returns a slice of the input.
 func (r *protoReader) raw() Raw {
 	if r.typ != protowire.BytesType {
 		r.fail(ErrMalformed)
@@ -177,7 +177,7 @@ func (r *protoReader) str() string {
 	return view(r.b[i:end])
 }
 
-// place notes where a message field is, to revisit it.
+// place returns the position of a message field, for revisit.
 func (r *protoReader) place() span {
 	if r.typ != protowire.BytesType {
 		r.fail(ErrMalformed)
@@ -213,8 +213,8 @@ func (r *protoReader) int32() int32 {
 
 func (r *protoReader) bool() bool { return r.uint64() != 0 }
 
-// entry reads a map entry and returns its key; its value becomes the current
-// field, as an empty one when it is missing.
+// entry reads a map entry and returns its key. The value becomes the current field;
+// a missing value is empty.
 func (r *protoReader) entry() (key string) {
 	r.count()
 	outer := r.enter()

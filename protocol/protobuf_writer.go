@@ -11,11 +11,11 @@ import (
 type protoWriter struct {
 	b        []byte
 	v1       bool
-	internal bool // for brokers: fields that clients never see are written too
+	internal bool // also write the fields that only brokers see
 }
 
-// A nested is a message that is being written: where it starts, and how many
-// bytes were left in front of it for its length.
+// A nested is the position of an unfinished message: its start, and the number of
+// bytes before it that are reserved for its length.
 type nested struct{ start, width int }
 
 func (w *protoWriter) tag(num protowire.Number, typ protowire.Type) {
@@ -34,12 +34,12 @@ func (w *protoWriter) varint(v uint64) {
 	w.b = protowire.AppendVarint(w.b, v)
 }
 
-// open begins a message field, and close ends it. The length is not known
-// between them: one byte is left for it, and a longer message moves up. That
-// is cheaper than a second walk over all messages to learn their sizes.
+// open begins a message field, and close ends it. open reserves one byte for the
+// length; close moves a message whose length needs more. That is cheaper than
+// computing the sizes of all messages first.
 func (w *protoWriter) open(num protowire.Number) nested { return w.openSized(num, 0) }
 
-// openSized is open with a guess of the length, which saves the move.
+// openSized is open with an estimate of the length, which avoids the move.
 func (w *protoWriter) openSized(num protowire.Number, guess int) nested {
 	tag := byte(num)<<3 | byte(protowire.BytesType)
 	switch {
@@ -69,7 +69,7 @@ func (w *protoWriter) close(at nested) {
 	}
 }
 
-// closeMoved is close for a message of n bytes whose length was not guessed.
+// closeMoved is close for a message of n bytes whose estimate was wrong.
 func (w *protoWriter) closeMoved(at nested, n int) {
 	width := protowire.SizeVarint(uint64(n))
 	start := at.start - at.width + width
@@ -87,8 +87,8 @@ func (w *protoWriter) str(num protowire.Number, v string) {
 	}
 }
 
-// strAlways puts U+FFFD in place of invalid UTF-8: proto3 strings are UTF-8,
-// and clients refuse the whole message otherwise.
+// strAlways writes U+FFFD in place of invalid UTF-8. Strings of proto3 are UTF-8,
+// and clients refuse a message with another one.
 func (w *protoWriter) strAlways(num protowire.Number, v string) {
 	if !utf8.ValidString(v) {
 		v = strings.ToValidUTF8(v, "\uFFFD")
@@ -124,7 +124,7 @@ func (w *protoWriter) uint(num protowire.Number, v uint64) {
 	}
 }
 
-// uintAlways stays a call, so that the test for zero is inlined.
+// uintAlways is not inlined, so that the test for zero in uint is.
 //
 //go:noinline
 func (w *protoWriter) uintAlways(num protowire.Number, v uint64) {
@@ -153,7 +153,7 @@ func (w *protoWriter) strMap(num protowire.Number, m map[string]string) {
 	}
 }
 
-// publicationSize guesses the encoded size of a publication.
+// publicationSize estimates the encoded size of a publication.
 func publicationSize(p *Publication) int {
 	if p == nil {
 		return 0
@@ -165,7 +165,7 @@ func publicationSize(p *Publication) int {
 	return size
 }
 
-// publicationsSize guesses the size of a list in either encoding.
+// publicationsSize estimates the size of a list in either encoding.
 func publicationsSize(list []*Publication) int {
 	size := 0
 	for _, p := range list {

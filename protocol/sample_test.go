@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Samples of every message are made by reflection, so that a new field cannot
-// be forgotten: all fields set, each to another value, or none.
+// Samples of every message are made by reflection, so that they include new fields.
+// A sample has all fields set, each to another value, or none.
 
 // A filler numbers the values it sets.
 type filler struct{ n int }

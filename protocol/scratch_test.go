@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// TestReplyScratch: a client with scratch memory decodes pushes without allocating, nothing of
-// an earlier one shines through, and the elements of a list stay apart.
+// TestReplyScratch checks that decoding pushes with scratch memory does not allocate,
+// that a push holds nothing of an earlier one, and that elements of a list do not
+// share memory.
 func TestReplyScratch(t *testing.T) {
 	for _, f := range []Format{0, FormatProtobuf, FormatV1, FormatV1 | FormatProtobuf, FormatUni} {
 		decoder := ReplyDecoder{Format: f, Scratch: new(ReplyScratch)}

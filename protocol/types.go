@@ -1,12 +1,12 @@
 package protocol
 
-// Raw is an application payload. Over JSON it is one JSON value, embedded as
-// it is; over Protobuf it is opaque bytes. Nil means absent; the four bytes
-// "null" are a payload.
+// Raw is a payload of the application. In JSON it is one JSON value, embedded
+// unchanged; in Protobuf it is any bytes. Nil means absent; the four bytes "null"
+// are a payload.
 type Raw []byte
 
-// Command is one message from a client. Exactly one request field is meant to
-// be set; see Command.Kind for what happens when several are.
+// Command is one message from a client. One request field should be set;
+// Command.Kind says which one counts if several are.
 // Source: client-protocol 1.2, and 2.2 for V1, which decodes into the same type.
 type Command struct {
 	ID            uint32
@@ -23,8 +23,8 @@ type Command struct {
 	Refresh       *RefreshRequest
 	SubRefresh    *SubRefreshRequest
 
-	// UnknownMethod is set for a V1 command whose method number names nothing.
-	// It is answered with error 104.
+	// UnknownMethod is set for a V1 command whose method number does not exist.
+	// The server answers it with error 104.
 	UnknownMethod bool
 }
 
@@ -48,8 +48,8 @@ type Reply struct {
 	SubRefresh    *SubRefreshResult
 }
 
-// Push is an asynchronous message. Over a unidirectional transport it is sent
-// bare, elsewhere inside a Reply.
+// Push is an asynchronous message. Other transports than unidirectional ones send
+// it inside a Reply.
 type Push struct {
 	ID          int64 // numeric channel id, sent instead of Channel when > 0
 	Channel     string
@@ -96,19 +96,19 @@ type Publication struct {
 	Version  uint64
 }
 
-// Join says that a client subscribed to a channel.
+// Join reports that a client subscribed to a channel.
 type Join struct{ Info *ClientInfo }
 
-// Leave says that a client left a channel.
+// Leave reports that a client left a channel.
 type Leave struct{ Info *ClientInfo }
 
-// Unsubscribe says that the server ended a subscription.
+// Unsubscribe reports that the server ended a subscription.
 type Unsubscribe struct {
 	Code   uint32
 	Reason string
 }
 
-// Subscribe says that the server made a subscription at run time.
+// Subscribe reports that the server added a subscription to the connection.
 type Subscribe struct {
 	Recoverable bool
 	Epoch       string
@@ -135,7 +135,7 @@ type Connect struct {
 	Time    int64 // Unix milliseconds
 }
 
-// Disconnect is the last push where the transport has no close frame of its own.
+// Disconnect is the last push on transports without a close frame.
 type Disconnect struct {
 	Code      uint32
 	Reason    string
@@ -262,13 +262,13 @@ type PublishRequest struct {
 // PublishResult is empty.
 type PublishResult struct{}
 
-// PresenceRequest asks who is subscribed.
+// PresenceRequest asks for the subscribers of a channel.
 type PresenceRequest struct{ Channel string }
 
 // PresenceResult is keyed by client id.
 type PresenceResult struct{ Presence map[string]*ClientInfo }
 
-// PresenceStatsRequest asks how many are subscribed.
+// PresenceStatsRequest asks for the number of subscribers.
 type PresenceStatsRequest struct{ Channel string }
 
 // PresenceStatsResult counts connections and distinct user ids.
@@ -284,7 +284,7 @@ type StreamPosition struct {
 }
 
 // HistoryRequest reads a channel's stream. Limit 0 asks for the position only,
-// a negative one for everything the server is willing to give.
+// a negative limit for all publications that the server allows.
 type HistoryRequest struct {
 	Channel string
 	Limit   int32
@@ -305,7 +305,7 @@ type PingRequest struct{}
 // PingResult is empty.
 type PingResult struct{}
 
-// SendRequest is never answered.
+// SendRequest has no answer.
 type SendRequest struct{ Data Raw }
 
 // RPCRequest calls a method of the application.
@@ -317,7 +317,7 @@ type RPCRequest struct {
 // RPCResult answers an RPCRequest.
 type RPCResult struct{ Data Raw }
 
-// RefreshRequest prolongs the connection.
+// RefreshRequest extends the connection.
 type RefreshRequest struct{ Token string }
 
 // RefreshResult answers a RefreshRequest.
@@ -328,7 +328,7 @@ type RefreshResult struct {
 	TTL     uint32 // seconds
 }
 
-// SubRefreshRequest prolongs a subscription, or tracks keys of a shared poll.
+// SubRefreshRequest extends a subscription, or tracks keys of a shared poll.
 type SubRefreshRequest struct {
 	Channel string
 	Token   string

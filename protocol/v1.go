@@ -7,8 +7,8 @@ var methodKinds = [...]MessageKind{
 	KindHistory, KindPing, KindSend, KindRPC, KindRefresh, KindSubRefresh,
 }
 
-// The numbers of the draft of February 2018, served on explicit request only.
-// Its MESSAGE is SEND, and it has no SUB_REFRESH.
+// The method numbers of the draft of February 2018, which a client must ask for.
+// The draft calls SEND MESSAGE, and has no SUB_REFRESH.
 var draftMethodKinds = [...]MessageKind{
 	KindConnect, KindRefresh, KindSubscribe, KindUnsubscribe, KindPublish, KindPresence,
 	KindPresenceStats, KindHistory, KindPing, KindRPC, KindSend,
@@ -20,7 +20,7 @@ var pushTypeKinds = [...]MessageKind{
 	KindPushSubscribe, KindPushConnect, KindPushDisconnect, KindPushRefresh,
 }
 
-// kindOfMethod returns KindUnknown for a number that names nothing.
+// kindOfMethod returns KindUnknown for a number without a method.
 func kindOfMethod(method int64, draft bool) MessageKind {
 	kinds := methodKinds[:]
 	if draft {
@@ -32,8 +32,8 @@ func kindOfMethod(method int64, draft bool) MessageKind {
 	return kinds[method]
 }
 
-// kindOfMethodName accepts any letter case. It returns KindUnknown for a name
-// that is not one.
+// kindOfMethodName accepts names in any letter case. It returns KindUnknown for a
+// name without a method.
 func kindOfMethodName(name string, draft bool) MessageKind {
 	const longest = len("presence_stats")
 	if len(name) > longest {
@@ -67,8 +67,8 @@ func methodOf(kind MessageKind) (method uint64, ok bool) {
 	return 0, false
 }
 
-// pushTypeOf returns the V1 type of a kind of push; hasForm has checked that
-// there is one.
+// pushTypeOf returns the V1 type of a kind of push, which hasForm has checked to
+// exist.
 func pushTypeOf(kind MessageKind) uint64 {
 	for i, k := range pushTypeKinds {
 		if k == kind {
@@ -78,7 +78,7 @@ func pushTypeOf(kind MessageKind) uint64 {
 	return 0
 }
 
-// kindOfPushType returns KindUnknown for a number that names nothing.
+// kindOfPushType returns KindUnknown for a number without a type.
 func kindOfPushType(typ int64) MessageKind {
 	if typ < 0 || typ >= int64(len(pushTypeKinds)) {
 		return KindUnknown
@@ -89,9 +89,9 @@ func kindOfPushType(typ int64) MessageKind {
 // A v1Command is the envelope of a command, before its params are read.
 type v1Command struct {
 	id      uint32
-	kind    MessageKind // KindUnknown when the method names nothing
-	params  bool        // there are any
-	badName bool        // the method was a name that is none
+	kind    MessageKind // KindUnknown if the method does not exist
+	params  bool        // the command has params
+	badName bool        // the method is a name that does not exist
 }
 
 // check applies the rules of client-protocol 2.2 that hold for all methods.
@@ -109,7 +109,7 @@ func (c *v1Command) check() error {
 	return nil
 }
 
-// fill sets what check has allowed to be missing.
+// fill sets the parts that a command may omit.
 func (c *v1Command) fill(to *Command) {
 	to.ID = c.id
 	switch c.kind {
@@ -129,17 +129,16 @@ func (c *v1Command) fill(to *Command) {
 	}
 }
 
-// limitAll gives a history request of clients that know no limit their
-// meaning: everything. They had channel as the only field (client-protocol 2.3).
+// limitAll makes a history request without a limit ask for everything. Requests of
+// the first clients have channel as their only field (client-protocol 2.3).
 func (m *HistoryRequest) limitAll() {
 	if m.Limit == 0 && m.Since == nil {
 		m.Limit = -1
 	}
 }
 
-// foldPosition makes one offset of the two numbers that positions were before
-// there were offsets. Either of them takes precedence over an offset
-// (client-protocol 2.4).
+// foldPosition combines the two numbers of a position in early V1 to an offset. If
+// one of them is set, it takes precedence over offset (client-protocol 2.4).
 func foldPosition(seq, gen uint32, offset uint64) uint64 {
 	if seq == 0 && gen == 0 {
 		return offset

@@ -105,8 +105,6 @@ var pending = []string{
 
 	"internal/doctest",
 
-	"protocol",
-
 	"server/internal/config",
 
 	"server/internal/loadtest",

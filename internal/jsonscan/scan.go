@@ -17,7 +17,7 @@ const EnvelopeDepth = 64
 // Valid reports whether b is one JSON value of RFC 8259, with optional
 // white space around it, in valid UTF-8, nested at most [MaxDepth] deep.
 // It accepts what encoding/json accepts, except deeper nesting and invalid
-// UTF-8: that would make a text frame which browsers refuse.
+// UTF-8: browsers refuse a text frame that holds it.
 func Valid(b []byte) bool {
 	_, ok := Inspect(b)
 	return ok
@@ -47,7 +47,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// What scanValue returns instead of an end.
+// Results of scanValue in place of an end.
 const (
 	scanMalformed = -1
 	scanTooDeep   = -2
@@ -61,12 +61,12 @@ const (
 	Space                   // white space between tokens
 )
 
-// scanValue finds the end of the JSON value that starts at b[i] or behind
-// white space there; see above for what it returns otherwise.
+// scanValue returns the end of the JSON value that starts at b[i] or after white
+// space there, or one of the results above.
 //
-// It is a loop with one bit per open bracket instead of a recursion, so the
-// depth of the input costs no stack. Strings are scanned in place: with a call
-// for each it takes half as long again.
+// It is a loop with one bit per open bracket instead of a recursion, so the depth of
+// the input does not use the stack. It scans strings in place, because a call for
+// each string made it 50 % slower.
 func scanValue(b []byte, i, maxDepth int) (end int, seen Flags) {
 	var open brackets
 	depth := 0
@@ -198,7 +198,7 @@ func stringStops(w uint64) uint64 {
 	return (quote | slash | w) & everyTop
 }
 
-// scanString returns the index behind the closing quote of the string whose
+// scanString returns the index after the closing quote of the string whose
 // first byte is b[i], or -1. It looks at eight bytes at a time.
 func scanString(b []byte, i int) (int, stringFlags) {
 	for i+8 <= len(b) {
@@ -214,7 +214,7 @@ func scanString(b []byte, i int) (int, stringFlags) {
 	return scanStringBytes(b, i)
 }
 
-// scanStringBytes is scanString for what it meets seldom.
+// scanStringBytes is scanString for the rare bytes.
 func scanStringBytes(b []byte, i int) (int, stringFlags) {
 	var flags stringFlags
 	for i < len(b) {
@@ -238,7 +238,7 @@ func scanStringBytes(b []byte, i int) (int, stringFlags) {
 	return -1, 0
 }
 
-// scanEscape returns the index behind the escape whose letter is b[i], or -1.
+// scanEscape returns the index after the escape whose letter is b[i], or -1.
 func scanEscape(b []byte, i int) int {
 	if i >= len(b) {
 		return -1
@@ -273,7 +273,7 @@ func hexRune(b []byte) rune {
 	return r
 }
 
-// scanNumber returns the index behind the number that starts at b[i], or -1.
+// scanNumber returns the index after the number that starts at b[i], or -1.
 func scanNumber(b []byte, i int) int {
 	if b[i] == '-' {
 		i++
@@ -297,7 +297,7 @@ func scanNumber(b []byte, i int) int {
 	return i
 }
 
-// scanDigits returns the index behind at least one digit, or -1.
+// scanDigits returns the index after at least one digit, or -1.
 func scanDigits(b []byte, i int) int {
 	start := i
 	for i < len(b) && b[i]-'0' <= 9 {
@@ -309,7 +309,7 @@ func scanDigits(b []byte, i int) int {
 	return i
 }
 
-// scanLiteral returns the index behind true, false or null, or -1.
+// scanLiteral returns the index after true, false or null, or -1.
 func scanLiteral(b []byte, i int) int {
 	for _, literal := range [...]string{"true", "false", "null"} {
 		if b[i] == literal[0] {

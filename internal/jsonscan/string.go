@@ -26,7 +26,7 @@ func AppendString(dst []byte, s string) []byte {
 	dst = slices.Grow(dst, len(s)+2)
 	out := dst[start : start+len(s)+2]
 	out[0] = '"'
-	// Eight bytes are looked at and copied at a time.
+	// The loop checks and copies eight bytes at a time.
 	i := 0
 	for ; i+8 <= len(s); i += 8 {
 		w := word(s[i : i+8])
@@ -36,7 +36,7 @@ func AppendString(dst []byte, s string) []byte {
 		binary.LittleEndian.PutUint64(out[i+1:], w)
 	}
 	if i < len(s) && len(s) >= 8 {
-		// The rest, with some of what was seen before in front.
+		// The rest, together with bytes before it that were checked already.
 		w := word(s[len(s)-8:])
 		if escapeStops(w) != 0 {
 			return appendEscaped(append(dst, out[:i+1]...), s[i:])
@@ -54,8 +54,8 @@ func AppendString(dst []byte, s string) []byte {
 	return dst[:start+len(out)]
 }
 
-// appendEscaped is AppendString from the first character on that is not
-// plain. The opening quote is there already.
+// appendEscaped is AppendString starting at the first character that is not plain.
+// The opening quote is already in dst.
 func appendEscaped(dst []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
@@ -96,8 +96,8 @@ func word(s string) uint64 {
 		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
-// escapeStops is stringStops for what must be escaped: it finds <, > and & too,
-// the angles with one comparison, as they differ in one bit.
+// escapeStops is stringStops for the bytes that must be escaped. It also finds <, >
+// and &; one comparison finds both angles, because they differ in one bit.
 func escapeStops(w uint64) uint64 {
 	angle := (w&^(everyByte*0x02) ^ everyByte*'<') - everyByte
 	amp := (w ^ everyByte*'&') - everyByte
@@ -120,21 +120,6 @@ func appendEscape(dst []byte, c byte) []byte {
 		return append(dst, `\t`...)
 	}
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
-}
-
-// DecodeString returns the content of b, one quoted JSON string with
-// optional white space around it. Invalid UTF-8 and lone surrogates become
-// U+FFFD. The error is [ErrMalformed].
-func DecodeString(b []byte) (string, error) {
-	i := skipSpace(b, 0)
-	if i >= len(b) || b[i] != '"' {
-		return "", ErrMalformed
-	}
-	end, flags := scanString(b, i+1)
-	if end < 0 || skipSpace(b, end) != len(b) {
-		return "", ErrMalformed
-	}
-	return string(unescape(b[i+1:end-1], flags)), nil
 }
 
 // unescape returns the content of a scanned string, b without the quotes. It

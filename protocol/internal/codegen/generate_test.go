@@ -44,10 +44,10 @@ func TestNewField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"json_append_gen.go":     "w.uint(`,\"new_field\":`, uint64(m.NewField))",
-		"json_decode_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.Uint(math.MaxUint32))",
-		"protobuf_append_gen.go": "w.uint(9, uint64(m.NewField))",
-		"protobuf_decode_gen.go": "case 9:\n\t\t\tm.NewField = r.uint32()",
+		"json_append_reply_gen.go":     "w.uint(`,\"new_field\":`, uint64(m.NewField))",
+		"json_decode_reply_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.Uint(math.MaxUint32))",
+		"protobuf_append_reply_gen.go": "w.uint(9, uint64(m.NewField))",
+		"protobuf_decode_reply_gen.go": "case 9:\n\t\t\tm.NewField = r.uint32()",
 	} {
 		if !strings.Contains(string(files[name]), want) {
 			t.Errorf("%s does not contain %q", name, want)

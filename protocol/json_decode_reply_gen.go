@@ -4,36 +4,6 @@ package protocol
 
 import "math"
 
-// request decodes the content of e that kind names.
-func (r *jsonReader) request(e *Command, kind MessageKind) {
-	switch kind {
-	case KindConnect:
-		e.Connect = r.connectRequest()
-	case KindSubscribe:
-		e.Subscribe = r.subscribeRequest()
-	case KindUnsubscribe:
-		e.Unsubscribe = r.unsubscribeRequest()
-	case KindPublish:
-		e.Publish = r.publishRequest()
-	case KindPresence:
-		e.Presence = r.presenceRequest()
-	case KindPresenceStats:
-		e.PresenceStats = r.presenceStatsRequest()
-	case KindHistory:
-		e.History = r.historyRequest()
-	case KindPing:
-		e.Ping = r.pingRequest()
-	case KindSend:
-		e.Send = r.sendRequest()
-	case KindRPC:
-		e.RPC = r.rpcRequest()
-	case KindRefresh:
-		e.Refresh = r.refreshRequest()
-	case KindSubRefresh:
-		e.SubRefresh = r.subRefreshRequest()
-	}
-}
-
 // result decodes the content of e that kind names.
 func (r *jsonReader) result(e *Reply, kind MessageKind) {
 	switch kind {
@@ -144,39 +114,6 @@ func (r *jsonReader) connect() *Connect {
 	return m
 }
 
-func (r *jsonReader) connectRequest() *ConnectRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(ConnectRequest)
-	r.scratch = nil // the messages of a map must not share memory
-	for r.Field() {
-		switch string(r.Key) {
-		case "token":
-			m.Token = r.Str()
-		case "data":
-			m.Data = r.Raw()
-		case "subs":
-			m.Subs = r.subscribeRequestMap()
-		case "name":
-			m.Name = r.Str()
-		case "version":
-			m.Version = r.Str()
-		case "headers":
-			m.Headers = r.StrMap()
-		case "flag":
-			m.Flag = r.Int(math.MaxInt64)
-		case "dict":
-			m.Dict = r.Str()
-		case "profile":
-			m.Profile = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) connectResult() *ConnectResult {
 	if !r.Object() {
 		return nil
@@ -255,26 +192,6 @@ func (r *jsonReader) disconnect() *Disconnect {
 	return m
 }
 
-func (r *jsonReader) emulationRequest() *EmulationRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(EmulationRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "node":
-			m.Node = r.Str()
-		case "session":
-			m.Session = r.Str()
-		case "data":
-			m.Data = Raw(r.Str())
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) error() *Error {
 	if !r.Object() {
 		return nil
@@ -288,54 +205,6 @@ func (r *jsonReader) error() *Error {
 			m.Message = r.Str()
 		case "temporary":
 			m.Temporary = r.Bool()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) filterNode() *FilterNode {
-	if !r.Object() {
-		return nil
-	}
-	m := new(FilterNode)
-	for r.Field() {
-		switch string(r.Key) {
-		case "op":
-			m.Op = r.Str()
-		case "key":
-			m.Key = r.Str()
-		case "cmp":
-			m.Cmp = r.Str()
-		case "val":
-			m.Val = r.Str()
-		case "vals":
-			m.Vals = r.Strs()
-		case "nodes":
-			m.Nodes = r.filterNodeList()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) historyRequest() *HistoryRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(HistoryRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
-		case "limit":
-			m.Limit = int32(r.Int(math.MaxInt32))
-		case "since":
-			m.Since = r.streamPosition()
-		case "reverse":
-			m.Reverse = r.Bool()
 		default:
 			r.Unknown()
 		}
@@ -379,24 +248,6 @@ func (r *jsonReader) join() *Join {
 	return m
 }
 
-func (r *jsonReader) keyedItem() *KeyedItem {
-	if !r.Object() {
-		return nil
-	}
-	m := new(KeyedItem)
-	for r.Field() {
-		switch string(r.Key) {
-		case "key":
-			m.Key = r.Str()
-		case "version":
-			m.Version = r.Uint(math.MaxUint64)
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) leave() *Leave {
 	if !r.Object() {
 		return nil
@@ -429,37 +280,12 @@ func (r *jsonReader) message() *Message {
 	return m
 }
 
-func (r *jsonReader) pingRequest() *PingRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(PingRequest)
-	r.SkipFields()
-	return m
-}
-
 func (r *jsonReader) pingResult() *PingResult {
 	if !r.Object() {
 		return nil
 	}
 	m := new(PingResult)
 	r.SkipFields()
-	return m
-}
-
-func (r *jsonReader) presenceRequest() *PresenceRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(PresenceRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
 	return m
 }
 
@@ -472,22 +298,6 @@ func (r *jsonReader) presenceResult() *PresenceResult {
 		switch string(r.Key) {
 		case "presence":
 			m.Presence = r.clientInfoMap()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) presenceStatsRequest() *PresenceStatsRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(PresenceStatsRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
 		default:
 			r.Unknown()
 		}
@@ -553,54 +363,12 @@ func (r *jsonReader) publication() *Publication {
 	return m
 }
 
-func (r *jsonReader) publishRequest() *PublishRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := r.scratch.publish()
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
-		case "data":
-			m.Data = r.Raw()
-		case "type":
-			m.Type = int32(r.Int(math.MaxInt32))
-		case "key":
-			m.Key = r.Str()
-		case "removed":
-			m.Removed = r.Bool()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) publishResult() *PublishResult {
 	if !r.Object() {
 		return nil
 	}
 	m := new(PublishResult)
 	r.SkipFields()
-	return m
-}
-
-func (r *jsonReader) rpcRequest() *RPCRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := r.scratch.rpc()
-	for r.Field() {
-		switch string(r.Key) {
-		case "data":
-			m.Data = r.Raw()
-		case "method":
-			m.Method = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
 	return m
 }
 
@@ -638,22 +406,6 @@ func (r *jsonReader) refresh() *Refresh {
 	return m
 }
 
-func (r *jsonReader) refreshRequest() *RefreshRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(RefreshRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "token":
-			m.Token = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) refreshResult() *RefreshResult {
 	if !r.Object() {
 		return nil
@@ -669,64 +421,6 @@ func (r *jsonReader) refreshResult() *RefreshResult {
 			m.Expires = r.Bool()
 		case "ttl":
 			m.TTL = uint32(r.Uint(math.MaxUint32))
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) sendRequest() *SendRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := r.scratch.send()
-	for r.Field() {
-		switch string(r.Key) {
-		case "data":
-			m.Data = r.Raw()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) streamPosition() *StreamPosition {
-	if !r.Object() {
-		return nil
-	}
-	m := new(StreamPosition)
-	for r.Field() {
-		switch string(r.Key) {
-		case "offset":
-			m.Offset = r.Uint(math.MaxUint64)
-		case "epoch":
-			m.Epoch = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) subRefreshRequest() *SubRefreshRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(SubRefreshRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
-		case "token":
-			m.Token = r.Str()
-		case "type":
-			m.Type = int32(r.Int(math.MaxInt32))
-		case "track":
-			m.Track = r.trackBatchList()
-		case "untrack":
-			m.Untrack = r.Strs()
 		default:
 			r.Unknown()
 		}
@@ -778,60 +472,6 @@ func (r *jsonReader) subscribe() *Subscribe {
 	return m
 }
 
-func (r *jsonReader) subscribeRequest() *SubscribeRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := r.scratch.subscribe()
-	var seq, gen uint32
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
-		case "token":
-			m.Token = r.Str()
-		case "recover":
-			m.Recover = r.Bool()
-		case "epoch":
-			m.Epoch = r.Str()
-		case "offset":
-			m.Offset = r.Uint(math.MaxUint64)
-		case "data":
-			m.Data = r.Raw()
-		case "positioned":
-			m.Positioned = r.Bool()
-		case "recoverable":
-			m.Recoverable = r.Bool()
-		case "join_leave":
-			m.JoinLeave = r.Bool()
-		case "delta":
-			m.Delta = r.Str()
-		case "tf":
-			m.Tf = r.filterNode()
-		case "flag":
-			m.Flag = r.Int(math.MaxInt64)
-		case "type":
-			m.Type = int32(r.Int(math.MaxInt32))
-		case "phase":
-			m.Phase = int32(r.Int(math.MaxInt32))
-		case "cursor":
-			m.Cursor = r.Str()
-		case "limit":
-			m.Limit = int32(r.Int(math.MaxInt32))
-		case "asc":
-			m.Asc = r.Bool()
-		case "seq":
-			seq = r.uint32V1()
-		case "gen":
-			gen = r.uint32V1()
-		default:
-			r.Unknown()
-		}
-	}
-	m.Offset = foldPosition(seq, gen, m.Offset)
-	return m
-}
-
 func (r *jsonReader) subscribeResult() *SubscribeResult {
 	if !r.Object() {
 		return nil
@@ -880,24 +520,6 @@ func (r *jsonReader) subscribeResult() *SubscribeResult {
 	return m
 }
 
-func (r *jsonReader) trackBatch() *TrackBatch {
-	if !r.Object() {
-		return nil
-	}
-	m := new(TrackBatch)
-	for r.Field() {
-		switch string(r.Key) {
-		case "signature":
-			m.Signature = r.Str()
-		case "items":
-			m.Items = r.keyedItemList()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
 func (r *jsonReader) unsubscribe() *Unsubscribe {
 	if !r.Object() {
 		return nil
@@ -909,22 +531,6 @@ func (r *jsonReader) unsubscribe() *Unsubscribe {
 			m.Code = uint32(r.Uint(math.MaxUint32))
 		case "reason":
 			m.Reason = r.Str()
-		default:
-			r.Unknown()
-		}
-	}
-	return m
-}
-
-func (r *jsonReader) unsubscribeRequest() *UnsubscribeRequest {
-	if !r.Object() {
-		return nil
-	}
-	m := new(UnsubscribeRequest)
-	for r.Field() {
-		switch string(r.Key) {
-		case "channel":
-			m.Channel = r.Str()
 		default:
 			r.Unknown()
 		}
@@ -953,26 +559,6 @@ func (r *jsonReader) subscribeResultMap() map[string]*SubscribeResult {
 	return entries
 }
 
-func (r *jsonReader) subscribeRequestMap() map[string]*SubscribeRequest {
-	var entries map[string]*SubscribeRequest
-	for ok := r.Object(); ok && r.Entry(); {
-		if entries == nil {
-			entries = make(map[string]*SubscribeRequest)
-		}
-		k := string(r.Key)
-		entries[k] = orNew(r.subscribeRequest())
-	}
-	return entries
-}
-
-func (r *jsonReader) filterNodeList() []*FilterNode {
-	var list []*FilterNode
-	for ok := r.Array(); ok && r.Element(); {
-		list = append(list, orNew(r.filterNode()))
-	}
-	return list
-}
-
 func (r *jsonReader) publicationList() []*Publication {
 	var list []*Publication
 	for ok := r.Array(); ok && r.Element(); {
@@ -991,20 +577,4 @@ func (r *jsonReader) clientInfoMap() map[string]*ClientInfo {
 		entries[k] = orNew(r.clientInfo())
 	}
 	return entries
-}
-
-func (r *jsonReader) trackBatchList() []*TrackBatch {
-	var list []*TrackBatch
-	for ok := r.Array(); ok && r.Element(); {
-		list = append(list, orNew(r.trackBatch()))
-	}
-	return list
-}
-
-func (r *jsonReader) keyedItemList() []*KeyedItem {
-	var list []*KeyedItem
-	for ok := r.Array(); ok && r.Element(); {
-		list = append(list, orNew(r.keyedItem()))
-	}
-	return list
 }

@@ -4,36 +4,6 @@ package protocol
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// request decodes the content of e that kind names.
-func (r *protoReader) request(e *Command, kind MessageKind) {
-	switch kind {
-	case KindConnect:
-		e.Connect = r.connectRequest()
-	case KindSubscribe:
-		e.Subscribe = r.subscribeRequest()
-	case KindUnsubscribe:
-		e.Unsubscribe = r.unsubscribeRequest()
-	case KindPublish:
-		e.Publish = r.publishRequest()
-	case KindPresence:
-		e.Presence = r.presenceRequest()
-	case KindPresenceStats:
-		e.PresenceStats = r.presenceStatsRequest()
-	case KindHistory:
-		e.History = r.historyRequest()
-	case KindPing:
-		e.Ping = r.pingRequest()
-	case KindSend:
-		e.Send = r.sendRequest()
-	case KindRPC:
-		e.RPC = r.rpcRequest()
-	case KindRefresh:
-		e.Refresh = r.refreshRequest()
-	case KindSubRefresh:
-		e.SubRefresh = r.subRefreshRequest()
-	}
-}
-
 // result decodes the content of e that kind names.
 func (r *protoReader) result(e *Reply, kind MessageKind) {
 	switch kind {
@@ -138,36 +108,6 @@ func (r *protoReader) connect() *Connect {
 	return m
 }
 
-func (r *protoReader) connectRequest() *ConnectRequest {
-	m := new(ConnectRequest)
-	r.scratch = nil // the messages of a map must not share memory
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Token = r.str()
-		case 2:
-			m.Data = r.raw()
-		case 3:
-			r.subscribeRequestEntry(&m.Subs)
-		case 4:
-			m.Name = r.str()
-		case 5:
-			m.Version = r.str()
-		case 6:
-			r.strEntry(&m.Headers)
-		case 7:
-			m.Flag = int64(r.uint64())
-		case 8:
-			m.Dict = r.str()
-		case 9:
-			m.Profile = r.str()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) connectResult() *ConnectResult {
 	m := new(ConnectResult)
 	outer := r.enter()
@@ -237,23 +177,6 @@ func (r *protoReader) disconnect() *Disconnect {
 	return m
 }
 
-func (r *protoReader) emulationRequest() *EmulationRequest {
-	m := new(EmulationRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Node = r.str()
-		case 2:
-			m.Session = r.str()
-		case 3:
-			m.Data = r.raw()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) error() *Error {
 	m := new(Error)
 	outer := r.enter()
@@ -265,50 +188,6 @@ func (r *protoReader) error() *Error {
 			m.Message = r.str()
 		case 3:
 			m.Temporary = r.bool()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) filterNode() *FilterNode {
-	m := new(FilterNode)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Op = r.str()
-		case 2:
-			m.Key = r.str()
-		case 3:
-			m.Cmp = r.str()
-		case 4:
-			m.Val = r.str()
-		case 5:
-			r.count()
-			m.Vals = append(m.Vals, r.str())
-		case 6:
-			r.count()
-			m.Nodes = append(m.Nodes, r.filterNode())
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) historyRequest() *HistoryRequest {
-	m := new(HistoryRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
-		case 7:
-			m.Limit = r.int32()
-		case 8:
-			m.Since = r.streamPosition()
-		case 9:
-			m.Reverse = r.bool()
 		}
 	}
 	r.exit(outer)
@@ -346,21 +225,6 @@ func (r *protoReader) join() *Join {
 	return m
 }
 
-func (r *protoReader) keyedItem() *KeyedItem {
-	m := new(KeyedItem)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Key = r.str()
-		case 2:
-			m.Version = r.uint64()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) leave() *Leave {
 	m := new(Leave)
 	outer := r.enter()
@@ -387,31 +251,10 @@ func (r *protoReader) message() *Message {
 	return m
 }
 
-func (r *protoReader) pingRequest() *PingRequest {
-	m := new(PingRequest)
-	outer := r.enter()
-	r.skipFields()
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) pingResult() *PingResult {
 	m := new(PingResult)
 	outer := r.enter()
 	r.skipFields()
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) presenceRequest() *PresenceRequest {
-	m := new(PresenceRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
-		}
-	}
 	r.exit(outer)
 	return m
 }
@@ -423,19 +266,6 @@ func (r *protoReader) presenceResult() *PresenceResult {
 		switch r.num {
 		case 1:
 			r.clientInfoEntry(&m.Presence)
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) presenceStatsRequest() *PresenceStatsRequest {
-	m := new(PresenceStatsRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
 		}
 	}
 	r.exit(outer)
@@ -494,46 +324,10 @@ func (r *protoReader) publication() *Publication {
 	return m
 }
 
-func (r *protoReader) publishRequest() *PublishRequest {
-	m := r.scratch.publish()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
-		case 2:
-			m.Data = r.raw()
-		case 3:
-			m.Type = r.int32()
-		case 4:
-			m.Key = r.str()
-		case 5:
-			m.Removed = r.bool()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) publishResult() *PublishResult {
 	m := new(PublishResult)
 	outer := r.enter()
 	r.skipFields()
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) rpcRequest() *RPCRequest {
-	m := r.scratch.rpc()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Data = r.raw()
-		case 2:
-			m.Method = r.str()
-		}
-	}
 	r.exit(outer)
 	return m
 }
@@ -566,19 +360,6 @@ func (r *protoReader) refresh() *Refresh {
 	return m
 }
 
-func (r *protoReader) refreshRequest() *RefreshRequest {
-	m := new(RefreshRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Token = r.str()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) refreshResult() *RefreshResult {
 	m := new(RefreshResult)
 	outer := r.enter()
@@ -592,57 +373,6 @@ func (r *protoReader) refreshResult() *RefreshResult {
 			m.Expires = r.bool()
 		case 4:
 			m.TTL = r.uint32()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) sendRequest() *SendRequest {
-	m := r.scratch.send()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Data = r.raw()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) streamPosition() *StreamPosition {
-	m := new(StreamPosition)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Offset = r.uint64()
-		case 2:
-			m.Epoch = r.str()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) subRefreshRequest() *SubRefreshRequest {
-	m := new(SubRefreshRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
-		case 2:
-			m.Token = r.str()
-		case 3:
-			m.Type = r.int32()
-		case 4:
-			r.count()
-			m.Track = append(m.Track, r.trackBatch())
-		case 5:
-			r.count()
-			m.Untrack = append(m.Untrack, r.str())
 		}
 	}
 	r.exit(outer)
@@ -685,57 +415,6 @@ func (r *protoReader) subscribe() *Subscribe {
 		}
 	}
 	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) subscribeRequest() *SubscribeRequest {
-	m := r.scratch.subscribe()
-	var seq, gen uint32
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
-		case 2:
-			m.Token = r.str()
-		case 3:
-			m.Recover = r.bool()
-		case 6:
-			m.Epoch = r.str()
-		case 7:
-			m.Offset = r.uint64()
-		case 8:
-			m.Data = r.raw()
-		case 9:
-			m.Positioned = r.bool()
-		case 10:
-			m.Recoverable = r.bool()
-		case 11:
-			m.JoinLeave = r.bool()
-		case 12:
-			m.Delta = r.str()
-		case 13:
-			m.Tf = r.filterNode()
-		case 14:
-			m.Flag = int64(r.uint64())
-		case 15:
-			m.Type = r.int32()
-		case 16:
-			m.Phase = r.int32()
-		case 17:
-			m.Cursor = r.str()
-		case 18:
-			m.Limit = r.int32()
-		case 19:
-			m.Asc = r.bool()
-		case 4:
-			seq = r.uint32V1()
-		case 5:
-			gen = r.uint32V1()
-		}
-	}
-	r.exit(outer)
-	m.Offset = foldPosition(seq, gen, m.Offset)
 	return m
 }
 
@@ -786,22 +465,6 @@ func (r *protoReader) subscribeResult() *SubscribeResult {
 	return m
 }
 
-func (r *protoReader) trackBatch() *TrackBatch {
-	m := new(TrackBatch)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Signature = r.str()
-		case 2:
-			r.count()
-			m.Items = append(m.Items, r.keyedItem())
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
 func (r *protoReader) unsubscribe() *Unsubscribe {
 	m := new(Unsubscribe)
 	outer := r.enter()
@@ -811,19 +474,6 @@ func (r *protoReader) unsubscribe() *Unsubscribe {
 			m.Code = r.uint32()
 		case 3:
 			m.Reason = r.str()
-		}
-	}
-	r.exit(outer)
-	return m
-}
-
-func (r *protoReader) unsubscribeRequest() *UnsubscribeRequest {
-	m := new(UnsubscribeRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
-		case 1:
-			m.Channel = r.str()
 		}
 	}
 	r.exit(outer)
@@ -844,14 +494,6 @@ func (r *protoReader) subscribeResultEntry(entries *map[string]*SubscribeResult)
 	}
 	k := r.entry()
 	(*entries)[k] = r.subscribeResult()
-}
-
-func (r *protoReader) subscribeRequestEntry(entries *map[string]*SubscribeRequest) {
-	if *entries == nil {
-		*entries = make(map[string]*SubscribeRequest)
-	}
-	k := r.entry()
-	(*entries)[k] = r.subscribeRequest()
 }
 
 func (r *protoReader) clientInfoEntry(entries *map[string]*ClientInfo) {

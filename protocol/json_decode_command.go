@@ -14,8 +14,8 @@ func (r *jsonReader) command(c *Command) {
 	}
 }
 
-// commandV1 checks the envelope first: only its method says what params are,
-// and it may stand behind them.
+// commandV1 reads the whole envelope before params, because the method, which
+// determines their type, may follow them.
 func (r *jsonReader) commandV1(to *Command, draft bool) {
 	c := v1Command{kind: KindConnect}
 	params := 0
@@ -48,8 +48,8 @@ func (r *jsonReader) commandV1(to *Command, draft bool) {
 	c.fill(to)
 }
 
-// method reads a method as number or as name. An unknown name is bad, an
-// unknown number only unknown (client-protocol 2.2).
+// method reads a method as a number or a name. It reports an unknown name as bad,
+// but not an unknown number (client-protocol 2.2).
 func (r *jsonReader) method(draft bool) (kind MessageKind, badName bool) {
 	if r.Peek() != '"' {
 		return kindOfMethod(r.Int(math.MaxInt64), draft), false
@@ -58,7 +58,7 @@ func (r *jsonReader) method(draft bool) (kind MessageKind, badName bool) {
 	return kind, kind == KindUnknown
 }
 
-// envelope notes which members a command has.
+// envelope records which members a command has.
 func (r *jsonReader) envelope(seen *envelope) {
 	for ok := r.Object(); ok && r.Field(); {
 		r.LowerKey()
@@ -76,7 +76,7 @@ func (r *jsonReader) envelope(seen *envelope) {
 	}
 }
 
-// uint32V1 reads a field that only V1 has; in V2 it is an unknown one.
+// uint32V1 reads a field that only V1 has. In V2 the field is unknown.
 func (r *jsonReader) uint32V1() uint32 {
 	if !r.v1 {
 		r.Skip()

@@ -41,7 +41,7 @@ func (r *protoReader) commandV1(to *Command, draft bool) {
 	c.fill(to)
 }
 
-// envelope notes which fields a command has.
+// envelope records which fields a command has.
 func (r *protoReader) envelope(seen *envelope) {
 	outer := r.enter()
 	for r.field() {
@@ -59,7 +59,7 @@ func (r *protoReader) envelope(seen *envelope) {
 	r.exit(outer)
 }
 
-// uint32V1 reads a field that only V1 has; in V2 it is an unknown one.
+// uint32V1 reads a field that only V1 has. In V2 the field is unknown.
 func (r *protoReader) uint32V1() uint32 {
 	if !r.v1 {
 		return 0

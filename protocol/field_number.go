@@ -12,7 +12,7 @@ func numbersOf(kinds *kindsByNumber) (numbers [NumMessageKinds]protowire.Number)
 	return numbers
 }
 
-// kindOfNumber returns KindUnknown for a number that names nothing.
+// kindOfNumber returns KindUnknown for a number without a kind.
 func kindOfNumber(kinds *kindsByNumber, num protowire.Number) MessageKind {
 	if num >= protowire.Number(len(kinds)) {
 		return KindUnknown

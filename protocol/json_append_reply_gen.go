@@ -2,36 +2,6 @@
 
 package protocol
 
-// request appends the content of e that kind names.
-func (w *jsonWriter) request(e *Command, kind MessageKind) {
-	switch kind {
-	case KindConnect:
-		w.connectRequest(e.Connect)
-	case KindSubscribe:
-		w.subscribeRequest(e.Subscribe)
-	case KindUnsubscribe:
-		w.unsubscribeRequest(e.Unsubscribe)
-	case KindPublish:
-		w.publishRequest(e.Publish)
-	case KindPresence:
-		w.presenceRequest(e.Presence)
-	case KindPresenceStats:
-		w.presenceStatsRequest(e.PresenceStats)
-	case KindHistory:
-		w.historyRequest(e.History)
-	case KindSend:
-		w.sendRequest(e.Send)
-	case KindRPC:
-		w.rpcRequest(e.RPC)
-	case KindRefresh:
-		w.refreshRequest(e.Refresh)
-	case KindSubRefresh:
-		w.subRefreshRequest(e.SubRefresh)
-	default: // no fields
-		w.end(len(w.b))
-	}
-}
-
 // result appends the content of e that kind names.
 func (w *jsonWriter) result(e *Reply, kind MessageKind) {
 	switch kind {
@@ -109,20 +79,6 @@ func (w *jsonWriter) connect(m *Connect) {
 	w.end(at)
 }
 
-func (w *jsonWriter) connectRequest(m *ConnectRequest) {
-	at := len(w.b)
-	w.str(`,"token":`, m.Token)
-	w.raw(`,"data":`, m.Data)
-	w.subscribeRequestMap(`,"subs":`, m.Subs, false)
-	w.str(`,"name":`, m.Name)
-	w.str(`,"version":`, m.Version)
-	w.strMap(`,"headers":`, m.Headers)
-	w.int(`,"flag":`, m.Flag)
-	w.str(`,"dict":`, m.Dict)
-	w.str(`,"profile":`, m.Profile)
-	w.end(at)
-}
-
 func (w *jsonWriter) connectResult(m *ConnectResult) {
 	at := len(w.b)
 	w.strV1(`,"client":`, m.Client)
@@ -163,46 +119,11 @@ func (w *jsonWriter) disconnect(m *Disconnect) {
 	w.end(at)
 }
 
-func (w *jsonWriter) emulationRequest(m *EmulationRequest) {
-	at := len(w.b)
-	w.str(`,"node":`, m.Node)
-	w.str(`,"session":`, m.Session)
-	w.str(`,"data":`, string(m.Data))
-	w.end(at)
-}
-
 func (w *jsonWriter) error(m *Error) {
 	at := len(w.b)
 	w.uintV1(`,"code":`, uint64(m.Code))
 	w.strV1(`,"message":`, m.Message)
 	w.bool(`,"temporary":`, m.Temporary)
-	w.end(at)
-}
-
-func (w *jsonWriter) filterNode(m *FilterNode) {
-	at := len(w.b)
-	if m == nil {
-		w.end(at)
-		return
-	}
-	w.str(`,"op":`, m.Op)
-	w.str(`,"key":`, m.Key)
-	w.str(`,"cmp":`, m.Cmp)
-	w.str(`,"val":`, m.Val)
-	w.strs(`,"vals":`, m.Vals)
-	w.filterNodeList(`,"nodes":`, m.Nodes, false)
-	w.end(at)
-}
-
-func (w *jsonWriter) historyRequest(m *HistoryRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
-	w.int(`,"limit":`, int64(m.Limit))
-	if m.Since != nil {
-		w.key(`,"since":`)
-		w.streamPosition(m.Since)
-	}
-	w.bool(`,"reverse":`, m.Reverse)
 	w.end(at)
 }
 
@@ -222,17 +143,6 @@ func (w *jsonWriter) join(m *Join) {
 	w.end(at)
 }
 
-func (w *jsonWriter) keyedItem(m *KeyedItem) {
-	at := len(w.b)
-	if m == nil {
-		w.end(at)
-		return
-	}
-	w.str(`,"key":`, m.Key)
-	w.uint(`,"version":`, m.Version)
-	w.end(at)
-}
-
 func (w *jsonWriter) leave(m *Leave) {
 	at := len(w.b)
 	if m.Info != nil || w.v1 {
@@ -248,21 +158,9 @@ func (w *jsonWriter) message(m *Message) {
 	w.end(at)
 }
 
-func (w *jsonWriter) presenceRequest(m *PresenceRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
-	w.end(at)
-}
-
 func (w *jsonWriter) presenceResult(m *PresenceResult) {
 	w.clientInfoMap(`{"presence":`, m.Presence, true)
 	w.b = append(w.b, '}')
-}
-
-func (w *jsonWriter) presenceStatsRequest(m *PresenceStatsRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
-	w.end(at)
 }
 
 func (w *jsonWriter) presenceStatsResult(m *PresenceStatsResult) {
@@ -299,23 +197,6 @@ func (w *jsonWriter) publication(m *Publication) {
 	w.end(at)
 }
 
-func (w *jsonWriter) publishRequest(m *PublishRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
-	w.raw(`,"data":`, m.Data)
-	w.int(`,"type":`, int64(m.Type))
-	w.str(`,"key":`, m.Key)
-	w.bool(`,"removed":`, m.Removed)
-	w.end(at)
-}
-
-func (w *jsonWriter) rpcRequest(m *RPCRequest) {
-	at := len(w.b)
-	w.raw(`,"data":`, m.Data)
-	w.str(`,"method":`, m.Method)
-	w.end(at)
-}
-
 func (w *jsonWriter) rpcResult(m *RPCResult) {
 	at := len(w.b)
 	w.raw(`,"data":`, m.Data)
@@ -329,41 +210,12 @@ func (w *jsonWriter) refresh(m *Refresh) {
 	w.end(at)
 }
 
-func (w *jsonWriter) refreshRequest(m *RefreshRequest) {
-	at := len(w.b)
-	w.str(`,"token":`, m.Token)
-	w.end(at)
-}
-
 func (w *jsonWriter) refreshResult(m *RefreshResult) {
 	at := len(w.b)
 	w.strV1(`,"client":`, m.Client)
 	w.strV1(`,"version":`, m.Version)
 	w.bool(`,"expires":`, m.Expires)
 	w.uint(`,"ttl":`, uint64(m.TTL))
-	w.end(at)
-}
-
-func (w *jsonWriter) sendRequest(m *SendRequest) {
-	at := len(w.b)
-	w.raw(`,"data":`, m.Data)
-	w.end(at)
-}
-
-func (w *jsonWriter) streamPosition(m *StreamPosition) {
-	at := len(w.b)
-	w.uint(`,"offset":`, m.Offset)
-	w.str(`,"epoch":`, m.Epoch)
-	w.end(at)
-}
-
-func (w *jsonWriter) subRefreshRequest(m *SubRefreshRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
-	w.str(`,"token":`, m.Token)
-	w.int(`,"type":`, int64(m.Type))
-	w.trackBatchList(`,"track":`, m.Track, false)
-	w.strs(`,"untrack":`, m.Untrack)
 	w.end(at)
 }
 
@@ -382,35 +234,6 @@ func (w *jsonWriter) subscribe(m *Subscribe) {
 	w.uint(`,"offset":`, m.Offset)
 	w.bool(`,"positioned":`, m.Positioned)
 	w.raw(`,"data":`, m.Data)
-	w.end(at)
-}
-
-func (w *jsonWriter) subscribeRequest(m *SubscribeRequest) {
-	at := len(w.b)
-	if m == nil {
-		w.end(at)
-		return
-	}
-	w.str(`,"channel":`, m.Channel)
-	w.str(`,"token":`, m.Token)
-	w.bool(`,"recover":`, m.Recover)
-	w.str(`,"epoch":`, m.Epoch)
-	w.uint(`,"offset":`, m.Offset)
-	w.raw(`,"data":`, m.Data)
-	w.bool(`,"positioned":`, m.Positioned)
-	w.bool(`,"recoverable":`, m.Recoverable)
-	w.bool(`,"join_leave":`, m.JoinLeave)
-	w.str(`,"delta":`, m.Delta)
-	if m.Tf != nil {
-		w.key(`,"tf":`)
-		w.filterNode(m.Tf)
-	}
-	w.int(`,"flag":`, m.Flag)
-	w.int(`,"type":`, int64(m.Type))
-	w.int(`,"phase":`, int64(m.Phase))
-	w.str(`,"cursor":`, m.Cursor)
-	w.int(`,"limit":`, int64(m.Limit))
-	w.bool(`,"asc":`, m.Asc)
 	w.end(at)
 }
 
@@ -448,27 +271,10 @@ func (w *jsonWriter) subscribeResult(m *SubscribeResult) {
 	w.end(at)
 }
 
-func (w *jsonWriter) trackBatch(m *TrackBatch) {
-	at := len(w.b)
-	if m == nil {
-		w.end(at)
-		return
-	}
-	w.str(`,"signature":`, m.Signature)
-	w.keyedItemList(`,"items":`, m.Items, false)
-	w.end(at)
-}
-
 func (w *jsonWriter) unsubscribe(m *Unsubscribe) {
 	at := len(w.b)
 	w.uint(`,"code":`, uint64(m.Code))
 	w.str(`,"reason":`, m.Reason)
-	w.end(at)
-}
-
-func (w *jsonWriter) unsubscribeRequest(m *UnsubscribeRequest) {
-	at := len(w.b)
-	w.str(`,"channel":`, m.Channel)
 	w.end(at)
 }
 
@@ -483,32 +289,6 @@ func (w *jsonWriter) subscribeResultMap(key string, entries map[string]*Subscrib
 		w.subscribeResult(m)
 	}
 	w.end(at)
-}
-
-func (w *jsonWriter) subscribeRequestMap(key string, entries map[string]*SubscribeRequest, always bool) {
-	if len(entries) == 0 && !always {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for k, m := range entries {
-		w.mapKey(k)
-		w.subscribeRequest(m)
-	}
-	w.end(at)
-}
-
-func (w *jsonWriter) filterNodeList(key string, list []*FilterNode, always bool) {
-	if len(list) == 0 && !always {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for _, m := range list {
-		w.comma()
-		w.filterNode(m)
-	}
-	w.endList(at)
 }
 
 func (w *jsonWriter) publicationList(key string, list []*Publication, always bool) {
@@ -535,30 +315,4 @@ func (w *jsonWriter) clientInfoMap(key string, entries map[string]*ClientInfo, a
 		w.clientInfo(m)
 	}
 	w.end(at)
-}
-
-func (w *jsonWriter) trackBatchList(key string, list []*TrackBatch, always bool) {
-	if len(list) == 0 && !always {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for _, m := range list {
-		w.comma()
-		w.trackBatch(m)
-	}
-	w.endList(at)
-}
-
-func (w *jsonWriter) keyedItemList(key string, list []*KeyedItem, always bool) {
-	if len(list) == 0 && !always {
-		return
-	}
-	w.key(key)
-	at := len(w.b)
-	for _, m := range list {
-		w.comma()
-		w.keyedItem(m)
-	}
-	w.endList(at)
 }

@@ -4,34 +4,6 @@ package protocol
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// request appends the content of e that kind names.
-func (w *protoWriter) request(e *Command, kind MessageKind) {
-	switch kind {
-	case KindConnect:
-		w.connectRequest(e.Connect)
-	case KindSubscribe:
-		w.subscribeRequest(e.Subscribe)
-	case KindUnsubscribe:
-		w.unsubscribeRequest(e.Unsubscribe)
-	case KindPublish:
-		w.publishRequest(e.Publish)
-	case KindPresence:
-		w.presenceRequest(e.Presence)
-	case KindPresenceStats:
-		w.presenceStatsRequest(e.PresenceStats)
-	case KindHistory:
-		w.historyRequest(e.History)
-	case KindSend:
-		w.sendRequest(e.Send)
-	case KindRPC:
-		w.rpcRequest(e.RPC)
-	case KindRefresh:
-		w.refreshRequest(e.Refresh)
-	case KindSubRefresh:
-		w.subRefreshRequest(e.SubRefresh)
-	}
-}
-
 // result appends the content of e that kind names.
 func (w *protoWriter) result(e *Reply, kind MessageKind) {
 	switch kind {
@@ -102,18 +74,6 @@ func (w *protoWriter) connect(m *Connect) {
 	w.uint(11, uint64(m.Time))
 }
 
-func (w *protoWriter) connectRequest(m *ConnectRequest) {
-	w.str(1, m.Token)
-	w.raw(2, m.Data)
-	w.subscribeRequestMap(3, m.Subs)
-	w.str(4, m.Name)
-	w.str(5, m.Version)
-	w.strMap(6, m.Headers)
-	w.uint(7, uint64(m.Flag))
-	w.str(8, m.Dict)
-	w.str(9, m.Profile)
-}
-
 func (w *protoWriter) connectResult(m *ConnectResult) {
 	w.str(1, m.Client)
 	w.str(2, m.Version)
@@ -148,39 +108,10 @@ func (w *protoWriter) disconnect(m *Disconnect) {
 	w.bool(3, m.Reconnect)
 }
 
-func (w *protoWriter) emulationRequest(m *EmulationRequest) {
-	w.str(1, m.Node)
-	w.str(2, m.Session)
-	w.raw(3, m.Data)
-}
-
 func (w *protoWriter) error(m *Error) {
 	w.uint(1, uint64(m.Code))
 	w.str(2, m.Message)
 	w.bool(3, m.Temporary)
-}
-
-func (w *protoWriter) filterNode(m *FilterNode) {
-	if m == nil {
-		return
-	}
-	w.str(1, m.Op)
-	w.str(2, m.Key)
-	w.str(3, m.Cmp)
-	w.str(4, m.Val)
-	w.strs(5, m.Vals)
-	w.filterNodeList(6, m.Nodes)
-}
-
-func (w *protoWriter) historyRequest(m *HistoryRequest) {
-	w.str(1, m.Channel)
-	w.uint(7, uint64(int64(m.Limit)))
-	if m.Since != nil {
-		at := w.open(8)
-		w.streamPosition(m.Since)
-		w.close(at)
-	}
-	w.bool(9, m.Reverse)
 }
 
 func (w *protoWriter) historyResult(m *HistoryResult) {
@@ -197,14 +128,6 @@ func (w *protoWriter) join(m *Join) {
 	}
 }
 
-func (w *protoWriter) keyedItem(m *KeyedItem) {
-	if m == nil {
-		return
-	}
-	w.str(1, m.Key)
-	w.uint(2, m.Version)
-}
-
 func (w *protoWriter) leave(m *Leave) {
 	if m.Info != nil {
 		at := w.open(1)
@@ -217,16 +140,8 @@ func (w *protoWriter) message(m *Message) {
 	w.raw(1, m.Data)
 }
 
-func (w *protoWriter) presenceRequest(m *PresenceRequest) {
-	w.str(1, m.Channel)
-}
-
 func (w *protoWriter) presenceResult(m *PresenceResult) {
 	w.clientInfoMap(1, m.Presence)
-}
-
-func (w *protoWriter) presenceStatsRequest(m *PresenceStatsRequest) {
-	w.str(1, m.Channel)
 }
 
 func (w *protoWriter) presenceStatsResult(m *PresenceStatsResult) {
@@ -262,19 +177,6 @@ func (w *protoWriter) publication(m *Publication) {
 	w.uint(16, m.Version)
 }
 
-func (w *protoWriter) publishRequest(m *PublishRequest) {
-	w.str(1, m.Channel)
-	w.raw(2, m.Data)
-	w.uint(3, uint64(int64(m.Type)))
-	w.str(4, m.Key)
-	w.bool(5, m.Removed)
-}
-
-func (w *protoWriter) rpcRequest(m *RPCRequest) {
-	w.raw(1, m.Data)
-	w.str(2, m.Method)
-}
-
 func (w *protoWriter) rpcResult(m *RPCResult) {
 	w.raw(1, m.Data)
 }
@@ -284,32 +186,11 @@ func (w *protoWriter) refresh(m *Refresh) {
 	w.uint(2, uint64(m.TTL))
 }
 
-func (w *protoWriter) refreshRequest(m *RefreshRequest) {
-	w.str(1, m.Token)
-}
-
 func (w *protoWriter) refreshResult(m *RefreshResult) {
 	w.str(1, m.Client)
 	w.str(2, m.Version)
 	w.bool(3, m.Expires)
 	w.uint(4, uint64(m.TTL))
-}
-
-func (w *protoWriter) sendRequest(m *SendRequest) {
-	w.raw(1, m.Data)
-}
-
-func (w *protoWriter) streamPosition(m *StreamPosition) {
-	w.uint(1, m.Offset)
-	w.str(2, m.Epoch)
-}
-
-func (w *protoWriter) subRefreshRequest(m *SubRefreshRequest) {
-	w.str(1, m.Channel)
-	w.str(2, m.Token)
-	w.uint(3, uint64(int64(m.Type)))
-	w.trackBatchList(4, m.Track)
-	w.strs(5, m.Untrack)
 }
 
 func (w *protoWriter) subRefreshResult(m *SubRefreshResult) {
@@ -324,33 +205,6 @@ func (w *protoWriter) subscribe(m *Subscribe) {
 	w.uint(5, m.Offset)
 	w.bool(6, m.Positioned)
 	w.raw(7, m.Data)
-}
-
-func (w *protoWriter) subscribeRequest(m *SubscribeRequest) {
-	if m == nil {
-		return
-	}
-	w.str(1, m.Channel)
-	w.str(2, m.Token)
-	w.bool(3, m.Recover)
-	w.str(6, m.Epoch)
-	w.uint(7, m.Offset)
-	w.raw(8, m.Data)
-	w.bool(9, m.Positioned)
-	w.bool(10, m.Recoverable)
-	w.bool(11, m.JoinLeave)
-	w.str(12, m.Delta)
-	if m.Tf != nil {
-		at := w.open(13)
-		w.filterNode(m.Tf)
-		w.close(at)
-	}
-	w.uint(14, uint64(m.Flag))
-	w.uint(15, uint64(int64(m.Type)))
-	w.uint(16, uint64(int64(m.Phase)))
-	w.str(17, m.Cursor)
-	w.uint(18, uint64(int64(m.Limit)))
-	w.bool(19, m.Asc)
 }
 
 func (w *protoWriter) subscribeResult(m *SubscribeResult) {
@@ -383,21 +237,9 @@ func (w *protoWriter) subscribeResult(m *SubscribeResult) {
 	w.uint(19, uint64(m.PublishDebounce))
 }
 
-func (w *protoWriter) trackBatch(m *TrackBatch) {
-	if m == nil {
-		return
-	}
-	w.str(1, m.Signature)
-	w.keyedItemList(2, m.Items)
-}
-
 func (w *protoWriter) unsubscribe(m *Unsubscribe) {
 	w.uint(2, uint64(m.Code))
 	w.str(3, m.Reason)
-}
-
-func (w *protoWriter) unsubscribeRequest(m *UnsubscribeRequest) {
-	w.str(1, m.Channel)
 }
 
 func (w *protoWriter) subscribeResultMap(num protowire.Number, entries map[string]*SubscribeResult) {
@@ -408,25 +250,6 @@ func (w *protoWriter) subscribeResultMap(num protowire.Number, entries map[strin
 		w.subscribeResult(m)
 		w.close(at)
 		w.close(entry)
-	}
-}
-
-func (w *protoWriter) subscribeRequestMap(num protowire.Number, entries map[string]*SubscribeRequest) {
-	for k, m := range entries {
-		entry := w.open(num)
-		w.str(1, k)
-		at := w.open(2)
-		w.subscribeRequest(m)
-		w.close(at)
-		w.close(entry)
-	}
-}
-
-func (w *protoWriter) filterNodeList(num protowire.Number, list []*FilterNode) {
-	for _, m := range list {
-		at := w.open(num)
-		w.filterNode(m)
-		w.close(at)
 	}
 }
 
@@ -446,21 +269,5 @@ func (w *protoWriter) clientInfoMap(num protowire.Number, entries map[string]*Cl
 		w.clientInfo(m)
 		w.close(at)
 		w.close(entry)
-	}
-}
-
-func (w *protoWriter) trackBatchList(num protowire.Number, list []*TrackBatch) {
-	for _, m := range list {
-		at := w.open(num)
-		w.trackBatch(m)
-		w.close(at)
-	}
-}
-
-func (w *protoWriter) keyedItemList(num protowire.Number, list []*KeyedItem) {
-	for _, m := range list {
-		at := w.open(num)
-		w.keyedItem(m)
-		w.close(at)
 	}
 }
