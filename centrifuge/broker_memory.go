@@ -123,7 +123,7 @@ func (b *MemoryBroker) Start(h BrokerHandler) error {
 	if h == nil {
 		return errors.New("starting memory broker: no handler")
 	}
-	b.wheel = wheel.New(memoryTick)
+	b.wheel = wheel.New(memoryTick, 1)
 	b.handler = h
 	return nil
 }

@@ -93,7 +93,7 @@ func newConn(ctx context.Context, n *Node, t Transport) *Conn {
 		c.rare = &rare{writer: newBlockingWriter()}
 	}
 	n.outboxes.prepare(c)
-	c.timer.Owner = (*clientTimer)(c)
+	c.timer.Owner, c.timer.Shard = (*clientTimer)(c), c.lane
 	c.startClock(n.timeline.now())
 	return conn
 }

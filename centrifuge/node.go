@@ -136,7 +136,7 @@ func (n *Node) Run() error {
 		n.coalescer = fanout.NewCoalescer(n.hub)
 	}
 	n.outboxes.start(&n.config)
-	n.wheel = wheel.New(wheelTick)
+	n.wheel = wheel.New(wheelTick, n.config.Lanes)
 	presence := n.config.PresenceManager
 	if presence == nil {
 		presence = NewMemoryPresence(0)

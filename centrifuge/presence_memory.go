@@ -65,7 +65,7 @@ func NewMemoryPresence(ttl time.Duration) *MemoryPresence {
 	if ttl <= 0 {
 		ttl = defaultPresenceTTL
 	}
-	p := &MemoryPresence{ttl: ttl, start: time.Now(), seed: maphash.MakeSeed(), wheel: wheel.New(memoryTick)}
+	p := &MemoryPresence{ttl: ttl, start: time.Now(), seed: maphash.MakeSeed(), wheel: wheel.New(memoryTick, 1)}
 	for i := range p.shards {
 		s := &p.shards[i]
 		s.presence, s.timer.Owner = p, s

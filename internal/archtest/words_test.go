@@ -77,8 +77,6 @@ var pending = []string{
 
 	"centrifuge/internal/keylock",
 
-	"centrifuge/internal/wheel",
-
 	"centrifuge/prommetrics",
 
 	"centrifuge/transport/websocket",

@@ -12,14 +12,14 @@ import (
 	"unsafe"
 )
 
-// ownerFunc lets a test write an owner in place.
+// ownerFunc is an owner that calls a function.
 type ownerFunc func(t *Timer, now time.Time)
 
 func (f ownerFunc) Expired(t *Timer, now time.Time) { f(t, now) }
 
 func TestTimerIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Timer{}); size > 48 {
-		t.Errorf("a timer is %d bytes", size)
+		t.Errorf("unsafe.Sizeof(Timer{}) = %d; want at most 48", size)
 	}
 }
 
@@ -31,9 +31,9 @@ func TestFiresOnTime(t *testing.T) {
 	} {
 		t.Run(d.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := New(tick)
+				w := New(tick, 1)
 				defer w.Close()
-				time.Sleep(3*time.Second + 7) // the wheel lags behind when nothing is set
+				time.Sleep(3*time.Second + 7) // the current tick stays behind while no timer is set
 				want := time.Now().Add(d)
 				fired := make(chan time.Time)
 				timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { fired <- time.Now() })}
@@ -43,7 +43,7 @@ func TestFiresOnTime(t *testing.T) {
 					late += d
 				}
 				if late < 0 || late > tick {
-					t.Errorf("late by %v", late)
+					t.Errorf("fired %v after the deadline; want 0 to %v", late, tick)
 				}
 			})
 		})
@@ -52,7 +52,7 @@ func TestFiresOnTime(t *testing.T) {
 
 func TestLongestDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(time.Second)
+		w := New(time.Second, 1)
 		defer w.Close()
 		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
 		time.Sleep(time.Minute)
@@ -60,22 +60,22 @@ func TestLongestDuration(t *testing.T) {
 		w.SetAt(&timer, time.Now().Add(math.MaxInt64))
 		time.Sleep(time.Hour)
 		if !w.Stop(&timer) {
-			t.Error("not set any more")
+			t.Error("Stop() = false; want true: the timer is set")
 		}
 	})
 }
 
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(time.Millisecond)
+		w := New(time.Millisecond, 1)
 		defer w.Close()
 		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
 		if w.Stop(&timer) {
-			t.Error("stopped a timer that was not set")
+			t.Error("Stop() = true before Set; want false")
 		}
 		w.Set(&timer, time.Second)
 		if !w.Stop(&timer) || w.Stop(&timer) {
-			t.Error("stop must tell once that the timer was set")
+			t.Error("Stop() twice; want true, then false")
 		}
 		time.Sleep(time.Minute)
 	})
@@ -83,18 +83,18 @@ func TestStop(t *testing.T) {
 
 func TestCallbackMaySetAndStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(time.Millisecond)
+		w := New(time.Millisecond, 1)
 		defer w.Close()
-		var twin Timer
+		var other Timer
 		count := 0
-		twin.Owner = ownerFunc(func(*Timer, time.Time) { t.Error("fired though stopped") })
+		other.Owner = ownerFunc(func(*Timer, time.Time) { t.Error("fired though stopped") })
 		timer := Timer{Owner: ownerFunc(func(t *Timer, now time.Time) {
-			w.Stop(&twin)
+			w.Stop(&other)
 			if count++; count < 5 {
 				w.SetAt(t, now.Add(time.Second))
 			}
 		})}
-		w.Set(&twin, time.Second) // the same slot; the list is last in, first out
+		w.Set(&other, time.Second) // the same slot; the list is last in, first out
 		w.Set(&timer, time.Second)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -104,25 +104,65 @@ func TestCallbackMaySetAndStop(t *testing.T) {
 	})
 }
 
+// TestShards: a callback that blocks delays only the timers of its shard, and the
+// timers of all other shards fire at the same tick.
+func TestShards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const shards, perShard = 4, 3
+		w := New(time.Second, shards)
+		release := make(chan struct{})
+		blocked := Timer{Shard: 1, Owner: ownerFunc(func(*Timer, time.Time) { <-release })}
+		w.Set(&blocked, time.Second)
+		fired := make(chan time.Duration, shards*perShard)
+		start := time.Now()
+		timers := make([]Timer, shards*perShard)
+		for i := range timers {
+			timers[i].Shard = uint16(i + 100*shards) //nolint:gosec // small; it counts modulo the number of shards
+			timers[i].Owner = ownerFunc(func(*Timer, time.Time) { fired <- time.Since(start) })
+			w.Set(&timers[i], 1001*time.Millisecond+time.Duration(i))
+		}
+		if n, want := w.Len(), shards*perShard+1; n != want {
+			t.Errorf("Len() = %d; want %d", n, want)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if n, want := len(fired), (shards-1)*perShard; n != want {
+			t.Errorf("%d timers have fired; want the %d of the other shards", n, want)
+		}
+		for range len(fired) {
+			if at := <-fired; at != 2*time.Second {
+				t.Errorf("a timer fired after %v; want 2s", at)
+			}
+		}
+		close(release)
+		synctest.Wait()
+		if n := len(fired); n != perShard {
+			t.Errorf("%d timers have fired after the block; want %d", n, perShard)
+		}
+		w.Close()
+	})
+}
+
 func TestNoWakeUpWhenNothingIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(time.Millisecond)
+		w := New(time.Millisecond, 1)
 		defer w.Close()
 		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) {})}
 		w.Set(&timer, time.Hour)
 		w.Stop(&timer)
-		w.mu.Lock()
-		idle := w.wake == never && !w.sleep.Stop()
-		w.mu.Unlock()
+		s := w.shards[0]
+		s.mu.Lock()
+		idle := s.wake == never && !s.sleep.Stop()
+		s.mu.Unlock()
 		if !idle {
-			t.Error("the wheel sleeps for a timer that was stopped")
+			t.Error("the shard would wake up for a timer that was stopped")
 		}
 	})
 }
 
 func TestCloseWaitsAndSilences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := New(time.Millisecond)
+		w := New(time.Millisecond, 1)
 		entered, leave := make(chan struct{}), make(chan struct{})
 		var left atomic.Bool
 		slow := Timer{Owner: ownerFunc(func(*Timer, time.Time) {
@@ -148,8 +188,8 @@ func TestCloseWaitsAndSilences(t *testing.T) {
 	})
 }
 
-// TestModel sets and stops timers at random and compares what fires with a
-// plain list of deadlines.
+// TestModel sets and stops timers at random and compares the calls of Expired with a
+// list of deadlines.
 func TestModel(t *testing.T) {
 	for range 50 {
 		seed := rand.Uint64()
@@ -170,7 +210,7 @@ func runModel(t *testing.T, seed uint64) {
 	const tick = 10 * time.Millisecond
 	rnd := rand.New(rand.NewPCG(seed, 0))   //nolint:gosec // a reproducible test
 	pause := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a reproducible test
-	w := New(tick)
+	w := New(tick, 1+rnd.IntN(3))
 	defer w.Close()
 	var mu sync.Mutex // guards rnd and timers
 	timers := make([]modelTimer, 40)
@@ -182,7 +222,7 @@ func runModel(t *testing.T, seed uint64) {
 			t.Error("fired though not set")
 		}
 		if late := time.Since(m.deadline); late < 0 || late > tick {
-			t.Errorf("late by %v", late)
+			t.Errorf("fired %v after the deadline; want 0 to %v", late, tick)
 		}
 		m.set = false
 		if rnd.IntN(3) == 0 { // again, from the callback
@@ -192,7 +232,7 @@ func runModel(t *testing.T, seed uint64) {
 		}
 	})
 	for i := range timers {
-		timers[i].Owner = fired
+		timers[i].Owner, timers[i].Shard = fired, uint16(i) //nolint:gosec // small
 	}
 	for range 1000 {
 		mu.Lock()
@@ -200,7 +240,7 @@ func runModel(t *testing.T, seed uint64) {
 		switch rnd.IntN(4) {
 		case 0:
 			if stopped := w.Stop(&m.Timer); stopped != m.set {
-				t.Errorf("stop says %v, the model %v", stopped, m.set)
+				t.Errorf("Stop() = %v; want %v", stopped, m.set)
 			}
 			m.set = false
 		default:
@@ -231,7 +271,7 @@ func randomDuration(rnd *rand.Rand) time.Duration {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	w := New(time.Millisecond)
+	w := New(time.Millisecond, 2)
 	defer w.Close()
 	var wg sync.WaitGroup
 	for range 4 {
@@ -247,7 +287,7 @@ func TestConcurrentUse(t *testing.T) {
 			})
 			timers := make([]Timer, 100)
 			for i := range timers {
-				timers[i].Owner = owner
+				timers[i].Owner, timers[i].Shard = owner, uint16(i) //nolint:gosec // small
 			}
 			for i := range 20_000 {
 				timer := &timers[i%len(timers)]
@@ -266,13 +306,13 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	if n := w.Len(); n != 0 {
-		t.Errorf("%d timers left", n)
+		t.Errorf("Len() = %d at the end; want 0", n)
 	}
 }
 
 func TestMillionTimers(t *testing.T) {
 	const n = 1_000_000
-	w := New(10 * time.Millisecond)
+	w := New(10*time.Millisecond, 1)
 	defer w.Close()
 	timers := make([]Timer, n)
 	owner := ownerFunc(func(*Timer, time.Time) {})
@@ -284,29 +324,15 @@ func TestMillionTimers(t *testing.T) {
 	}
 	runtime.ReadMemStats(&after)
 	if w.Len() != n {
-		t.Errorf("%d timers set", w.Len())
+		t.Errorf("Len() = %d; want %d", w.Len(), n)
 	}
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
-		t.Errorf("setting a million timers allocated %d bytes", grown)
+		t.Errorf("setting a million timers allocated %d bytes; want at most 1 MiB", grown)
 	}
 	for i := range timers {
 		w.Stop(&timers[i])
 	}
 	if w.Len() != 0 {
-		t.Errorf("%d timers left", w.Len())
-	}
-}
-
-func BenchmarkSet(b *testing.B) {
-	w := New(100 * time.Millisecond)
-	defer w.Close()
-	timers := make([]Timer, 100_000)
-	for i := range timers {
-		timers[i].Owner = ownerFunc(func(*Timer, time.Time) {})
-		w.Set(&timers[i], time.Hour)
-	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		w.Set(&timers[i*7919%len(timers)], 25*time.Second+time.Duration(i%1000)*time.Millisecond)
+		t.Errorf("Len() = %d after Stop; want 0", w.Len())
 	}
 }
