@@ -99,6 +99,19 @@ func (d *direction) open(r io.Reader) (kind byte, payload string) {
 // sealing connects a client that seals its own records to r.
 func sealing(t *testing.T, r *recorder) (tcp net.Conn, out, in *direction) {
 	t.Helper()
+	return sealingWith(t, func(server net.Conn) {
+		var err error
+		if r.socket, err = newLoop(t, Config{}).Add(server, r); err != nil {
+			t.Fatal(err)
+		}
+		start(t, r, "")
+	})
+}
+
+// sealingWith connects a client that seals its own records to a server that add puts
+// into a loop.
+func sealingWith(t *testing.T, add func(server net.Conn)) (tcp net.Conn, out, in *direction) {
+	t.Helper()
 	s, c := pair(t)
 	var log strings.Builder
 	server, client := securePair(t, s, c, func(server, client *tls.Config) {
@@ -108,11 +121,7 @@ func sealing(t *testing.T, r *recorder) (tcp net.Conn, out, in *direction) {
 	if suite := client.(*tls.Conn).ConnectionState().CipherSuite; suite != tls.TLS_AES_128_GCM_SHA256 {
 		t.Skipf("cipher suite is %s", tls.CipherSuiteName(suite))
 	}
-	var err error
-	if r.socket, err = newLoop(t, Config{}).Add(server, r); err != nil {
-		t.Fatal(err)
-	}
-	start(t, r, "")
+	add(server)
 	secrets := map[string]*direction{}
 	for line := range strings.Lines(log.String()) {
 		f := strings.Fields(line)

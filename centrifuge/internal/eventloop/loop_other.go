@@ -18,3 +18,6 @@ func (l *Loop) addPolled(net.Conn, Handler) (_ Socket, polled bool, _ error) { r
 
 // Beneath returns c: nothing is polled here.
 func Beneath(c net.Conn) net.Conn { return c }
+
+// KeepsTLSBuffers returns false: a TLS connection has a goroutine here.
+func KeepsTLSBuffers() bool { return false }

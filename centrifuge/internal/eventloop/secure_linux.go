@@ -100,7 +100,7 @@ func (s *secureSocket) Data(b []byte) (n int, more bool) {
 			return len(b) - len(s.in), false // err comes again, unless it was errNoMore
 		}
 		if err == errNoMore { //nolint:errorlint // wrapped in a lasting error it would have to end the connection
-			dropLeftovers(s.tls)
+			tlsLeftovers.drop(s.tls)
 			break
 		}
 		if err != nil {

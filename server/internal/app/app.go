@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/server/internal/access"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/apihttp"
@@ -57,13 +58,16 @@ type App struct {
 	apiHTTP    *apihttp.Handler // nil when disabled
 	transports []*transport     // those that are enabled
 
+	// Owned by listen.
+	tlsBuffersKept bool // websocket.KeepsTLSBuffers, until it is logged
+
 	// Owned by serve.
 	current *config.Config // the last one that was applied; config is that of the start
 }
 
 // New builds a server and starts its node. Run stops the node.
 func New(cfg *config.Config, o Options) (*App, error) {
-	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts}
+	a := &App{config: cfg, current: cfg, options: o, timeouts: defaultTimeouts, tlsBuffersKept: websocket.KeepsTLSBuffers()}
 	var err error
 	if a.logging, err = newLogger(cfg.Log, o.Stderr); err != nil {
 		return nil, err

@@ -59,6 +59,7 @@ var effectTests = map[string]string{
 	"http_server.h2c_external":            "internal/app/h2c_test.go:TestH2CExternal",
 	"prometheus.instrument_http_handlers": "internal/app/instrument_test.go:TestRequestsAreCounted",
 	"http_server.tls.enabled":             "internal/app/tls_test.go:TestTLSOfListeners", "http_server.tls_external": "internal/app/tls_test.go:TestTLSOfListeners",
+	"http_server.tls_threaded":         "internal/app/tls_test.go:TestTLSThreaded",
 	"http_server.internal_tls.enabled": "internal/app/tls_test.go:TestTLSOfListeners",
 	"http_server.tls.client_ca_pem":    "internal/app/tls_test.go:TestClientCertificates",
 	"log.file":                         "exit_test.go:TestLogFile", "pid_file": "exit_test.go:TestSignalsEndTheServer", "shutdown.timeout": "exit_test.go:TestShutdownDeadline",

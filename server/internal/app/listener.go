@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/middleware"
@@ -171,7 +170,7 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 	var tlsConfig *tls.Config
 	if certificates != nil {
 		tlsConfig = certificates.serverConfig()
-		listener = tls.NewListener(websocket.Listener(listener), tlsConfig)
+		listener = tls.NewListener(a.pollable(listener), tlsConfig)
 	}
 	s := &server{listener: listener, endpoints: p.routes.patterns, insecure: p.routes.insecure, internal: p.internal, certificates: certificates}
 	protocols := new(http.Protocols)

@@ -11,14 +11,17 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"centrifugo/server/internal/app/apptest"
+	"centrifugo/server/internal/config"
 )
 
 // authority signs certificates for loopback addresses.
@@ -138,24 +141,55 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// Connections of the listener can be polled: no goroutine waits for data over TLS.
-func TestTLSWithoutGoroutines(t *testing.T) {
+// TestTLSThreaded: a WebSocket connection over TLS has no goroutine that waits for its
+// messages, unless http_server.tls_threaded is set.
+func TestTLSThreaded(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("every connection has a goroutine here")
 	}
 	a := newAuthority(t)
-	i := start(t, anonymous+`, "http_server": {`+a.section("tls", "")+`}`)
-	c := i.connected(apptest.Dialer{TLS: a.client()})
-	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	if !bytes.Contains(stacks, []byte("eventloop.(*poller).run")) {
-		t.Error("no poller runs: the test looks for the wrong names")
+	for _, threaded := range []bool{false, true} {
+		t.Run(fmt.Sprint(threaded), func(t *testing.T) {
+			i := start(t, anonymous+fmt.Sprintf(`, "http_server": {"tls_threaded": %v, `, threaded)+a.section("tls", "")+`}`)
+			c := i.connected(apptest.Dialer{TLS: a.client()})
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			if !bytes.Contains(stacks, []byte("eventloop.(*poller).run")) {
+				t.Error("no poller runs: the test looks for the wrong names")
+			}
+			if got := bytes.Contains(stacks, []byte("eventloop.(*threadedSocket)")); got != threaded {
+				t.Errorf("tls_threaded = %v, a goroutine reads the connection: %v", threaded, got)
+			}
+			if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply == "" {
+				t.Error("the connection has ended; want an answer")
+			}
+		})
 	}
-	if bytes.Contains(stacks, []byte("eventloop.(*threadedSocket)")) {
-		t.Error("a goroutine reads the connection")
-	}
-	if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply == "" {
-		t.Error("the connection is gone")
+}
+
+// TestKeptTLSBuffersAreLogged once, and only where connections are on the event loop.
+func TestKeptTLSBuffersAreLogged(t *testing.T) {
+	for _, test := range []struct {
+		kept, threaded bool
+		want           int
+	}{{true, false, 1}, {true, true, 0}, {false, false, 0}} {
+		var log bytes.Buffer
+		cfg := &config.Config{}
+		cfg.HTTPServer.TLSThreaded = test.threaded
+		a := &App{config: cfg, log: slog.New(slog.NewTextHandler(&log, nil)), tlsBuffersKept: test.kept}
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if got := a.pollable(listener) != listener; got == test.threaded {
+				t.Errorf("kept %v, threaded %v: wrapped = %v; want %v", test.kept, test.threaded, got, !test.threaded)
+			}
+		}
+		_ = listener.Close()
+		if got := strings.Count(log.String(), "TLS read buffers"); got != test.want {
+			t.Errorf("kept %v, threaded %v: %d lines; want %d:\n%s", test.kept, test.threaded, got, test.want, &log)
+		}
 	}
 }
 
