@@ -1,5 +1,5 @@
-// Command chat is a chat in under a hundred lines: rooms with history, presence
-// and recovery, for anybody who gives a name. Open http://127.0.0.1:8080 in two
+// Command chat is a chat in about a hundred lines: rooms with history, presence
+// and recovery, for everyone who gives a name. Open http://127.0.0.1:8080 in two
 // tabs.
 package main
 
@@ -7,7 +7,9 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"log"
+	"net"
 	"net/http"
 	"os/signal"
 	"strings"
@@ -21,7 +23,7 @@ import (
 //go:embed index.html
 var page []byte
 
-// handlers let everybody chat in channels that begin with "chat:".
+// handlers let everyone chat in channels that begin with "chat:".
 func handlers() centrifuge.Handlers {
 	return centrifuge.Handlers{
 		Connecting: func(_ context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
@@ -53,7 +55,9 @@ func handlers() centrifuge.Handlers {
 	}
 }
 
-func run(ctx context.Context, address string) error {
+// run serves until ctx is cancelled. It returns when the clients have been told
+// and their connections are closed.
+func run(ctx context.Context, listener net.Listener) error {
 	node, err := centrifuge.New(centrifuge.Config{HistoryMaxPublications: 100, Handlers: handlers()})
 	if err != nil {
 		return err
@@ -65,20 +69,29 @@ func run(ctx context.Context, address string) error {
 	mux := http.NewServeMux()
 	mux.Handle("/connection/websocket", sockets)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) })
-	server := &http.Server{Addr: address, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		defer cancel()
-		_, _ = node.Shutdown(ctx), server.Shutdown(ctx)
-		sockets.Close()
-	}()
-	log.Printf("open http://%s in two tabs", address)
-	return server.ListenAndServe()
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	err = errors.Join(err, node.Shutdown(ctx), server.Shutdown(ctx))
+	sockets.Close()
+	return err
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	log.Print(run(ctx, "127.0.0.1:8080"))
+	listener, err := net.Listen("tcp", "127.0.0.1:8080")
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Printf("open http://%s in two tabs", listener.Addr())
+	if err := run(ctx, listener); err != nil {
+		log.Fatal(err)
+	}
 }

@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
 	"testing"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/examples/internal/wsclient"
 	"centrifugo/protocol"
 )
 
@@ -51,5 +56,39 @@ func TestChat(t *testing.T) {
 	}
 	if r := alice.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "admin"}}); r == nil || r.Error == nil || r.Error.Code != 103 {
 		t.Errorf("a channel that is no chat: %+v", r)
+	}
+}
+
+// The program serves its page and a WebSocket, and tells its clients of the end.
+func TestRun(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx, listener) }()
+	url := "http://" + listener.Addr().String()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if text, err := io.ReadAll(response.Body); err != nil || !strings.Contains(string(text), "<title>Chat</title>") {
+		t.Errorf("page = %.100q, %v; want the chat", text, err)
+	}
+	c := wsclient.Dial(t, url+"/connection/websocket", nil)
+	c.Do(`{"id":1,"connect":{"data":{"name":"alice"}}}`)
+	c.Do(`{"id":2,"subscribe":{"channel":"chat:lobby"}}`)
+	c.Do(`{"id":3,"publish":{"channel":"chat:lobby","data":"hello"}}`)
+	if got := c.Publications(1); got[0] != `"hello"` {
+		t.Errorf("publication %s, want \"hello\"", got[0])
+	}
+	stop()
+	if code := c.Closed(); code != 3001 {
+		t.Errorf("shutdown: closed with %d, want 3001", code)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("run = %v, want nil", err)
 	}
 }

@@ -2,12 +2,13 @@
 // docs is executed or checked as it stands, in the order of its document.
 //
 // Each document has a directory of its own, with the server as centrifugo in
-// PATH. README.md has a copy of the repository there. The word after the fence
+// PATH. README.md has a copy of the repository there, docs/library.md a
+// link to it. The word after the fence
 // names the language and decides what happens:
 //
 //	sh               runs; variables last until the end of the document
 //	json, yaml, toml a configuration: must pass checkconfig --strict
-//	go               a whole program: compiled inside this module
+//	go               a whole program: compiled inside this module, unless it has a file
 //	js, php, python  a whole program: runs with its interpreter
 //	nginx            the body of a server file: nginx -t
 //	ini              a systemd unit: systemd-analyze verify

@@ -76,8 +76,11 @@ func TestDocuments(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			s := newSession(t)
-			if name == "README.md" {
+			switch name {
+			case "README.md":
 				s.copyRepository()
+			case "docs/library.md":
+				s.linkRepository()
 			}
 			for _, b := range found {
 				if err := s.run(b); err != nil {
@@ -85,6 +88,15 @@ func TestDocuments(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// linkRepository gives the reader a clone named centrifugo, beside which modules
+// of the reader's are made.
+func (s *session) linkRepository() {
+	s.t.Helper()
+	if err := os.Symlink(root, filepath.Join(s.dir, "centrifugo")); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

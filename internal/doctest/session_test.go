@@ -89,7 +89,7 @@ func (s *session) run(b block) error {
 		return s.with(program, b, func() error { return s.run(b) })
 	}
 	if name, ok := b.attrs["file"]; ok {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, filepath.FromSlash(name)), []byte(text), 0o600); err != nil {
 			return fmt.Errorf("writing a file: %w", err)
 		}
 	}
@@ -105,6 +105,9 @@ func (s *session) run(b block) error {
 	case "json", "yaml", "toml":
 		return s.checkConfiguration(b.lang, text)
 	case "go":
+		if b.has("file") { // a shell block builds it
+			return nil
+		}
 		return s.compile(text)
 	case "nginx":
 		return s.with("nginx", b, func() error { return s.checkNginx(text) })
