@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"time"
 )
 
 // Publish sends data to the subscribers of channel, in the whole cluster.
@@ -58,6 +59,31 @@ func (n *Node) readHistory(ctx context.Context, channel string, opts HistoryOpti
 	return result, err
 }
 
+// readShared is readHistory for subscriptions whose gates hold: those that read the
+// same at about the same time share one call of the engine.
+func (n *Node) readShared(ctx context.Context, channel string, opts HistoryOptions, as action) (HistoryResult, error) {
+	if n.immediateBroker {
+		return n.readHistory(ctx, channel, opts, as)
+	}
+	return n.reads.read(ctx, channel, opts, func(ctx context.Context) (HistoryResult, error) {
+		return n.readHistory(ctx, channel, opts, as)
+	})
+}
+
+// checkedTop is the position of a stream's top. It may be as old as the life of
+// Node.checks, which is much less than Config.PositionCheckDelay.
+func (n *Node) checkedTop(ctx context.Context, channel string, metaTTL time.Duration) (StreamPosition, error) {
+	opts := HistoryOptions{MetaTTL: metaTTL}
+	if n.immediateBroker {
+		result, err := n.History(ctx, channel, opts)
+		return result.StreamPosition, err
+	}
+	result, err := n.checks.read(ctx, channel, opts, func(ctx context.Context) (HistoryResult, error) {
+		return n.History(ctx, channel, opts)
+	})
+	return result.StreamPosition, err
+}
+
 // setFirstEpoch makes the publication with offset 1, if it is in the result, tell the
 // epoch: a subscriber that started without one learns it from there (client-protocol
 // 1.4). The publication is shared, so it is copied.
@@ -80,6 +106,7 @@ func (n *Node) RemoveHistory(ctx context.Context, channel string) error {
 	if !ok {
 		return ErrNoHistory
 	}
+	defer n.reads.invalidate(channel)
 	return broker.RemoveHistory(ctx, channel)
 }
 

@@ -16,7 +16,7 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	n := p.client.node
 	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
 	if !p.opts.Recovery || !p.wish.recover && !automatic {
-		position, err := n.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
+		position, err := n.readShared(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryStreamTop)
 		if err != nil {
 			return fmt.Errorf("reading position: %w", err)
 		}
@@ -141,9 +141,9 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 		limit = -1
 	}
 	since := p.wish.since
-	history, err := p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecover)
+	history, err := p.client.node.readShared(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecover)
 	if errors.Is(err, ErrorUnrecoverablePosition) {
-		history, err = p.client.node.History(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL})
+		history, err = p.client.node.readShared(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryStreamTop)
 		p.top = history.StreamPosition
 		return nil, false, err
 	}
@@ -163,14 +163,13 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 
 // readCached reads the newest publication, which is the state of the channel.
 func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publication, recovered bool, err error) {
-	read := func() (HistoryResult, error) {
-		return p.client.node.readHistory(ctx, p.Channel, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecoverCache)
-	}
-	history, err := read()
+	n, opts := p.client.node, HistoryOptions{Limit: 1, Reverse: true, MetaTTL: p.opts.HistoryMetaTTL}
+	history, err := n.readShared(ctx, p.Channel, opts, actionHistoryRecoverCache)
 	if err == nil && len(history.Publications) == 0 {
 		var populated bool
 		if populated, err = p.populateCache(ctx); populated && err == nil {
-			history, err = read()
+			n.reads.invalidate(p.Channel) // what others have read is empty
+			history, err = n.readShared(ctx, p.Channel, opts, actionHistoryRecoverCache)
 		}
 	}
 	if err != nil {
@@ -188,8 +187,10 @@ func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publica
 	}
 }
 
-// checkPosition compares a subscription's position with the stream's, in case
-// the broker lost a publication without anybody noticing (client-protocol 5.5).
+// checkPosition compares a subscription's position with the stream's, in case the
+// broker lost a publication without reporting a gap (client-protocol 5.5). The position
+// of the stream is read once for all subscriptions of the channel. A result that is
+// older than the check serves: the subscription has received nothing for longer.
 func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment) {
 	delay := c.node.config.PositionCheckDelay
 	offset, epoch, ok := s.Position()
@@ -205,12 +206,12 @@ func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment)
 		return
 	}
 	check.at = now
-	history, err := c.node.History(ctx, s.Channel, HistoryOptions{MetaTTL: check.metaTTL})
+	top, err := c.node.checkedTop(ctx, s.Channel, check.metaTTL)
 	if err != nil {
 		c.node.logger.log(LogDebug, "checking position", "client", c.id, "channel", s.Channel, "error", err)
 		return // next time
 	}
-	if history.Offset == offset && (epoch == "" || history.Epoch == epoch) {
+	if top.Offset == offset && (epoch == "" || top.Epoch == epoch) {
 		return
 	}
 	// A publication may be on its way: give it the time that a lane may be behind.

@@ -173,6 +173,7 @@ func (n *Node) compareChunk(channels map[string]gapCheck, chunk []string) {
 	// Publications up to the top may be on their way.
 	time.AfterFunc(n.onItsWay(), func() {
 		for _, top := range tops {
+			n.reads.invalidate(top.Channel)
 			n.toLanes(top)
 		}
 	})

@@ -41,13 +41,16 @@ type Node struct {
 	setbacks  setbacks
 	outboxes  outboxes
 	wheel     *wheel.Wheel
-	locks     *keylock.Locks
-	registry  *registry
-	cluster   *cluster
-	pings     [protocol.NumFormats]*protocol.Encoded
-	timeline  timeline
-	ctx       context.Context // cancelled by Shutdown
-	cancel    context.CancelFunc
+	// immediateBroker and immediatePresence: the engine answers from memory, so that
+	// sharing its results or calling it from several goroutines costs more than it saves.
+	immediateBroker, immediatePresence bool
+	locks                              *keylock.Locks
+	registry                           *registry
+	cluster                            *cluster
+	pings                              [protocol.NumFormats]*protocol.Encoded
+	timeline                           timeline
+	ctx                                context.Context // cancelled by Shutdown
+	cancel                             context.CancelFunc
 
 	accepted atomic.Uint64
 	life     lifecycle
@@ -55,6 +58,8 @@ type Node struct {
 	stats    counters
 	runs     runs
 	gaps     gapChecker
+	reads    *streamReader // for subscriptions that start
+	checks   *streamReader // for the checks of positions, which can do with older results
 	metrics  atomic.Pointer[NodeMetrics]
 }
 
@@ -71,6 +76,9 @@ func New(c Config) (*Node, error) {
 	if n.config.Broker == nil {
 		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
 	}
+	_, n.immediateBroker = n.config.Broker.(*MemoryBroker)
+	n.reads = newStreamReader(readLife)
+	n.checks = newStreamReader(min(maxCheckLife, c.PositionCheckDelay/8))
 	n.broker = guardBroker(n.config.Broker, n.logger, &n.stats.actions)
 	if n.config.Name == "" {
 		n.config.Name = n.id
@@ -141,6 +149,7 @@ func (n *Node) Run() error {
 	if presence == nil {
 		presence = NewMemoryPresence(0)
 	}
+	_, n.immediatePresence = presence.(*MemoryPresence)
 	n.presence = guardedPresence{presence, n.logger, &n.stats.actions}
 	if err := n.start(); err != nil {
 		n.closing.Store(true)
@@ -251,6 +260,7 @@ func (n *Node) join(ctx context.Context, s *subscription, most int) (err error) 
 		if err != nil {
 			n.stats.actions.add(actionRemoveSubscription)
 			n.hub.Remove(&s.Subscriber)
+			n.reads.invalidate(s.Channel)
 			n.dropBatch(s.Channel)
 		}
 	}()
@@ -295,6 +305,7 @@ func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 		return nil
 	}
 	n.dropBatch(s.Channel)
+	n.reads.invalidate(s.Channel)
 	return n.broker.Unsubscribe(ctx, s.Channel)
 }
 
@@ -308,6 +319,7 @@ func (n *Node) HandlePublication(channel string, pub *Publication, epoch string,
 	if pub.Time > 0 {
 		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
 	}
+	n.reads.invalidate(channel) // before the hub has it, see streamReader
 	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev})
 }
 
