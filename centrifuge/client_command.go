@@ -72,6 +72,12 @@ func (c *Client) carryOut(message []byte) (more bool) {
 	}
 	r := beginRound(c)
 	defer r.end()
+	defer c.dropStarts(r) // if a handler panics
+	more = c.carryOutAll(r, message)
+	return c.finishStarts(r) && more
+}
+
+func (c *Client) carryOutAll(r *round, message []byte) (more bool) {
 	// The transport bounds its messages; a command may fill one.
 	limits := protocol.Limits{CommandSize: len(message), Commands: len(message)}
 	decoder := protocol.NewDecoder(c.wireFormat(), message, limits)
@@ -92,10 +98,12 @@ func (c *Client) carryOut(message []byte) (more bool) {
 		case errors.Is(err, io.EOF):
 			return true
 		case err != nil:
-			c.disconnect(DisconnectBadRequest, &refusal{message: "malformed command", err: err})
+			if c.finishStarts(r) {
+				c.disconnect(DisconnectBadRequest, &refusal{message: "malformed command", err: err})
+			}
 			return false
 		}
-		if !c.dispatch(r, command, len(message), before-decoder.Len()) {
+		if !c.dispatch(r, command, len(message), before-decoder.Len(), decoder.Len() == 0) {
 			return false
 		}
 	}
@@ -117,13 +125,17 @@ func (c *Client) decide(message []byte) bool {
 
 // dispatch carries out one command, of length bytes, of a message of size bytes.
 // False means that nothing more is processed of this connection.
-func (c *Client) dispatch(r *round, command *protocol.Command, size, length int) (more bool) {
+func (c *Client) dispatch(r *round, command *protocol.Command, size, length int, last bool) (more bool) {
 	format := c.wireFormat()
 	if !format.V1() && command.ID == 0 && command.Send == nil {
 		c.pong()
 		return !c.isClosed()
 	}
 	kind := command.Kind()
+	starts := kind == protocol.KindSubscribe && r.mayStart(command.Subscribe)
+	if !starts && !c.finishStarts(r) {
+		return false
+	}
 	switch state := c.currentState(); {
 	case state == clientClosed || state == clientUnusable:
 		return false
@@ -139,6 +151,9 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size, length int)
 	c.counted.receivedBytes[kind].Add(uint64(length)) //nolint:gosec // a length
 	if concurrent {
 		return c.dispatchConcurrently(task{command, kind, size})
+	}
+	if starts && (!last || len(r.starting) > 0) && !c.node.immediate() {
+		return c.startSubscribe(r, command)
 	}
 	return c.run(r, command, kind)
 }

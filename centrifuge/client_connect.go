@@ -105,8 +105,9 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	}
 	connected := false
 	defer func() {
+		c.abandonAll(started)
 		for _, s := range started {
-			if s.abandon(); s.live {
+			if s.live {
 				c.announced(s.subscription, connected)
 			}
 		}
@@ -125,10 +126,8 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 	}
 	c.outbox.Flush()
 	r.owe()
-	for _, s := range started {
-		if err := s.goLive(nil); err != nil {
-			return err
-		}
+	if err := c.goLiveAll(started); err != nil {
+		return err
 	}
 	connected = true
 	connected = c.callConnected()

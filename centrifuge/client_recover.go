@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"sync"
 	"time"
 
 	"centrifugo/centrifuge/internal/fanout"
@@ -94,22 +96,28 @@ func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
 
 // replySpace is how many bytes of publications a reply still takes.
 type replySpace struct {
-	limited bool
-	left    int
-	taken   int
+	// Guarded by mu, which is a leaf.
+	mu    sync.Mutex
+	left  int
+	taken int
 }
 
 func (c *Client) replySpace() *replySpace {
 	limit := c.node.config.ReplyMaxSize
-	return &replySpace{limited: limit > 0, left: limit}
+	if limit <= 0 {
+		limit = math.MaxInt
+	}
+	return &replySpace{left: limit}
 }
 
 // take returns how many of the first publications fit. The space is taken if all do.
 func (s *replySpace) take(pubs []*Publication) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	total := 0
 	for _, p := range pubs {
 		size := publicationSize(p)
-		if s.limited && size > s.left-total {
+		if size > s.left-total {
 			return n
 		}
 		total += size
@@ -118,6 +126,12 @@ func (s *replySpace) take(pubs []*Publication) (n int) {
 	s.left -= total
 	s.taken += total
 	return n
+}
+
+func (s *replySpace) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken
 }
 
 // publicationSize is about what a publication takes in a reply.

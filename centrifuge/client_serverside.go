@@ -42,6 +42,9 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 	if opts.RecoverSince != nil && opts.Recovery {
 		p.wish.recover, p.wish.since = true, *opts.RecoverSince
 	}
+	if err := p.prepare(); err != nil {
+		return err
+	}
 	if err := p.start(ctx); err != nil {
 		return err
 	}

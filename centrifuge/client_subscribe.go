@@ -54,30 +54,56 @@ type pendingSubscription struct {
 // handleSubscribe makes a subscription for the client. Checks and their order:
 // client-protocol 5.1; the procedure: 5.3.
 func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.SubscribeRequest) error {
-	if err := c.checkSubscribe(request); err != nil {
-		return err
-	}
-	p, err := c.reserve(request.Channel, false)
+	p, err := c.prepareSubscribe(request)
 	if err != nil {
 		return err
 	}
 	defer p.abandon() // unless it went live
-	p.wish, p.eventDue = wishOf(request), c.node.handlers.Subscribed != nil
-	if c.node.handlers.Subscribe == nil {
-		return ErrorNotAvailable
-	}
-	reply, err := c.node.handlers.Subscribe(c.Context(), subscribeEvent(c, request))
-	if err != nil {
-		return err
-	}
-	if err := checkType(request.Type); err != nil {
-		return err
-	}
-	p.opts = reply.Options
-	p.wish.clientSideRefresh = reply.ClientSideRefresh
 	if err := p.start(c.Context()); err != nil {
 		return err
 	}
+	return c.finishSubscribe(r, id, p)
+}
+
+// prepareSubscribe checks the request and asks the application. The caller abandons
+// the subscription if it does not go live.
+func (c *Client) prepareSubscribe(request *protocol.SubscribeRequest) (*pendingSubscription, error) {
+	if err := c.checkSubscribe(request); err != nil {
+		return nil, err
+	}
+	p, err := c.reserve(request.Channel, false)
+	if err != nil {
+		return nil, err
+	}
+	prepared := false
+	defer func() {
+		if !prepared {
+			p.abandon()
+		}
+	}()
+	p.wish, p.eventDue = wishOf(request), c.node.handlers.Subscribed != nil
+	if c.node.handlers.Subscribe == nil {
+		return nil, ErrorNotAvailable
+	}
+	reply, err := c.node.handlers.Subscribe(c.Context(), subscribeEvent(c, request))
+	if err != nil {
+		return nil, err
+	}
+	if err := checkType(request.Type); err != nil {
+		return nil, err
+	}
+	p.opts = reply.Options
+	p.wish.clientSideRefresh = reply.ClientSideRefresh
+	if err := p.prepare(); err != nil {
+		return nil, err
+	}
+	prepared = true
+	return p, nil
+}
+
+// finishSubscribe answers the command of a subscription that has started, and makes
+// the subscription live.
+func (c *Client) finishSubscribe(r *round, id uint32, p *pendingSubscription) error {
 	frame, err := c.encode(&protocol.Reply{ID: id, Subscribe: p.result})
 	if err != nil {
 		return fmt.Errorf("encoding subscribe result: %w", err)
@@ -188,32 +214,77 @@ func waitUntil(done <-chan struct{}, deadline time.Time) bool {
 	}
 }
 
+// prepare applies the options, before the engine is called.
+func (p *pendingSubscription) prepare() error {
+	if p.client.node.timeline.expired(p.opts.ExpireAt) {
+		return ErrorExpired
+	}
+	return p.configure()
+}
+
 // start joins hub and broker, whose publications the gate holds from then on,
 // and reads what was missed.
 func (p *pendingSubscription) start(ctx context.Context) error {
 	n := p.client.node
-	if n.timeline.expired(p.opts.ExpireAt) {
-		return ErrorExpired
-	}
-	if err := p.configure(); err != nil {
-		return err
-	}
 	if err := n.join(ctx, p.subscription, p.opts.MaxSubscribers); err != nil {
 		return fmt.Errorf("subscribing to channel: %w", err)
 	}
 	p.joined = true
-	if p.presence {
-		if err := n.presence.AddPresence(ctx, p.Channel, p.client.id, p.client.infoFor(p.subscription)); err != nil {
-			return fmt.Errorf("adding presence: %w", err)
-		}
-	}
-	if p.positioned {
-		if err := p.readStream(ctx); err != nil {
-			return err
-		}
+	if err := p.enter(ctx); err != nil {
+		return err
 	}
 	if expires := n.timeline.expiry(p.opts.ExpireAt); expires != 0 && p.clientSideRefresh && !p.serverSide {
 		p.result.Expires, p.result.TTL = true, n.timeline.ttl(expires)
+	}
+	return nil
+}
+
+// enter adds the presence entry and reads the stream, at the same time if the engines
+// may block.
+func (p *pendingSubscription) enter(ctx context.Context) error {
+	switch {
+	case p.presence && p.positioned && !p.client.node.immediate():
+		return p.enterTogether(ctx)
+	case p.presence:
+		if err := p.addPresence(ctx); err != nil {
+			return err
+		}
+	}
+	if p.positioned {
+		return p.readStream(ctx)
+	}
+	return nil
+}
+
+// enterTogether returns when both calls have: what is undone later must have ended.
+func (p *pendingSubscription) enterTogether(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	added := errPanic
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer p.client.node.recovered("adding presence", p.client)
+		if added = p.addPresence(ctx); added != nil {
+			cancel()
+		}
+	}()
+	err := p.readStream(ctx)
+	failed := err != nil && ctx.Err() == nil
+	if failed {
+		cancel()
+	}
+	<-done
+	if added != nil && !failed {
+		return added
+	}
+	return err
+}
+
+func (p *pendingSubscription) addPresence(ctx context.Context) error {
+	c := p.client
+	if err := c.node.presence.AddPresence(ctx, p.Channel, c.id, c.infoFor(p.subscription)); err != nil {
+		return fmt.Errorf("adding presence: %w", err)
 	}
 	return nil
 }
@@ -365,9 +436,7 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 	complete := false
 	defer func() {
 		if !complete {
-			for _, p := range started {
-				p.abandon()
-			}
+			c.abandonAll(started)
 		}
 	}()
 	space := c.replySpace()
@@ -383,9 +452,12 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 			p.wish.filter = nil // the application did not see it
 		}
 		started = append(started, p)
-		if err := p.start(c.Context()); err != nil {
+		if err := p.prepare(); err != nil {
 			return started, err
 		}
+	}
+	if err := c.startAll(started); err != nil {
+		return started, err
 	}
 	complete = true
 	return started, nil

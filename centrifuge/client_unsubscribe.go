@@ -97,16 +97,16 @@ func (c *Client) unsubscribePush(s *subscription, why Unsubscribe) {
 // be ended at once does not wait: neither for a handler that is blocked, nor for
 // an engine. It returns when the application was told of all.
 func (c *Client) endSubscriptions() {
-	var mine, blocked []*subscription
+	var claimed, blocked []*subscription
 	for _, s := range c.allSubscriptions() {
 		c.mu.Lock()
-		claimed, settled := c.claimLocked(s)
+		ours, settled := c.claimLocked(s)
 		c.mu.Unlock()
-		if !settled {
+		switch {
+		case !settled:
 			blocked = append(blocked, s)
-		}
-		if claimed && c.undo(s, UnsubscribeDisconnect, false) {
-			mine = append(mine, s)
+		case ours:
+			claimed = append(claimed, s)
 		}
 	}
 	for _, s := range blocked {
@@ -116,8 +116,14 @@ func (c *Client) endSubscriptions() {
 			}
 		}()
 	}
-	for _, s := range mine {
-		c.retireSafely(s, UnsubscribeDisconnect)
+	mine := make([]bool, len(claimed))
+	c.node.together(len(claimed), !c.node.immediate(), c, func(i int) {
+		mine[i] = c.undo(claimed[i], UnsubscribeDisconnect, false)
+	})
+	for i, s := range claimed {
+		if mine[i] {
+			c.retireSafely(s, UnsubscribeDisconnect)
+		}
 	}
 	c.waitForgotten()
 }

@@ -20,6 +20,8 @@ type round struct {
 	client *Client
 	owing  bool
 	timer  *time.Timer
+	// starting are the subscribe commands that have begun and are not answered yet.
+	starting []*startingCommand
 
 	// The command that is carried out, where they are one after another.
 	command  protocol.Command

@@ -97,7 +97,7 @@ func (p *pendingSubscription) givesUp() bool {
 			"channel", a.channel, "offset", a.since.Offset)
 		return true
 	}
-	if c.outbox.IsLarge(p.space.taken) {
+	if c.outbox.IsLarge(p.space.total()) {
 		c.pacing().watch(a, c.outbox.HasLarge())
 	}
 	return false
