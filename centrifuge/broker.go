@@ -28,7 +28,7 @@ type FilterNode = protocol.FilterNode
 // different channels: a broker may send the calls of one moment to its server in
 // one command.
 //
-// Methods may block. The node passes a context that ends after engineTimeout at the
+// Methods may block. The node passes a context that ends after ten seconds at the
 // latest, and earlier when the connection that needs the call has ended. A method
 // returns soon after its context has ended: one that does not keeps a goroutine,
 // and Subscribe and Unsubscribe keep the channel from other subscribers. A call

@@ -23,6 +23,17 @@ func TestMemoryBroker(t *testing.T) {
 	}, centrifugetest.InBubble())
 }
 
+// TestSlowBroker: the suites do not depend on how long a call takes, nor does the
+// broker on being called as it is.
+func TestSlowBroker(t *testing.T) {
+	slow := func(*testing.T) centrifuge.HistoryBroker {
+		broker := centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})
+		return centrifugetest.NewFaultyBroker(broker, 1, centrifugetest.Faults{MaxDelay: time.Millisecond})
+	}
+	centrifugetest.TestBroker(t, func(t *testing.T) centrifuge.Broker { return slow(t) }, centrifugetest.InBubble())
+	centrifugetest.TestHistoryBroker(t, slow, centrifugetest.InBubble())
+}
+
 func TestMemoryBrokerHistory(t *testing.T) {
 	centrifugetest.TestHistoryBroker(t, func(*testing.T) centrifuge.HistoryBroker {
 		return centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})

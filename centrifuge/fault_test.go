@@ -372,3 +372,70 @@ func (brokenController) PublishControl(context.Context, string, []byte) error { 
 
 // Close implements centrifuge.Controller.
 func (brokenController) Close(context.Context) error { return nil }
+
+// TestEngineCallsAreBounded: a call of an engine that does not answer ends, whatever
+// the context of the caller.
+func TestEngineCallsAreBounded(t *testing.T) {
+	ctx := context.Background()
+	for call, do := range map[string]func(s *site) error{
+		"Publish": func(s *site) error {
+			_, err := s.Publish(ctx, "a", []byte(`1`), history)
+			return err
+		},
+		"History": func(s *site) error {
+			_, err := s.History(ctx, "a", centrifuge.HistoryOptions{})
+			return err
+		},
+		"RemoveHistory": func(s *site) error { return s.RemoveHistory(ctx, "a") },
+		"Presence": func(s *site) error {
+			_, err := s.Presence(ctx, "a")
+			return err
+		},
+		"PresenceStats": func(s *site) error {
+			_, err := s.PresenceStats(ctx, "a")
+			return err
+		},
+	} {
+		t.Run(call, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engine := newFaultyEngine()
+				s := newSite(t, engine.config(), allow(centrifuge.SubscribeOptions{}))
+				engine.on(func(ctx context.Context, c string) error {
+					if c == call {
+						<-ctx.Done()
+					}
+					return ctx.Err()
+				})
+				start := time.Now()
+				if err := do(s); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("error = %v, want the deadline", err)
+				}
+				if took := time.Since(start); took > 10*time.Second {
+					t.Errorf("the call took %v, want at most 10s", took)
+				}
+			})
+		})
+	}
+	for _, call := range []string{"Subscribe", "AddPresence", "History"} {
+		t.Run("subscribe command/"+call, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engine := newFaultyEngine()
+				s := newSite(t, engine.config(), allow(centrifuge.SubscribeOptions{Presence: true, Recovery: true}))
+				p := s.connect(jsonV2, "u")
+				engine.on(func(ctx context.Context, c string) error {
+					if c == call {
+						<-ctx.Done()
+					}
+					return ctx.Err()
+				})
+				p.commands(subscribeA)
+				time.Sleep(11 * time.Second)
+				p.expect(refused(2, centrifuge.ErrorInternal))
+				if len(s.logged()) != 1 {
+					t.Error("the cause was not logged once")
+				}
+				engine.fail("", nil)
+			})
+		})
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // errPanic is what a call of an engine or a transport that panicked returns. It
@@ -28,17 +29,33 @@ func (l logger) panicked(doing string, p any, fields ...any) {
 // guardBroker makes panics of a broker errors. The result is a HistoryBroker if
 // the broker is one.
 func guardBroker(b Broker, l logger, actions *actionCounter) Broker {
-	guarded := guardedBroker{b, l, actions}
+	_, immediate := b.(*MemoryBroker)
+	guarded := guardedBroker{b, l, actions, bound{immediate}}
 	if history, ok := b.(HistoryBroker); ok {
 		return guardedHistory{guarded, history}
 	}
 	return guarded
 }
 
+// engineTimeout bounds the calls of an engine that may block.
+const engineTimeout = 10 * time.Second
+
+// bound gives the calls of an engine their deadline. An immediate engine answers from
+// memory and needs none.
+type bound struct{ immediate bool }
+
+func (b bound) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if b.immediate {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, engineTimeout)
+}
+
 type guardedBroker struct {
 	broker Broker
 	logger
 	actions *actionCounter
+	bound
 }
 
 // Start implements Broker.
@@ -50,6 +67,8 @@ func (g guardedBroker) Start(h BrokerHandler) (err error) {
 // Subscribe implements Broker.
 func (g guardedBroker) Subscribe(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "subscribing at broker")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionBrokerSubscribe)
 	return g.broker.Subscribe(ctx, channel)
 }
@@ -57,6 +76,8 @@ func (g guardedBroker) Subscribe(ctx context.Context, channel string) (err error
 // Unsubscribe implements Broker.
 func (g guardedBroker) Unsubscribe(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "unsubscribing at broker")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionBrokerUnsubscribe)
 	return g.broker.Unsubscribe(ctx, channel)
 }
@@ -64,18 +85,24 @@ func (g guardedBroker) Unsubscribe(ctx context.Context, channel string) (err err
 // Publish implements Broker.
 func (g guardedBroker) Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (result PublishResult, err error) {
 	defer g.caught(&err, "publishing at broker")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	return g.broker.Publish(ctx, channel, pub, opts)
 }
 
 // PublishJoin implements Broker.
 func (g guardedBroker) PublishJoin(ctx context.Context, channel string, info *ClientInfo) (err error) {
 	defer g.caught(&err, "publishing join at broker")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	return g.broker.PublishJoin(ctx, channel, info)
 }
 
 // PublishLeave implements Broker.
 func (g guardedBroker) PublishLeave(ctx context.Context, channel string, info *ClientInfo) (err error) {
 	defer g.caught(&err, "publishing leave at broker")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	return g.broker.PublishLeave(ctx, channel, info)
 }
 
@@ -93,12 +120,16 @@ type guardedHistory struct {
 // History implements HistoryBroker.
 func (g guardedHistory) History(ctx context.Context, channel string, opts HistoryOptions) (result HistoryResult, err error) {
 	defer g.caught(&err, "reading history")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	return g.history.History(ctx, channel, opts)
 }
 
 // RemoveHistory implements HistoryBroker.
 func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err error) {
 	defer g.caught(&err, "removing history")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionHistoryRemove)
 	return g.history.RemoveHistory(ctx, channel)
 }
@@ -108,11 +139,14 @@ type guardedPresence struct {
 	presence PresenceManager
 	logger
 	actions *actionCounter
+	bound
 }
 
 // Presence implements PresenceManager.
 func (g guardedPresence) Presence(ctx context.Context, channel string) (clients map[string]*ClientInfo, err error) {
 	defer g.caught(&err, "reading presence")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionPresence)
 	return g.presence.Presence(ctx, channel)
 }
@@ -120,6 +154,8 @@ func (g guardedPresence) Presence(ctx context.Context, channel string) (clients 
 // PresenceStats implements PresenceManager.
 func (g guardedPresence) PresenceStats(ctx context.Context, channel string) (stats PresenceStats, err error) {
 	defer g.caught(&err, "reading presence stats")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionPresenceStats)
 	return g.presence.PresenceStats(ctx, channel)
 }
@@ -127,6 +163,8 @@ func (g guardedPresence) PresenceStats(ctx context.Context, channel string) (sta
 // AddPresence implements PresenceManager.
 func (g guardedPresence) AddPresence(ctx context.Context, channel, client string, info *ClientInfo) (err error) {
 	defer g.caught(&err, "adding presence")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionAddPresence)
 	return g.presence.AddPresence(ctx, channel, client, info)
 }
@@ -134,6 +172,8 @@ func (g guardedPresence) AddPresence(ctx context.Context, channel, client string
 // RemovePresence implements PresenceManager.
 func (g guardedPresence) RemovePresence(ctx context.Context, channel, client, user string) (err error) {
 	defer g.caught(&err, "removing presence")
+	ctx, cancel := g.limit(ctx)
+	defer cancel()
 	g.actions.add(actionRemovePresence)
 	return g.presence.RemovePresence(ctx, channel, client, user)
 }

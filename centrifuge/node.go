@@ -150,7 +150,7 @@ func (n *Node) Run() error {
 		presence = NewMemoryPresence(0)
 	}
 	_, n.immediatePresence = presence.(*MemoryPresence)
-	n.presence = guardedPresence{presence, n.logger, &n.stats.actions}
+	n.presence = guardedPresence{presence, n.logger, &n.stats.actions, bound{n.immediatePresence}}
 	if err := n.start(); err != nil {
 		n.closing.Store(true)
 		return errors.Join(err, n.halt(context.Background()))

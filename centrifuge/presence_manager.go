@@ -2,9 +2,14 @@ package centrifuge
 
 import "context"
 
-// PresenceManager knows who is subscribed to a channel, cluster-wide. Entries
-// expire unless they are added again, so that those of a crashed node vanish.
-// Its methods are safe for concurrent use.
+// PresenceManager knows which connections are subscribed to a channel, in the whole
+// cluster. Entries expire unless they are added again, so that those of a node that
+// has crashed disappear.
+//
+// The node calls all methods but Close concurrently; it makes no other AddPresence or
+// RemovePresence of one connection and channel at the same time. Methods may block.
+// The node passes a context that ends after ten seconds at the latest, and a method
+// returns soon after its context has ended. A panic is an error of the call.
 type PresenceManager interface {
 	// Presence returns the connections subscribed to channel by client id.
 	Presence(ctx context.Context, channel string) (map[string]*ClientInfo, error)

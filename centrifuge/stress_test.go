@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/centrifugetest"
 	"centrifugo/protocol"
 )
 
@@ -42,7 +43,8 @@ func TestStress(t *testing.T) {
 		}
 	}
 	t.Logf("seen: %v", seen.counts)
-	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed", "flipped", "superseded", "other epoch", "subscribed by the server"} {
+	for _, what := range []string{"publication", "recovered", "unrecovered", "insufficient", "cut", "slow", "unsubscribed", "flipped", "superseded", "other epoch", "subscribed by the server",
+		"sound engine", "slow engine", "failing engine", "reordering engine", "dropping engine", "dropping engine that tells", "refused"} {
 		if seen.counts[what] == 0 {
 			t.Errorf("no run had %q: the test does not test it", what)
 		}
@@ -71,7 +73,9 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 		memory.HistoryMaxChannels = 1 // what is published to another channel drops the stream, or its content
 	}
 	broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(memory)}
-	config := centrifuge.Config{Broker: broker, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
+	engine, kind := faultyFor(broker, r)
+	seen.see(kind)
+	config := centrifuge.Config{Broker: engine, Lanes: 1 + r.IntN(4), QueueSize: 2000, PingInterval: -1, WriteTimeout: -1}
 	config.Concurrency = 1 + r.IntN(2)*r.IntN(8)
 	latest := false
 	if r.IntN(2) == 0 {
@@ -102,11 +106,12 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 	}
 	readers := make([]*stressClient, clients)
 	for i := range readers {
-		readers[i] = &stressClient{site: s, rand: rand.New(rand.NewPCG(r.Uint64(), 2)), format: everyFormat[r.IntN(len(everyFormat))], seen: seen, latest: latest}
+		readers[i] = &stressClient{site: s, fails: kind == "failing engine", rand: rand.New(rand.NewPCG(r.Uint64(), 2)), format: everyFormat[r.IntN(len(everyFormat))], seen: seen, latest: latest}
 		reading.Go(readers[i].run)
 	}
 	publishing.Wait()
 	broker.lose.Store(false)
+	engine.Set(centrifugetest.Faults{})
 	_, _ = s.Publish(context.Background(), "a", []byte(`"last"`), centrifuge.PublishOptions{HistorySize: size, HistoryTTL: time.Hour})
 	reading.Wait()
 	if s.Stats().PublicationsSuperseded > 0 {
@@ -114,6 +119,9 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 	}
 	top, err := s.History(t.Context(), "a", centrifuge.HistoryOptions{})
 	must(t, err)
+	if kind == "failing engine" {
+		s.logged()
+	}
 	for i, c := range readers {
 		if c.failure != "" {
 			t.Errorf("client %d (%s): %s\n%s", i, formatName(c.format), c.failure, strings.Join(c.log, "\n"))
@@ -121,6 +129,23 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 			t.Errorf("client %d is at %v in the end, the stream at %v\n%s", i, c.at, top.StreamPosition, strings.Join(c.log, "\n"))
 		}
 	}
+}
+
+// faultyFor gives a broker one kind of faults, or none.
+func faultyFor(broker *lossyBroker, r *rand.Rand) (engine *centrifugetest.FaultyBroker, kind string) {
+	kinds := []struct {
+		name   string
+		faults centrifugetest.Faults
+	}{
+		{"sound engine", centrifugetest.Faults{}},
+		{"slow engine", centrifugetest.Faults{MaxDelay: 20 * time.Millisecond}},
+		{"failing engine", centrifugetest.Faults{Fail: 0.1, FailLate: 0.1, MaxDelay: 2 * time.Millisecond}},
+		{"reordering engine", centrifugetest.Faults{Reorder: 0.05, Duplicate: 0.1, MaxDelay: 5 * time.Millisecond}},
+		{"dropping engine", centrifugetest.Faults{Drop: 0.05, Duplicate: 0.05, MaxDelay: 5 * time.Millisecond}},
+		{"dropping engine that tells", centrifugetest.Faults{Drop: 0.05, TellGaps: true, MaxDelay: 5 * time.Millisecond}},
+	}
+	k := kinds[r.IntN(len(kinds))]
+	return centrifugetest.NewFaultyBroker(broker, r.Uint64(), k.faults), k.name
 }
 
 // pause lets the others run, in one of the ways in which they may.
@@ -140,6 +165,7 @@ type stressClient struct {
 	format protocol.Format
 	seen   *sightings
 	latest bool // publications may be left out of a batch
+	fails  bool // commands may be refused with an internal error
 
 	peer    *peer
 	at      centrifuge.StreamPosition  // of the last publication
@@ -311,6 +337,10 @@ func (c *stressClient) read() {
 	for c.peer != nil && c.peer.Pending() > 0 {
 		reply := c.peer.Read()
 		switch {
+		case reply.Error != nil && c.fails && reply.Error.Code == centrifuge.ErrorInternal.Code && c.state == subscribing:
+			c.note("refused")
+			c.seen.see("refused")
+			c.state = without
 		case reply.Error != nil:
 			c.fail("an error: %+v", reply.Error)
 		case reply.Subscribe != nil:
