@@ -49,7 +49,7 @@ func (c *Client) handleRequest() (more bool) {
 	r := beginRound(c)
 	defer r.end()
 	r.command = protocol.Command{ID: 1, Connect: request}
-	return c.dispatch(r, &r.command, 0, 0)
+	return c.dispatch(r, &r.command, 0, 0, true)
 }
 
 func (c *Client) isPong(message []byte) bool {
