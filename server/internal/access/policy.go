@@ -130,8 +130,8 @@ func because(answer error, format string, args ...any) error {
 
 // refusal returns the error that answers an outcome, nil for those that do not
 // refuse. Proxies are not implemented: what only a proxy could decide is not available.
-// A proxy for a channel is selected by Verdict.Proxy, so this function and the three
-// methods that call it are what changes when proxies come.
+// Verdict.Proxy already names the proxy of the namespace, so that proxies need no change
+// of types: the callers of refusal ask the proxy first.
 func refusal(o channels.Outcome) error {
 	switch o {
 	case channels.Allowed, channels.CheckToken:

@@ -10,6 +10,7 @@ import (
 
 // HistoryRequest reads the history of a channel.
 type HistoryRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 	// Limit bounds the number of publications. Zero returns only the position, a
 	// negative number all publications.
@@ -23,14 +24,18 @@ type HistoryRequest struct {
 // HistoryResult holds publications of a stream and the position of its newest one.
 type HistoryResult struct {
 	Publications []HistoryPublication `json:"publications"`
-	Epoch        string               `json:"epoch"`
-	Offset       uint64               `json:"offset"`
+	// Epoch identifies the history; it changes when the history is lost.
+	Epoch string `json:"epoch"`
+	// Offset is the number of the newest publication.
+	Offset uint64 `json:"offset"`
 }
 
 // HistoryPublication is a publication without its channel and time.
 type HistoryPublication struct {
-	Data   json.RawMessage   `json:"data,omitempty"`
-	Info   *ClientInfo       `json:"info,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
+	// Info describes the publisher, if that was a client.
+	Info *ClientInfo `json:"info,omitempty"`
+	// Offset is the number of the publication in the history.
 	Offset uint64            `json:"offset,omitempty"`
 	Tags   map[string]string `json:"tags,omitempty"`
 }
@@ -70,6 +75,7 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 
 // HistoryRemoveRequest removes the publications from the history of a channel.
 type HistoryRemoveRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 }
 

@@ -11,6 +11,7 @@ import (
 
 // MapPublishRequest sets a key of a map channel.
 type MapPublishRequest struct {
+	// Channel is the name of the channel.
 	Channel        string            `json:"channel"`
 	Key            string            `json:"key"`
 	Data           json.RawMessage   `json:"data"`
@@ -29,6 +30,7 @@ type MapPublishRequest struct {
 
 // MapRemoveRequest removes a key of a map channel.
 type MapRemoveRequest struct {
+	// Channel is the name of the channel.
 	Channel        string `json:"channel"`
 	Key            string `json:"key"`
 	IdempotencyKey string `json:"idempotency_key"`
@@ -36,6 +38,7 @@ type MapRemoveRequest struct {
 
 // MapReadStateRequest reads a page of the keys of a map channel.
 type MapReadStateRequest struct {
+	// Channel is the name of the channel.
 	Channel        string `json:"channel"`
 	Cursor         string `json:"cursor"`
 	Limit          int32  `json:"limit"`
@@ -47,6 +50,7 @@ type MapReadStateRequest struct {
 
 // MapReadStreamRequest reads the changes of a map channel.
 type MapReadStreamRequest struct {
+	// Channel is the name of the channel.
 	Channel     string `json:"channel"`
 	SinceOffset uint64 `json:"since_offset"`
 	SinceEpoch  string `json:"since_epoch"`
@@ -56,16 +60,19 @@ type MapReadStreamRequest struct {
 
 // MapStatsRequest counts the keys of a map channel.
 type MapStatsRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 }
 
 // MapClearRequest removes all keys of a map channel.
 type MapClearRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 }
 
 // SharedPollPublishRequest sets a key of a shared poll channel.
 type SharedPollPublishRequest struct {
+	// Channel is the name of the channel.
 	Channel string          `json:"channel"`
 	Key     string          `json:"key"`
 	Data    json.RawMessage `json:"data"`

@@ -10,6 +10,7 @@ import (
 
 // PresenceRequest lists the clients that are subscribed to a channel.
 type PresenceRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 }
 
@@ -20,9 +21,13 @@ type PresenceResult struct {
 
 // ClientInfo describes a connection.
 type ClientInfo struct {
-	User     string          `json:"user"`
-	Client   string          `json:"client"`
+	// User is the user id, empty for an anonymous connection.
+	User string `json:"user"`
+	// Client is the client id.
+	Client string `json:"client"`
+	// ConnInfo is the info of the connection, from its token.
 	ConnInfo json.RawMessage `json:"conn_info,omitempty"`
+	// ChanInfo is the info of the subscription.
 	ChanInfo json.RawMessage `json:"chan_info,omitempty"`
 }
 
@@ -65,6 +70,7 @@ func (a *API) withPresence(channel string) *Error {
 
 // PresenceStatsRequest counts the clients that are subscribed to a channel.
 type PresenceStatsRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 }
 

@@ -13,6 +13,7 @@ import (
 
 // PublishRequest publishes into one channel (server-interface 1.4).
 type PublishRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 	Publication
 }
@@ -44,12 +45,15 @@ type Publication struct {
 // Without history it is empty. A suppressed publication is a success; its position
 // is that of the earlier publication or the current one.
 type PublishResult struct {
+	// Offset is the number of the publication in the history.
 	Offset uint64 `json:"offset,omitempty"`
-	Epoch  string `json:"epoch,omitempty"`
+	// Epoch identifies the history; it changes when the history is lost.
+	Epoch string `json:"epoch,omitempty"`
 }
 
 // BroadcastRequest publishes into several channels at once.
 type BroadcastRequest struct {
+	// Channels are the names of the channels.
 	Channels []string `json:"channels"`
 	Publication
 }

@@ -44,6 +44,7 @@ func (t *Target) connections() (centrifuge.Target, *Error) {
 
 // SubscribeRequest subscribes the connections that exist when it is called.
 type SubscribeRequest struct {
+	// Channel is the name of the channel.
 	Channel string `json:"channel"`
 	Target
 	// ExpireAt is a Unix time in seconds. Zero means never.
@@ -174,8 +175,8 @@ type DisconnectRequest struct {
 	Whitelist []string `json:"whitelist"`
 }
 
-// Disconnect is a code and a reason that a close frame can carry. Others are a bad
-// request, where upstream accepts any code.
+// Disconnect is a code and a reason that a close frame can carry; others are a bad
+// request.
 type Disconnect struct {
 	Code   uint32 `json:"code"`
 	Reason string `json:"reason"`
@@ -190,7 +191,7 @@ func (c call) disconnect(ctx context.Context, req *DisconnectRequest) (EmptyResu
 	d := centrifuge.DisconnectForceNoReconnect
 	if req.Disconnect != nil {
 		d = centrifuge.Disconnect{Code: req.Disconnect.Code, Reason: req.Disconnect.Reason}
-		if err := d.Validate(); err != nil {
+		if err := d.Validate(); err != nil { // upstream accepts any code
 			return EmptyResult{}, badRequest(err)
 		}
 	}

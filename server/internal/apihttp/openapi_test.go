@@ -93,6 +93,23 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			t.Errorf("%s: no request is validated", m.Name)
 		}
 	}
+	for _, e := range []*api.Error{
+		api.ErrorInternal, api.ErrorUnknownChannel, api.ErrorNotFound, api.ErrorBadRequest, api.ErrorNotAvailable,
+		api.ErrorUnrecoverablePosition, api.ErrorConflict,
+	} {
+		response := document.Paths.Value("/history").Post.Responses.Status(transportStatus(e.Code))
+		if response == nil {
+			t.Errorf("error %d: status %d is not in the document", e.Code, transportStatus(e.Code))
+			continue
+		}
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(document, schemaOf(t, response.Value.Content), text); err != nil {
+			t.Errorf("error %s: %v", text, err)
+		}
+	}
 	if got, want := document.Paths.Len(), len(api.Methods()); got != want {
 		t.Errorf("docs/openapi.json has %d paths; want %d", got, want)
 	}

@@ -33,7 +33,7 @@ func startStreaming(t *testing.T, stream http.HandlerFunc) *instance {
 	return start(t, settings, func(a *App) {
 		a.options.Dev = true
 		a.timeouts.read, a.timeouts.write = streamTimeout, streamTimeout
-		a.transports = append(a.transports, &transport{path: "/stream", handler: stream, drain: func(context.Context) error { return nil }, close: func() {}})
+		a.transports = append(a.transports, &transport{path: "/stream", handler: a.origins.CORS(stream), drain: func(context.Context) error { return nil }, close: func() {}})
 	})
 }
 

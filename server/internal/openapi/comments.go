@@ -14,8 +14,8 @@ import (
 // "Type.Field".
 type comments map[string]string
 
-// citation is a reference that readers of the document cannot follow.
-var citation = regexp.MustCompile(` \((server-interface|client-protocol|docs/)[^)]*\)`)
+// citation matches a reference that readers of the document cannot follow.
+var citation = regexp.MustCompile(` \([^)]*(server-interface|client-protocol|trap \d|docs/|\.md)[^)]*\)`)
 
 // readComments reads the Go files of a directory.
 func readComments(source fs.FS) (comments, error) {

@@ -53,11 +53,13 @@ func Document(source fs.FS) ([]byte, error) {
 				"query":         object{"type": "apiKey", "in": "query", "name": "api_key"},
 			},
 			"responses": object{
-				"BadRequest":   refusal("The body is no request, or in transport mode the request is invalid."),
-				"Unauthorized": object{"description": "The key is missing or wrong."},
-				"NotFound":     refusal("In transport mode: the channel's namespace or the method does not exist."),
-				"TooLarge":     object{"description": "The body is too large.", "content": object{"text/plain": object{"schema": object{"type": "string"}}}},
-				"Internal":     refusal("In transport mode: the server failed. In any mode: the result contains data that is not JSON."),
+				"BadRequest":            refusal("The body is no request, or in transport mode the request is invalid."),
+				"Unauthorized":          object{"description": "The key is missing or wrong."},
+				"NotFound":              refusal("In transport mode: the channel's namespace or the method does not exist."),
+				"TooLarge":              object{"description": "The body is too large.", "content": object{"text/plain": object{"schema": object{"type": "string"}}}},
+				"Conflict":              refusal("In transport mode: reads of one channel collided."),
+				"UnrecoverablePosition": refusal("In transport mode: the history has another epoch than the request."),
+				"Internal":              refusal("In transport mode: the server failed. In any mode: the result contains data that is not JSON."),
 			},
 		},
 	}
@@ -90,7 +92,9 @@ func (s *schemas) operation(m *api.Method) object {
 			"400": refer("responses", "BadRequest"),
 			"401": refer("responses", "Unauthorized"),
 			"404": refer("responses", "NotFound"),
+			"409": refer("responses", "Conflict"),
 			"413": refer("responses", "TooLarge"),
+			"416": refer("responses", "UnrecoverablePosition"),
 			"500": refer("responses", "Internal"),
 		},
 	}

@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"bytes"
 	"os"
 	"testing"
 	"testing/fstest"
@@ -19,6 +20,23 @@ func TestDocumentIsCurrent(t *testing.T) {
 	}
 	if string(got) != string(want) {
 		t.Error("docs/openapi.json is stale; run go generate ./server/internal/openapi")
+	}
+}
+
+// TestDescriptions checks that descriptions use the names of JSON and contain nothing
+// that only readers of the source understand.
+func TestDescriptions(t *testing.T) {
+	text, err := Document(os.DirFS("../api"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unwanted := range []string{"server-interface", "client-protocol", "trap ", "upstream", "B64Data", "IdempotencyKey"} {
+		if bytes.Contains(text, []byte(unwanted)) {
+			t.Errorf("the document contains %q", unwanted)
+		}
+	}
+	if want := "`b64data` is a binary payload in standard base64. If it is not empty, `data` is ignored."; !bytes.Contains(text, []byte(want)) {
+		t.Errorf("the document has no description %q", want)
 	}
 }
 

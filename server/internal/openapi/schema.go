@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"centrifugo/server/internal/api"
@@ -72,7 +73,7 @@ func (s *schemas) ofFields(t reflect.Type) object {
 		name, option, _ := strings.Cut(f.Tag.Get("json"), ",")
 		schema := s.of(f.Type)
 		if doc := s.docs[s.owner(t, f)+"."+f.Name]; doc != "" {
-			schema["description"] = doc
+			schema["description"] = names.ReplaceAllStringFunc(doc, func(name string) string { return jsonName(t, name) })
 		}
 		properties[name] = schema
 		if option != "omitempty" && !strings.HasSuffix(t.Name(), "Request") {
@@ -84,6 +85,20 @@ func (s *schemas) ofFields(t reflect.Type) object {
 		schema["required"] = required
 	}
 	return schema
+}
+
+// names matches words that may be names of fields in Go.
+var names = regexp.MustCompile(`\b[A-Z][A-Za-z0-9]*\b`)
+
+// jsonName returns the name in JSON of a field of t, in backquotes, and other words
+// unchanged.
+func jsonName(t reflect.Type, name string) string {
+	f, ok := t.FieldByName(name)
+	if !ok {
+		return name
+	}
+	key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return "`" + key + "`"
 }
 
 // alwaysWritten reports whether a struct is part of results, where fields without
