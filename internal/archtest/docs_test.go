@@ -241,7 +241,11 @@ func metricName(args []ast.Expr) string {
 // a document as the text of a link.
 var citation = regexp.MustCompile(`\b(protocol|server)\.md (\d+(?:\.\d+)*)`)
 
-// TestCitations: the sections that texts cite exist.
+// foreign matches citations of documents that are not part of the repository.
+var foreign = regexp.MustCompile(`client-protocol|server-interface|\b[Tt]rap \d`)
+
+// TestCitations: the sections that texts cite exist, and no text cites a document that
+// a reader does not have.
 func TestCitations(t *testing.T) {
 	cited := 0
 	for _, name := range texts(t) {
@@ -249,6 +253,9 @@ func TestCitations(t *testing.T) {
 			continue
 		}
 		flat := lineBreak.ReplaceAllString(read(t, name), " ")
+		if m := foreign.FindString(flat); m != "" {
+			t.Errorf("%s cites %q; want a section of docs/protocol.md or docs/server.md", name, m)
+		}
 		for _, m := range citation.FindAllStringSubmatch(flat, -1) {
 			cited++
 			heading := "\n" + strings.Repeat("#", strings.Count(m[2], ".")+2) + " " + m[2] + " "

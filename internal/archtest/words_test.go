@@ -87,8 +87,6 @@ var pending = []string{
 
 	"docs/locks.md",
 
-	"docs/performance.md",
-
 	"e2e/harness/config.js",
 
 	"e2e/harness/server.js",
