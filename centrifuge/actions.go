@@ -3,7 +3,7 @@ package centrifuge
 import "sync/atomic"
 
 // action is something that a node does, counted for its operator
-// (server-interface section 9).
+// (server.md 9).
 type action uint8
 
 const (

@@ -17,7 +17,7 @@ type ClientInfo = protocol.ClientInfo
 // within an epoch. A new epoch begins when the stream's metadata was lost.
 type StreamPosition = protocol.StreamPosition
 
-// FilterNode is a node of a filter over a publication's tags (client-protocol 1.9).
+// FilterNode is a node of a filter over a publication's tags (protocol.md 6.6).
 type FilterNode = protocol.FilterNode
 
 // Broker carries messages between the nodes of a cluster. A broker that keeps
@@ -135,7 +135,7 @@ type PublishOptions struct {
 	IdempotencyTTL time.Duration
 	// Version, if not zero, suppresses the publication unless it is greater than
 	// the stored one, or VersionEpoch is not empty and differs from the stored
-	// one. It needs history (server-interface 1.6).
+	// one. It needs history (server.md 1.6).
 	Version      uint64
 	VersionEpoch string
 	// UseDelta sends the difference to the previous publication to subscribers

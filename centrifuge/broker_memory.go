@@ -23,8 +23,8 @@ const (
 	// seen any more at once, see memoryChannel.expireLocked.
 	memoryTick = time.Second
 
-	defaultHistoryMetaTTL  = 720 * time.Hour // server-interface 10.3
-	defaultIdempotencyTTL  = 5 * time.Minute // server-interface 1.6
+	defaultHistoryMetaTTL  = 720 * time.Hour // server.md 10.1
+	defaultIdempotencyTTL  = 5 * time.Minute // server.md 1.6
 	defaultIdempotencyKeys = 100_000
 	// maxIdempotencyKey is the longest key kept as it is; of a longer one the hash is.
 	maxIdempotencyKey = 64
@@ -54,7 +54,7 @@ type MemoryBrokerConfig struct {
 
 // MemoryBroker is the broker of a node that is alone. It keeps history in
 // memory, with the semantics of the Redis broker but for one: a publication
-// without a version resets the stored version (server-interface 1.6).
+// without a version resets the stored version (server.md 1.6).
 //
 // The broker allocates state only for channels that keep history or idempotency
 // keys: a channel with subscribers alone takes no memory.
@@ -313,7 +313,7 @@ func (c *memoryChannel) forgetLocked() {
 }
 
 // recordLocked does in one step what must be known before anybody gets pub:
-// idempotency, version, offset, stream (server-interface 10.3). Prev is the
+// idempotency, version, offset, stream (server.md 10.1). Prev is the
 // payload of the publication before, if deltas are asked for.
 func (c *memoryChannel) recordLocked(pub *Publication, opts *PublishOptions, keep bool) (result PublishResult, prev []byte) {
 	now := time.Since(c.broker.start)

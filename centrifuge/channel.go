@@ -85,8 +85,8 @@ func (n *Node) checkedTop(ctx context.Context, channel string, metaTTL time.Dura
 }
 
 // setFirstEpoch makes the publication with offset 1, if it is in the result, tell the
-// epoch: a subscriber that started without one learns it from there (client-protocol
-// 1.4). The publication is shared, so it is copied.
+// epoch: a subscriber that started without one learns it from there (protocol.md
+// 4.5). The publication is shared, so it is copied.
 func setFirstEpoch(result *HistoryResult) {
 	for _, i := range []int{0, len(result.Publications) - 1} { // forward and reverse
 		if i >= 0 && i < len(result.Publications) && result.Publications[i].Offset == 1 && result.Publications[i].Epoch == "" {

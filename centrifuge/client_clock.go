@@ -71,7 +71,7 @@ func (c *Client) leavingClock(now moment) {
 
 // connectedLocked replaces the stale deadline by those of a connected client.
 // The first ping comes at a random moment, so that those of many connections
-// that came together spread (client-protocol 1.7).
+// that came together spread (protocol.md 5.3).
 func (c *Client) connectedLocked(now moment) {
 	if c.left {
 		return // connect was one of its last commands
@@ -174,7 +174,7 @@ func (c *Client) expectsPongLocked() bool {
 	return c.node.config.PongTimeout > 0 && !c.format.Uni()
 }
 
-// nativePing: V1 has no pings of the server in its protocol (client-protocol 2.5).
+// nativePing: V1 has no pings of the server in its protocol (protocol.md 8.5).
 func (c *Client) nativePing(f protocol.Format) bool { return c.info.NativePing || f.V1() }
 
 func (c *Client) ping() {

@@ -25,7 +25,7 @@ func (p *peer) pong() {
 }
 
 // TestPingCadence: the first ping in the second half of the interval, then one
-// every interval whatever else is sent (client-protocol 1.7).
+// every interval whatever else is sent (protocol.md 5.3).
 func TestPingCadence(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
@@ -248,7 +248,7 @@ func TestSlowTicksDoNotOverlap(t *testing.T) {
 }
 
 // TestPositionIsChecked: a publication that was lost without anybody noticing
-// is found out (client-protocol 5.5).
+// is found out (protocol.md 6.5).
 func TestPositionIsChecked(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		broker := &lossyBroker{MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}

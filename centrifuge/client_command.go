@@ -289,7 +289,7 @@ func (n *Node) answer(err error, fields ...any) *Error {
 }
 
 // unidirectional is what an error reply to connect becomes where there are no
-// replies (client-protocol 4.8).
+// replies (protocol.md 7).
 func unidirectional(err *Error) Disconnect {
 	switch err.Code {
 	case ErrorTokenExpired.Code, ErrorExpired.Code:

@@ -13,7 +13,7 @@ import (
 
 const badRequest = "close 3501 bad request"
 
-// TestMalformedInput has the rows of client-protocol 4.9 that need no application.
+// TestMalformedInput has the rows of protocol.md 5.9 that need no application.
 func TestMalformedInput(t *testing.T) {
 	long := strings.Repeat("x", 256)
 	deep := func(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
@@ -146,7 +146,7 @@ func TestNoHandlers(t *testing.T) {
 			p := s.connect(format, "u")
 			p.commands(command)
 			if strings.Contains(command, "send") && format.V1() {
-				p.expect() // client-protocol 2.5
+				p.expect() // protocol.md 8.5
 				return
 			}
 			p.expect(want)
@@ -201,7 +201,7 @@ func TestDisconnectEndsTheMessage(t *testing.T) {
 	})
 }
 
-// TestSeveralRequestsInOneCommand: the order of client-protocol 1.2 decides.
+// TestSeveralRequestsInOneCommand: the order of protocol.md 4.1 decides.
 func TestSeveralRequestsInOneCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))

@@ -7,7 +7,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// handleConnect lets a connection in. Order of the checks: client-protocol 4.3.
+// handleConnect lets a connection in. Order of the checks: protocol.md 5.2.
 func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectRequest) error {
 	ctx, ok := c.beginConnect()
 	if !ok {

@@ -84,7 +84,7 @@ func TestConnectResult(t *testing.T) {
 	}
 }
 
-// TestConnectRefused has the rows of client-protocol 4.3.
+// TestConnectRefused has the rows of protocol.md 5.2.
 func TestConnectRefused(t *testing.T) {
 	past := &centrifuge.Credentials{UserID: "u", Exp: 1}
 	tooMany := map[string]centrifuge.SubscribeOptions{"a": {}, "b": {}, "c": {}}
@@ -187,7 +187,7 @@ func TestUserConnectionLimit(t *testing.T) {
 	})
 }
 
-// TestServerSideAtConnect: client-protocol 4.5.
+// TestServerSideAtConnect: protocol.md 5.6.
 func TestServerSideAtConnect(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		handlers := connecting(centrifuge.ConnectingReply{Subscriptions: map[string]centrifuge.SubscribeOptions{
@@ -220,7 +220,7 @@ func TestServerSideAtConnect(t *testing.T) {
 }
 
 // TestConnectReplyIsFirst: what is pushed while a connection connects follows
-// the reply (client-protocol 6.1).
+// the reply (protocol.md 9.1).
 func TestConnectReplyIsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{QueueSize: -1}, connecting(centrifuge.ConnectingReply{
@@ -253,7 +253,7 @@ func TestConnectReplyIsFirst(t *testing.T) {
 	})
 }
 
-// TestUnidirectional: bare pushes, and errors become disconnects (client-protocol 4.8).
+// TestUnidirectional: bare pushes, and errors become disconnects (protocol.md 7).
 func TestUnidirectional(t *testing.T) {
 	for err, want := range map[error]string{
 		centrifuge.ErrorTokenExpired:     "close 3005 connection expired",
@@ -289,7 +289,7 @@ func TestUnidirectional(t *testing.T) {
 }
 
 // TestEmulationSession: a secret session and the node go to emulation
-// transports only (client-protocol 4.6).
+// transports only (protocol.md 5.7).
 func TestEmulationSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{}, centrifuge.Handlers{})

@@ -13,7 +13,7 @@ import (
 )
 
 // readStream finds the position at which the subscription starts, and what its
-// client missed. The gate holds meanwhile. Source: client-protocol 5.4.
+// client missed. The gate holds meanwhile. Source: protocol.md 6.4.
 func (p *pendingSubscription) readStream(ctx context.Context) error {
 	n := p.client.node
 	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
@@ -202,7 +202,7 @@ func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publica
 }
 
 // checkPosition compares a subscription's position with the stream's, in case the
-// broker lost a publication without reporting a gap (client-protocol 5.5). The position
+// broker lost a publication without reporting a gap (protocol.md 6.5). The position
 // of the stream is read once for all subscriptions of the channel. A result that is
 // older than the check serves: the subscription has received nothing for longer.
 func (c *Client) checkPosition(ctx context.Context, s *subscription, now moment) {

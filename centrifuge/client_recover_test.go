@@ -31,7 +31,7 @@ func (s *site) publishRun(channel string, n, size int) {
 	}
 }
 
-// TestRecovery has the rows of client-protocol 5.4, stream mode. In a request
+// TestRecovery has the rows of protocol.md 6.4, stream mode. In a request
 // EPOCH stands for the stream's.
 func TestRecovery(t *testing.T) {
 	for _, test := range []struct {
@@ -84,9 +84,9 @@ func TestRecovery(t *testing.T) {
 	}
 }
 
-// recoveryResult is what client-protocol 5.4 says; V1 clients are always told
+// recoveryResult is what protocol.md 6.4 says; V1 clients are always told
 // the top, and not that they were recovering; they get what there is even when
-// something is lost (client-protocol 2.5).
+// something is lost (protocol.md 8.5).
 func recoveryResult(format protocol.Format, top, offset int, recovered string, lost bool) string {
 	result := `"recoverable":true,"epoch":"<e>"`
 	if recovered != "" {
@@ -120,7 +120,7 @@ func (s *site) epoch(channel string) string {
 	return position.Epoch
 }
 
-// TestCacheRecovery has the rows of client-protocol 5.4, cache mode.
+// TestCacheRecovery has the rows of protocol.md 6.4, cache mode.
 func TestCacheRecovery(t *testing.T) {
 	for _, test := range []struct {
 		name, request, want string
@@ -154,7 +154,7 @@ func TestCacheRecovery(t *testing.T) {
 	}
 }
 
-// TestRecoveryLimit: more than the limit is not recovered (client-protocol 5.12).
+// TestRecoveryLimit: more than the limit is not recovered (protocol.md 6.13).
 func TestRecoveryLimit(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{RecoveryMaxPublications: 3}, allow(centrifuge.SubscribeOptions{Recovery: true}))
@@ -168,7 +168,7 @@ func TestRecoveryLimit(t *testing.T) {
 	})
 }
 
-// TestHistory has the rows of client-protocol 5.10.
+// TestHistory has the rows of protocol.md 6.11.
 func TestHistory(t *testing.T) {
 	for _, test := range []struct {
 		name, request, want string
@@ -231,7 +231,7 @@ func TestBrokerWithoutHistory(t *testing.T) {
 }
 
 // TestEpochAdopted: a subscriber that starts without an epoch learns it
-// (client-protocol 5.5), and a new epoch ends the subscription.
+// (protocol.md 6.5), and a new epoch ends the subscription.
 func TestEpochAdopted(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{Positioning: true}))
@@ -256,7 +256,7 @@ func TestEpochAdopted(t *testing.T) {
 	})
 }
 
-// expectInsufficient is what follows a gap (client-protocol 5.5).
+// expectInsufficient is what follows a gap (protocol.md 6.5).
 func (p *peer) expectInsufficient(channel string) {
 	p.t.Helper()
 	if p.format.V1() {

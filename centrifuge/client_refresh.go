@@ -12,7 +12,7 @@ import (
 const retryRefresh = time.Minute
 
 // handleRefresh is for clients that bring a new token themselves. Outcomes:
-// client-protocol 4.4.
+// protocol.md 5.4.
 func (c *Client) handleRefresh(request *protocol.RefreshRequest) (*protocol.Reply, error) {
 	if request.Token == "" || !c.refreshesItself() {
 		return nil, DisconnectBadRequest
@@ -92,7 +92,7 @@ func (c *Client) applyRefresh(opts RefreshOptions, tell bool) {
 	_ = c.push(&protocol.Push{Refresh: refresh}) // it has no payload that could fail
 }
 
-// handleSubRefresh prolongs a subscription. Outcomes: client-protocol 5.7; a
+// handleSubRefresh prolongs a subscription. Outcomes: protocol.md 6.8; a
 // token that has expired is an error here, not a success as upstream has it.
 func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protocol.Reply, error) {
 	if request.Channel == "" {
@@ -184,7 +184,7 @@ func (c *Client) expireSubscription(ctx context.Context, s *subscription, now mo
 	if now < ends || c.subExpiry(s) != expires { // it may have been prolonged meanwhile
 		return false
 	}
-	if s.serverSide || s.Format.V1() { // client-protocol 2.5
+	if s.serverSide || s.Format.V1() { // protocol.md 8.5
 		c.Disconnect(DisconnectSubExpired)
 	} else {
 		c.unsubscribePush(s, UnsubscribeExpired)

@@ -46,7 +46,7 @@ func refreshing(clientSide bool, refresh func(centrifuge.RefreshEvent) (centrifu
 // noPings keeps a client that does nothing connected.
 var noPings = centrifuge.Config{PingInterval: -1}
 
-// TestRefreshCommand: client-protocol 4.4.
+// TestRefreshCommand: protocol.md 5.4.
 func TestRefreshCommand(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -105,7 +105,7 @@ func TestRefreshWithoutToken(t *testing.T) {
 	})
 }
 
-// TestSubRefreshCommand: client-protocol 5.7.
+// TestSubRefreshCommand: protocol.md 6.8.
 func TestSubRefreshCommand(t *testing.T) {
 	for _, test := range []struct {
 		name    string

@@ -14,7 +14,7 @@ func (c *Client) handleRPC(request *protocol.RPCRequest) (*protocol.Reply, error
 }
 
 // handleSend has no reply, not even an error: without a handler the client is
-// told by being disconnected (client-protocol 4.9). V1 ignores that error.
+// told by being disconnected (protocol.md 5.9). V1 ignores that error.
 func (c *Client) handleSend(request *protocol.SendRequest) error {
 	if c.node.handlers.Message == nil {
 		if c.wireFormat().V1() {

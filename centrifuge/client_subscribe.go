@@ -13,7 +13,7 @@ import (
 )
 
 // maxSettle is how long a command waits for another one on the same channel
-// (client-protocol 5.3).
+// (protocol.md 6.3).
 const maxSettle = 5 * time.Second
 
 const deltaFossil = "fossil"
@@ -52,7 +52,7 @@ type pendingSubscription struct {
 }
 
 // handleSubscribe makes a subscription for the client. Checks and their order:
-// client-protocol 5.1; the procedure: 5.3.
+// protocol.md 6.1; the procedure: 6.3.
 func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.SubscribeRequest) error {
 	p, err := c.prepareSubscribe(request)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *Client) checkSubscribe(request *protocol.SubscribeRequest) error {
 	return nil
 }
 
-// checkType: every channel is a stream (client-protocol 5.1).
+// checkType: every channel is a stream (protocol.md 6.1).
 func checkType(subscriptionType int32) error {
 	switch subscriptionType {
 	case 0:

@@ -14,7 +14,7 @@ import (
 const subscribeA = `{"id":2,"subscribe":{"channel":"a"}}`
 
 // TestSubscribeResult: the options granted and the flags in the result
-// (client-protocol 5.2).
+// (protocol.md 6.2).
 func TestSubscribeResult(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -44,7 +44,7 @@ func TestSubscribeResult(t *testing.T) {
 	}
 }
 
-// TestSubscribeChecks has the rows of client-protocol 5.1 that are the library's.
+// TestSubscribeChecks has the rows of protocol.md 6.1 that are the library's.
 func TestSubscribeChecks(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{ChannelLimit: 3}, connectingTo("srv", allow(centrifuge.SubscribeOptions{})))
@@ -106,7 +106,7 @@ func TestManySubscriptions(t *testing.T) {
 	})
 }
 
-// TestResubscribe: unsubscribe and subscribe back to back (client-protocol 5.8).
+// TestResubscribe: unsubscribe and subscribe back to back (protocol.md 6.9).
 func TestResubscribe(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{Positioning: true}))
@@ -128,7 +128,7 @@ func TestResubscribe(t *testing.T) {
 }
 
 // TestSubscribeOrder: reply, then publications, then the own join; and nothing
-// after the unsubscribe reply (client-protocol 4.2).
+// after the unsubscribe reply (protocol.md 5.5).
 func TestSubscribeOrder(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		var s *site
@@ -169,7 +169,7 @@ func (b publishOnHistory) PublishJoin(ctx context.Context, channel string, info 
 	return err
 }
 
-// TestJoinLeaveAndPresence: client-protocol 5.9.
+// TestJoinLeaveAndPresence: protocol.md 6.10.
 func TestJoinLeaveAndPresence(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		handlers := allow(centrifuge.SubscribeOptions{JoinLeave: true, PushJoinLeave: true, Presence: true, Info: []byte(`{"c":1}`)})

@@ -20,7 +20,7 @@ func (p *peer) rawReceived() []string {
 	return lines
 }
 
-// TestV1Envelope has the messages of client-protocol 2.2, on a connection that
+// TestV1Envelope has the messages of protocol.md 8.2, on a connection that
 // does not say its generation.
 func TestV1Envelope(t *testing.T) {
 	for _, test := range []struct {
@@ -95,7 +95,7 @@ func TestV1Pushes(t *testing.T) {
 	})
 }
 
-// TestV1Positions: seq and gen are accepted for offsets (client-protocol 2.4).
+// TestV1Positions: seq and gen are accepted for offsets (protocol.md 8.4).
 func TestV1Positions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{Recovery: true}))
@@ -115,7 +115,7 @@ func TestV1Positions(t *testing.T) {
 	})
 }
 
-// TestV1Draft: the method numbers of early 2018, on request (client-protocol 2.1).
+// TestV1Draft: the method numbers of early 2018, on request (protocol.md 8.1).
 func TestV1Draft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
@@ -138,7 +138,7 @@ func TestV1Draft(t *testing.T) {
 	})
 }
 
-// TestGenerationIsDetected by the first command (client-protocol 2.7).
+// TestGenerationIsDetected by the first command (protocol.md 8.6).
 func TestGenerationIsDetected(t *testing.T) {
 	for _, test := range []struct {
 		name     string

@@ -11,7 +11,7 @@ import (
 	"centrifugo/internal/logsample"
 )
 
-// Intervals of the messages that nodes announce themselves with (server-interface 10.4).
+// Intervals of the messages that nodes announce themselves with (server.md 10.2).
 const (
 	infoInterval = 3 * time.Second
 	nodeMaxAge   = 7 * time.Second

@@ -99,7 +99,7 @@ func newConn(ctx context.Context, n *Node, t Transport) *Conn {
 }
 
 // initialFormat derives the wire format from the transport. Until the first message
-// tells the generation, errors are sent as V2 (client-protocol 2.7).
+// tells the generation, errors are sent as V2 (protocol.md 8.6).
 func initialFormat(info TransportInfo) (f protocol.Format, decided, draft bool) {
 	if info.Protobuf {
 		f |= protocol.FormatProtobuf

@@ -72,7 +72,7 @@ func (r *deltaReader) expect(p *peer, want ...int) {
 	p.expect()
 }
 
-// TestDelta: client-protocol 1.10.
+// TestDelta: protocol.md 6.7.
 func TestDelta(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{AllowDelta: true, Recovery: true}))
@@ -155,7 +155,7 @@ func tagged(color string) centrifuge.PublishOptions {
 	return opts
 }
 
-// TestFilter: client-protocol 1.9 and 5.6.
+// TestFilter: protocol.md 6.6.
 func TestFilter(t *testing.T) {
 	const red = `"tf":{"key":"color","cmp":"eq","val":"red"}`
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
@@ -233,7 +233,7 @@ func TestFilterBreaksDeltas(t *testing.T) {
 	})
 }
 
-// TestPayloadsAreSentAsTheyAre, but for newlines (client-protocol 1.1).
+// TestPayloadsAreSentAsTheyAre, but for newlines (protocol.md 2.1).
 func TestPayloadsAreSentAsTheyAre(t *testing.T) {
 	for payload, want := range map[string]string{
 		`{"a":"<b>","n": 1 }`: `{"a":"<b>","n": 1 }`, `null`: `null`, `"text"`: `"text"`, `5`: `5`, "{\n\"a\":\n1}": `{"a":1}`,

@@ -18,7 +18,7 @@ var (
 
 // Disconnect closes a connection. A handler may return one as its error. The
 // list below is closed; codes 4000-4999 are the application's.
-// Source: client-protocol 4.8.
+// Source: protocol.md 7.
 type Disconnect struct {
 	// Code tells the client whether to come back: below 3500 and 4000-4499 it
 	// reconnects, otherwise it does not. Valid are 3000-4999, and those below that a
@@ -75,7 +75,7 @@ func cutRunes(s string, most int) string {
 }
 
 // closeReason is the text of a close frame. V1 clients read JSON; V2 clients
-// try JSON first, for V1's sake, and so must not be given any (client-protocol 4.7).
+// try JSON first, for V1's sake, and so must not be given any (protocol.md 5.8).
 // For JSON that does not fit the reason is cut.
 func (d Disconnect) closeReason(v1 bool) string {
 	if !v1 {

@@ -6,7 +6,7 @@ import (
 )
 
 // Error answers a client's command. A handler may return one. Codes 400-1999
-// are the application's. Source: client-protocol 4.8.
+// are the application's. Source: protocol.md 7.
 type Error struct {
 	Code    uint32
 	Message string

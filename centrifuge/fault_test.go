@@ -149,7 +149,7 @@ func TestEngineFails(t *testing.T) {
 	}
 }
 
-// TestEngineFailsAtConnect: the whole connect fails (client-protocol 4.5).
+// TestEngineFailsAtConnect: the whole connect fails (protocol.md 5.6).
 func TestEngineFailsAtConnect(t *testing.T) {
 	for _, call := range []string{"Subscribe", "AddPresence", "History"} {
 		inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
@@ -232,7 +232,7 @@ func TestClientLeaves(t *testing.T) {
 }
 
 // TestUnsubscribeDuringSubscribe by the server waits for it, or gives up after
-// five seconds (client-protocol 5.3). Commands of the client come one after another.
+// five seconds (protocol.md 6.3). Commands of the client come one after another.
 func TestUnsubscribeDuringSubscribe(t *testing.T) {
 	for _, delay := range []time.Duration{time.Second, 10 * time.Second} {
 		inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {

@@ -7,7 +7,7 @@ import (
 )
 
 // histogramBounds are the upper bounds of a histogram's buckets, in seconds
-// (server-interface section 9).
+// (server.md 9).
 var histogramBounds = [...]float64{
 	0.0001, 0.00025, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 }

@@ -19,7 +19,7 @@ func must(t *testing.T, err error) {
 }
 
 // TestServerSideAtRunTime checks subscriptions that the server makes after a client has
-// connected (client-protocol 4.5).
+// connected (protocol.md 5.6).
 func TestServerSideAtRunTime(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		handlers := allow(centrifuge.SubscribeOptions{})
@@ -170,7 +170,7 @@ func TestUnsubscribeAll(t *testing.T) {
 }
 
 // TestDisconnectAfterWhatIsQueued checks that a client receives what is queued before the
-// connection is closed (client-protocol 4.7).
+// connection is closed (protocol.md 5.8).
 func TestDisconnectAfterWhatIsQueued(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		var told centrifuge.DisconnectedEvent

@@ -11,7 +11,7 @@ import (
 )
 
 // defaultPresenceTTL is more than twice the interval at which entries are
-// renewed (client-protocol 5.9).
+// renewed (protocol.md 6.10).
 const defaultPresenceTTL = 60 * time.Second
 
 var _ PresenceManager = (*MemoryPresence)(nil)

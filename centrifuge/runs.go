@@ -19,7 +19,7 @@ const (
 )
 
 // runKey identifies a gapless part of a stream. An epoch and an offset never
-// stand for two publications (client-protocol 5.4), whatever the engine.
+// stand for two publications (protocol.md 6.4), whatever the engine.
 type runKey struct {
 	channel, epoch string
 	first, last    uint64

@@ -12,7 +12,7 @@ const (
 	// farAway is the latest moment that a point in wall-clock time becomes. A
 	// maxDuration can be added to it.
 	farAway = moment(math.MaxInt64 - int64(maxDuration))
-	// maxTTL caps the seconds that are told to clients: a year (client-protocol 4.4).
+	// maxTTL caps the seconds that are told to clients: a year (protocol.md 5.4).
 	maxTTL = 365 * 24 * 3600
 )
 
@@ -60,7 +60,7 @@ func (t *timeline) moment(now time.Time) moment {
 	return moment(1).add(now.Sub(t.start))
 }
 
-// expiry converts Unix seconds. Zero and less mean never (server-interface 3.2),
+// expiry converts Unix seconds. Zero and less mean never (server.md 3.2),
 // which is no moment. A time that has passed becomes the first moment.
 func (t *timeline) expiry(unix int64) moment {
 	if unix <= 0 {

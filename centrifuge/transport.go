@@ -81,15 +81,15 @@ type TransportInfo struct {
 	DisconnectPush bool
 	// MaxBatch bounds how many messages one Write call gets, zero for the
 	// node's own bound (Config.MaxBatch). SDKs take any number
-	// (client-protocol 1.6).
+	// (protocol.md 3.3).
 	MaxBatch uint16
 }
 
-// Generation of the client protocol (client-protocol section 0).
+// Generation of the client protocol (protocol.md 1.2).
 type Generation uint8
 
 const (
-	// GenerationAuto is decided by the first message (client-protocol 2.7).
+	// GenerationAuto is decided by the first message (protocol.md 8.6).
 	GenerationAuto Generation = iota
 	GenerationV2
 	GenerationV1

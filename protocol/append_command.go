@@ -42,7 +42,7 @@ func AppendConnectRequest(dst []byte, f Format, m *ConnectRequest) ([]byte, erro
 }
 
 // AppendEmulationRequest appends m as the body of an emulation request
-// (client-protocol 3.5). In JSON the data, which holds commands, is a string.
+// (protocol.md 3.4). In JSON the data, which holds commands, is a string.
 func AppendEmulationRequest(dst []byte, protobuf bool, m *EmulationRequest) []byte {
 	if protobuf {
 		w := protoWriter{b: dst}

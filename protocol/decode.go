@@ -190,7 +190,7 @@ func IsPong(f Format, message []byte) bool {
 }
 
 // DetectVersion returns the generation of the protocol that the first command of a
-// connection belongs to (client-protocol 2.7). A command with a request of V2 is
+// connection belongs to (protocol.md 8.6). A command with a request of V2 is
 // V2; one with params, a method or nothing but an id is V1. The error wraps
 // [ErrMalformed]; the server answers it in V2.
 func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
@@ -245,7 +245,7 @@ func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
 }
 
 // DecodeEmulationRequest decodes the body of an emulation request
-// (client-protocol 3.5). In JSON the data is a string that holds the
+// (protocol.md 3.4). In JSON the data is a string that holds the
 // commands, in Protobuf a slice of b. The error wraps [ErrMalformed].
 func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) {
 	if protobuf {

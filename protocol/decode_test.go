@@ -362,7 +362,7 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// TestCommandKind checks the order of dispatch (client-protocol 1.2).
+// TestCommandKind checks the order of dispatch (protocol.md 4.1).
 func TestCommandKind(t *testing.T) {
 	order := []string{
 		"Connect", "Ping", "Subscribe", "Unsubscribe", "Publish", "Presence", "PresenceStats", "History", "RPC", "Send", "Refresh", "SubRefresh",

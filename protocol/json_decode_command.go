@@ -49,7 +49,7 @@ func (r *jsonReader) commandV1(to *Command, draft bool) {
 }
 
 // method reads a method as a number or a name. It reports an unknown name as bad,
-// but not an unknown number (client-protocol 2.2).
+// but not an unknown number (protocol.md 8.2).
 func (r *jsonReader) method(draft bool) (kind MessageKind, badName bool) {
 	if r.Peek() != '"' {
 		return kindOfMethod(r.Int(math.MaxInt64), draft), false

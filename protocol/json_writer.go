@@ -47,7 +47,7 @@ func (w *jsonWriter) mapKey(key string) {
 }
 
 // The methods named Always also write zero values; those named V1 do so only in
-// the first generation (client-protocol 1.1 and 2.2). The Always methods are not
+// the first generation (protocol.md 2.1 and 8.2). The Always methods are not
 // inlined, so that the test for zero, the usual value, is.
 
 func (w *jsonWriter) str(key, v string) {
@@ -116,7 +116,7 @@ func (w *jsonWriter) rawV1(key string, v Raw) {
 }
 
 // rawAlways writes v unchanged, except for newlines. They can only be white space
-// and would end the line (client-protocol 1.1).
+// and would end the line (protocol.md 2.1).
 //
 //go:noinline
 func (w *jsonWriter) rawAlways(key string, v Raw) {

@@ -1,7 +1,7 @@
 package protocol
 
 // Kind returns the kind of the request of c. If several requests are set, the first
-// in the order of dispatch counts (client-protocol 1.2). A command with neither a
+// in the order of dispatch counts (protocol.md 4.1). A command with neither a
 // request nor an id is a pong; one with only an id is unknown.
 func (c *Command) Kind() MessageKind {
 	switch {

@@ -1,7 +1,7 @@
 package protocol
 
 // MessageKind is the label of a message in the metric transport_messages_sent
-// (server-interface section 9).
+// (server.md 9).
 type MessageKind uint8
 
 // The kinds of messages.

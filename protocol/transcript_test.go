@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The transcripts of client-protocol appendix A, as they were observed: what
+// The transcripts of docs/protocol.md, as they were observed: what
 // clients send must be understood, what servers send must come out the same.
 
 const transcriptUUID = "5f0b2b2e-9a57-4c39-8f3e-2f1d6a1c7e90"
@@ -103,7 +103,7 @@ func TestTranscriptReplies(t *testing.T) {
 			`{"disconnect":{"code":3503,"reason":"force disconnect"}}`},
 		{0, Reply{ID: 2, Presence: &PresenceResult{}}, `{"id":2,"presence":{"presence":{}}}`},
 		{0, Reply{ID: 2, PresenceStats: &PresenceStatsResult{}}, `{"id":2,"presence_stats":{"num_clients":0,"num_users":0}}`},
-		// V1, client-protocol 2.2.
+		// V1, protocol.md 8.2.
 		{FormatV1, Reply{ID: 1, Connect: &ConnectResult{Client: "c", Version: "2.8.6", Ping: 25, Pong: true}},
 			`{"id":1,"result":{"client":"c","version":"2.8.6"}}`},
 		{FormatV1, Reply{ID: 2, Subscribe: &SubscribeResult{}}, `{"id":2,"result":{}}`},
@@ -123,7 +123,7 @@ func TestTranscriptReplies(t *testing.T) {
 	}
 }
 
-// TestByteVectors is client-protocol appendix B.
+// TestByteVectors is protocol.md 2.2.
 func TestByteVectors(t *testing.T) {
 	const f, v1 = FormatProtobuf, FormatProtobuf | FormatV1
 	commands := []struct {

@@ -7,7 +7,7 @@ type Raw []byte
 
 // Command is one message from a client. One request field should be set;
 // Command.Kind says which one counts if several are.
-// Source: client-protocol 1.2, and 2.2 for V1, which decodes into the same type.
+// Source: protocol.md 4.1, and 8.2 for V1, which decodes into the same type.
 type Command struct {
 	ID            uint32
 	Connect       *ConnectRequest
@@ -30,7 +30,7 @@ type Command struct {
 
 // Reply is one message to a client: the answer to a command, a push, or, when
 // it is empty, a ping. On success the result field of the command's kind must
-// be set, even when the result is empty (client-protocol 1.2).
+// be set, even when the result is empty (protocol.md 4.1).
 type Reply struct {
 	ID            uint32
 	Error         *Error
@@ -178,14 +178,14 @@ type ConnectResult struct {
 	Dict    *Dictionary
 }
 
-// Dictionary is a compression dictionary (client-protocol 7.3).
+// Dictionary is a compression dictionary (protocol.md 10.3).
 type Dictionary struct {
 	ID      string
 	Data    Raw    // raw bytes, Protobuf only
 	DataB64 string // base64, JSON only
 }
 
-// Bits of SubscribeRequest.Flag (client-protocol 1.3).
+// Bits of SubscribeRequest.Flag (protocol.md 4.4).
 const (
 	SubscribeFlagChannelCompaction   = 1 << 0 // numeric channel ids understood
 	SubscribeFlagRejectUnrecoverable = 1 << 1 // answer error 112 instead of recovered:false
@@ -234,7 +234,7 @@ type SubscribeResult struct {
 	PublishDebounce uint32 // milliseconds
 }
 
-// FilterNode is a node of a tags filter (client-protocol 1.9).
+// FilterNode is a node of a tags filter (protocol.md 6.6).
 type FilterNode struct {
 	Op    string
 	Key   string

@@ -1,6 +1,6 @@
 package protocol
 
-// The method numbers of V1 (client-protocol 2.1). They have been on the wire
+// The method numbers of V1 (protocol.md 8.1). They have been on the wire
 // since April 2018.
 var methodKinds = [...]MessageKind{
 	KindConnect, KindSubscribe, KindUnsubscribe, KindPublish, KindPresence, KindPresenceStats,
@@ -14,7 +14,7 @@ var draftMethodKinds = [...]MessageKind{
 	KindPresenceStats, KindHistory, KindPing, KindRPC, KindSend,
 }
 
-// The push types of V1 (client-protocol 2.1).
+// The push types of V1 (protocol.md 8.1).
 var pushTypeKinds = [...]MessageKind{
 	KindPushPublication, KindPushJoin, KindPushLeave, KindPushUnsubscribe, KindPushMessage,
 	KindPushSubscribe, KindPushConnect, KindPushDisconnect, KindPushRefresh,
@@ -94,7 +94,7 @@ type v1Command struct {
 	badName bool        // the method is a name that does not exist
 }
 
-// check applies the rules of client-protocol 2.2 that hold for all methods.
+// check applies the rules of protocol.md 8.2 that hold for all methods.
 func (c *v1Command) check() error {
 	if c.badName || c.id == 0 && c.kind != KindSend {
 		return ErrMalformed
@@ -130,7 +130,7 @@ func (c *v1Command) fill(to *Command) {
 }
 
 // limitAll makes a history request without a limit ask for everything. Requests of
-// the first clients have channel as their only field (client-protocol 2.3).
+// the first clients have channel as their only field (protocol.md 8.3).
 func (m *HistoryRequest) limitAll() {
 	if m.Limit == 0 && m.Since == nil {
 		m.Limit = -1
@@ -138,7 +138,7 @@ func (m *HistoryRequest) limitAll() {
 }
 
 // foldPosition combines the two numbers of a position in early V1 to an offset. If
-// one of them is set, it takes precedence over offset (client-protocol 2.4).
+// one of them is set, it takes precedence over offset (protocol.md 8.4).
 func foldPosition(seq, gen uint32, offset uint64) uint64 {
 	if seq == 0 && gen == 0 {
 		return offset

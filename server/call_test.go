@@ -37,7 +37,7 @@ func (p *process) status(t *testing.T, path, body string) int {
 	return status
 }
 
-// Malformed bodies: server-interface 1.1 and 1.7.
+// Malformed bodies: server.md 1.1 and 1.7.
 func malformedBodies(t *testing.T, p *process) {
 	deep := strings.Repeat("[", 20_000)
 	bodies := map[string]struct {

@@ -13,7 +13,7 @@ import (
 // hello is the connect command that precedes others.
 const hello = `{"id":1,"connect":{}}`
 
-// malformed lists the cases of client-protocol 4.9, and those of sections 1, 4 and 5.
+// malformed lists the cases of protocol.md 5.9, and those of sections 2, 5 and 6.
 var malformed = []struct {
 	name    string
 	new     bool // the connection has not connected

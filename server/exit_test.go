@@ -43,7 +43,7 @@ func TestSignalsEndTheServer(t *testing.T) {
 			}
 			_, err = v1.Message()
 			if closed := (*apptest.Closed)(nil); !asClosed(err, &closed) || closed.Code != 3001 ||
-				closed.Reason != `{"reason":"shutdown","reconnect":true}` { // client-protocol 4.7
+				closed.Reason != `{"reason":"shutdown","reconnect":true}` { // protocol.md 5.8
 				t.Errorf("the V1 client got %v", err)
 			}
 			if code := p.exitCode(); code != 0 {

@@ -110,7 +110,7 @@ func badFrames(t *testing.T, p *process) {
 	})
 }
 
-// 64 KiB is the largest message, whatever way it comes (client-protocol 3.2).
+// 64 KiB is the largest message, whatever way it comes (protocol.md 3.2).
 func sizeLimits(t *testing.T, p *process) {
 	const limit = 65536
 	exact := func(size int) []byte {

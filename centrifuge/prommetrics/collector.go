@@ -1,5 +1,5 @@
 // Package prommetrics shows the figures of a node to Prometheus, under the
-// names that existing dashboards know (server-interface section 9).
+// names that existing dashboards know (server.md 9).
 package prommetrics
 
 import (

@@ -1,4 +1,4 @@
-// A client of the HTTP API (server-interface 1).
+// A client of the HTTP API (server.md 1).
 
 export const API_KEY = 'e2e-api-key';
 

@@ -1,4 +1,4 @@
-// JSON Web Tokens as a backend would make them (server-interface 3).
+// JSON Web Tokens as a backend would make them (server.md 3).
 
 import { createHmac } from 'node:crypto';
 

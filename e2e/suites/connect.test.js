@@ -160,7 +160,7 @@ suite('connect, strict', config({
     session.sdk.connect();
     const { reconnect, code } = await session.events.next('lost');
     assert.equal(reconnect, false);
-    if (variant.generation === 'v2') assert.equal(code, 3501); // server-interface 3.6, observed live
+    if (variant.generation === 'v2') assert.equal(code, 3501); // server.md 3.6, observed live
   });
 
   scenario('with a token that names nobody: refused for good', async ({ party, variant }) => {

@@ -68,7 +68,7 @@ suite('deltas', config(), (declare) => {
     await Promise.all(channels.map((channel) => channel.subscribe()));
     await api.publishAll(name, articles(1, 5));
     for (const channel of channels) assert.deepEqual(await channel.payloads(5), articles(1, 5));
-    // History is never a delta (client-protocol 1.10).
+    // History is never a delta (protocol.md 6.7).
     const page = await channels[0].session.history(name, { limit: 10 });
     assert.deepEqual(page.publications.map((pub) => pub.data), articles(1, 5));
   });

@@ -21,7 +21,7 @@ suite('streams', base, (scenario) => {
     await api.publishAll(name, numbers(1, 25).map((n) => ({ n })));
     const session = await party.join();
     const top = await session.history(name, { limit: 0 });
-    // No limit is "position only" in V2 and "everything" in V1, where requests once had no limit (client-protocol 2.3).
+    // No limit is "position only" in V2 and "everything" in V1, where requests once had no limit (protocol.md 8.3).
     assert.deepEqual(offsets(top), variant.generation === 'v2' ? [] : numbers(1, 25));
     assert.equal(top.offset, 25);
     assert.ok(top.epoch);
@@ -134,7 +134,7 @@ suite('streams', base, (scenario) => {
     proxy.allow();
     const again = await channel.events.next('subscribed');
     assert.deepEqual([again.wasRecovering, again.recovered], [true, false]);
-    // V1 hands over the tail that is left, V2 nothing (client-protocol 2.5, 5.4).
+    // V1 hands over the tail that is left, V2 nothing (protocol.md 8.5, 6.4).
     if (variant.generation === 'v1') assert.deepEqual(await channel.payloads(3), [4, 5, 6]);
     else assert.equal(again.position.offset, 6);
     await api.publish(channel.name, 7);

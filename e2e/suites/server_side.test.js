@@ -95,7 +95,7 @@ suite('server-side subscriptions', config(), (scenario) => {
     await session.events.next('lost');
     proxy.allow();
     await session.events.next('connected');
-    // client-protocol 1.3: keys of ConnectRequest.subs are wanted server-side subscriptions.
+    // protocol.md 4.4: keys of ConnectRequest.subs are wanted server-side subscriptions.
     assert.equal((await session.events.next('subscribed', of(name))).recovered, true);
   }, ['v2']);
 

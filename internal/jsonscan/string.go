@@ -10,7 +10,7 @@ import (
 const hexDigits = "0123456789abcdef"
 
 // plainJSON reports whether a byte stands for itself in an escaped string.
-// The characters of HTML are escaped as encoding/json does (client-protocol 1.1).
+// The characters of HTML are escaped as encoding/json does (protocol.md 2.1).
 var plainJSON = func() (plain [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
 		plain[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'

@@ -142,7 +142,7 @@ func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
 }
 
 // FullForm returns pub as a delta subscription gets it when it is not sent as a
-// delta: over JSON the payload is a string (client-protocol 1.10). Like a delta, it
+// delta: over JSON the payload is a string (protocol.md 6.7). Like a delta, it
 // has no epoch; the subscribe result has it.
 func FullForm(f protocol.Format, pub *protocol.Publication) *protocol.Publication {
 	full := *pub

@@ -27,7 +27,7 @@ func (s *Subscriber) Name() string { return s.Channel }
 type SubscriberOptions struct {
 	// Static after Hub.Add.
 	Filter Filter // nil passes everything
-	// Delta sends publications in the form that client-protocol 1.10 asks for.
+	// Delta sends publications in the form that protocol.md 6.7 asks for.
 	Delta bool
 
 	// Guarded by Gate.mu: the offset of the publication that was sent last, which is

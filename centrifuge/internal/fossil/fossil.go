@@ -1,5 +1,5 @@
 // Package fossil makes and applies deltas in the format of the Fossil version
-// control system (client-protocol 1.10): a text header, copies from the base,
+// control system (protocol.md 6.7): a text header, copies from the base,
 // literal bytes and a checksum.
 package fossil
 

@@ -13,7 +13,7 @@ import (
 
 const limit = 64 << 20
 
-// The vector of client-protocol appendix B.
+// The vector of protocol.md 6.7.
 var (
 	vectorBase   = []byte(`{"i":2,"pad":"` + strings.Repeat("a", 69) + `"}`)
 	vectorTarget = []byte(`{"i":3,"pad":"` + strings.Repeat("a", 69) + `"}`)

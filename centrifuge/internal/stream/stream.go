@@ -10,7 +10,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// epochLetters is the length of an epoch (server-interface 10.3).
+// epochLetters is the length of an epoch (server.md 10.1).
 const epochLetters = 8
 
 // minRing is the smallest storage; a stream of one (a channel that keeps only
@@ -161,7 +161,7 @@ func (s *Stream) Latest(limit int) []*protocol.Publication {
 
 // Stale says whether a publication with this version must be suppressed: it is
 // not greater than the stored one of the same epoch, and an empty epoch is any
-// (server-interface 1.6). Version zero is none, and never stale.
+// (server.md 1.6). Version zero is none, and never stale.
 func (s *Stream) Stale(version uint64, epoch string) bool {
 	return version > 0 && version <= s.version && (epoch == "" || epoch == s.versionEpoch)
 }

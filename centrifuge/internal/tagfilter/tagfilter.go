@@ -1,5 +1,5 @@
 // Package tagfilter decides by a publication's tags whether a subscriber wants it
-// (client-protocol 1.9). A filter comes from a client: it is checked and bounded
+// (protocol.md 6.6). A filter comes from a client: it is checked and bounded
 // when it is compiled, so that matching is cheap and cannot fail.
 package tagfilter
 
@@ -62,7 +62,7 @@ const (
 	testLess
 )
 
-// operators are the comparisons of client-protocol 1.9. A negated one is true
+// operators are the comparisons of protocol.md 6.6. A negated one is true
 // where the plain one is false.
 var operators = map[string]struct {
 	test   test

@@ -7,7 +7,7 @@ import (
 )
 
 // Config of a Handler. The zero value is ready to use. Its fields are those of
-// the section "websocket" of server-interface 6.3.
+// the section "websocket" of server.md 6.3.
 type Config struct {
 	// CheckOrigin decides who may connect; a refused request is answered 403.
 	// Nil admits requests without an Origin header and those whose Origin is

@@ -8,7 +8,7 @@ import (
 
 // Close implements centrifuge.Transport: what is pending goes first, then a
 // close frame; the TCP connection is dropped when the peer has answered it, or
-// after CloseTimeout (client-protocol 3.2). It does not wait.
+// after CloseTimeout (protocol.md 3.2). It does not wait.
 func (c *conn) Close(code uint32, reason string) {
 	if !c.leave(stateClosing) {
 		return

@@ -223,7 +223,7 @@ func (h *Handler) refuse(c *conn, err error) {
 	}
 	reason := disconnect.Reason
 	if g := c.request.generation; g == centrifuge.GenerationV1 || g == centrifuge.GenerationV1Draft {
-		text, _ := json.Marshal(struct { // client-protocol 4.7; a string and a bool cannot fail
+		text, _ := json.Marshal(struct { // protocol.md 5.8; a string and a bool cannot fail
 			Reason    string `json:"reason"`
 			Reconnect bool   `json:"reconnect"`
 		}{reason, disconnect.Reconnect()})

@@ -12,7 +12,7 @@ import (
 	"github.com/gobwas/httphead"
 )
 
-// The subprotocols a client may ask for (client-protocol 3.2).
+// The subprotocols a client may ask for (protocol.md 3.2).
 const (
 	subprotocolJSON     = "centrifuge-json"
 	subprotocolProtobuf = "centrifuge-protobuf"
@@ -38,7 +38,7 @@ type request struct {
 }
 
 // generations are the values of the URL parameter cf_protocol_version. Without
-// it the first message decides (client-protocol 2.7).
+// it the first message decides (protocol.md 8.6).
 var generations = map[string]centrifuge.Generation{
 	"":         centrifuge.GenerationAuto,
 	"v1":       centrifuge.GenerationV1,
@@ -50,7 +50,7 @@ var generations = map[string]centrifuge.Generation{
 func parseRequest(query url.Values) (request, bool) {
 	generation, ok := generations[query.Get("cf_protocol_version")]
 	return request{
-		// The three spellings of three times (client-protocol 3.2).
+		// The three spellings of three times (protocol.md 3.2).
 		protobuf: query.Get("format") == "protobuf" || query.Get("cf_protocol") == "protobuf" ||
 			query.Get("protocol") == "protobuf",
 		nativePing: query.Get("cf_ws_frame_ping_pong") == "true",

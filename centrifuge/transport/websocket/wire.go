@@ -39,7 +39,7 @@ func firstByte(protobuf bool) byte {
 	return bitFin | opText
 }
 
-// appendJoined appends batch as one message (client-protocol 3.2). An empty
+// appendJoined appends batch as one message (protocol.md 3.2). An empty
 // batch adds nothing.
 func appendJoined(dst []byte, batch []*protocol.Encoded, protobuf bool) []byte {
 	if len(batch) == 0 {

@@ -7,7 +7,7 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// publish decides a publish command (server-interface 4.4). The core adds the client
+// publish decides a publish command (server.md 4.4). The core adds the client
 // info of the publisher.
 func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
 	verdict := p.Rules().MayPublish(channels.PublishQuery{

@@ -10,7 +10,7 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Source: server-interface 4.4, client-protocol 5.9 to 5.11.
+// Source: server.md 4.4, protocol.md 6.10 to 6.12.
 func TestChannelCommands(t *testing.T) {
 	long := "open:" + strings.Repeat("a", 251)
 	tests := []struct {

@@ -24,7 +24,7 @@ type connectRequest struct {
 	reply centrifuge.ConnectingReply
 }
 
-// connecting authenticates a connection by the first way of server-interface 3.8 that
+// connecting authenticates a connection by the first way of server.md 3.8 that
 // applies, and returns its server-side subscriptions.
 func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 	c := &connectRequest{settings: p.settings.Load()}
@@ -37,7 +37,7 @@ func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (
 	case c.client.Insecure || c.client.AllowAnonymousConnectWithoutToken:
 		c.reply.Credentials = &centrifuge.Credentials{}
 	case c.client.UserIDHTTPHeader != "" && p.user(ctx) != "":
-		// It gets no personal channel and none of the channels that it requests (trap 20).
+		// It gets no personal channel and none of the channels that it requests (server.md 3.8).
 		c.reply.Credentials = &centrifuge.Credentials{UserID: p.user(ctx)}
 		return c.reply, nil
 	default:
@@ -54,7 +54,7 @@ func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (
 	return c.reply, nil
 }
 
-// byToken authenticates a connection by its token (server-interface 3.6).
+// byToken authenticates a connection by its token (server.md 3.6).
 func (p *Policy) byToken(ctx context.Context, c *connectRequest, e centrifuge.ConnectingEvent) error {
 	token, err := c.connect.VerifyConnect(e.Token)
 	switch {
@@ -103,7 +103,7 @@ func (c *connectRequest) serverSide(
 }
 
 // subscribePersonal subscribes a user to its personal channel. Where a user may have
-// only one connection, it closes the others (server-interface 4.7).
+// only one connection, it closes the others (server.md 4.7).
 func (p *Policy) subscribePersonal(ctx context.Context, c *connectRequest, clientID string) error {
 	channel, ok := c.rules.PersonalChannel(c.user)
 	if !ok {
@@ -137,7 +137,7 @@ func (p *Policy) subscribePersonal(ctx context.Context, c *connectRequest, clien
 
 // subscribeAsked subscribes a connection to the channels that it requests. A channel of
 // an unknown namespace is an error; a channel that is not allowed is skipped
-// (server-interface 3.8).
+// (server.md 3.8).
 func (c *connectRequest) subscribeAsked(asked []string) error {
 	for _, channel := range asked {
 		verdict := c.rules.MaySubscribeOnConnect(channel, c.user)

@@ -18,7 +18,7 @@ func future() int64 { return time.Now().Unix() + 1000 }
 func past() int64 { return time.Now().Unix() - 1000 }
 
 // connectTest is a connect command and its result. Source:
-// server-interface 3.6 and 3.8, client-protocol 4.3.
+// server.md 3.6 and 3.8, protocol.md 5.2.
 type connectTest struct {
 	name   string
 	change func(*Sections)
@@ -255,7 +255,7 @@ func TestTokenSubscriptions(t *testing.T) {
 	}
 }
 
-// Source: server-interface 3.6, client-protocol 4.4.
+// Source: server.md 3.6, protocol.md 5.4.
 func TestRefresh(t *testing.T) {
 	connected := claims{"sub": "42", "exp": future(), "channels": []string{"open:1"}}
 	tests := []struct {

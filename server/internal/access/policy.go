@@ -119,7 +119,7 @@ func (p *Policy) Handlers() centrifuge.Handlers {
 		Refresh:       p.refresh,
 		SubRefresh:    p.subRefresh,
 		// No handler for messages: the server has no receiver, so a send command
-		// closes the connection with 3508 (client-protocol 4.9).
+		// closes the connection with 3508 (protocol.md 5.9).
 	}
 }
 

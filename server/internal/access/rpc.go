@@ -28,9 +28,9 @@ func newRPCRules(c config.RPC) rpcRules {
 	return r
 }
 
-// rpc answers the ping method (server-interface 3.8). Only proxies, which are not
+// rpc answers the ping method (server.md 3.8). Only proxies, which are not
 // implemented, answer others; where none is configured, all methods are not available
-// (trap 30).
+// (server.md 3.8).
 func (p *Policy) rpc(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
 	r := &p.settings.Load().rpc
 	if r.ping != "" && e.Method == r.ping {

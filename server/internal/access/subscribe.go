@@ -10,7 +10,7 @@ import (
 	"centrifugo/server/internal/subscribeopts"
 )
 
-// subscribe decides a subscribe command (server-interface 4.3).
+// subscribe decides a subscribe command (server.md 4.3).
 func (p *Policy) subscribe(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
 	s := p.settings.Load()
 	user := e.Client.UserID()
@@ -33,7 +33,7 @@ func (p *Policy) subscribe(_ context.Context, e centrifuge.SubscribeEvent) (cent
 	return centrifuge.SubscribeReply{Options: opts, ClientSideRefresh: true}, nil
 }
 
-// subscribeToken verifies the token of a subscribe command (server-interface 3.6).
+// subscribeToken verifies the token of a subscribe command (server.md 3.6).
 func (p *Policy) subscribeToken(s *settings, e centrifuge.SubscribeEvent) (auth.SubscribeToken, error) {
 	token, err := s.subscribe.VerifySubscribe(e.Token)
 	switch {
@@ -48,7 +48,7 @@ func (p *Policy) subscribeToken(s *settings, e centrifuge.SubscribeEvent) (auth.
 }
 
 // subRefresh extends a subscription by a new token. The core has checked that there is
-// a subscription and a token (client-protocol 5.7).
+// a subscription and a token (protocol.md 6.8).
 func (p *Policy) subRefresh(_ context.Context, e centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
 	if !e.ClientSideRefresh {
 		// Only a proxy could extend it; it ends after expired_sub_close_delay.
@@ -58,7 +58,7 @@ func (p *Policy) subRefresh(_ context.Context, e centrifuge.SubRefreshEvent) (ce
 	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
 		// Upstream answers with a success here and drops the expiry
-		// (server-interface 12, upstream defects).
+		// (docs/compatibility.md).
 		return centrifuge.SubRefreshReply{}, centrifuge.ErrorTokenExpired
 	case err != nil:
 		return centrifuge.SubRefreshReply{}, because(centrifuge.DisconnectInvalidToken, "subscription token: %w", err)

@@ -12,7 +12,7 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Source: server-interface 4.3 and 3.6, client-protocol 5.1.
+// Source: server.md 4.3 and 3.6, protocol.md 6.1.
 func TestSubscribe(t *testing.T) {
 	subToken := func(c claims) func(*testing.T) string { return token(c) }
 	good := claims{"sub": "42", "channel": "shut:1"}
@@ -92,7 +92,7 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
-// What a client gets of what it requests (server-interface 4.3, client-protocol 5.2).
+// What a client gets of what it requests (server.md 4.3, protocol.md 6.2).
 func TestSubscribeWishes(t *testing.T) {
 	over := func(name string, value bool) claims { return claims{name: claims{"value": value}} }
 	tests := []struct {
@@ -176,7 +176,7 @@ func TestSubscribeJoinLeave(t *testing.T) {
 	}
 }
 
-// Source: server-interface 3.6, client-protocol 5.7.
+// Source: server.md 3.6, protocol.md 6.8.
 func TestSubRefresh(t *testing.T) {
 	good := claims{"sub": "42", "channel": "shut:1", "exp": future()}
 	tests := []struct {

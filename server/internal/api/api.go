@@ -80,7 +80,7 @@ func (c call) internal(ctx context.Context, channel string, err error) *Error {
 
 // namespace returns the rules of a channel. An empty name is a bad request, and a name
 // in a namespace that is not configured an unknown channel. The server API checks
-// nothing else of a name (server-interface 1.4, trap 6).
+// nothing else of a name (server.md 1.4).
 func (a *API) namespace(channel string) (*channels.Namespace, *Error) {
 	if channel == "" {
 		return nil, ErrorBadRequest
@@ -93,7 +93,7 @@ func (a *API) namespace(channel string) (*channels.Namespace, *Error) {
 }
 
 // MaxParallel bounds how many channels of one broadcast, or commands of one parallel
-// batch, are processed at a time (server-interface 1.4).
+// batch, are processed at a time (server.md 1.4).
 const MaxParallel = 1024
 
 // widthKey is the context key of how many workers a broadcast may start within a

@@ -163,7 +163,7 @@ func (c call) batch(ctx context.Context, req *BatchRequest) (BatchResult, *Error
 }
 
 // command runs one command of a batch. Null is a bad request; a command without a
-// known method is not found (server-interface 1.4).
+// known method is not found (server.md 1.4).
 func (c call) command(ctx context.Context, command *Command) Reply {
 	switch {
 	case command == nil:

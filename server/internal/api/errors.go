@@ -2,7 +2,7 @@ package api
 
 import "centrifugo/centrifuge"
 
-// Error is the answer to a call that failed (server-interface 1.3).
+// Error is the answer to a call that failed (server.md 1.3).
 type Error struct {
 	Code    uint32 `json:"code,omitempty"`
 	Message string `json:"message,omitempty"`
@@ -17,7 +17,7 @@ func badRequest(reason error) *Error {
 	return &Error{Code: ErrorBadRequest.Code, Message: ErrorBadRequest.Message + ": " + reason.Error()}
 }
 
-// The errors of the server API (server-interface 1.3). Most are those that clients
+// The errors of the server API (server.md 1.3). Most are those that clients
 // get; two have a message of their own.
 var (
 	// ErrorInternal reports that a broker, a presence manager or another node failed.

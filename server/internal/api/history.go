@@ -59,7 +59,7 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 	}
 	if err != nil {
 		// A reverse read from offset zero, and a broker without history, are internal
-		// errors too (server-interface 1.4, trap 40).
+		// errors too (server.md 1.4).
 		return HistoryResult{}, c.internal(ctx, req.Channel, err)
 	}
 	publications := make([]HistoryPublication, len(read.Publications))

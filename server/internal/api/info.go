@@ -78,7 +78,7 @@ type ChannelInfo struct {
 }
 
 // channels lists the channels of all nodes. A malformed pattern is an internal error
-// (server-interface 1.4, trap 13).
+// (server.md 1.4).
 func (c call) channels(ctx context.Context, req *ChannelsRequest) (ChannelsResult, *Error) {
 	if len(req.Pattern) > MaxPattern {
 		return ChannelsResult{}, ErrorBadRequest

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 )
 
-// The methods of map and shared poll channels (server-interface 1.4). Such channels
+// The methods of map and shared poll channels (server.md 1.4). Such channels
 // are not implemented: a call on a channel of another subscription type is a bad
 // request, and one on a channel of the right type is not available.
 

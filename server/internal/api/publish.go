@@ -11,7 +11,7 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// PublishRequest publishes into one channel (server-interface 1.4).
+// PublishRequest publishes into one channel (server.md 1.4).
 type PublishRequest struct {
 	// Channel is the name of the channel.
 	Channel string `json:"channel"`
@@ -97,7 +97,7 @@ func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	responses := make([]PublishResponse, len(req.Channels))
 	parallel(ctx, len(responses), func(ctx context.Context, i int) {
 		channel := req.Channels[i]
-		// A broadcast does not check the subscription type (server-interface 1.4).
+		// A broadcast does not check the subscription type (server.md 1.4).
 		ns, apiErr := c.namespace(channel)
 		if apiErr != nil {
 			responses[i].Error = apiErr

@@ -17,7 +17,7 @@ type RPCResult struct {
 }
 
 // rpc answers every method with not found, as a server without methods does
-// (server-interface 1.4).
+// (server.md 1.4).
 func (c call) rpc(_ context.Context, req *RPCRequest) (RPCResult, *Error) {
 	if req.Method == "" {
 		return RPCResult{}, ErrorBadRequest

@@ -9,7 +9,7 @@ import (
 	"centrifugo/server/internal/subscribeopts"
 )
 
-// Target selects connections (server-interface 1.5).
+// Target selects connections (server.md 1.5).
 type Target struct {
 	// User selects the connections of a user. Empty means the anonymous connections.
 	User string `json:"user"`
@@ -18,7 +18,7 @@ type Target struct {
 	// Session selects one of them by session id.
 	Session string `json:"session"`
 	// LabelFilter is a PRO feature. A call with it is refused: without the filter it
-	// would affect other connections (server-interface 12, upstream defects).
+	// would affect other connections (docs/compatibility.md).
 	LabelFilter *FilterNode `json:"label_filter"`
 	// AllUsers is a PRO feature. A call with it is refused: without it the call would
 	// affect the anonymous connections.

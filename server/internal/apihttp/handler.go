@@ -43,7 +43,7 @@ type Handler struct {
 	refusals      *middleware.RefusalLog
 }
 
-// errorModeTransport reports errors as HTTP status (server-interface 1.3).
+// errorModeTransport reports errors as HTTP status (server.md 1.3).
 const errorModeTransport = "transport"
 
 // New returns a handler for the patterns of Patterns.
@@ -113,7 +113,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type endpoint func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer)
 
 // serve checks the HTTP method, then the key, then reads the body, as all endpoints do
-// (server-interface 1.1 and 1.2).
+// (server.md 1.1 and 1.2).
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) {
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -155,7 +155,7 @@ func (h *Handler) logRefused(r *http.Request, level slog.Level, status int, reas
 }
 
 // plain answers with the text of a status. Answers that are not results of calls are
-// plain text (server-interface 1.1).
+// plain text (server.md 1.1).
 func plain(w http.ResponseWriter, status int) {
 	http.Error(w, http.StatusText(status), status)
 }

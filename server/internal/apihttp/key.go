@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// keyring checks the keys of calls (server-interface 1.2).
+// keyring checks the keys of calls (server.md 1.2).
 type keyring struct {
 	insecure bool
 	set      bool
@@ -29,7 +29,7 @@ func (k *keyring) matches(key string) bool {
 	return subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1
 }
 
-// admits checks the key in the order of server-interface 1.2: with an X-API-Key header
+// admits checks the key in the order of server.md 1.2: with an X-API-Key header
 // the Authorization header is ignored, but the query parameter is not.
 func (k *keyring) admits(r *http.Request) bool {
 	if k.insecure {

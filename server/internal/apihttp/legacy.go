@@ -15,7 +15,7 @@ import (
 )
 
 // legacyNames holds the names of the methods by their number at the legacy endpoint
-// (server-interface 1.7). Those that package api does not have are PRO.
+// (server.md 1.7). Those that package api does not have are PRO.
 var legacyNames = [...]string{
 	"publish", "broadcast", "unsubscribe", "disconnect", "presence", "presence_stats", "history", "history_remove",
 	"channels", "info", "rpc", "subscribe", "refresh", 13: "", "connections", "update_user_status", "get_user_status",

@@ -84,7 +84,7 @@ func TestLegacy(t *testing.T) {
 	}
 }
 
-// The numbers are those of server-interface 1.7.
+// The numbers are those of server.md 1.7.
 func TestLegacyNumbers(t *testing.T) {
 	const names = `publish broadcast unsubscribe disconnect presence presence_stats history history_remove channels info
 		rpc subscribe refresh - connections update_user_status get_user_status delete_user_status block_user unblock_user

@@ -37,7 +37,7 @@ type (
 	}
 )
 
-// batch answers {"replies":[…]} without an envelope (server-interface 1.4).
+// batch answers {"replies":[…]} without an envelope (server.md 1.4).
 func (h *Handler) batch(w http.ResponseWriter, r *http.Request, b *buffer) {
 	result, apiErr, err := api.MethodBatch.CallJSON(r.Context(), h.api, b.in)
 	h.answer(w, r, result, apiErr, err)
@@ -102,7 +102,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, api
 			status, result = transportStatus(apiErr.Code), apiErr
 		}
 	}
-	// A payload that is not JSON cannot be encoded (server-interface 1.1).
+	// A payload that is not JSON cannot be encoded (server.md 1.1).
 	out, err := json.Marshal(result)
 	if err != nil {
 		h.log.Warn("encoding the result of an api call failed", "error", err)
@@ -122,7 +122,7 @@ func write(w http.ResponseWriter, status int, body []byte) {
 }
 
 // transportStatus returns the HTTP status of an error in transport mode
-// (server-interface 1.3).
+// (server.md 1.3).
 func transportStatus(code uint32) int {
 	switch code {
 	case api.ErrorUnknownChannel.Code, api.ErrorNotFound.Code:

@@ -169,7 +169,7 @@ func (a *App) newNode() error {
 }
 
 // orNone converts a value of the configuration to one of the library. Zero means none in
-// the configuration, because defaults were applied (server-interface 6.1), and the
+// the configuration, because defaults were applied (server.md 6.1), and the
 // default in the library, where a negative value means none.
 func orNone[T ~int | ~int64](v T) T {
 	if v == 0 {

@@ -168,7 +168,7 @@ func serverTLS(c config.TLS) (*tls.Config, error) {
 	}
 	t := &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair},
-		NextProtos: []string{"h2", "http/1.1"}, // HTTP/2 by ALPN (server-interface 6.5)
+		NextProtos: []string{"h2", "http/1.1"}, // HTTP/2 by ALPN (server.md 6.5)
 	}
 	if c.ClientCAPEM != "" {
 		ca, err := c.ClientCAPEM.Bytes()

@@ -216,7 +216,7 @@ func TestUserHeader(t *testing.T) {
 	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
 		t.Fatal(err)
 	}
-	// No credentials at all: server-interface 3.6 and 3.8.
+	// No credentials at all: server.md 3.6 and 3.8.
 	if code, err := c.WaitClosed(); code != 3501 {
 		t.Errorf("closed with %d, %v; want 3501", code, err)
 	}

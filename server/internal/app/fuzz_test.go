@@ -234,7 +234,7 @@ func FuzzAPIBody(f *testing.F) {
 				}
 			}
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
-		case http.StatusInternalServerError: // a binary publication in JSON (server-interface 12, trap 9)
+		case http.StatusInternalServerError: // a binary publication in JSON (server.md 1.1)
 			if !strings.Contains(path, "history") && path != "/api" && path != "/api/batch" {
 				t.Errorf("%s: status 500 for %q", path, body)
 			}

@@ -24,7 +24,7 @@ import (
 // WebSocket are. A handler that streams replaces them by http.ResponseController.
 type timeouts struct{ readHeader, read, write, idle, certificates time.Duration }
 
-// defaultTimeouts are not configurable (server-interface 6.6).
+// defaultTimeouts are not configurable (server.md 6.6).
 var defaultTimeouts = timeouts{
 	readHeader: 10 * time.Second, read: 30 * time.Second, write: 10 * time.Second, idle: 2 * time.Minute,
 	certificates: 30 * time.Second,

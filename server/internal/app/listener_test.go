@@ -15,7 +15,7 @@ import (
 const everything = `"health": {"enabled": true}, "prometheus": {"enabled": true}, "debug": {"enabled": true},
 	"init": {"enabled": true}, "http_api": {"key": "k"}`
 
-// The endpoints of each listener: server-interface 6.6.
+// The endpoints of each listener: server.md 6.6.
 func TestEndpointsOfListeners(t *testing.T) {
 	paths := []string{"/connection/websocket", "/connection/init", "/api", "/api/info", "/health", "/metrics", "/debug/pprof/"}
 	outer := []string{"/connection/websocket", "/connection/init"}

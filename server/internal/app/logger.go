@@ -11,7 +11,7 @@ import (
 	"centrifugo/server/internal/config"
 )
 
-// Levels beside slog's own (server-interface 6.3).
+// Levels beside slog's own (server.md 6.3).
 const (
 	levelTrace = slog.LevelDebug - 4
 	levelFatal = slog.LevelError + 4
@@ -107,7 +107,7 @@ func (l *logging) close() error {
 }
 
 // upstreamKeys writes "message" and lower-case levels, as existing log pipelines for this
-// kind of server expect (server-interface 6.8).
+// kind of server expect (server.md 6.8).
 func upstreamKeys(groups []string, a slog.Attr) slog.Attr {
 	if len(groups) > 0 {
 		return a

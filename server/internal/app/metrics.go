@@ -72,7 +72,7 @@ func (m *metrics) observe(protocol, method string, d time.Duration, code uint32)
 }
 
 // aggregate sets the metrics that the method info of the API returns, once in each
-// interval (server-interface section 8).
+// interval (server.md 8).
 func (m *metrics) aggregate(ctx context.Context, n *centrifuge.Node, interval time.Duration) {
 	if interval <= 0 {
 		return

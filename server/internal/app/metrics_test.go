@@ -20,7 +20,7 @@ func (i *instance) metrics() apptest.Metrics {
 	return m
 }
 
-// commands and frames have series from the start (server-interface 9).
+// commands and frames have series from the start (server.md 9).
 var (
 	commands = strings.Fields("connect subscribe publish unsubscribe rpc presence presence_stats history refresh sub_refresh send")
 	frames   = append(strings.Fields("server_ping client_pong push_connect push_subscribe push_publication push_join push_leave "+
@@ -133,7 +133,7 @@ func (i *instance) refusedWith(message string) int {
 	return code
 }
 
-// The metrics in the result of info: server-interface section 8.
+// The metrics in the result of info: server.md 8.
 func TestInfoMetrics(t *testing.T) {
 	i := start(t, `"client": {"insecure": true}, "http_api": {"key": "k"}, "node": {"name": "n1", "info_metrics_aggregate_interval": "300ms"}`)
 	c := i.connected(apptest.Dialer{})

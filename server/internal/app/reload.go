@@ -28,7 +28,7 @@ func (a *App) sameTLS(cfg *config.Config) bool {
 }
 
 // reload applies the keys that may change while the server runs, all or none of them
-// (server-interface 6.8). It reopens files in any case.
+// (server.md 6.8). It reopens files in any case.
 func (a *App) reload(servers []*server) {
 	if err := a.logging.reopen(); err != nil {
 		a.log.Error("log file not reopened, the old one stays in use", "error", err)

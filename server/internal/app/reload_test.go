@@ -11,7 +11,7 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// The keys that SIGHUP changes and those that it does not: server-interface 6.8.
+// The keys that SIGHUP changes and those that it does not: server.md 6.8.
 const before = `"client": {"allow_anonymous_connect_without_token": true, "allowed_origins": ["http://old"],
 		"token": {"hmac_secret_key": "old"}},
 	"channel": {"namespaces": [{"name": "ns1", "allow_subscribe_for_anonymous": true, "allow_subscribe_for_client": true}]},

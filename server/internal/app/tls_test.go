@@ -126,7 +126,7 @@ func TestTLS(t *testing.T) {
 	if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply != `{"id":2,"publish":{}}` {
 		t.Errorf("publishing over TLS: %s", reply)
 	}
-	// server-interface 6.5: HTTP/2 by ALPN.
+	// server.md 6.5: HTTP/2 by ALPN.
 	response, err := get(t, a.client(), "https://"+i.external()+"/health")
 	if err != nil || response.ProtoMajor != 2 {
 		t.Errorf("health over TLS: %+v, %v; want HTTP/2", response, err)

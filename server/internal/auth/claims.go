@@ -131,7 +131,7 @@ var decimal = regexp.MustCompile(`^-?[0-9]+$`)
 
 // user returns the user ID: claim sub, or the claim configured in its place. A
 // missing claim of that name is an error, where upstream makes the user anonymous
-// (trap 17): a typo in the configuration must not admit users anonymously.
+// (server.md 3.2): a typo in the configuration must not admit users anonymously.
 func (c *claims) user(claim string) (string, error) {
 	if claim == "" {
 		return c.sub, nil

@@ -18,7 +18,7 @@ type Claims struct {
 }
 
 // Generate returns a token signed with the HMAC secret of the settings by HS256
-// (server-interface 7, gentoken). The token is issued at now.
+// (server.md 7, gentoken). The token is issued at now.
 func Generate(c config.Token, cl Claims, now time.Time) (string, error) {
 	if c.HMACSecretKey == "" {
 		return "", errors.New("no HMAC secret key is configured")

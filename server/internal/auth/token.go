@@ -9,7 +9,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// ConnectToken holds the claims of a valid connection token (server-interface 3.4).
+// ConnectToken holds the claims of a valid connection token (server.md 3.4).
 type ConnectToken struct {
 	User     string // empty: anonymous
 	ExpireAt int64  // Unix seconds when the connection expires; 0: never. May be in the past (error 110)
@@ -19,7 +19,7 @@ type ConnectToken struct {
 	Subs map[string]SubscribeOptions
 }
 
-// SubscribeToken holds the claims of a valid subscription token (server-interface 3.5).
+// SubscribeToken holds the claims of a valid subscription token (server.md 3.5).
 type SubscribeToken struct {
 	User     string
 	Channel  string // never empty
@@ -152,7 +152,7 @@ func (c *claims) connectToken() (ConnectToken, error) {
 		if raw != nil {
 			var err error
 			if o, err = raw.options(); err != nil {
-				return t, invalid(err) // unlike a top-level b64info, server-interface 3.2
+				return t, invalid(err) // unlike a top-level b64info, server.md 3.2
 			}
 		}
 		t.addSub(channel, o)

@@ -14,7 +14,7 @@ import (
 )
 
 // The reasons for which a token is refused. The answer to the client depends on the
-// command (server-interface 3.6).
+// command (server.md 3.6).
 var (
 	// ErrInvalidToken reports that the form, a claim, the signature, the audience or the
 	// issuer of the token is wrong.
@@ -54,7 +54,7 @@ type Verifier struct {
 
 // NewVerifier compiles the settings. The error names a key that cannot be used, never
 // its value. With jwks_public_endpoint the configured keys are ignored
-// (server-interface 3.3); as fetching key sets is not implemented, every token is
+// (server.md 3.3); as fetching key sets is not implemented, every token is
 // invalid then.
 func NewVerifier(c config.Token, o Options) (*Verifier, error) {
 	v := &Verifier{
@@ -98,7 +98,7 @@ func (v *Verifier) VerifyConnect(token string) (ConnectToken, error) {
 		return ConnectToken{}, err
 	}
 	if c.channel != "" {
-		return ConnectToken{}, invalid(errors.New("a subscription token cannot connect")) // trap 16
+		return ConnectToken{}, invalid(errors.New("a subscription token cannot connect")) // server.md 3.2
 	}
 	t, err := c.connectToken()
 	if err != nil && !errors.Is(err, ErrBase64) {
@@ -136,7 +136,7 @@ func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
 	return t, nil
 }
 
-// verify executes steps 1 to 5 of server-interface 3.2, which both kinds of tokens share.
+// verify executes steps 1 to 5 of server.md 3.2, which both kinds of tokens share.
 func (v *Verifier) verify(token string) (*claims, string, error) {
 	if len(token) > maxToken {
 		return nil, "", invalid(errors.New("too long"))
@@ -177,7 +177,7 @@ func (v *Verifier) verify(token string) (*claims, string, error) {
 	return c, user, nil
 }
 
-// checkTime compares exp and nbf with the clock, without leeway (server-interface 3.2, step 7).
+// checkTime compares exp and nbf with the clock, without leeway (server.md 3.2, step 7).
 func (v *Verifier) checkTime(c *claims) error {
 	now := v.now()
 	// Compared as integers: time.Unix would wrap around for the largest values.

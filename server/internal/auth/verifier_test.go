@@ -76,7 +76,7 @@ func check(t *testing.T, name string, err, want error, token string) {
 	}
 }
 
-// The rows of server-interface 3.2 and 3.4.
+// The rows of server.md 3.2 and 3.4.
 func TestVerifyConnectClaims(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -138,11 +138,11 @@ func TestVerifyConnectClaims(t *testing.T) {
 		{"exp null", config.Token{}, `{"exp":null}`, nil},
 		{"nbf passed", config.Token{}, `{"nbf":1699999999}`, nil},
 		{"nbf in the future", config.Token{}, `{"nbf":1700000001}`, ErrTokenExpired},
-		{"expire_at does not replace the check of exp (trap 15)", config.Token{}, `{"exp":1,"expire_at":0}`, ErrTokenExpired},
+		{"expire_at does not replace the check of exp (server.md 3.2)", config.Token{}, `{"exp":1,"expire_at":0}`, ErrTokenExpired},
 		{"expire_at passed is not this package's error", config.Token{}, `{"expire_at":1}`, nil},
 		{"invalid beats expired", config.Token{Audience: "a"}, `{"exp":1}`, ErrInvalidToken},
 
-		{"subscription token (trap 16)", config.Token{}, `{"sub":"42","channel":"x"}`, ErrInvalidToken},
+		{"subscription token (server.md 3.2)", config.Token{}, `{"sub":"42","channel":"x"}`, ErrInvalidToken},
 		{"subscription token beats expired", config.Token{}, `{"channel":"x","exp":1}`, ErrInvalidToken},
 		{"empty channel claim", config.Token{}, `{"channel":""}`, nil},
 
@@ -240,7 +240,7 @@ func TestUserIDClaim(t *testing.T) {
 		{`{"uid":-9223372036854775809}`, "-9223372036854775809", nil},
 		{`{"uid":1.50}`, "1.5", nil},
 		{`{"uid":""}`, "", nil},
-		{`{"sub":"b"}`, "", ErrInvalidToken}, // trap 17
+		{`{"sub":"b"}`, "", ErrInvalidToken}, // server.md 3.2
 		{`{"uid":null}`, "", ErrInvalidToken},
 		{`{"uid":{}}`, "", ErrInvalidToken},
 		{`{"uid":true}`, "", ErrInvalidToken},
@@ -390,7 +390,7 @@ func TestAlgorithms(t *testing.T) {
 		// Algorithm confusion: the public key used as an HMAC secret.
 		{"HS256 with the RSA public key", config.Token{RSAPublicKey: k.rsa.public}, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
 		{"HS256 with the RSA public key beside a secret", everything, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
-		{"key set configured: keys are ignored (trap 18)", config.Token{HMACSecretKey: secret, JWKSPublicEndpoint: "https://x"}, jwt.SigningMethodHS256, []byte(secret), ErrInvalidToken},
+		{"key set configured: keys are ignored (server.md 3.3)", config.Token{HMACSecretKey: secret, JWKSPublicEndpoint: "https://x"}, jwt.SigningMethodHS256, []byte(secret), ErrInvalidToken},
 	}
 	for _, tt := range tests {
 		text := token(t, tt.method, tt.key, `{"sub":"42"}`)

@@ -32,8 +32,8 @@ type Features struct {
 }
 
 // Features returns the features of a subscription that source allowed
-// (server-interface 4.3, after the table). The request counts for the sources token,
-// user-limited, allowed and insecure; all others ignore it (trap 26). A user-limited,
+// (server.md 4.3, after the table). The request counts for the sources token,
+// user-limited, allowed and insecure; all others ignore it (server.md 4.3). A user-limited,
 // allowed or insecure subscription has no override.
 func (r *Rules) Features(ns *Namespace, source Source, user string, request Request, over Override) Features {
 	o := &ns.Options
@@ -49,7 +49,7 @@ func (r *Rules) Features(ns *Namespace, source Source, user string, request Requ
 	}
 	switch source {
 	case SourceSubscriptionToken:
-		// The meta TTL of the namespace is not applied to subscriptions by token (server-interface 4.3).
+		// The meta TTL of the namespace is not applied to subscriptions by token (server.md 4.3).
 		f.HistoryMetaTTL = r.historyMetaTTL
 	case SourceStreamProxy:
 		f.Recoverable = false // a stream of the backend has no history to recover from

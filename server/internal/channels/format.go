@@ -6,7 +6,7 @@ import (
 	"centrifugo/protocol"
 )
 
-// Format is the rule for the data of publications (server-interface 4.5).
+// Format is the rule for the data of publications (server.md 4.5).
 type Format string
 
 // The formats of data.

@@ -9,7 +9,7 @@ type SubscribeQuery struct {
 }
 
 // MaySubscribe decides a subscribe command of a client by the first row of
-// server-interface 4.3 that matches. The core handles row 4 (already subscribed, channel
+// server.md 4.3 that matches. The core handles row 4 (already subscribed, channel
 // limit). After CheckToken, a valid token allows the subscription.
 func (r *Rules) MaySubscribe(q SubscribeQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
@@ -40,7 +40,7 @@ func (r *Rules) MaySubscribe(q SubscribeQuery) Verdict {
 }
 
 // MaySubscribeOnConnect decides about a channel that a client asks for in its
-// connect command (server-interface 3.8). UnknownChannel means disconnect 3501. After
+// connect command (server.md 3.8). UnknownChannel means disconnect 3501. After
 // any other refusal the caller skips the channel.
 func (r *Rules) MaySubscribeOnConnect(channel, user string) Verdict {
 	ns, v := r.resolve(channel)
@@ -70,7 +70,7 @@ type PublishQuery struct {
 	Data       []byte
 }
 
-// MayPublish decides a publish command of a client by the rows of server-interface
+// MayPublish decides a publish command of a client by the rows of server.md
 // 4.4. AskStreamProxy means that the publication is sent to the stream of the subscription.
 func (r *Rules) MayPublish(q PublishQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
@@ -141,7 +141,7 @@ func (r *Rules) historyAccess(ns *Namespace, q ReadQuery) Outcome {
 }
 
 // grants is the rule that publish, presence and history share. The permission for
-// anonymous users extends the others to them and allows nothing alone (trap 24).
+// anonymous users extends the others to them and allows nothing alone (server.md 4.4).
 func (r *Rules) grants(user string, subscribed, forClient, forSubscriber, forAnonymous bool) bool {
 	known := user != "" || forAnonymous
 	return r.settings.Insecure || known && (forClient || forSubscriber && subscribed)

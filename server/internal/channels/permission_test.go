@@ -14,7 +14,7 @@ func TestMaySubscribe(t *testing.T) {
 	proxied := options{SubscribeProxyEnabled: true, SubscribeProxyName: "pp", AllowSubscribeForClient: true, AllowUserLimitedChannels: true}
 	stream := options{SubscribeStreamProxyEnabled: true, SubscribeStreamProxyName: "sp", AllowSubscribeForClient: true, AllowUserLimitedChannels: true}
 	tests := []struct {
-		name     string // with the row of server-interface 4.3
+		name     string // with the row of server.md 4.3
 		options  options
 		insecure bool
 		query    SubscribeQuery
@@ -36,10 +36,10 @@ func TestMaySubscribe(t *testing.T) {
 		{"8 last boundary", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#42#1", User: "42"}, Denied, 0, ""},
 		{"8 after the last boundary", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1#42", User: "42"}, Allowed, SourceUserLimited, ""},
 		{"8 no part of a user", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#421", User: "42"}, Denied, 0, ""},
-		{"8 anonymous in an empty element (trap 23)", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#"}, Allowed, SourceUserLimited, ""},
+		{"8 anonymous in an empty element (server.md 4.3)", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#"}, Allowed, SourceUserLimited, ""},
 		{"8 anonymous between separators", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1,,2"}, Allowed, SourceUserLimited, ""},
 		{"8 anonymous not listed", options{AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1"}, Denied, 0, ""},
-		{"8 option off (trap 23)", options{}, false, SubscribeQuery{Channel: "x#42", User: "42"}, Denied, 0, ""},
+		{"8 option off (server.md 4.3)", options{}, false, SubscribeQuery{Channel: "x#42", User: "42"}, Denied, 0, ""},
 		{"8 before proxy", proxied, false, SubscribeQuery{Channel: "x#42", User: "42"}, Allowed, SourceUserLimited, ""},
 		{"9 proxy before allow", proxied, true, SubscribeQuery{Channel: "x", User: "42"}, AskProxy, SourceSubscribeProxy, "pp"},
 		{"9 not for user-limited", proxied, false, SubscribeQuery{Channel: "x#1", User: "42"}, Denied, 0, ""},
@@ -49,8 +49,8 @@ func TestMaySubscribe(t *testing.T) {
 		{"11 client", options{AllowSubscribeForClient: true}, false, SubscribeQuery{Channel: "x", User: "42"}, Allowed, SourceClientAllowed, ""},
 		{"11 anonymous client", options{AllowSubscribeForClient: true}, false, SubscribeQuery{Channel: "x"}, Denied, 0, ""},
 		{"11 anonymous client allowed", options{AllowSubscribeForClient: true, AllowSubscribeForAnonymous: true}, false, SubscribeQuery{Channel: "x"}, Allowed, SourceClientAllowed, ""},
-		{"11 anonymous alone grants nothing (trap 24)", options{AllowSubscribeForAnonymous: true}, false, SubscribeQuery{Channel: "x"}, Denied, 0, ""},
-		{"11 anonymous alone, known user (trap 24)", options{AllowSubscribeForAnonymous: true}, false, SubscribeQuery{Channel: "x", User: "42"}, Denied, 0, ""},
+		{"11 anonymous alone grants nothing (server.md 4.4)", options{AllowSubscribeForAnonymous: true}, false, SubscribeQuery{Channel: "x"}, Denied, 0, ""},
+		{"11 anonymous alone, known user (server.md 4.4)", options{AllowSubscribeForAnonymous: true}, false, SubscribeQuery{Channel: "x", User: "42"}, Denied, 0, ""},
 		{"11 not for user-limited", options{AllowSubscribeForClient: true, AllowUserLimitedChannels: true}, false, SubscribeQuery{Channel: "x#1", User: "42"}, Denied, 0, ""},
 		{"11 boundary is ordinary with the option off", options{AllowSubscribeForClient: true}, false, SubscribeQuery{Channel: "x#1", User: "42"}, Allowed, SourceClientAllowed, ""},
 		{"12 insecure", options{}, true, SubscribeQuery{Channel: "x"}, Allowed, SourceClientInsecure, ""},
@@ -100,7 +100,7 @@ func TestMaySubscribeOnConnect(t *testing.T) {
 func TestMayPublish(t *testing.T) {
 	all := options{AllowPublishForClient: true, AllowPublishForSubscriber: true, AllowPublishForAnonymous: true}
 	tests := []struct {
-		name     string // with the row of server-interface 4.4
+		name     string // with the row of server.md 4.4
 		options  options
 		insecure bool
 		query    PublishQuery
@@ -123,7 +123,7 @@ func TestMayPublish(t *testing.T) {
 		{"7 anonymous subscriber allowed", options{AllowPublishForSubscriber: true, AllowPublishForAnonymous: true}, false, PublishQuery{Channel: "x", Subscribed: true, Data: []byte("1")}, Allowed, ""},
 		{"8 insecure", options{}, true, PublishQuery{Channel: "x", Data: []byte("1")}, Allowed, ""},
 		{"9 otherwise", options{}, false, PublishQuery{Channel: "x", User: "1", Subscribed: true, Data: []byte("1")}, Denied, ""},
-		{"anonymous alone grants nothing (trap 24)", options{AllowPublishForAnonymous: true}, false, PublishQuery{Channel: "x", Subscribed: true, Data: []byte("1")}, Denied, ""},
+		{"anonymous alone grants nothing (server.md 4.4)", options{AllowPublishForAnonymous: true}, false, PublishQuery{Channel: "x", Subscribed: true, Data: []byte("1")}, Denied, ""},
 		{"a private channel may be published to", options{AllowPublishForClient: true}, false, PublishQuery{Channel: "$x", User: "1", Data: []byte("1")}, Allowed, ""},
 		{"empty binary data", options{AllowPublishForClient: true, PublicationDataFormat: "binary"}, false, PublishQuery{Channel: "x", User: "1"}, Allowed, ""},
 	}
@@ -155,7 +155,7 @@ func TestMayRead(t *testing.T) {
 		{name: "not subscribed", on: true, subscriber: true, query: ReadQuery{Channel: "x", User: "1"}, want: Denied},
 		{name: "anonymous subscriber", on: true, subscriber: true, query: ReadQuery{Channel: "x", Subscribed: true}, want: Denied},
 		{name: "anonymous subscriber allowed", on: true, subscriber: true, anon: true, query: ReadQuery{Channel: "x", Subscribed: true}, want: Allowed},
-		{name: "anonymous alone (trap 24)", on: true, anon: true, query: ReadQuery{Channel: "x", Subscribed: true}, want: Denied},
+		{name: "anonymous alone (server.md 4.4)", on: true, anon: true, query: ReadQuery{Channel: "x", Subscribed: true}, want: Denied},
 		{name: "insecure", on: true, insecure: true, query: ReadQuery{Channel: "x"}, want: Allowed},
 		{name: "nothing", on: true, query: ReadQuery{Channel: "x", User: "1", Subscribed: true}, want: Denied},
 	}
@@ -223,10 +223,10 @@ func TestFeatures(t *testing.T) {
 		{"cache", options{ForceRecovery: true, ForceRecoveryMode: "cache", AutoCacheRecover: true}, SourceClientAllowed, "", Request{}, Override{}, Features{Recoverable: true, CacheRecovery: true, AutoCacheRecover: true, HistoryMetaTTL: meta}},
 		{"own meta TTL", options{HistoryMetaTTL: time.Hour}, SourceClientAllowed, "", Request{}, Override{}, Features{HistoryMetaTTL: time.Hour}},
 		{"token: meta TTL of all channels", options{HistoryMetaTTL: time.Hour}, SourceSubscriptionToken, "", Request{}, Override{}, Features{HistoryMetaTTL: meta}},
-		{"token: request counts (trap 26)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"token: request counts (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
 		{"token: override on", options{}, SourceSubscriptionToken, "1", Request{}, Override{&yes, &yes, &yes, &yes, &yes}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
 		{"token: override off", options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, ForceRecovery: true}, SourceSubscriptionToken, "1", Request{}, Override{&no, &no, &no, &no, &no}, Features{HistoryMetaTTL: meta}},
-		{"proxy: request ignored (trap 26)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"proxy: request ignored (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
 		{"proxy: force and override count", options{ForcePositioning: true}, SourceSubscribeProxy, "1", request, Override{ForceRecovery: &yes}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
 		{"stream proxy never recovers", options{ForceRecovery: true}, SourceStreamProxy, "1", request, Override{ForceRecovery: &yes}, Features{HistoryMetaTTL: meta}},
 		{"server side: request ignored", options{AllowRecovery: true, ForcePositioning: true}, SourceConnectionToken, "1", request, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},

@@ -90,7 +90,7 @@ func newNamespace(name string, o config.ChannelOptions, c config.Channel) (*Name
 
 // Namespace returns the namespace of a channel. It returns false if the channel is empty
 // or in a namespace that is not defined (client and API error 102). It does not check
-// the name otherwise, as the server API requires (trap 6), and does not allocate.
+// the name otherwise, as the server API requires (server.md 1.4), and does not allocate.
 func (r *Rules) Namespace(channel string) (*Namespace, bool) {
 	if channel == "" {
 		return nil, false
@@ -115,9 +115,9 @@ func (r *Rules) Private(channel string) bool {
 	return strings.HasPrefix(channel, r.privatePrefix)
 }
 
-// validName applies the rules for names that come from clients (server-interface
+// validName applies the rules for names that come from clients (server.md
 // 4.1): the length, then the regular expression of the namespace if it has one,
-// which switches off the ASCII rule (trap 25).
+// which switches off the ASCII rule (server.md 4.1).
 func (r *Rules) validName(ns *Namespace, channel string) bool {
 	if len(channel) > r.maxLength {
 		return false
@@ -142,7 +142,7 @@ func (r *Rules) userLimited(ns *Namespace, channel string) bool {
 }
 
 // listsUser tells whether a user is in the list after the last user boundary. The
-// anonymous user matches an empty element, so `x#` admits it (trap 23).
+// anonymous user matches an empty element, so `x#` admits it (server.md 4.3).
 func (r *Rules) listsUser(channel, user string) bool {
 	at := strings.LastIndex(channel, r.userBoundary)
 	if at < 0 {
@@ -159,7 +159,7 @@ func (r *Rules) listsUser(channel, user string) bool {
 }
 
 // PersonalChannel returns the channel that a connection of the user is subscribed
-// to by the server (server-interface 4.7); false when there is none.
+// to by the server (server.md 4.7); false when there is none.
 func (r *Rules) PersonalChannel(user string) (string, bool) {
 	if !r.settings.Personal.Enabled || user == "" {
 		return "", false

@@ -40,7 +40,7 @@ func (o Outcome) ErrorCode() uint32 {
 	return 0
 }
 
-// Source is the reason for which a subscription was allowed (server-interface 4.6).
+// Source is the reason for which a subscription was allowed (server.md 4.6).
 type Source uint8
 
 // The sources of subscriptions.

@@ -99,7 +99,7 @@ func (env Env) printf(format string, args ...any) error {
 	return nil
 }
 
-// dotEnv is the file with variables that is read from the working directory (server-interface 6.1).
+// dotEnv is the file with variables that is read from the working directory (server.md 6.1).
 const dotEnv = ".env"
 
 // configFlag adds flag -c to a command.

@@ -90,7 +90,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// The flags of the server are those of server-interface 6.4 and --dev, no others.
+// The flags of the server are those of server.md 6.4 and --dev, no others.
 func TestServerFlags(t *testing.T) {
 	want := strings.Fields(`config http_server.address http_server.port http_server.internal_address http_server.internal_port
 		pid_file log.level log.file engine.type broker.enabled broker.type presence_manager.enabled presence_manager.type map_broker.type

@@ -18,7 +18,7 @@ import (
 )
 
 // serverFlags are the keys of the configuration that are also flags of the server
-// (server-interface 6.4). There are no others.
+// (server.md 6.4). There are no others.
 var serverFlags = []struct{ key, short, usage string }{
 	{"http_server.address", "a", "address to bind to"},
 	{"http_server.port", "p", "port to bind to"},

@@ -80,7 +80,7 @@ func owner(user, channel string, quoted bool) string {
 	return who
 }
 
-// tokenConfig returns the settings that verify a kind of tokens (server-interface 3.1).
+// tokenConfig returns the settings that verify a kind of tokens (server.md 3.1).
 func tokenConfig(cfg *config.Config, subscription bool) config.Token {
 	if subscription && cfg.Client.SubscriptionToken.Enabled {
 		return cfg.Client.SubscriptionToken.Token

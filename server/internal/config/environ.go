@@ -19,7 +19,7 @@ const maxDotEnv = 1 << 20
 const varPrefix = envPrefix + "_VAR_"
 
 var (
-	// Kubernetes injects such variables for a service named centrifugo (server-interface 6.1).
+	// Kubernetes injects such variables for a service named centrifugo (server.md 6.1).
 	injectedName  = regexp.MustCompile(`^CENTRIFUGO(_[A-Z0-9_]+)?_(PORT|SERVICE_)`)
 	injectedValue = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 	varReference  = regexp.MustCompile(`\$\{(` + varPrefix + `[A-Za-z0-9_]+)\}`)
@@ -63,7 +63,7 @@ func (l *loader) setEnviron(v reflect.Value, path, prefix string) {
 			continue
 		}
 		l.known[name] = fpath
-		text := l.environ[name] // an empty variable counts as unset, server-interface 6.2
+		text := l.environ[name] // an empty variable counts as unset, server.md 6.2
 		switch {
 		case f.named:
 			l.setNamedList(fv, fpath, name, text)
@@ -91,7 +91,7 @@ func (l *loader) setListText(v reflect.Value, path, name, text string) {
 	l.setList(v, path, tree)
 }
 
-// setNamedList handles the two forms of server-interface 6.2: JSON replaces the
+// setNamedList handles the two forms of server.md 6.2: JSON replaces the
 // list, names separated by spaces are added to it; then the variables of each
 // item override what it has.
 func (l *loader) setNamedList(v reflect.Value, path, name, text string) {

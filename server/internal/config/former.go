@@ -8,7 +8,7 @@ import (
 )
 
 // formerIrregular are keys of Centrifugo v2 to v5 whose successor does not follow
-// from their name (server-interface 6.9). Empty: nothing replaces them.
+// from their name (server.md 6.9). Empty: nothing replaces them.
 var formerIrregular = map[string]string{
 	"secret": "client.token.hmac_secret_key", "name": "node.name", "engine": "engine.type", "broker": "broker.type",
 	"address": "http_server.address", "port": "http_server.port", "internal_address": "http_server.internal_address",

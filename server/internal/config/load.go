@@ -10,7 +10,7 @@ import (
 )
 
 // Options say where a configuration comes from. Precedence, highest first:
-// Flags, environment, File, defaults (server-interface 6.1).
+// Flags, environment, File, defaults (server.md 6.1).
 type Options struct {
 	// File is the path of the configuration file; its extension names the format. Empty: no file.
 	// A malformed file is an error.
@@ -197,7 +197,7 @@ func (l *loader) finish() {
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
 		switch {
 		case f.key == "handler_prefix":
-			// server-interface 6.8: trailing slashes are dropped, empty means the root.
+			// server.md 6.8: trailing slashes are dropped, empty means the root.
 			if prefix := strings.TrimRight(v.String(), "/"); prefix != "" {
 				v.SetString(prefix)
 			} else {

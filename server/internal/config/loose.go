@@ -169,7 +169,7 @@ func setRawDuration(v reflect.Value, raw any) (string, error) {
 			return `"0s"`, nil
 		}
 		return "", setText(v, x)
-	case json.Number: // a bare number means nanoseconds, server-interface 6.2
+	case json.Number: // a bare number means nanoseconds, server.md 6.2
 		if err := setInt(v, x.String()); !errors.Is(err, errWantInt) {
 			return "", err
 		}
@@ -246,7 +246,7 @@ func splitList(text string, commas bool) []string {
 }
 
 // stringMap accepts an object, or a list of {"key", "value"} objects. Keys of an
-// object in a file are lower-cased; the list form keeps their case (server-interface
+// object in a file are lower-cased; the list form keeps their case (server.md
 // 6.2). loose says that a value was a number.
 func stringMap(raw any, lower bool) (out map[string]string, loose bool, err error) {
 	out = map[string]string{}

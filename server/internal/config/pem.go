@@ -16,7 +16,7 @@ const maxPEMFile = 1 << 20
 
 // PEM is a certificate or key given in one of three forms, tried in this order:
 // the PEM text itself, base64 of the PEM text, the path of a file with the PEM
-// text (server-interface 6.2).
+// text (server.md 6.2).
 type PEM string
 
 // Bytes returns the PEM text; nil without error when the value is empty. The

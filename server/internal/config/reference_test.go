@@ -113,7 +113,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
-// The defaults of server-interface 6.3, 10 and 11.
+// The defaults of server.md 6.3 and 10.
 func TestDefaults(t *testing.T) {
 	want := map[string]string{
 		"http_server.port": "8000", "http_server.tls_autocert.http_addr": ":80", "log.level": "info",

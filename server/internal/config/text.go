@@ -17,7 +17,7 @@ var (
 )
 
 // setText sets a value from text: an environment variable, a flag or a default
-// (server-interface 6.2). Lists of sections are not handled here.
+// (server.md 6.2). Lists of sections are not handled here.
 func setText(v reflect.Value, text string) error {
 	switch v.Type() {
 	case durationType:

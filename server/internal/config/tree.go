@@ -73,7 +73,7 @@ func (l *loader) setField(v reflect.Value, f field, path string, raw any) {
 	if strict != "" {
 		l.looseForm(path, strict)
 	}
-	// server-interface 6.1: a zero in a file cannot be told from an absent key.
+	// server.md 6.1: a zero in a file cannot be told from an absent key.
 	if !l.bare && f.def != "" && (given.IsZero() || given.Kind() == reflect.Slice && given.Len() == 0) {
 		l.warn(Warning{Kind: ZeroIgnored, Key: path, Message: fmt.Sprintf(
 			"an empty or zero value in the file means the default, %s; only an environment variable or a flag can set zero", f.def)})

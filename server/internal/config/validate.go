@@ -22,7 +22,7 @@ var (
 var logLevels = []string{"none", "trace", "debug", "info", "warn", "error", "fatal"}
 
 // maxReason bounds the text of an error or disconnect: it must fit a WebSocket
-// close frame (server-interface 5.3).
+// close frame (server.md 5).
 const maxReason = 123
 
 // Bounds of the node for how messages are joined.
@@ -91,7 +91,7 @@ func (l *loader) validateHTTPServer() {
 	}
 	tls := s.TLS.Enabled || s.TLSAutocert.Enabled
 	if s.H2CExternal && (tls || s.InternalPort == 0 || s.InternalPort == s.Port) {
-		l.problem("http_server.h2c_external", "needs an internal port of its own and no TLS (server-interface 6.3)")
+		l.problem("http_server.h2c_external", "needs an internal port of its own and no TLS (server.md 6.3)")
 	}
 	if s.HTTP3.Enabled && !tls {
 		l.problem("http_server.http3.enabled", "needs TLS")

@@ -46,7 +46,7 @@ func (l *loader) metaTTL(key string, ttl time.Duration) {
 	}
 }
 
-// validateOptions checks the rules of server-interface 4.2.
+// validateOptions checks the rules of server.md 4.2.
 func (l *loader) validateOptions(path string, o *ChannelOptions) {
 	l.validateHistory(path, o)
 	l.validateBatch(path, o)

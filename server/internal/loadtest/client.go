@@ -172,7 +172,7 @@ func (f *fleet) message(c *client, message []byte, compressed bool) {
 }
 
 // tagID is the first byte of a Protobuf message that is a reply: the tag of its
-// id, field 1, a varint (client-protocol 1.2).
+// id, field 1, a varint (protocol.md 4.1).
 const tagID = 1 << 3
 
 func (f *fleet) protobuf(c *client, message []byte) {

@@ -7,7 +7,7 @@ import (
 )
 
 // ConnectionLimit refuses requests with 503 while count returns limit or more:
-// client.connection_limit (server-interface 6.8). It calls refused, unless nil, with
+// client.connection_limit (server.md 6.8). It calls refused, unless nil, with
 // each request that it refuses. A limit of zero or less means none.
 func ConnectionLimit(limit int, count func() int, refused func(*http.Request)) func(http.Handler) http.Handler {
 	return admission(limit, refused, func() bool { return count() < limit })
@@ -43,8 +43,7 @@ func admission(limit int, refused func(*http.Request), admit func() bool) func(h
 }
 
 // bucket holds the tokens of up to one second and is refilled continuously.
-// (Upstream refills one token per second whatever the rate: server-interface 12,
-// upstream defects.)
+// (Upstream refills one token per second whatever the rate: docs/compatibility.md.)
 type bucket struct {
 	// Static after construction
 	rate float64 // tokens per second, and the most there can be

@@ -146,7 +146,7 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
-// The rate is N a second in the long run, not one (server-interface 12, trap 37).
+// The rate is N a second in the long run, not one (server.md 6.8).
 func TestConnectionRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := ConnectionRateLimit(10, nil)(teapot)

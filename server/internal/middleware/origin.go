@@ -14,7 +14,7 @@ import (
 // name and a port are much shorter.
 const MaxOrigin = 1024
 
-// Origins decides from which origins browsers may connect (server-interface 6.7). It is
+// Origins decides from which origins browsers may connect (server.md 6.7). It is
 // safe for concurrent use.
 type Origins struct{ list atomic.Pointer[originList] }
 
@@ -75,7 +75,7 @@ func (o *Origins) Allowed(r *http.Request) bool {
 
 // CORS sets the headers that allow pages of allowed origins to read answers. Requests of
 // other origins are served without the headers, so that their browser hides the answer
-// (server-interface 6.7).
+// (server.md 6.7).
 func (o *Origins) CORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()

@@ -15,7 +15,7 @@ import (
 type comments map[string]string
 
 // citation matches a reference that readers of the document cannot follow.
-var citation = regexp.MustCompile(` \([^)]*(server-interface|client-protocol|trap \d|docs/|\.md)[^)]*\)`)
+var citation = regexp.MustCompile(` \([^)]*(docs/|\.md)[^)]*\)`)
 
 // readComments reads the Go files of a directory.
 func readComments(source fs.FS) (comments, error) {

@@ -3,7 +3,7 @@
 // its connection and recovers, and shows every message.
 //
 // The page is plain HTML, CSS and JavaScript embedded in the binary. It speaks
-// protocol V2 in JSON (client-protocol 1) to /connection/websocket of its own
+// protocol V2 in JSON (protocol.md 4) to /connection/websocket of its own
 // origin and loads nothing from anywhere else.
 package playground
 

@@ -10,7 +10,7 @@ import (
 	"centrifugo/server/internal/channels"
 )
 
-// deltaFossil is the only delta type (server-interface 4.2).
+// deltaFossil is the only delta type (server.md 4.2).
 const deltaFossil = "fossil"
 
 // New returns the options of a subscription with the features f on a channel of ns.

@@ -1,5 +1,5 @@
 // One connection to the server: protocol V2, JSON, over WebSocket
-// (client-protocol 1 and 4), with one subscription that survives reconnects.
+// (protocol.md 4 and 5), with one subscription that survives reconnects.
 // It knows nothing of the page and tells what happens by events.
 
 const MIN_DELAY = 500; // ms before the first reconnect, doubled each time
@@ -20,7 +20,7 @@ export class CommandError extends Error {
   }
 }
 
-/** Whether a client must not come back after this close code (client-protocol 4.8). */
+/** Whether a client must not come back after this close code (protocol.md 7). */
 export function isTerminal(code) {
   return code === 1009 || (code >= 3500 && code < 4000) || (code >= 4500 && code < 5000);
 }
@@ -208,7 +208,7 @@ export class Connection extends EventTarget {
     else if (push.unsubscribe) this.#unsubscribedByServer(push.unsubscribe);
   }
 
-  // From 2500 on the server asks for a new subscribe, below it is final (client-protocol 4.8).
+  // From 2500 on the server asks for a new subscribe, below it is final (protocol.md 7).
   #unsubscribedByServer({ code, reason }) {
     if (code >= 2500) {
       this.#subscribe();
