@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 	"centrifugo/protocol/internal/stdpb"
 )
 

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"centrifugo/internal/jsonscan"
+	"centrifugo/protocol/internal/protoscan"
 )
 
 // ErrMalformed reports a message that the protocol does not allow. The errors
@@ -137,7 +138,7 @@ func (d *Decoder) next(c *Command) error {
 		} else {
 			r.command(c)
 		}
-		return r.err
+		return r.Err()
 	}
 	r := newJSONReader(message, d.limits)
 	r.scratch = d.scratch
@@ -164,7 +165,7 @@ func Split(f Format, batch []byte) (message, rest []byte, err error) {
 		}
 		return batch, nil, nil
 	}
-	size, n := varintOf(batch)
+	size, n := protoscan.Varint(batch)
 	if n < 0 || size > uint64(len(batch)-n) {
 		return nil, nil, ErrMalformed
 	}
@@ -206,7 +207,7 @@ func DetectVersion(protobuf bool, message []byte) (v1 bool, err error) {
 	if protobuf {
 		r := newProtoReader(message, Limits{})
 		r.envelope(&seen)
-		err = r.err
+		err = r.Err()
 	} else {
 		r := newJSONReader(message, Limits{})
 		r.envelope(&seen)
@@ -231,8 +232,8 @@ func DecodeConnectRequest(f Format, b []byte) (*ConnectRequest, error) {
 	if f.Protobuf() {
 		r := newProtoReader(b, Limits{})
 		m := r.connectRequest()
-		if r.err != nil {
-			return nil, r.err
+		if r.Err() != nil {
+			return nil, r.Err()
 		}
 		return m, nil
 	}
@@ -251,8 +252,8 @@ func DecodeEmulationRequest(protobuf bool, b []byte) (*EmulationRequest, error) 
 	if protobuf {
 		r := newProtoReader(b, Limits{})
 		m := r.emulationRequest()
-		if r.err != nil {
-			return nil, r.err
+		if r.Err() != nil {
+			return nil, r.Err()
 		}
 		return m, nil
 	}
@@ -273,8 +274,8 @@ var trusted = Limits{CommandSize: math.MaxInt, Depth: MaxDepth, Elements: math.M
 func DecodePublication(b []byte) (*Publication, error) {
 	r := newProtoReader(b, trusted)
 	p := r.publication()
-	if r.err != nil {
-		return nil, fmt.Errorf("decoding publication: %w", r.err)
+	if r.Err() != nil {
+		return nil, fmt.Errorf("decoding publication: %w", r.Err())
 	}
 	return p, nil
 }
@@ -284,8 +285,8 @@ func DecodePublication(b []byte) (*Publication, error) {
 func DecodeClientInfo(b []byte) (*ClientInfo, error) {
 	r := newProtoReader(b, trusted)
 	info := r.clientInfo()
-	if r.err != nil {
-		return nil, fmt.Errorf("decoding client info: %w", r.err)
+	if r.Err() != nil {
+		return nil, fmt.Errorf("decoding client info: %w", r.Err())
 	}
 	return info, nil
 }

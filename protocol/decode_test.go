@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"bytes"
@@ -10,7 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"centrifugo/internal/jsonscan"
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 // decodeAll returns the commands of a transport message and the error that
@@ -183,13 +187,9 @@ func TestLimits(t *testing.T) {
 		for range n {
 			b = append(append([]byte{0x32}, byte(len(b))), b...)
 		}
-		w := protoWriter{}
-		at := w.open(5)
-		inner := w.open(13)
-		w.b = append(w.b, b...)
-		w.close(inner)
-		w.close(at)
-		return string(AppendBatch(nil, FormatProtobuf, []*Encoded{{Bytes: w.b}}))
+		inner := protowire.AppendBytes(protowire.AppendTag(nil, 13, protowire.BytesType), b)
+		request := protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), inner)
+		return string(AppendBatch(nil, FormatProtobuf, []*Encoded{{Bytes: request}}))
 	}
 	tests := []struct {
 		name    string

@@ -1,9 +1,12 @@
-package protocol
+package protocol_test
 
 import (
 	"bytes"
 	"sync"
 	"testing"
+
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 func rangeOf(n int) []*Publication {
@@ -90,7 +93,7 @@ func TestEncodedRangeEncodesOnce(t *testing.T) {
 	first := make([]*byte, 16)
 	for i := range first {
 		wg.Go(func() {
-			first[i] = &encodedRange.encoded(FormatProtobuf)[0]
+			first[i] = &encodedRange.EncodedIn(FormatProtobuf)[0]
 		})
 	}
 	wg.Wait()

@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"slices"
@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"unsafe"
+
+	. "centrifugo/protocol"
 )
 
 // TestWireFormsAreApart has many goroutines ask for all forms of one message at
@@ -13,11 +15,11 @@ import (
 // of another.
 func TestWireFormsAreApart(t *testing.T) {
 	e := &Encoded{Bytes: []byte("{}")}
-	var built [numWireForms]atomic.Int32
+	var built [NumWireForms]atomic.Int32
 	var compressed countingCompressor
 	var wg sync.WaitGroup
 	for range 16 {
-		for form := range numWireForms {
+		for form := range NumWireForms {
 			wg.Go(func() {
 				m := e.Wire(form, func(message []byte) *WireMessage {
 					built[form].Add(1)
@@ -38,8 +40,8 @@ func TestWireFormsAreApart(t *testing.T) {
 			t.Errorf("form %d was built %d times; want 1", form, n)
 		}
 	}
-	if n := compressed.n.Load(); n != int32(numWireForms) {
-		t.Errorf("Compress was called %d times; want %d", n, numWireForms)
+	if n := compressed.n.Load(); n != int32(NumWireForms) {
+		t.Errorf("Compress was called %d times; want %d", n, NumWireForms)
 	}
 }
 

@@ -1,10 +1,13 @@
-package protocol
+package protocol_test
 
 import (
 	"errors"
 	"io"
 	"reflect"
 	"testing"
+
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 // All decoders have one property: a message that they accept can be encoded, decodes

@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"bufio"
@@ -13,6 +13,9 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -63,7 +66,7 @@ func TestGoldenReplies(t *testing.T) {
 			g := newGolden(t, "reply", f)
 			for _, s := range replySamples() {
 				message, err := AppendReply(nil, f, s.message)
-				if !s.message.hasForm(f) {
+				if !s.message.HasForm(f) {
 					if !errors.Is(err, ErrNoForm) {
 						t.Errorf("%s: error %v, want ErrNoForm", s.name, err)
 					}

@@ -2,7 +2,9 @@
 
 package protocol
 
-import "math"
+import (
+	"math"
+)
 
 // request decodes the content of e that kind names.
 func (r *jsonReader) request(e *Command, kind MessageKind) {
@@ -79,7 +81,7 @@ func (r *jsonReader) emulationRequest() *EmulationRequest {
 		case "session":
 			m.Session = r.Str()
 		case "data":
-			m.Data = Raw(r.Str())
+			m.Data = []byte(r.Str())
 		default:
 			r.Unknown()
 		}

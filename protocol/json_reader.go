@@ -5,9 +5,8 @@ import "centrifugo/internal/jsonscan"
 // jsonReader reads messages in JSON.
 type jsonReader struct {
 	jsonscan.Reader
-	v1           bool
-	scratch      *RequestScratch // nil to allocate
-	replyScratch *ReplyScratch   // nil to allocate
+	v1      bool
+	scratch *RequestScratch // nil to allocate
 }
 
 func newJSONReader(b []byte, l Limits) jsonReader {

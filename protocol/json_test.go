@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"encoding/json"
@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"centrifugo/internal/jsonscan"
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 var jsonValues = []string{
@@ -154,7 +156,7 @@ func TestEncodeAllocations(t *testing.T) {
 	dst := make([]byte, 0, 64<<10)
 	for _, f := range allFormats() {
 		for _, s := range replySamples() {
-			if s.message.hasForm(f) {
+			if s.message.HasForm(f) {
 				n := testing.AllocsPerRun(20, func() { _, _ = AppendReply(dst, f, s.message) })
 				if n != 0 {
 					t.Errorf("%s %s: %v allocations", formatName(f), s.name, n)

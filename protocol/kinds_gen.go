@@ -28,7 +28,7 @@ var memberKeys = [NumMessageKinds]string{
 	KindPushRefresh:     `,"refresh":`,
 }
 
-// kindOfRequest returns the kind of a request or a result with this key, or KindUnknown.
+// kindOfRequest returns the kind of a request with this key, or KindUnknown.
 func kindOfRequest(key []byte) MessageKind {
 	switch string(key) {
 	case "connect":
@@ -55,31 +55,6 @@ func kindOfRequest(key []byte) MessageKind {
 		return KindRefresh
 	case "sub_refresh":
 		return KindSubRefresh
-	}
-	return KindUnknown
-}
-
-// kindOfPush returns the kind of the content of a push with this key, or KindUnknown.
-func kindOfPush(key []byte) MessageKind {
-	switch string(key) {
-	case "pub":
-		return KindPushPublication
-	case "join":
-		return KindPushJoin
-	case "leave":
-		return KindPushLeave
-	case "unsubscribe":
-		return KindPushUnsubscribe
-	case "message":
-		return KindPushMessage
-	case "subscribe":
-		return KindPushSubscribe
-	case "connect":
-		return KindPushConnect
-	case "disconnect":
-		return KindPushDisconnect
-	case "refresh":
-		return KindPushRefresh
 	}
 	return KindUnknown
 }
@@ -126,6 +101,9 @@ var (
 		11: KindPushDisconnect,
 		12: KindPushRefresh,
 	}
+)
+
+var (
 	requestNumbers = numbersOf(&requestKinds)
 	resultNumbers  = numbersOf(&resultKinds)
 	pushNumbers    = numbersOf(&pushKinds)

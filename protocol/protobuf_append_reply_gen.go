@@ -2,7 +2,9 @@
 
 package protocol
 
-import "google.golang.org/protobuf/encoding/protowire"
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+)
 
 // result appends the content of e that kind names.
 func (w *protoWriter) result(e *Reply, kind MessageKind) {

@@ -1,41 +1,43 @@
 package protocol
 
+import "centrifugo/protocol/internal/protoscan"
+
 func (r *protoReader) command(c *Command) {
-	outer := r.enter()
-	for r.field() {
-		if r.num == 1 {
-			c.ID = r.uint32()
-		} else if kind := kindOfNumber(&requestKinds, r.num); kind != KindUnknown {
+	outer := r.Enter()
+	for r.Field() {
+		if r.Num == 1 {
+			c.ID = r.Uint32()
+		} else if kind := kindOfNumber(&requestKinds, r.Num); kind != KindUnknown {
 			r.request(c, kind)
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 }
 
 func (r *protoReader) commandV1(to *Command, draft bool) {
 	c := v1Command{kind: KindConnect}
-	var params span
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	var params protoscan.Span
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			c.id = r.uint32()
+			c.id = r.Uint32()
 		case 2:
-			c.kind = kindOfMethod(int64(r.uint64()), draft)
+			c.kind = kindOfMethod(int64(r.Uint64()), draft)
 		case 3:
-			params, c.params = r.place(), true
+			params, c.params = r.Place(), true
 		}
 	}
-	r.exit(outer)
-	if r.err != nil {
+	r.Exit(outer)
+	if r.Err() != nil {
 		return
 	}
 	if err := c.check(); err != nil {
-		r.fail(err)
+		r.Fail(err)
 		return
 	}
 	if c.params {
-		r.revisit(params)
+		r.Revisit(params)
 		r.request(to, c.kind)
 	}
 	c.fill(to)
@@ -43,20 +45,20 @@ func (r *protoReader) commandV1(to *Command, draft bool) {
 
 // envelope records which fields a command has.
 func (r *protoReader) envelope(seen *envelope) {
-	outer := r.enter()
-	for r.field() {
+	outer := r.Enter()
+	for r.Field() {
 		switch {
-		case r.num == 1:
+		case r.Num == 1:
 			seen.id = true
-		case r.num == 2 || r.num == 3:
+		case r.Num == 2 || r.Num == 3:
 			seen.v1 = true
-		case kindOfNumber(&requestKinds, r.num) != KindUnknown:
+		case kindOfNumber(&requestKinds, r.Num) != KindUnknown:
 			seen.v2 = true
 		default:
 			seen.other = true
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 }
 
 // uint32V1 reads a field that only V1 has. In V2 the field is unknown.
@@ -64,5 +66,5 @@ func (r *protoReader) uint32V1() uint32 {
 	if !r.v1 {
 		return 0
 	}
-	return r.uint32()
+	return r.Uint32()
 }

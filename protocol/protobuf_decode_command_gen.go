@@ -35,320 +35,320 @@ func (r *protoReader) request(e *Command, kind MessageKind) {
 func (r *protoReader) connectRequest() *ConnectRequest {
 	m := new(ConnectRequest)
 	r.scratch = nil // the messages of a map must not share memory
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Token = r.str()
+			m.Token = r.Str()
 		case 2:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case 3:
 			r.subscribeRequestEntry(&m.Subs)
 		case 4:
-			m.Name = r.str()
+			m.Name = r.Str()
 		case 5:
-			m.Version = r.str()
+			m.Version = r.Str()
 		case 6:
-			r.strEntry(&m.Headers)
+			r.StrEntry(&m.Headers)
 		case 7:
-			m.Flag = int64(r.uint64())
+			m.Flag = int64(r.Uint64())
 		case 8:
-			m.Dict = r.str()
+			m.Dict = r.Str()
 		case 9:
-			m.Profile = r.str()
+			m.Profile = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) emulationRequest() *EmulationRequest {
 	m := new(EmulationRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Node = r.str()
+			m.Node = r.Str()
 		case 2:
-			m.Session = r.str()
+			m.Session = r.Str()
 		case 3:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) filterNode() *FilterNode {
 	m := new(FilterNode)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Op = r.str()
+			m.Op = r.Str()
 		case 2:
-			m.Key = r.str()
+			m.Key = r.Str()
 		case 3:
-			m.Cmp = r.str()
+			m.Cmp = r.Str()
 		case 4:
-			m.Val = r.str()
+			m.Val = r.Str()
 		case 5:
-			r.count()
-			m.Vals = append(m.Vals, r.str())
+			r.Count()
+			m.Vals = append(m.Vals, r.Str())
 		case 6:
-			r.count()
+			r.Count()
 			m.Nodes = append(m.Nodes, r.filterNode())
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) historyRequest() *HistoryRequest {
 	m := new(HistoryRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case 7:
-			m.Limit = r.int32()
+			m.Limit = r.Int32()
 		case 8:
 			m.Since = r.streamPosition()
 		case 9:
-			m.Reverse = r.bool()
+			m.Reverse = r.Bool()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) keyedItem() *KeyedItem {
 	m := new(KeyedItem)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Key = r.str()
+			m.Key = r.Str()
 		case 2:
-			m.Version = r.uint64()
+			m.Version = r.Uint64()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) pingRequest() *PingRequest {
 	m := new(PingRequest)
-	outer := r.enter()
-	r.skipFields()
-	r.exit(outer)
+	outer := r.Enter()
+	r.SkipFields()
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) presenceRequest() *PresenceRequest {
 	m := new(PresenceRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) presenceStatsRequest() *PresenceStatsRequest {
 	m := new(PresenceStatsRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) publishRequest() *PublishRequest {
 	m := r.scratch.publish()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case 2:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case 3:
-			m.Type = r.int32()
+			m.Type = r.Int32()
 		case 4:
-			m.Key = r.str()
+			m.Key = r.Str()
 		case 5:
-			m.Removed = r.bool()
+			m.Removed = r.Bool()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) rpcRequest() *RPCRequest {
 	m := r.scratch.rpc()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case 2:
-			m.Method = r.str()
+			m.Method = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) refreshRequest() *RefreshRequest {
 	m := new(RefreshRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Token = r.str()
+			m.Token = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) sendRequest() *SendRequest {
 	m := r.scratch.send()
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) streamPosition() *StreamPosition {
 	m := new(StreamPosition)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Offset = r.uint64()
+			m.Offset = r.Uint64()
 		case 2:
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) subRefreshRequest() *SubRefreshRequest {
 	m := new(SubRefreshRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case 2:
-			m.Token = r.str()
+			m.Token = r.Str()
 		case 3:
-			m.Type = r.int32()
+			m.Type = r.Int32()
 		case 4:
-			r.count()
+			r.Count()
 			m.Track = append(m.Track, r.trackBatch())
 		case 5:
-			r.count()
-			m.Untrack = append(m.Untrack, r.str())
+			r.Count()
+			m.Untrack = append(m.Untrack, r.Str())
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) subscribeRequest() *SubscribeRequest {
 	m := r.scratch.subscribe()
 	var seq, gen uint32
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		case 2:
-			m.Token = r.str()
+			m.Token = r.Str()
 		case 3:
-			m.Recover = r.bool()
+			m.Recover = r.Bool()
 		case 6:
-			m.Epoch = r.str()
+			m.Epoch = r.Str()
 		case 7:
-			m.Offset = r.uint64()
+			m.Offset = r.Uint64()
 		case 8:
-			m.Data = r.raw()
+			m.Data = r.Raw()
 		case 9:
-			m.Positioned = r.bool()
+			m.Positioned = r.Bool()
 		case 10:
-			m.Recoverable = r.bool()
+			m.Recoverable = r.Bool()
 		case 11:
-			m.JoinLeave = r.bool()
+			m.JoinLeave = r.Bool()
 		case 12:
-			m.Delta = r.str()
+			m.Delta = r.Str()
 		case 13:
 			m.Tf = r.filterNode()
 		case 14:
-			m.Flag = int64(r.uint64())
+			m.Flag = int64(r.Uint64())
 		case 15:
-			m.Type = r.int32()
+			m.Type = r.Int32()
 		case 16:
-			m.Phase = r.int32()
+			m.Phase = r.Int32()
 		case 17:
-			m.Cursor = r.str()
+			m.Cursor = r.Str()
 		case 18:
-			m.Limit = r.int32()
+			m.Limit = r.Int32()
 		case 19:
-			m.Asc = r.bool()
+			m.Asc = r.Bool()
 		case 4:
 			seq = r.uint32V1()
 		case 5:
 			gen = r.uint32V1()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	m.Offset = foldPosition(seq, gen, m.Offset)
 	return m
 }
 
 func (r *protoReader) trackBatch() *TrackBatch {
 	m := new(TrackBatch)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Signature = r.str()
+			m.Signature = r.Str()
 		case 2:
-			r.count()
+			r.Count()
 			m.Items = append(m.Items, r.keyedItem())
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
 func (r *protoReader) unsubscribeRequest() *UnsubscribeRequest {
 	m := new(UnsubscribeRequest)
-	outer := r.enter()
-	for r.field() {
-		switch r.num {
+	outer := r.Enter()
+	for r.Field() {
+		switch r.Num {
 		case 1:
-			m.Channel = r.str()
+			m.Channel = r.Str()
 		}
 	}
-	r.exit(outer)
+	r.Exit(outer)
 	return m
 }
 
@@ -356,6 +356,6 @@ func (r *protoReader) subscribeRequestEntry(entries *map[string]*SubscribeReques
 	if *entries == nil {
 		*entries = make(map[string]*SubscribeRequest)
 	}
-	k := r.entry()
+	k := r.Entry()
 	(*entries)[k] = r.subscribeRequest()
 }

@@ -1,9 +1,11 @@
-package protocol
+package protocol_test
 
 import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	. "centrifugo/protocol"
 )
 
 // Samples of every message are made by reflection, so that they include new fields.
@@ -156,7 +158,7 @@ func wireForm(f Format, m any) {
 			Recovered: r.Recovered, Offset: r.Offset, Positioned: r.Positioned, Data: r.Data,
 		}
 	})
-	visit(v, func(r *HistoryRequest) { r.limitAll() })
+	visit(v, func(r *HistoryRequest) { r.LimitAll() })
 	if f.Protobuf() {
 		return
 	}
@@ -168,6 +170,6 @@ func wireForm(f Format, m any) {
 	}
 	visit(v, func(p *Publication) { always(&p.Data) })
 	visit(v, func(m *Message) { always(&m.Data) })
-	visit(v, func(j *Join) { j.Info = orNew(j.Info) })
-	visit(v, func(l *Leave) { l.Info = orNew(l.Info) })
+	visit(v, func(j *Join) { j.Info = OrNew(j.Info) })
+	visit(v, func(l *Leave) { l.Info = OrNew(l.Info) })
 }

@@ -1,4 +1,4 @@
-package protocol
+package protocol_test
 
 import (
 	"encoding/json"
@@ -12,6 +12,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 	"centrifugo/protocol/internal/stdpb"
 )
 
@@ -103,10 +105,10 @@ func TestSchemaEnvelopeV1(t *testing.T) {
 	}
 	for name, kind := range map[string]MessageKind{"METHOD_V1_": KindConnect, "PUSH_TYPE_V1_": KindPushPublication} {
 		values := messages.ByName("CommandV1").Fields().ByName("method").Enum().Values()
-		kinds := methodKinds[:]
+		kinds := MethodKinds[:]
 		if kind == KindPushPublication {
 			values = messages.ByName("PushV1").Fields().ByName("type").Enum().Values()
-			kinds = pushTypeKinds[:]
+			kinds = PushTypeKinds[:]
 		}
 		if values.Len() != len(kinds) {
 			t.Errorf("%d values of %s, want %d", values.Len(), name, len(kinds))

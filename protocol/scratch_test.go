@@ -1,8 +1,11 @@
-package protocol
+package protocol_test
 
 import (
 	"reflect"
 	"testing"
+
+	. "centrifugo/protocol"
+	. "centrifugo/protocol/clientcodec"
 )
 
 // TestReplyScratch checks that decoding pushes with scratch memory does not allocate,

@@ -1,10 +1,12 @@
-package protocol
+package protocol_test
 
 import (
 	"encoding/hex"
 	"reflect"
 	"strings"
 	"testing"
+
+	. "centrifugo/protocol"
 )
 
 // The transcripts of docs/protocol.md, as they were observed: what

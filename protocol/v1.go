@@ -78,8 +78,9 @@ func pushTypeOf(kind MessageKind) uint64 {
 	return 0
 }
 
-// kindOfPushType returns KindUnknown for a number without a type.
-func kindOfPushType(typ int64) MessageKind {
+// KindOfPushType returns the kind of a push by its type in V1, and KindUnknown for a
+// number without a type.
+func KindOfPushType(typ int64) MessageKind {
 	if typ < 0 || typ >= int64(len(pushTypeKinds)) {
 		return KindUnknown
 	}

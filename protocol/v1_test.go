@@ -1,10 +1,12 @@
-package protocol
+package protocol_test
 
 import (
 	"errors"
 	"io"
 	"reflect"
 	"testing"
+
+	. "centrifugo/protocol"
 )
 
 func TestDecoderV1(t *testing.T) {

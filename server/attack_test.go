@@ -15,6 +15,7 @@ import (
 
 	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -193,7 +194,7 @@ func binaryReply(t *testing.T, c *apptest.Conn) *protocol.Reply {
 		if size == 0 {
 			continue
 		}
-		reply, err := protocol.DecodeReply(protocol.FormatProtobuf, []byte(message[n:]))
+		reply, err := clientcodec.DecodeReply(protocol.FormatProtobuf, []byte(message[n:]))
 		if err != nil {
 			t.Fatal(err)
 		}

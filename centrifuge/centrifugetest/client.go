@@ -6,6 +6,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 )
 
 // Client speaks the protocol over a Transport. It belongs to one goroutine.
@@ -96,7 +97,7 @@ func (c *Client) Read() *protocol.Reply {
 		return nil
 	}
 	kind := func(id uint32) protocol.MessageKind { return c.kinds[id] }
-	reply, err := protocol.ReplyDecoder{Format: c.format, Kind: kind}.Decode(frame)
+	reply, err := clientcodec.ReplyDecoder{Format: c.format, Kind: kind}.Decode(frame)
 	if err != nil {
 		c.tb.Fatalf("decoding %q: %v", frame, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 )
 
 // The model test runs random interleavings of everything that may happen to a
@@ -437,7 +438,7 @@ func (w *world) unstick() {
 // check reads what has arrived and holds it against the oracle.
 func (w *world) check() error {
 	for ; w.consumed < len(w.sink.frames); w.consumed++ {
-		reply, err := protocol.DecodeReply(protocol.FormatProtobuf, w.sink.frames[w.consumed].Bytes)
+		reply, err := clientcodec.DecodeReply(protocol.FormatProtobuf, w.sink.frames[w.consumed].Bytes)
 		if err != nil {
 			return err
 		}

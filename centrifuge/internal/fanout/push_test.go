@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 )
 
 // TestEncodeOnce: the subscribers of one form and format share the frame.
@@ -76,7 +77,7 @@ func TestUnencodable(t *testing.T) {
 				}
 				var got []string
 				for _, frame := range text.sink.frames {
-					reply, err := protocol.DecodeReply(jsonFormat, frame.Bytes)
+					reply, err := clientcodec.DecodeReply(jsonFormat, frame.Bytes)
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -9,6 +9,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 )
 
 // newCountingServer runs a node whose RPC answers how many bytes it got.
@@ -65,7 +66,7 @@ func (p *peer) reply(f protocol.Format) string {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	decoder := protocol.ReplyDecoder{Format: f, Kind: func(id uint32) protocol.MessageKind {
+	decoder := clientcodec.ReplyDecoder{Format: f, Kind: func(id uint32) protocol.MessageKind {
 		return map[uint32]protocol.MessageKind{1: protocol.KindConnect, 2: protocol.KindRPC}[id]
 	}}
 	reply, err := decoder.Decode(message)

@@ -29,9 +29,9 @@ func (g *generator) contents(name string, emit func(f *field, kind string)) {
 		if slices.Contains(e.without, f.key) {
 			continue
 		}
-		kind := e.prefix + f.name
+		kind := g.qualifier + e.prefix + f.name
 		if name == "Push" {
-			kind = e.prefix + f.target.name
+			kind = g.qualifier + e.prefix + f.target.name
 		}
 		emit(f, kind)
 	}
@@ -46,7 +46,7 @@ func (g *generator) dispatch(receiver, doc string, emit func(f *field) (statemen
 		}
 		method := envelopes[name].method
 		g.printf("\n// %s %s the content of e that kind names.", method, doc)
-		g.printf("func (%s) %s(e *%s, kind MessageKind) {\nswitch kind {", receiver, method, name)
+		g.printf("func (%s) %s(e *%s%s, kind %sMessageKind) {\nswitch kind {", receiver, method, g.qualifier, name, g.qualifier)
 		g.contents(name, func(f *field, kind string) {
 			if statement := emit(f); statement != "" {
 				g.printf("case %s:\n%s", kind, statement)
@@ -64,28 +64,41 @@ func (g *generator) kinds([]*message) {
 		g.contents(name, func(f *field, kind string) { g.printf("%s: `,\"%s\":`,", kind, f.key) })
 	}
 	g.printf("}")
-	g.kindOf("kindOfRequest", "a request or a result", "Command")
-	g.kindOf("kindOfPush", "the content of a push", "Push")
-	last := 0
-	for _, name := range envelopeNames {
-		g.contents(name, func(f *field, _ string) { last = max(last, f.num) })
-	}
-	g.printf("\n// kindsByNumber is a table of kinds by the field number of their content.")
-	g.printf("type kindsByNumber [%d]MessageKind\n\nvar (", last+1)
-	for _, name := range envelopeNames {
-		g.printf("%s = kindsByNumber{", envelopes[name].kinds)
-		g.contents(name, func(f *field, kind string) { g.printf("%d: %s,", f.num, kind) })
-		g.printf("}")
-	}
+	g.kindOf("kindOfRequest", "a request", "Command")
+	g.kindTables(envelopeNames)
+	g.printf("\nvar (")
 	for _, name := range envelopeNames {
 		g.printf("%s = numbersOf(&%s)", envelopes[name].numbers, envelopes[name].kinds)
 	}
 	g.printf(")")
 }
 
+// replyKinds writes the tables that package clientcodec needs.
+func (g *generator) replyKinds([]*message) {
+	g.kindOf("kindOfResult", "a result", "Reply")
+	g.kindOf("kindOfPush", "the content of a push", "Push")
+	g.kindTables([]string{"Reply", "Push"})
+}
+
+// kindTables writes the tables of kinds by field number.
+func (g *generator) kindTables(names []string) {
+	last := 0
+	for _, name := range names {
+		g.contents(name, func(f *field, _ string) { last = max(last, f.num) })
+	}
+	g.printf("\n// kindsByNumber is a table of kinds by the field number of their content.")
+	g.printf("type kindsByNumber [%d]%sMessageKind\n\nvar (", last+1, g.qualifier)
+	for _, name := range names {
+		g.printf("%s = kindsByNumber{", envelopes[name].kinds)
+		g.contents(name, func(f *field, kind string) { g.printf("%d: %s,", f.num, kind) })
+		g.printf("}")
+	}
+	g.printf(")")
+}
+
 func (g *generator) kindOf(function, what, envelope string) {
 	g.printf("\n// %s returns the kind of %s with this key, or KindUnknown.", function, what)
-	g.printf("func %s(key []byte) MessageKind {\nswitch string(key) {", function)
+	g.printf("func %s(key []byte) %sMessageKind {\nswitch string(key) {", function, g.qualifier)
 	g.contents(envelope, func(f *field, kind string) { g.printf("case %q:\nreturn %s", f.key, kind) })
-	g.printf("}\nreturn KindUnknown\n}")
+	g.printf("}\nreturn %sKindUnknown\n}", g.qualifier)
 }

@@ -7,6 +7,8 @@ type messageRule struct {
 	// scratch is an expression for an empty message to decode into, in place of
 	// new: scratch memory of the reader.
 	scratch string
+	// replyScratch is the same in package clientcodec.
+	replyScratch string
 	// noScratch makes the decoder of the message stop to use scratch memory, because
 	// a map in it holds several messages of one type.
 	noScratch bool
@@ -19,10 +21,10 @@ type messageRule struct {
 }
 
 var messageRules = map[string]messageRule{
-	"ClientInfo":       {scratch: "r.replyScratch.info()"},
+	"ClientInfo":       {replyScratch: "r.scratch.info()"},
 	"ConnectRequest":   {noScratch: true},
 	"ConnectResult":    {endV1: "subs"},
-	"Publication":      {endV1: "tags", scratch: "r.replyScratch.publication()", sizeHint: "publicationSize"},
+	"Publication":      {endV1: "tags", replyScratch: "r.scratch.publication()", sizeHint: "publicationSize"},
 	"PublishRequest":   {scratch: "r.scratch.publish()"},
 	"RPCRequest":       {scratch: "r.scratch.rpc()"},
 	"SendRequest":      {scratch: "r.scratch.send()"},

@@ -25,13 +25,15 @@ func TestGeneratedCodeIsCurrent(t *testing.T) {
 			t.Errorf("%s is stale; run go generate ./protocol", name)
 		}
 	}
-	committed, err := filepath.Glob(filepath.Join(protocolDir, "*_gen.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range committed {
-		if files[filepath.Base(path)] == nil {
-			t.Errorf("%s is not made by the generator; want it deleted", path)
+	for _, dir := range []string{".", "clientcodec"} {
+		committed, err := filepath.Glob(filepath.Join(protocolDir, dir, "*_gen.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range committed {
+			if files[filepath.ToSlash(filepath.Join(dir, filepath.Base(path)))] == nil {
+				t.Errorf("%s is not made by the generator; want it deleted", path)
+			}
 		}
 	}
 }
@@ -44,10 +46,10 @@ func TestNewField(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"json_append_reply_gen.go":     "w.uint(`,\"new_field\":`, uint64(m.NewField))",
-		"json_decode_reply_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.Uint(math.MaxUint32))",
-		"protobuf_append_reply_gen.go": "w.uint(9, uint64(m.NewField))",
-		"protobuf_decode_reply_gen.go": "case 9:\n\t\t\tm.NewField = r.uint32()",
+		"json_append_reply_gen.go":           "w.uint(`,\"new_field\":`, uint64(m.NewField))",
+		"clientcodec/json_decode_gen.go":     "case \"new_field\":\n\t\t\tm.NewField = uint32(r.Uint(math.MaxUint32))",
+		"protobuf_append_reply_gen.go":       "w.uint(9, uint64(m.NewField))",
+		"clientcodec/protobuf_decode_gen.go": "case 9:\n\t\t\tm.NewField = r.Uint32()",
 	} {
 		if !strings.Contains(string(files[name]), want) {
 			t.Errorf("%s does not contain %q", name, want)

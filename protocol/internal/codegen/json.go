@@ -137,7 +137,7 @@ func (g *generator) jsonDecode(messages []*message) {
 }
 
 func (g *generator) jsonDecodeMessage(m *message) {
-	g.printf("\nfunc (r *jsonReader) %s() *%s {\nif !r.Object() {\nreturn nil\n}", m.method, m.name)
+	g.printf("\nfunc (r *jsonReader) %s() *%s {\nif !r.Object() {\nreturn nil\n}", m.method, g.typeOf(m))
 	g.beginDecode(m)
 	if len(m.fields) == 0 {
 		g.printf("r.SkipFields()\nreturn m\n}")
@@ -157,7 +157,11 @@ func (g *generator) jsonDecodeMessage(m *message) {
 }
 
 func (g *generator) beginDecode(m *message) {
-	g.printf("m := %s", cmp.Or(m.scratch, "new("+m.name+")"))
+	scratch := m.scratch
+	if g.qualifier != "" {
+		scratch = m.replyScratch
+	}
+	g.printf("m := %s", cmp.Or(scratch, "new("+g.typeOf(m)+")"))
 	if m.noScratch {
 		g.printf("r.scratch = nil // the messages of a map must not share memory")
 	}
@@ -188,7 +192,7 @@ func jsonValue(f *field) string {
 		return "r.Bool()"
 	case protoreflect.BytesKind:
 		if f.is(text) {
-			return "Raw(r.Str())"
+			return "[]byte(r.Str())"
 		}
 		return "r.Raw()"
 	case protoreflect.StringKind:
@@ -206,12 +210,12 @@ func jsonValue(f *field) string {
 }
 
 func (g *generator) jsonDecodeList(m *message) {
-	g.printf("\nfunc (r *jsonReader) %sList() []*%s {\nvar list []*%s", m.method, m.name, m.name)
+	g.printf("\nfunc (r *jsonReader) %sList() []*%s {\nvar list []*%s", m.method, g.typeOf(m), g.typeOf(m))
 	g.printf("for ok := r.Array(); ok && r.Element(); {\nlist = append(list, orNew(r.%s()))\n}\nreturn list\n}", m.method)
 }
 
 func (g *generator) jsonDecodeMap(m *message) {
-	g.printf("\nfunc (r *jsonReader) %sMap() map[string]*%s {\nvar entries map[string]*%s", m.method, m.name, m.name)
-	g.printf("for ok := r.Object(); ok && r.Entry(); {\nif entries == nil {\nentries = make(map[string]*%s)\n}", m.name)
+	g.printf("\nfunc (r *jsonReader) %sMap() map[string]*%s {\nvar entries map[string]*%s", m.method, g.typeOf(m), g.typeOf(m))
+	g.printf("for ok := r.Object(); ok && r.Entry(); {\nif entries == nil {\nentries = make(map[string]*%s)\n}", g.typeOf(m))
 	g.printf("k := string(r.Key)\nentries[k] = orNew(r.%s())\n}\nreturn entries\n}", m.method)
 }

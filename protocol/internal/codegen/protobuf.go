@@ -110,14 +110,14 @@ func (g *generator) protobufDecode(messages []*message) {
 }
 
 func (g *generator) protobufDecodeMessage(m *message) {
-	g.printf("\nfunc (r *protoReader) %s() *%s {", m.method, m.name)
+	g.printf("\nfunc (r *protoReader) %s() *%s {", m.method, g.typeOf(m))
 	g.beginDecode(m)
-	g.printf("outer := r.enter()")
+	g.printf("outer := r.Enter()")
 	if len(m.fields) == 0 {
-		g.printf("r.skipFields()\nr.exit(outer)\nreturn m\n}")
+		g.printf("r.SkipFields()\nr.Exit(outer)\nreturn m\n}")
 		return
 	}
-	g.printf("for r.field() {\nswitch r.num {")
+	g.printf("for r.Field() {\nswitch r.Num {")
 	for _, f := range m.fields {
 		if !f.is(notProtobuf) {
 			g.printf("case %d:\n%s", f.num, protobufStatement(f))
@@ -126,7 +126,7 @@ func (g *generator) protobufDecodeMessage(m *message) {
 	if m.positionV1 {
 		g.printf("case 4:\nseq = r.uint32V1()\ncase 5:\ngen = r.uint32V1()")
 	}
-	g.printf("}\n}\nr.exit(outer)")
+	g.printf("}\n}\nr.Exit(outer)")
 	g.endDecode(m)
 }
 
@@ -136,9 +136,9 @@ func protobufStatement(f *field) string {
 	case f.shape == dict && f.target != nil:
 		return fmt.Sprintf("r.%sEntry(&m.%s)", f.target.method, f.name)
 	case f.shape == dict:
-		return fmt.Sprintf("r.strEntry(&m.%s)", f.name)
+		return fmt.Sprintf("r.StrEntry(&m.%s)", f.name)
 	case f.shape == list:
-		return fmt.Sprintf("r.count()\nm.%s = append(m.%s, %s)", f.name, f.name, protobufValue(f))
+		return fmt.Sprintf("r.Count()\nm.%s = append(m.%s, %s)", f.name, f.name, protobufValue(f))
 	}
 	return fmt.Sprintf("m.%s = %s", f.name, protobufValue(f))
 }
@@ -146,29 +146,29 @@ func protobufStatement(f *field) string {
 func protobufValue(f *field) string {
 	switch f.kind {
 	case protoreflect.BoolKind:
-		return "r.bool()"
+		return "r.Bool()"
 	case protoreflect.BytesKind:
-		return "r.raw()"
+		return "r.Raw()"
 	case protoreflect.StringKind:
-		return "r.str()"
+		return "r.Str()"
 	case protoreflect.Uint32Kind:
-		return "r.uint32()"
+		return "r.Uint32()"
 	case protoreflect.Uint64Kind:
-		return "r.uint64()"
+		return "r.Uint64()"
 	case protoreflect.Int32Kind:
-		return "r.int32()"
+		return "r.Int32()"
 	case protoreflect.Int64Kind:
-		return "int64(r.uint64())"
+		return "int64(r.Uint64())"
 	case protoreflect.Sint64Kind:
-		return "protowire.DecodeZigZag(r.uint64())"
+		return "protowire.DecodeZigZag(r.Uint64())"
 	}
 	return "r." + f.target.method + "()"
 }
 
 func (g *generator) protobufDecodeEntry(m *message) {
-	g.printf("\nfunc (r *protoReader) %sEntry(entries *map[string]*%s) {", m.method, m.name)
-	g.printf("if *entries == nil {\n*entries = make(map[string]*%s)\n}", m.name)
-	g.printf("k := r.entry()\n(*entries)[k] = r.%s()\n}", m.method)
+	g.printf("\nfunc (r *protoReader) %sEntry(entries *map[string]*%s) {", m.method, g.typeOf(m))
+	g.printf("if *entries == nil {\n*entries = make(map[string]*%s)\n}", g.typeOf(m))
+	g.printf("k := r.Entry()\n(*entries)[k] = r.%s()\n}", m.method)
 }
 
 // collection returns the name of the method for a list or a map of messages.

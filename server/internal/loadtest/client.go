@@ -8,6 +8,7 @@ import (
 
 	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
+	"centrifugo/protocol/clientcodec"
 )
 
 // state of a client.
@@ -210,7 +211,7 @@ func (f *fleet) push(c *client, message []byte) {
 		f.publication(c, message[i+len(f.marker):])
 		return
 	}
-	reply, err := protocol.DecodeReply(f.format, message)
+	reply, err := clientcodec.DecodeReply(f.format, message)
 	switch {
 	case err != nil:
 		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
@@ -278,7 +279,7 @@ func (f *fleet) deliver(c *client, m *mark, number uint64) {
 
 // reply takes the answer to a command.
 func (f *fleet) reply(c *client, message []byte) {
-	reply, err := protocol.DecodeReply(f.format, message)
+	reply, err := clientcodec.DecodeReply(f.format, message)
 	if err != nil {
 		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
 		return

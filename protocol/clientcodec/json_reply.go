@@ -1,12 +1,16 @@
-package protocol
+package clientcodec
 
-import "math"
+import (
+	"math"
+
+	"centrifugo/protocol"
+)
 
 // anyReply reads a reply in the generation and direction of d.
-func (r *jsonReader) anyReply(to *Reply, d ReplyDecoder) {
+func (r *jsonReader) anyReply(to *protocol.Reply, d ReplyDecoder) {
 	switch {
 	case d.Format.Uni():
-		if p := r.push(); p != nil && *p != (Push{}) {
+		if p := r.push(); p != nil && *p != (protocol.Push{}) {
 			to.Push = p
 		}
 	case r.v1:
@@ -16,7 +20,7 @@ func (r *jsonReader) anyReply(to *Reply, d ReplyDecoder) {
 	}
 }
 
-func (r *jsonReader) reply(to *Reply) {
+func (r *jsonReader) reply(to *protocol.Reply) {
 	for ok := r.Object(); ok && r.Field(); {
 		switch string(r.Key) {
 		case "id":
@@ -26,7 +30,7 @@ func (r *jsonReader) reply(to *Reply) {
 		case "push":
 			to.Push = r.push()
 		default:
-			if kind := kindOfRequest(r.Key); kind != KindUnknown && kind != KindSend {
+			if kind := kindOfResult(r.Key); kind != protocol.KindUnknown {
 				r.result(to, kind)
 			} else {
 				r.Unknown()
@@ -35,7 +39,7 @@ func (r *jsonReader) reply(to *Reply) {
 	}
 }
 
-func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
+func (r *jsonReader) replyV1(to *protocol.Reply, d ReplyDecoder) {
 	result := -1
 	for ok := r.Object(); ok && r.Field(); {
 		switch string(r.Key) {
@@ -54,27 +58,27 @@ func (r *jsonReader) replyV1(to *Reply, d ReplyDecoder) {
 	if r.Err() != nil {
 		return
 	}
-	kind := d.kindOfResult(to)
+	kind := d.kindOfAnswer(to)
 	if result < 0 {
-		to.setPing(kind)
+		setPing(to, kind)
 		return
 	}
 	r.Seek(result)
 	switch {
 	case to.ID == 0:
 		to.Push = r.push()
-	case kind == KindUnknown:
-		r.Fail(ErrNoForm)
+	case kind == protocol.KindUnknown:
+		r.Fail(protocol.ErrNoForm)
 	default:
 		r.result(to, kind)
 	}
 }
 
-func (r *jsonReader) push() *Push {
+func (r *jsonReader) push() *protocol.Push {
 	if !r.Object() {
 		return nil
 	}
-	p := r.replyScratch.push()
+	p := r.scratch.push()
 	if r.v1 {
 		r.pushV1(p)
 		return p
@@ -86,7 +90,7 @@ func (r *jsonReader) push() *Push {
 		case "channel":
 			p.Channel = r.Str()
 		default:
-			if kind := kindOfPush(r.Key); kind != KindUnknown {
+			if kind := kindOfPush(r.Key); kind != protocol.KindUnknown {
 				r.pushed(p, kind)
 			} else {
 				r.Unknown()
@@ -97,7 +101,7 @@ func (r *jsonReader) push() *Push {
 }
 
 // pushV1 reads the fields of a push of V1. The caller has entered the object.
-func (r *jsonReader) pushV1(p *Push) {
+func (r *jsonReader) pushV1(p *protocol.Push) {
 	typ, data := int64(0), -1
 	for r.Field() {
 		switch string(r.Key) {
@@ -115,7 +119,7 @@ func (r *jsonReader) pushV1(p *Push) {
 	}
 	if end := r.Pos(); r.Err() == nil && data >= 0 {
 		r.Seek(data)
-		r.pushed(p, kindOfPushType(typ))
+		r.pushed(p, protocol.KindOfPushType(typ))
 		r.Seek(end)
 	}
 }
