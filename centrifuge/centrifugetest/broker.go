@@ -223,12 +223,12 @@ func testSilentAfterClose(t *testing.T, b *brokerCase) {
 				_, _ = b.Publish(context.Background(), b.channel, &centrifuge.Publication{Data: []byte("1")}, centrifuge.PublishOptions{})
 			}
 			select {
-			case <-b.events: // nobody else reads
+			case <-b.events: // no other goroutine reads
 			default:
 			}
 		}
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := b.Close(ctx); err != nil {
 		t.Errorf("closing: %v", err)

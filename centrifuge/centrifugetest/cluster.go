@@ -47,7 +47,7 @@ func startNode(t *testing.T, c centrifuge.Controller) *clusterNode {
 		t.Fatalf("running a node: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := node.Shutdown(ctx); err != nil {
 			t.Errorf("shutting down: %v", err)
@@ -75,12 +75,12 @@ func unchanged(c centrifuge.Controller) centrifuge.Controller { return c }
 // next waits for an item.
 func next[T any](t *testing.T, items <-chan T, what string) (item T) {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(waitLimit)
 	defer timeout.Stop()
 	select {
 	case item = <-items:
 	case <-timeout.C:
-		t.Fatalf("there was no %s within %v", what, patience)
+		t.Fatalf("there was no %s within %v", what, waitLimit)
 	}
 	return item
 }
@@ -89,7 +89,7 @@ func next[T any](t *testing.T, items <-chan T, what string) (item T) {
 func testNodes(t *testing.T, join func() centrifuge.Controller) {
 	nodes := startNodes(t, join, unchanged)
 	a, b := nodes[0], nodes[1]
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
 	defer cancel()
 
 	client := Connect(ctx, t, b.Node, 0, "u")
@@ -191,7 +191,7 @@ func testUnreliable(t *testing.T, join func() centrifuge.Controller) {
 	for _, loss := range []float64{0, 0.2} {
 		faults := func(c centrifuge.Controller) centrifuge.Controller { return &unreliable{Controller: c, loss: loss} }
 		nodes := startNodes(t, join, faults)
-		timeout := patience
+		timeout := waitLimit
 		if loss > 0 {
 			timeout = 200 * time.Millisecond
 		}

@@ -89,7 +89,7 @@ func (n *controlNode) send(t *testing.T, to, message string) {
 
 func (n *controlNode) want(t *testing.T, message string) {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(waitLimit)
 	defer timeout.Stop()
 	select {
 	case got := <-n.messages:
@@ -181,7 +181,7 @@ func testControlFromHandler(t *testing.T, nodes []*controlNode) {
 }
 
 func testControllerClosed(t *testing.T, nodes []*controlNode) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := nodes[0].Close(ctx); err != nil {
 		t.Fatal(err)

@@ -80,7 +80,7 @@ func (r *receiver) put(e event) {
 // next waits for the next call.
 func (r *receiver) next(t *testing.T) event {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(waitLimit)
 	defer timeout.Stop()
 	select {
 	case e := <-r.events:

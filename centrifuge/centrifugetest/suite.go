@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// patience is how long a suite waits for something that should happen.
-const patience = 10 * time.Second
+// waitLimit is how long a suite waits for something that should happen.
+const waitLimit = 10 * time.Second
 
 // Feature is a part of a suite that an engine may lack.
 type Feature string
@@ -86,13 +86,13 @@ func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(waitLimit)
 	defer timeout.Stop()
 	for !done() {
 		select {
 		case <-ticker.C:
 		case <-timeout.C:
-			t.Fatalf("still not after %v: %s", patience, what)
+			t.Fatalf("still not after %v: %s", waitLimit, what)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func eventually(t *testing.T, what string, done func() bool) {
 func closeAtEnd(t *testing.T, c interface{ Close(context.Context) error }) {
 	t.Helper()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := c.Close(ctx); err != nil {
 			t.Errorf("closing: %v", err)

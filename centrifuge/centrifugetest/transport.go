@@ -152,7 +152,7 @@ func (tr *Transport) Close(code uint32, reason string) {
 	}
 }
 
-// Stick makes the socket full, or gives it room again.
+// Stick makes the socket full, or writable again.
 func (tr *Transport) Stick(stuck bool) {
 	tr.mu.Lock()
 	tr.stuck = stuck
@@ -205,7 +205,7 @@ func (tr *Transport) Ended() (why centrifuge.Disconnect, ended bool) {
 }
 
 // Closed waits for the end of the connection and tells its code and reason;
-// the code is zero when nobody gave one.
+// the code is zero when none was given.
 func (tr *Transport) Closed() centrifuge.Disconnect {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()

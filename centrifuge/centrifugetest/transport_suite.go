@@ -71,7 +71,7 @@ type transportSuite struct {
 	disconnected chan centrifuge.Disconnect
 }
 
-// start runs a node. At the end of the case it must shut down within patience.
+// start runs a node. At the end of the case it must shut down within waitLimit.
 func (s *transportSuite) start(t *testing.T, config centrifuge.Config) {
 	t.Helper()
 	s.clients, s.disconnected = make(chan *centrifuge.Client, 100), make(chan centrifuge.Disconnect, 100)
@@ -106,7 +106,7 @@ func (s *transportSuite) start(t *testing.T, config centrifuge.Config) {
 
 func (s *transportSuite) shutdown(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := s.node.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown = %v; every connection must have ended", err)
@@ -197,7 +197,7 @@ func (p *suitePeer) wantNumbers(from, to, size int) {
 // wantDisconnected waits until the application was told of the end.
 func (s *transportSuite) wantDisconnected(t *testing.T, codes ...uint32) {
 	t.Helper()
-	timeout := time.NewTimer(patience)
+	timeout := time.NewTimer(waitLimit)
 	defer timeout.Stop()
 	select {
 	case d := <-s.disconnected:
@@ -208,7 +208,7 @@ func (s *transportSuite) wantDisconnected(t *testing.T, codes ...uint32) {
 		}
 		t.Errorf("Disconnected got %v; want one of the codes %v", d, codes)
 	case <-timeout.C:
-		t.Fatalf("the connection did not end within %v", patience)
+		t.Fatalf("the connection did not end within %v", waitLimit)
 	}
 }
 
@@ -272,7 +272,7 @@ func (s *transportSuite) closeCode(t *testing.T) {
 
 // closeAfterQueue: a client that reads gets everything that was queued before the end.
 func (s *transportSuite) closeAfterQueue(t *testing.T) {
-	s.start(t, centrifuge.Config{WriteTimeout: patience})
+	s.start(t, centrifuge.Config{WriteTimeout: waitLimit})
 	p := s.connected(t)
 	client := <-s.clients
 	for i := range 100 {

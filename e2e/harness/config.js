@@ -48,7 +48,7 @@ export function config({ client = {}, channel = {}, ...sections } = {}) {
 
 let counter = 0;
 
-/** A channel nobody else uses, in the namespace. */
+/** A channel of the namespace that no other test uses. */
 export function fresh(namespace) {
   return `${namespace}:${process.pid}-${++counter}`;
 }

@@ -11,7 +11,7 @@
 
 import { EventLog } from './events.js';
 
-/** More patience than an SDK has by itself (5 s): the tests share a machine with each other. ms */
+/** Milliseconds; more than the default of an SDK (5 s), because tests share a machine. */
 const COMMAND_TIMEOUT = 20_000;
 
 /** Protobuf carries bytes: payloads travel as JSON text in them. */
@@ -125,7 +125,7 @@ class SessionV2 extends Session {
   #listen() {
     const { sdk, events } = this;
     sdk.on('connected', (ctx) => events.add('connected', { client: ctx.client }));
-    // The first "connecting" is this session's own wish, not a loss.
+    // The first "connecting" was requested by this session; it is not a loss.
     sdk.on('connecting', (ctx) => ctx.code !== 0 && events.add('lost', { reconnect: true, code: ctx.code, reason: ctx.reason }));
     sdk.on('disconnected', (ctx) => events.add('lost', { reconnect: false, code: ctx.code, reason: ctx.reason }));
     sdk.on('error', (ctx) => events.add('error', { type: ctx.type, code: ctx.error.code, message: ctx.error.message }));
@@ -249,7 +249,7 @@ class SessionV1 extends Session {
   }
 }
 
-/** A session's wish for one channel. */
+/** A session's subscription request for one channel. */
 class Channel {
   constructor(session, sub, events, name = sub.channel) {
     this.session = session;

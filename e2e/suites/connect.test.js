@@ -152,7 +152,7 @@ suite('connect, strict', config({
     token: config().client.token,
     allow_anonymous_connect_without_token: false,
     disallow_anonymous_connection_tokens: true,
-    expired_close_delay: '4s', // patience for a busy machine
+    expired_close_delay: '4s', // long enough for a busy machine
   },
 }), (scenario) => {
   scenario('without a token: refused for good', async ({ party, variant }) => {
@@ -163,7 +163,7 @@ suite('connect, strict', config({
     if (variant.generation === 'v2') assert.equal(code, 3501); // server.md 3.6, observed live
   });
 
-  scenario('with a token that names nobody: refused for good', async ({ party, variant }) => {
+  scenario('with a token without a user: refused for good', async ({ party, variant }) => {
     const session = party.session({ token: token({ sub: '' }) });
     session.sdk.connect();
     const { reconnect, code, reason } = await session.events.next('lost');

@@ -1,5 +1,5 @@
-// Much at once on few connections. One SDK after the other: what is measured
-// in patience here is the server's order, not the speed of the machine.
+// Heavy load on few connections, one SDK after the other. The tests check the order
+// of what the server sends, not the speed of the machine.
 
 import assert from 'node:assert/strict';
 import { config, fresh } from '../harness/config.js';

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// patience guards against a hang; nothing is expected to take so long.
-const patience = 3 * time.Minute
+// waitLimit guards against a hang; no command is expected to take that long.
+const waitLimit = 3 * time.Minute
 
 // run runs a command in a process group of its own, which ends with it.
 func run(cmd *exec.Cmd) error {
@@ -23,7 +23,7 @@ func run(cmd *exec.Cmd) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting: %w", err)
 	}
-	guard := time.AfterFunc(patience, func() { killGroup(cmd) })
+	guard := time.AfterFunc(waitLimit, func() { killGroup(cmd) })
 	defer guard.Stop()
 	defer killGroup(cmd)
 	return cmd.Wait()
@@ -68,7 +68,7 @@ func (p *process) Write(b []byte) (int, error) {
 
 // await waits until what was printed satisfies condition.
 func (p *process) await(condition func(printed string) error) error {
-	guard := time.After(patience)
+	guard := time.After(waitLimit)
 	for ended := false; ; {
 		p.mu.Lock()
 		printed, more := p.printed.String(), p.more
@@ -85,7 +85,7 @@ func (p *process) await(condition func(printed string) error) error {
 		case <-p.ended:
 			ended = true
 		case <-guard:
-			return fmt.Errorf("after %v: %w\n%s", patience, err, printed)
+			return fmt.Errorf("after %v: %w\n%s", waitLimit, err, printed)
 		}
 	}
 }
@@ -98,7 +98,7 @@ func (p *process) stop() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.ended:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 	}
 	killGroup(p.cmd)
 	<-p.ended

@@ -84,7 +84,7 @@ func (s *session) replay(b block, text string) error {
 }
 
 func (t *transcript) dial(port, query string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	dialer := ws.Dialer{}
 	if t.protobuf {
@@ -98,7 +98,7 @@ func (t *transcript) dial(port, query string) error {
 	if buffered != nil {
 		t.reader = buffered
 	}
-	return conn.SetDeadline(time.Now().Add(patience))
+	return conn.SetDeadline(time.Now().Add(waitLimit))
 }
 
 // known replaces the names that have a text.

@@ -51,8 +51,7 @@ func merge(a, b settings) settings {
 	return c
 }
 
-// newCertificate makes a certificate that nobody has signed, as a part of the
-// configuration.
+// newCertificate makes a self-signed certificate, as a part of the configuration.
 func newCertificate() (settings, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

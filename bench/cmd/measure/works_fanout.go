@@ -118,7 +118,7 @@ func slowWork(m *measurement) work {
 	return work{
 		name: "slow", title: "Slow readers", rounds: 3,
 		note: fmt.Sprintf("10 publications of 8 KB a second to 5,000 subscribers, of which, in the other sides, 50 read 10 KB/s: the kernel keeps a few hundred KB for each of them, then the server has to. By default it closes them when a write takes longer than a second; "+
-			"so that they are kept until there is no room, `websocket.write_timeout` is a minute in the last side. `client.queue_max_total_size` is %d MB. Latencies are those of the other 99 %%; memory is the most that the server had.", budget>>20),
+			"to keep them until the budget is used up, `websocket.write_timeout` is a minute in the last side. `client.queue_max_total_size` is %d MB. Latencies are those of the other 99 %%; memory is the most that the server had.", budget>>20),
 		sides: []side{
 			{name: "none", run: run(config, "fanout")},
 			{name: "slow", run: run(config, "slow")},
@@ -128,7 +128,7 @@ func slowWork(m *measurement) work {
 		figures: []figure{
 			{work: "slow readers, 1 % at 10 KB/s among 5,000: p99 of the others, to none slow", limit: 1.05, places: 2, unit: "x", value: over("slow", "none", latencyP99),
 				remark: func(at lookup) string { return closed(at, "slow") }},
-			{work: "slow readers that are kept until there is no room: p99 of the others, to none slow", limit: 1.05, places: 2, unit: "x", value: over("slow, kept", "none", latencyP99)},
+			{work: "slow readers that are kept until the budget is used up: p99 of the others, to none slow", limit: 1.05, places: 2, unit: "x", value: over("slow, kept", "none", latencyP99)},
 			{work: fmt.Sprintf("slow readers: memory of the server more than without, budget %d MB", budget>>20), limit: budget >> 20, places: 1, unit: " MB", together: true, signed: true, value: more("slow, kept"),
 				remark: func(at lookup) string { return closed(at, "slow, kept") }},
 		},

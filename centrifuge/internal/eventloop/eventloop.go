@@ -46,13 +46,14 @@ func IsEnded(err error) bool {
 // overlap with Data where it goes on after Resume. No method may block, except
 // on a socket that is Blocking.
 type Handler interface {
-	// Data gets bytes that came, valid during the call only. n says how many
-	// it used. With more false the socket is not read again before Resume, and
-	// the unused bytes come again then; with more true all of b counts as used.
+	// Data receives bytes that were read; b is valid only during the call. n is the
+	// number of bytes that Data used. If more is false, the socket is not read before
+	// Resume, and the unused bytes are passed again then. If more is true, all of b
+	// counts as used.
 	Data(b []byte) (n int, more bool)
-	// Writable says that a socket for which WantWrite is set has room.
+	// Writable reports that a socket for which WantWrite is set accepts data again.
 	Writable()
-	// Closed says why the connection ended: io.EOF when the peer ended it. It is
+	// Closed reports why the connection ended: io.EOF when the peer ended it. It is
 	// called at most once, and not after Socket.Close.
 	Closed(err error)
 }
@@ -63,17 +64,17 @@ type Socket interface {
 	// Start begins reading, once. first are bytes that were read before the
 	// socket came here, and are the handler's first Data, maybe during the call.
 	Start(first []byte) error
-	// Write writes b. A socket that is not Blocking takes what the kernel has
-	// room for: n may be less than len(b) without an error, and the next Write
-	// has to begin with what is left, of which a part may be encrypted already.
-	// A Blocking one takes all of b within the loop's write timeout.
+	// Write writes b. A socket that is not Blocking takes what the kernel accepts:
+	// n may be less than len(b) without an error. The next Write must begin with the
+	// rest, a part of which may be encrypted already. A Blocking socket writes all of
+	// b within the loop's write timeout.
 	Write(b []byte) (n int, err error)
 	// WantWrite switches calls of Handler.Writable on or off.
 	WantWrite(on bool)
-	// Resume goes on reading after Data had said no more. One that comes while
-	// Data still runs makes that no void.
+	// Resume continues reading after Data has returned more = false. A Resume during
+	// that call of Data has the same effect.
 	Resume()
-	// CloseWrite tells the peer that no more will come. Reading goes on.
+	// CloseWrite tells the peer that no more data follows. Reading continues.
 	CloseWrite() error
 	// Close ends the connection. Only the first call has an effect.
 	Close()

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const patience = 10 * time.Second
+const waitLimit = 10 * time.Second
 
 // recorder is a handler that keeps what it hears. Its hook decides about Data.
 type recorder struct {
@@ -54,7 +54,7 @@ func receive[T any](t testing.TB, c chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatalf("no %s came", what)
 		panic("unreachable")
 	}
@@ -321,8 +321,8 @@ func TestResumeWithinData(t *testing.T) {
 	})
 }
 
-// A full socket takes less than it is given, and says when there is room. What
-// it did not take is given to it again.
+// A full socket accepts less than it is given and reports when it is writable. The
+// rest is written again.
 func TestWritable(t *testing.T) {
 	for _, k := range []kind{plain, secure} {
 		t.Run(k.name, func(t *testing.T) {
@@ -350,7 +350,7 @@ func TestWritable(t *testing.T) {
 				t.Fatalf("a full socket took %d, %v", again, err)
 			}
 			if len(r.writable) != 0 {
-				t.Fatal("Writable is called for nobody")
+				t.Fatal("Writable was called without WantWrite")
 			}
 			r.socket.WantWrite(true)
 			received := make(chan []byte)
@@ -360,7 +360,7 @@ func TestWritable(t *testing.T) {
 				received <- b
 			}()
 			for rest := append(chunk[n:], 'y'); len(rest) > 0; {
-				receive(t, r.writable, "room")
+				receive(t, r.writable, "writable socket")
 				if n, err = r.socket.Write(rest); err != nil {
 					t.Fatal(err)
 				}

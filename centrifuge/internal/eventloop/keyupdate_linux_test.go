@@ -133,7 +133,7 @@ func sealingWith(t *testing.T, add func(server net.Conn)) (tcp net.Conn, out, in
 			secrets[f[0]] = newDirection(t, secret)
 		}
 	}
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(waitLimit))
 	return c, secrets["CLIENT_TRAFFIC_SECRET_0"], secrets["SERVER_TRAFFIC_SECRET_0"]
 }
 

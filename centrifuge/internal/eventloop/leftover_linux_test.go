@@ -140,7 +140,7 @@ func (w *watched) buffers() [2]kept {
 func (w *watched) look(what string, want func(records, handshake kept) bool) {
 	w.t.Helper()
 	var found [2]kept
-	for end := time.Now().Add(patience); time.Now().Before(end); {
+	for end := time.Now().Add(waitLimit); time.Now().Before(end); {
 		send(w.t, w.other, "x")
 		if found = receive(w.t, w.found, "other event"); want(found[0], found[1]) {
 			return
@@ -264,7 +264,7 @@ func TestRenegotiationIsRefused(t *testing.T) {
 	if err := receive(t, w.closed, "end"); !isTLS(err) {
 		t.Errorf("closed with %v; want an error of TLS", err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(waitLimit))
 	if rest, err := io.ReadAll(c); err != nil || len(rest) == 0 || rest[0] != recordAlert {
 		t.Errorf("ReadAll = %x, %v; want an alert and the end", rest, err)
 	}

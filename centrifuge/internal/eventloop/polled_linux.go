@@ -22,9 +22,9 @@ type polledSocket struct {
 	fd         int32
 	generation uint32 // tells this socket from others that had the same descriptor
 
-	// users counts who works with fd at the moment; closedBit lets nobody more
-	// in. Whoever leaves last closes fd, so its number is never another's while
-	// it is used here.
+	// users counts the calls that use fd at the moment; closedBit refuses further
+	// ones. The last call closes fd, so the number cannot belong to another socket
+	// while it is in use here.
 	users atomic.Int32
 	flow  flow
 
@@ -83,7 +83,7 @@ func (s *polledSocket) layered() bool {
 
 func (s *polledSocket) isShut() bool { return s.users.Load()&closedBit != 0 }
 
-// destroy runs once, when nobody can use fd any more.
+// destroy runs once, when no call can use fd any more.
 func (s *polledSocket) destroy() {
 	s.poller.loop.table.remove(s)
 	if s.added {
@@ -182,9 +182,9 @@ func (s *polledSocket) watch(change func()) {
 	}
 }
 
-// eventsLocked leaves EPOLLRDHUP out: a peer that has sent all it will is read
-// to its end when its turn comes, and must not wake a paused socket for ever.
-// EPOLLHUP and EPOLLERR come unasked.
+// eventsLocked does not include EPOLLRDHUP: the end of the stream is read in order
+// behind the data, and must not wake a paused socket repeatedly. The kernel reports
+// EPOLLHUP and EPOLLERR in any case.
 func (s *polledSocket) eventsLocked() (events uint32) {
 	if s.in {
 		events |= unix.EPOLLIN

@@ -20,16 +20,16 @@ const (
 
 var errPeerReadsNothing = errors.New("peer asks TLS for answers and reads none")
 
-// secureSocket is TLS over a socket that a poller watches: handler of the one
-// below, socket of the one above. The poller's bytes are lent to the tls.Conn,
-// which is read until it asks for more than there is. It is told so by an error
-// that is temporary: crypto/tls then keeps what it has of a record and goes on
-// at the next Read (as it must after a deadline).
+// secureSocket is TLS over a socket that a poller watches. It is the handler of that
+// socket and the socket of the handler above. The tls.Conn reads the poller's bytes
+// without a copy, until it asks for more than there is. It then gets a temporary
+// error: crypto/tls keeps the part of a record that it has and continues at the next
+// Read, as it must after a deadline.
 //
-// What the tls.Conn writes is never refused, for that would spoil the stream:
-// what the kernel does not take is kept, at most maxSealed. A Write that leaves
-// something here says so by a short n; the caller's next Write, which has to
-// begin with the same bytes, goes on when it has left.
+// What the tls.Conn writes is never refused, because that would corrupt the stream.
+// What the kernel does not accept is kept, at most maxSealed. A Write that leaves
+// something here returns a short n; the caller's next Write, which must begin with
+// the same bytes, continues when the kernel has accepted the rest.
 type secureSocket struct {
 	// Static after construction.
 	beneath polledSocket
@@ -41,14 +41,14 @@ type secureSocket struct {
 	rest *[]byte // what the handler has not used before it paused
 
 	// Guarded by writing, which is held while something is encrypted.
-	writing sync.Mutex
-	owed    int // bytes that were encrypted, but not yet counted as written
+	writing   sync.Mutex
+	uncounted int // bytes that were encrypted, but not yet counted as written
 
 	// Guarded by mu.
 	mu     sync.Mutex
 	sealed []byte // what the kernel has not taken
-	wanted bool   // the handler wants to hear of room
-	ended  bool   // the peer has said goodbye, and so did we
+	wanted bool   // the handler waits for Writable
+	ended  bool   // both sides have sent close_notify
 }
 
 // addSecure takes over what TLS runs over.
@@ -167,7 +167,7 @@ func (s *secureSocket) Write(b []byte) (n int, err error) {
 		if _, err := s.tls.Write(chunk); err != nil {
 			return n, s.writeError(err)
 		}
-		s.owed = len(chunk)
+		s.uncounted = len(chunk)
 	}
 }
 
@@ -181,9 +181,9 @@ func (s *secureSocket) writeError(err error) error {
 	return err
 }
 
-// settle flushes, and counts as written a part of what is owed: all when all has
-// left, otherwise in proportion, but not the last byte. A reader that is slow
-// is so seen to read. The caller holds writing.
+// settle flushes and counts a part of the encrypted bytes as written: all of them when
+// everything has been sent, otherwise a proportional part without the last byte. This
+// is how the progress of a slow reader is seen. The caller holds writing.
 func (s *secureSocket) settle() (counted int, sent bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,11 +191,11 @@ func (s *secureSocket) settle() (counted int, sent bool, err error) {
 	err = s.flushLocked()
 	after := len(s.sealed)
 	if after == 0 {
-		counted = s.owed
+		counted = s.uncounted
 	} else {
-		counted = s.owed * (before - after) / before
+		counted = s.uncounted * (before - after) / before
 	}
-	s.owed -= counted
+	s.uncounted -= counted
 	return counted, after == 0, err
 }
 

@@ -194,8 +194,8 @@ func TestSecureSlowReader(t *testing.T) {
 	s.mu.Lock()
 	sealed := len(s.sealed)
 	s.mu.Unlock()
-	if sealed == 0 || sealed > maxSealed || s.owed == 0 || s.owed > recordSize {
-		t.Fatalf("%d bytes are encrypted and not sent, for %d", sealed, s.owed)
+	if sealed == 0 || sealed > maxSealed || s.uncounted == 0 || s.uncounted > recordSize {
+		t.Fatalf("%d bytes are encrypted and not sent, for %d", sealed, s.uncounted)
 	}
 	s.WantWrite(true)
 	received := make(chan int)
@@ -204,7 +204,7 @@ func TestSecureSlowReader(t *testing.T) {
 		received <- len(all)
 	}()
 	for rest := chunk[n:]; len(rest) > 0; rest = rest[n:] {
-		receive(t, r.writable, "room")
+		receive(t, r.writable, "writable socket")
 		if n, err = s.Write(rest); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// certificate is one that nobody has to trust.
+// certificate is self-signed; clients do not verify it.
 var certificate = sync.OnceValue(func() tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

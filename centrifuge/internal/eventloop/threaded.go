@@ -17,7 +17,7 @@ const peekSize = 32
 // peer must take within it.
 const writeSize = 64 << 10
 
-// readBuffers are lent to threaded sockets while a message is coming in.
+// readBuffers are used by threaded sockets while they receive a message.
 var readBuffers = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
 // past is a deadline that ends whatever a connection waits for.
@@ -177,7 +177,7 @@ func (s *threadedSocket) CloseWrite() error {
 }
 
 // Close ends the reader, which closes the connection: tls.Conn.Close may wait
-// seconds for room to say goodbye, and the caller must not.
+// for seconds to send its close_notify, and the caller must not wait.
 func (s *threadedSocket) Close() {
 	if s.closed.CompareAndSwap(false, true) {
 		s.interrupt()
@@ -197,7 +197,7 @@ func (s *threadedSocket) interrupt() {
 	started := s.started
 	s.loop.mu.Unlock()
 	if !started {
-		_ = s.conn.Close() // nobody reads, nobody hears of it
+		_ = s.conn.Close() // there is no reader to be told
 		s.forget()
 		return
 	}

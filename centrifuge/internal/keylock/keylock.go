@@ -57,7 +57,7 @@ func New() *Locks {
 	return l
 }
 
-// Lock waits until nobody else holds key. The caller must call Unlock on the
+// Lock waits until no other caller holds key. The caller must call Unlock on the
 // result exactly once, from any goroutine.
 func (l *Locks) Lock(key string) *Entry {
 	s := &l.shards[maphash.String(l.seed, key)%numShards]
@@ -72,7 +72,7 @@ func (l *Locks) Lock(key string) *Entry {
 	return e
 }
 
-// TryLock is Lock for those who must not wait: ok is false if somebody holds key.
+// TryLock locks key without waiting: ok is false if another caller holds key.
 func (l *Locks) TryLock(key string) (e *Entry, ok bool) {
 	s := &l.shards[maphash.String(l.seed, key)%numShards]
 	s.mu.Lock()
@@ -82,12 +82,12 @@ func (l *Locks) TryLock(key string) (e *Entry, ok bool) {
 	}
 	e = s.addLocked(key)
 	e.users++
-	e.mu.Lock() // nobody else can have it
+	e.mu.Lock() // no other caller can hold it
 	return e, true
 }
 
-// Drain returns when everybody who held a key at the time of the call, or waited
-// for it, has given it back. Keys that are taken later are not waited for.
+// Drain returns when every key that was held or waited for at the time of the call
+// has been released. It does not wait for keys that are locked later.
 func (l *Locks) Drain() {
 	for i := range l.shards {
 		s := &l.shards[i]

@@ -32,8 +32,8 @@ type Client struct {
 	// Bytes that one connection may leave unread before it is closed as slow (3008). A single larger message is sent all
 	// the same, and replies do not count: while half of this is unread, the connection's commands wait.
 	QueueMaxSize int `key:"queue_max_size" default:"1048576"`
-	// Bytes queued for all connections of the node whose sockets are full, counted for each connection; one for
-	// which there is no room is closed as slow (3008). 0: a quarter of the memory limit, 268435456 where there is none.
+	// Bytes queued for all connections of the node whose sockets are full, counted for each connection. A connection
+	// that exceeds the limit is closed as slow (3008). 0: a quarter of the memory limit, 268435456 where there is none.
 	QueueMaxTotalSize int `key:"queue_max_total_size"`
 	// Bytes of publications in one reply: of a recovery, of all recoveries of a connect, of a history command. A larger
 	// recovery is answered as not recovered, a longer history is cut. 0: no limit.

@@ -36,7 +36,7 @@ func (p PEM) Bytes() ([]byte, error) {
 		return nil, errors.New("neither PEM, nor base64 of PEM, nor a file path")
 	}
 	if info, err := os.Stat(string(p)); err == nil && !info.Mode().IsRegular() {
-		return nil, errors.New("the file path does not lead to a regular file") // opening a pipe would wait for ever
+		return nil, errors.New("the file path does not lead to a regular file") // opening a pipe would block
 	}
 	f, err := os.Open(string(p))
 	if err != nil {

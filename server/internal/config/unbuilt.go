@@ -68,12 +68,12 @@ var withoutEffect = map[string]string{
 	"websocket.use_write_buffer_pool":               "connections share the buffers of the event loop",
 	"prometheus.recovered_publications_histogram":   "there is no such histogram",
 	"prometheus.native_histograms":                  "histograms are classic ones",
-	"http_server.tls.server_ca_pem":                 "a listener dials nobody",
-	"http_server.tls.insecure_skip_verify":          "a listener dials nobody",
-	"http_server.tls.server_name":                   "a listener dials nobody",
-	"http_server.internal_tls.server_ca_pem":        "a listener dials nobody",
-	"http_server.internal_tls.insecure_skip_verify": "a listener dials nobody",
-	"http_server.internal_tls.server_name":          "a listener dials nobody",
+	"http_server.tls.server_ca_pem":                 "a listener does not connect to servers",
+	"http_server.tls.insecure_skip_verify":          "a listener does not connect to servers",
+	"http_server.tls.server_name":                   "a listener does not connect to servers",
+	"http_server.internal_tls.server_ca_pem":        "a listener does not connect to servers",
+	"http_server.internal_tls.insecure_skip_verify": "a listener does not connect to servers",
+	"http_server.internal_tls.server_name":          "a listener does not connect to servers",
 }
 
 // NoEffect returns why a key changes nothing although its feature is built, or nothing.

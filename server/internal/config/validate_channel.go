@@ -109,7 +109,7 @@ func (l *loader) validateHistory(path string, o *ChannelOptions) {
 // publication that waits the time to arrive.
 const maxBatchDelay = time.Second
 
-// validateBatch: without a delay a batch that is not full would wait for ever.
+// validateBatch refuses a batch without a delay, which would never be sent unless it fills up.
 func (l *loader) validateBatch(path string, o *ChannelOptions) {
 	if o.BatchMaxDelay > maxBatchDelay {
 		l.problemf(path+".batch_max_delay", "must be at most %v", maxBatchDelay)

@@ -147,7 +147,7 @@ func TestNotBuiltWarnings(t *testing.T) {
 		{"list", `{"consumers": [{"name": "ab", "type": "kafka", "enabled": true}]}`, "", "consumers[ab].enabled, consumers[ab].type: "},
 		{"environment", `{}`, "CENTRIFUGO_GRPC_API_ENABLED=true", "grpc_api.enabled: "},
 		{"key set of tokens that are not used", `{"client": {"subscription_token": {"jwks_public_endpoint": "https://x/jwks"}}}`, "", "client.subscription_token.jwks_public_endpoint: "},
-		{"the default is no wish", `{"sse": {"enabled": false, "max_request_body_size": 65536}}`, "", ""},
+		{"the default is not a request", `{"sse": {"enabled": false, "max_request_body_size": 65536}}`, "", ""},
 		{"built", `{"prometheus": {"enabled": true}, "http_api": {"key": "k"}, "channel": {"without_namespace": {"presence": true}}}`, "", ""},
 	}
 	for _, tt := range tests {

@@ -137,7 +137,7 @@ func (c *crew) snapshot(ctx context.Context) (Snapshot, error) {
 	wg.Wait()
 	var total Snapshot
 	if err := errors.Join(errs...); err != nil {
-		return total, err // an answer that nobody waited for may still be written
+		return total, err // an answer without a reader may still be written
 	}
 	for i := range parts {
 		total.add(&parts[i])

@@ -53,7 +53,7 @@ type fleet struct {
 	settled     chan struct{} // closed when queue and inflight are empty
 	tally       Snapshot
 	inflater    inflater
-	readAt      int64 // when the bytes being read were read; 0 until somebody asks
+	readAt      int64 // when the current bytes were read; 0 until the time is needed
 	sample      int
 	sampleEvery int
 	echoing     bool // a client that was answered publishes again

@@ -137,7 +137,7 @@ func TestPlan(t *testing.T) {
 				}
 			}
 			if s.api && len(sources) == 0 {
-				t.Errorf("%s %v: nobody publishes", s.Name, n)
+				t.Errorf("%s %v: no client publishes", s.Name, n)
 			}
 			if s.own && s.api && o.ClientChannels > 0 && len(listeners) != o.Clients*o.ClientChannels {
 				t.Errorf("%s %v: %d channels", s.Name, n, len(listeners))

@@ -24,7 +24,7 @@ import (
 	"centrifugo/server/internal/loadtest"
 )
 
-// apiKey and the token of nobody are asked for, so that both are really sent.
+// apiKey and an anonymous token are required, so that both are really sent.
 const apiKey = "key of the test"
 
 // startServer starts a real server in this process, with or without TLS, and
@@ -229,7 +229,7 @@ func TestRefused(t *testing.T) {
 		"no recovery":     {func(o *loadtest.Options) { o.Scenario = loadtest.Recover }, loadtest.ErrorFigure{Kind: "recover", Reason: "the channel has no recovery"}},
 		"too much missed": {func(o *loadtest.Options) { o.Scenario, o.Missed, o.Channel = loadtest.Recover, 101, "hist:x" }, loadtest.ErrorFigure{Kind: "recover", Reason: "not recovered"}},
 		"wrong path":      {func(o *loadtest.Options) { o.Address += "/nothing" }, loadtest.ErrorFigure{Kind: "connect", Reason: "handshake: answered with 404 Not Found"}},
-		"nobody there":    {func(o *loadtest.Options) { o.Address = "127.0.0.1:1" }, loadtest.ErrorFigure{Kind: "connect", Reason: "connecting: connection refused"}},
+		"no listener":     {func(o *loadtest.Options) { o.Address = "127.0.0.1:1" }, loadtest.ErrorFigure{Kind: "connect", Reason: "connecting: connection refused"}},
 	} {
 		o := options(loadtest.Fanout, address)
 		o.Clients, o.Duration, o.Warmup = 3, 300*time.Millisecond, 0

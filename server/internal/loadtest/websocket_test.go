@@ -13,20 +13,20 @@ import (
 	"centrifugo/protocol"
 )
 
-// tape is a link that keeps what is written; it takes at most room bytes, unless that is negative.
+// tape is a link that keeps what is written; it takes at most capacity bytes, unless that is negative.
 type tape struct {
-	written bytes.Buffer
-	room    int
-	closed  bool
-	watched bool
+	written  bytes.Buffer
+	capacity int
+	closed   bool
+	watched  bool
 }
 
 func (t *tape) write(b []byte) (int, error) {
 	if t.closed {
 		return 0, errors.New("closed")
 	}
-	if t.room >= 0 && len(b) > t.room {
-		b = b[:t.room]
+	if t.capacity >= 0 && len(b) > t.capacity {
+		b = b[:t.capacity]
 	}
 	t.written.Write(b)
 	return len(b), nil
@@ -49,7 +49,7 @@ func newTestFleet(t testing.TB, change func(*Options)) (*fleet, *client, *tape) 
 		t.Fatal(err)
 	}
 	t.Cleanup(f.shut)
-	c, l := f.clients[0], &tape{room: -1}
+	c, l := f.clients[0], &tape{capacity: -1}
 	c.link, c.pending, c.state = l, len(c.positions), stateDialing
 	f.opened(c)
 	return f, c, l
@@ -83,7 +83,7 @@ func TestConversation(t *testing.T) {
 		script = append(script, serverFrame(wsframe.Continuation, long[40:60])...)
 		script = append(script, serverFrame(wsframe.Fin|wsframe.Continuation, long[60:])...)
 		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","join":{"info":{"user":"","client":"y"}}}}`)...)
-		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","pub":{"data":{"of":"somebody else"}}}}`)...)
+		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","pub":{"data":{"of":"another client"}}}}`)...)
 		script = append(script, serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","unsubscribe":{"code":2500,"reason":"insufficient state"}}}`)...)
 		script = append(script, serverFrame(wsframe.Fin|wsframe.Close, "\x0b\xc0slow")...)
 		var rest []byte
@@ -173,18 +173,18 @@ func TestHeldBack(t *testing.T) {
 	f, c, l := newTestFleet(t, nil)
 	f.feed(c, hello(f))
 	before := l.written.String()
-	l.room = 3
+	l.capacity = 3
 	f.send(c, []byte("abcdef"))
 	f.send(c, []byte("ghi"))
 	if !l.watched || string(c.out) != "defghi" {
 		t.Fatalf("watched %v, kept %q", l.watched, c.out)
 	}
-	l.room = -1
+	l.capacity = -1
 	f.flush(c)
 	if l.watched || len(c.out) != 0 || l.written.String() != before+"abcdefghi" {
 		t.Errorf("watched %v, kept %q, written %q", l.watched, c.out, l.written.String()[len(before):])
 	}
-	l.room = 0
+	l.capacity = 0
 	for c.state == stateReady {
 		f.send(c, make([]byte, 1<<20))
 	}
@@ -267,7 +267,7 @@ func FuzzFeed(f *testing.F) {
 	f.Add(append(fl.switched(""), serverFrame(wsframe.Fin|wsframe.Binary, "\x04\x08\x01\x2a\x00")...), true)
 	f.Fuzz(func(t *testing.T, b []byte, protobuf bool) {
 		fl, c, l := newTestFleet(t, func(o *Options) { o.Protobuf = protobuf })
-		fl.handshake.accept = fl.handshake.accept[:0] // nobody can guess it
+		fl.handshake.accept = fl.handshake.accept[:0] // no peer can guess it
 		b = bytes.ReplaceAll(b, []byte("Sec-WebSocket-Accept"), []byte("X"))
 		rest := fl.feed(c, append([]byte(nil), b...))
 		if len(rest) > len(b) || (c.state == stateClosed) != l.closed {
