@@ -158,7 +158,7 @@ func BenchmarkMixedForms(b *testing.B) {
 	}
 }
 
-// benchmarkSocket writes to a real socket that somebody reads as fast as he can.
+// benchmarkSocket writes to a real socket whose peer reads as fast as it can.
 func benchmarkSocket(b *testing.B, request request, batch []*protocol.Encoded) {
 	s := newServer(b, Config{}, false)
 	p := s.dial(b, "/")
@@ -202,7 +202,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			came := make(chan struct{})
 			s.receive = func(session *testSession, _ []byte) bool {
 				came <- struct{}{}
-				<-session.messages // make room for this one's copy, or the one before
+				<-session.messages // free the channel for this message's copy, or the one before
 				return true
 			}
 			p := s.dial(b, "/")

@@ -13,38 +13,39 @@ import (
 
 // session is the node's side of a connection: *centrifuge.Conn.
 type session interface {
-	// Receive takes a message, valid during the call; false asks to read no
-	// more before Resume.
+	// Receive processes a message that is valid only during the call. If it returns
+	// false, the transport must not read before Resume.
 	Receive(message []byte) (more bool)
 	// Connected reports whether the connect command has succeeded.
 	Connected() bool
-	// Writable says that the socket has taken some of what was pending.
+	// Writable reports that the socket has accepted some of the pending bytes.
 	Writable()
-	// Full says that the socket has not taken an answer of the connection's own.
+	// Full reports that the socket has not accepted an answer of the transport itself,
+	// such as a pong: pending bytes wait.
 	Full(pending int)
 	Pong()
-	// Violated says that the peer broke the protocol and is not read any more.
+	// Violated reports that the peer broke the protocol and is not read any more.
 	Violated(centrifuge.Disconnect)
-	// Closed comes once, when the connection has ended.
+	// Closed is called once, when the connection has ended.
 	Closed(err error)
 }
 
-// state of a connection. It only grows.
+// state of a connection. Its value only increases.
 type state uint32
 
 const (
 	stateOpen    state = iota
 	stateClosing       // Close was called: our close frame is sent, the peer's awaited
 	stateFailed        // the peer broke the protocol: our close frame is sent, its bytes are dropped
-	stateLeaving       // the peer's close frame came: ours answers it and waits for room
+	stateLeaving       // the peer's close frame was received: ours answers it and waits to be written
 	stateDead          // the socket is closed
 )
 
 var (
 	errCloseTimeout = errors.New("peer did not answer the close frame")
 	errLeft         = errors.New("peer left")
-	errStalled      = errors.New("peer takes nothing")
-	errSendsOn      = errors.New("peer sends on after the close frame")
+	errStalled      = errors.New("peer does not read")
+	errSendsOn      = errors.New("peer continues to send after the close frame")
 )
 
 // conn is one connection: the core's Transport and the event loop's Handler.
@@ -54,23 +55,23 @@ type conn struct {
 	socket  eventloop.Socket
 	request request
 
-	// state is left by compare-and-swap where it is open, and ends under mu.
+	// state changes from open by compare-and-swap, and to dead under mu.
 	state atomic.Uint32
 
-	// Owned by the reader: whoever is in Data.
+	// Owned by the reader: the goroutine in Data.
 	reader    reader
-	discard   bool   // what comes is not looked at any more
-	connected bool   // the session has said so
-	controls  uint16 // control frames that came before
-	discarded uint32 // bytes that came since discard, up to maxDiscarded
+	discard   bool   // further bytes are ignored
+	connected bool   // the session has reported it
+	controls  uint16 // control frames received before the connect command
+	discarded uint32 // bytes received since discard was set, up to maxDiscarded
 
-	// Guarded by mu, which is held while bytes go to this socket: that orders
+	// Guarded by mu, which is held while bytes are written to the socket. This orders
 	// replies, pongs and the close frame.
 	mu         sync.Mutex
 	session    session     // nil before start
-	backlog    *backlog    // nil while everything was taken
-	broken     bool        // the peer takes no more; what it had sent is read to its end
-	closeTimer *time.Timer // nil before a close frame was sent
+	backlog    *backlog    // nil while the socket has accepted everything
+	broken     bool        // the peer reads no more; what it has sent is still read to its end
+	closeTimer *time.Timer // nil until a close frame is sent
 }
 
 var (
@@ -93,8 +94,8 @@ func (c *conn) Info() centrifuge.TransportInfo {
 // Resume implements centrifuge.Transport.
 func (c *conn) Resume() { c.socket.Resume() }
 
-// join gives the connection its socket, under mu: a loop that is closed in this
-// moment tells the connection so.
+// join adds the connection to the loop and sets its socket. It holds mu, because a loop
+// that closes at this moment calls Closed.
 func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,14 +105,14 @@ func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
 	return err
 }
 
-// start gives the connection its session and begins reading; first came with
-// the handshake.
+// start sets the connection's session and begins reading; first holds the bytes that
+// were received behind the handshake.
 func (c *conn) start(s session, first []byte) {
 	c.mu.Lock()
 	c.session = s
 	dead := c.stateIs(stateDead)
 	c.mu.Unlock()
-	if dead { // ended before it began, when there was nobody to tell
+	if dead { // it ended before there was a session to tell
 		s.Closed(net.ErrClosed)
 		return
 	}
@@ -125,8 +126,8 @@ func (c *conn) stateIs(s state) bool { return state(c.state.Load()) == s }
 // Closed implements eventloop.Handler.
 func (c *conn) Closed(err error) { c.drop(err) }
 
-// drop ends the connection and tells the session. The core's own calls use
-// dropAsideLocked: the core may hold what its Closed needs.
+// drop ends the connection and tells the session. Calls from the core use
+// dropAsideLocked, because the core may hold locks that its Closed needs.
 func (c *conn) drop(err error) {
 	c.mu.Lock()
 	s := c.dropLocked()
@@ -136,15 +137,15 @@ func (c *conn) drop(err error) {
 	}
 }
 
-// dropAsideLocked is drop for a caller that comes from the core.
+// dropAsideLocked is drop for calls from the core.
 func (c *conn) dropAsideLocked(err error) {
 	if s := c.dropLocked(); s != nil {
 		go s.Closed(err)
 	}
 }
 
-// dropLocked closes the socket. It returns the session that the caller has to
-// tell: none if that was done, or if start will do it.
+// dropLocked closes the socket. It returns the session that the caller must tell, or
+// nil if it has been told or start will do so.
 func (c *conn) dropLocked() session {
 	if c.stateIs(stateDead) {
 		return nil

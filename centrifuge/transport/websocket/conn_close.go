@@ -6,16 +6,16 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// Close implements centrifuge.Transport: what is pending goes first, then a
-// close frame; the TCP connection is dropped when the peer has answered it, or
-// after CloseTimeout (protocol.md 3.2). It does not wait.
+// Close implements centrifuge.Transport. It sends what is pending, then a close frame.
+// The TCP connection is closed when the peer has answered, or after CloseTimeout
+// (protocol.md 3.2). Close does not wait.
 func (c *conn) Close(code uint32, reason string) {
 	if !c.leave(stateClosing) {
 		return
 	}
 	if code == centrifuge.DisconnectWriteError.Code && c.hasBacklog() {
 		c.mu.Lock()
-		c.dropAsideLocked(errStalled) // nobody reads what would be said
+		c.dropAsideLocked(errStalled) // the peer would not read a close frame
 		c.mu.Unlock()
 		return
 	}
@@ -23,9 +23,9 @@ func (c *conn) Close(code uint32, reason string) {
 		code = 0 // a frame without a code
 	}
 	if c.socket.Blocking() {
-		go c.takeLeave(uint16(code), reason) // somebody may be in a write that waits
+		go c.sendClose(uint16(code), reason) // mu may be held by a write that waits
 	} else {
-		c.takeLeave(uint16(code), reason)
+		c.sendClose(uint16(code), reason)
 	}
 }
 
@@ -38,23 +38,23 @@ func (c *conn) hasBacklog() bool {
 	return c.backlog != nil
 }
 
-func (c *conn) takeLeave(code uint16, reason string) {
+func (c *conn) sendClose(code uint16, reason string) {
 	c.mu.Lock()
-	if err := c.sayCloseLocked(code, reason); err != nil {
+	if err := c.sendCloseLocked(code, reason); err != nil {
 		c.dropAsideLocked(err)
 	}
 	c.mu.Unlock()
-	c.socket.Resume() // the answer has to be read
+	c.socket.Resume() // to read the peer's answer
 }
 
-// leave ends the open state; one caller gets to do it.
+// leave ends the open state. It returns true for one caller only.
 func (c *conn) leave(next state) bool {
 	return c.state.CompareAndSwap(uint32(stateOpen), uint32(next))
 }
 
-// sayCloseLocked sends a close frame behind all that waits. The caller has left
+// sendCloseLocked sends a close frame behind everything that waits. The caller has left
 // the open state.
-func (c *conn) sayCloseLocked(code uint16, reason string) error {
+func (c *conn) sendCloseLocked(code uint16, reason string) error {
 	if c.stateIs(stateDead) {
 		return nil
 	}
@@ -65,8 +65,8 @@ func (c *conn) sayCloseLocked(code uint16, reason string) error {
 	return c.writeLocked(appendClose(make([]byte, 0, 2+maxControlSize), code, reason), false)
 }
 
-// peerClosed handles the peer's close frame: the answer to ours, or one that is
-// to be answered with its own code.
+// peerClosed handles the peer's close frame: it is the answer to ours, or is answered
+// with the same code.
 func (c *conn) peerClosed(payload []byte) {
 	said, bad := parseClose(payload)
 	if bad != nil {
@@ -83,7 +83,7 @@ func (c *conn) peerClosed(payload []byte) {
 		code = 0
 	}
 	c.mu.Lock()
-	err := c.sayCloseLocked(code, "")
+	err := c.sendCloseLocked(code, "")
 	waits := err == nil && c.backlog != nil
 	c.mu.Unlock()
 	if !waits {

@@ -6,20 +6,19 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// What a connection may send before its connect command has been answered, when
-// nobody knows yet who it is. It holds no more than this and one mailbox,
-// whatever it declares, and ends with the node's StaleCloseDelay.
+// Bounds of what a connection may send before its connect command has been answered,
+// while the client is unknown. The connection uses no more memory than these bounds and
+// one mailbox, whatever lengths it declares, and the node closes it after StaleCloseDelay.
 const (
-	// earlyMessage bounds a message in bytes, as it comes and once it is inflated,
-	// where the configured limits are larger. The largest honest one comes from
-	// SDKs that send their subscribe commands behind the connect command in one
-	// message: 128 subscriptions (the usual limit of channels) with tokens of 2 KiB.
+	// earlyMessage bounds a message in bytes, as received and after inflating, where the
+	// configured limits are larger. The largest regular message comes from SDKs that send
+	// their subscribe commands together with the connect command: 128 subscriptions (the usual limit of channels) with tokens of 2 KiB.
 	earlyMessage = 256 << 10
 	// earlyFrames bounds the fragments of a message, and the control frames.
 	earlyFrames = 1024
 )
 
-// rules are those for what comes next.
+// rules returns the rules for the next frame.
 func (c *conn) rules() rules {
 	rules := rules{limit: int64(c.handler.config.MessageSizeLimit), deflate: c.request.deflate}
 	if !c.isConnected() {
@@ -35,7 +34,7 @@ func (c *conn) isConnected() bool {
 	return c.connected
 }
 
-// inflatedLimit is the most bytes of a message once it is inflated.
+// inflatedLimit returns the maximum size of a message after inflating, in bytes.
 func (c *conn) inflatedLimit() int {
 	limit := c.handler.config.DecompressedSizeLimit
 	if !c.isConnected() {
@@ -44,7 +43,7 @@ func (c *conn) inflatedLimit() int {
 	return limit
 }
 
-// early counts a control frame. It reports false where too many came before the
+// early counts a control frame. It returns false if too many were received before the
 // connect command was answered.
 func (c *conn) early() bool {
 	if c.isConnected() {
@@ -83,12 +82,12 @@ func (c *conn) Data(b []byte) (n int, more bool) {
 	return len(b), true
 }
 
-// maxDiscarded bounds what a peer may send after it broke the protocol, in bytes. A
-// message that was under way when it was found too large usually ends within it, so
-// that its sender reads the close frame; a flood does not cost a core until CloseTimeout.
+// maxDiscarded bounds what a peer may send after it broke the protocol, in bytes. The
+// rest of a message that was found too large usually fits, so that its sender reads the
+// close frame. A flood does not use a core until CloseTimeout.
 const maxDiscarded = 4 << 20
 
-// handle acts on an event. It reports false where the session wants no more.
+// handle processes an event. It returns false if the session must not receive more.
 func (c *conn) handle(e event) (more bool) {
 	switch e.kind {
 	case eventMessage:
@@ -107,8 +106,7 @@ func (c *conn) handle(e event) (more bool) {
 	return true
 }
 
-// receive hands a message to the session. One that comes after our close frame
-// is dropped.
+// receive passes a message to the session. Messages behind our close frame are dropped.
 func (c *conn) receive(e event) (more bool) {
 	if !c.stateIs(stateOpen) {
 		return true
@@ -130,18 +128,18 @@ func (c *conn) receive(e event) (more bool) {
 	return c.session.Receive(message)
 }
 
-// fail ends a connection whose peer broke the protocol: a close frame goes out,
-// then the end of our stream, and what comes is thrown away for a while. To
-// drop the TCP connection at once would make the kernel reset it, and the
-// close frame might never be read.
+// fail ends a connection whose peer broke the protocol. It sends a close frame and the
+// end of the stream, and discards further input for a while. If it closed the TCP
+// connection at once, the kernel would reset it, and the peer might not read the close
+// frame.
 func (c *conn) fail(why *CloseError) {
 	c.discard = true
-	if !c.leave(stateFailed) { // an orderly end is not to be had any more
+	if !c.leave(stateFailed) { // a close frame was sent before
 		c.drop(why)
 		return
 	}
 	c.mu.Lock()
-	err := c.sayCloseLocked(why.Code, why.Reason)
+	err := c.sendCloseLocked(why.Code, why.Reason)
 	if err == nil && c.backlog == nil {
 		err = c.socket.CloseWrite()
 	}

@@ -119,7 +119,7 @@ func TestSlowReader(t *testing.T) {
 		if pending >= len(block)+maxServerHeader {
 			t.Fatalf("%d bytes pending of %d", pending, len(block))
 		}
-		// Pings that nobody reads the answers of cost one pong, not a thousand.
+		// Pings whose answers are not read cost one pong, not a thousand.
 		p.send(bytes.Repeat(frame(finPing, strings.Repeat("p", 100)), 1000), frame(finPing, "last"), frame(finText, "mark"))
 		p.session.expect(t, "mark")
 		if err := p.session.transport.Ping(); err != nil {
@@ -549,7 +549,7 @@ func await(t *testing.T, what string, most int, count func() int) {
 	t.Helper()
 	ticker := time.NewTicker(time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); count() > most; <-ticker.C {
+	for deadline := time.Now().Add(waitLimit); count() > most; <-ticker.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d %s, want %d", count(), what, most)
 		}
@@ -572,7 +572,7 @@ func TestGarbageInPlaceOfTLS(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = c.Close() }()
-			_ = c.SetDeadline(time.Now().Add(patience))
+			_ = c.SetDeadline(time.Now().Add(waitLimit))
 			_, _ = io.WriteString(c, garbage) // it may be cut short
 			_ = c.(*net.TCPConn).CloseWrite()
 			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {

@@ -8,13 +8,13 @@ import (
 	"centrifugo/protocol"
 )
 
-// backlog is what the socket has not taken. It begins somewhere in a message
-// and ends with one, so that whole messages can be put behind it.
+// backlog holds the bytes that the socket has not accepted. It may begin in the middle of
+// a message, and ends with a whole one, so that messages can be appended.
 type backlog struct {
 	rest  []byte
-	owned bool   // rest may be appended to; otherwise it belongs to a shared frame
-	pong  []byte // answers the latest ping that came meanwhile (RFC 6455 5.5.3)
-	waits bool   // the core is to be told when the socket took something
+	owned bool   // rest may be appended to; otherwise it is part of a shared message
+	pong  []byte // answers the latest ping received meanwhile (RFC 6455 5.5.3)
+	waits bool   // the core must be told when the socket has accepted something
 }
 
 func (b *backlog) append(message []byte) {
@@ -44,7 +44,7 @@ func (c *conn) Write(ctx context.Context, batch []*protocol.Encoded) (pending in
 	return c.writeMessages(*buffer, false)
 }
 
-// single returns the message that all connections send for f.
+// single returns the WebSocket message that all connections send for f.
 func (c *conn) single(f *protocol.Encoded) []byte {
 	if c.compresses(f) {
 		if message := c.handler.deflater.deflated(f, c.request.protobuf); len(message) > 0 {
@@ -58,11 +58,11 @@ func (c *conn) compresses(f *protocol.Encoded) bool {
 	return c.request.deflate && len(f.Bytes) >= c.handler.config.CompressionMinSize
 }
 
-// appendBatch appends batch as one message. With compression a frame that is
-// compressed becomes a message of its own: so it is compressed once for all
-// its readers, and not once more for each with what happens to be beside it.
+// appendBatch appends batch as one WebSocket message. With compression, an encoded
+// message that is compressed becomes a WebSocket message of its own, so that it is
+// compressed once for all connections instead of once for each batch.
 func (c *conn) appendBatch(dst []byte, batch []*protocol.Encoded) []byte {
-	plain := 0 // from here frames are not compressed
+	plain := 0 // messages from here on are not compressed
 	for i, f := range batch {
 		if !c.compresses(f) {
 			continue
@@ -76,9 +76,10 @@ func (c *conn) appendBatch(dst []byte, batch []*protocol.Encoded) []byte {
 	return appendJoined(dst, batch[plain:], c.request.protobuf)
 }
 
-// writeMessages writes messages, none to learn what is pending. What nobody will
-// read is dropped without an error: the session hears of the end by Closed or
-// Violated, behind what the peer had sent.
+// writeMessages writes messages and returns the number of pending bytes; with no messages
+// it only returns that number. Messages that the peer cannot receive any more are dropped
+// without an error: the session learns of the end by Closed or Violated, after it has
+// received what the peer had sent.
 func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +93,8 @@ func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err 
 	return c.waitsLocked(), nil
 }
 
-// writeLocked writes whole messages behind all that waits. immutable messages
-// may be kept, others are copied.
+// writeLocked writes whole messages behind everything that waits. It may keep immutable
+// messages and copies others.
 func (c *conn) writeLocked(messages []byte, immutable bool) error {
 	if len(messages) == 0 || c.broken {
 		return nil
@@ -139,9 +140,9 @@ func (c *conn) writeSocketLocked(b []byte) (written int, err error) {
 	}
 }
 
-// brokenLocked takes an error of a write. A peer that has reset the connection may
-// have sent something before: that is read up to the end, which then comes as the
-// error of a read.
+// brokenLocked handles an error of a write. A peer that has reset the connection may
+// have sent something before. That is still read, and the end is reported as the error
+// of a read.
 func (c *conn) brokenLocked(err error) error {
 	if !eventloop.IsEnded(err) {
 		return err
@@ -151,8 +152,8 @@ func (c *conn) brokenLocked(err error) error {
 	return nil
 }
 
-// flushLocked writes what waits, as far as the socket takes it. It reports
-// whether that was anything.
+// flushLocked writes what waits, as far as the socket accepts it. It reports whether the
+// socket has accepted anything.
 func (c *conn) flushLocked() (moved bool, err error) {
 	b := c.backlog
 	for len(b.rest) > 0 {
@@ -171,8 +172,8 @@ func (c *conn) flushLocked() (moved bool, err error) {
 	return moved, nil
 }
 
-// Writable implements eventloop.Handler. The core hears of every piece that the
-// socket took: it gives up one that takes nothing for too long.
+// Writable implements eventloop.Handler. The core is told of all progress, because it
+// closes a connection that makes none for too long.
 func (c *conn) Writable() {
 	c.mu.Lock()
 	b := c.backlog
@@ -213,8 +214,8 @@ func (c *conn) Ping() error {
 	return err
 }
 
-// waitsLocked returns what the socket has not taken, and makes the core be told
-// when it takes some of it.
+// waitsLocked returns the number of bytes that the socket has not accepted. The core is
+// then told when the socket accepts some of them.
 func (c *conn) waitsLocked() (pending int) {
 	if c.backlog == nil {
 		return 0
@@ -223,9 +224,8 @@ func (c *conn) waitsLocked() (pending int) {
 	return len(c.backlog.rest) + len(c.backlog.pong)
 }
 
-// answerPing sends a pong. While something waits only the latest is kept: a
-// peer that pings and does not read gets no memory for it, and the core watches
-// that it reads.
+// answerPing sends a pong. While bytes wait, only the latest pong is kept, so that a peer
+// that pings without reading does not use memory. The core checks that the peer reads.
 func (c *conn) answerPing(payload []byte) {
 	c.mu.Lock()
 	if !c.stateIs(stateOpen) {

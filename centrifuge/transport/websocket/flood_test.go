@@ -15,7 +15,7 @@ import (
 // connection, and reads nothing.
 func (p *peer) floodUntilCut(flood []byte) {
 	p.t.Helper()
-	_ = p.SetDeadline(time.Now().Add(6 * patience))
+	_ = p.SetDeadline(time.Now().Add(6 * waitLimit))
 	begin := time.Now()
 	for {
 		_, err := p.Write(flood)

@@ -17,14 +17,14 @@ import (
 	"centrifugo/centrifuge/internal/eventloop"
 )
 
-// handshakeTimeout bounds the writing of the handshake's answer.
+// handshakeTimeout bounds the time for writing the answer of the handshake.
 const handshakeTimeout = 10 * time.Second
 
 // accept makes a session of a connection.
 type accept func(ctx context.Context, t centrifuge.Transport) (session, error)
 
 // Handler upgrades HTTP requests to WebSocket connections of a node. It keeps
-// the request's context values, so that middleware can say who connects, and
+// the request's context values, so that middleware can authenticate the user, and
 // nothing else of the request.
 type Handler struct {
 	// Static after construction.
@@ -49,10 +49,10 @@ func newHandler(accept accept, config Config) *Handler {
 	}
 }
 
-// Drain waits until every connection has ended, or ctx is done, whose error it
-// then returns. After Node.Shutdown, which says goodbye to the clients, each
-// lasts until it has answered, at most Config.CloseTimeout: to close a socket at
-// once may make the kernel take back what the peer has not read yet.
+// Drain waits until every connection has ended. It returns the error of ctx if that is
+// done first. After Node.Shutdown has sent close frames, each connection lasts until its
+// peer has answered, at most Config.CloseTimeout. Closing a socket at once could discard
+// data that the peer has not read yet.
 func (h *Handler) Drain(ctx context.Context) error {
 	for h.live.Load() > 0 {
 		select {
@@ -74,8 +74,8 @@ func (h *Handler) ended() {
 	}
 }
 
-// Close drops all connections and ends the handler's goroutines. It is meant to
-// be called after Node.Shutdown and Drain.
+// Close closes all connections without close frames and ends the handler's goroutines.
+// Call it after Node.Shutdown and Drain.
 func (h *Handler) Close() {
 	h.mu.Lock()
 	loop := h.loop
@@ -123,7 +123,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tcp, first, err := h.upgrade(w, r, &asked)
 	if err != nil {
 		if tcp != nil {
-			_ = tcp.Close() // it has had its answer
+			_ = tcp.Close() // the answer has been written
 		}
 		return
 	}
@@ -140,7 +140,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.start(s, first)
 }
 
-// admit answers requests that cannot become a connection.
+// admit checks a request and answers those that cannot become a connection.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) {
 	answer := func(status int, text string) (upgrade, bool) {
 		h.config.OnRefused(r, status, text)
@@ -184,8 +184,8 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) 
 	return asked, true
 }
 
-// upgrade answers the handshake. first are bytes that came right behind it.
-// The server's buffers stay behind.
+// upgrade answers the handshake. first holds bytes that were received behind the request.
+// The buffers of net/http are released.
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, asked *upgrade) (tcp net.Conn, first []byte, err error) {
 	tcp, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -207,7 +207,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, asked *upgrade
 
 // buffered copies what r has read ahead.
 func buffered(r *bufio.Reader) []byte {
-	ahead, _ := r.Peek(r.Buffered()) // cannot fail for what is there
+	ahead, _ := r.Peek(r.Buffered()) // cannot fail for buffered bytes
 	return bytes.Clone(ahead)
 }
 
@@ -232,8 +232,8 @@ func (h *Handler) refuse(c *conn, err error) {
 	c.Close(disconnect.Code, reason)
 }
 
-// refused is the session of a connection that the node did not accept: it only
-// lasts until the close frame is answered.
+// refused is the session of a connection that the node did not accept. It lasts until the
+// close frame is answered.
 type refused struct{}
 
 func (refused) Receive([]byte) bool            { return true }

@@ -149,7 +149,7 @@ func TestLargeReplies(t *testing.T) {
 					publishMany(t, node, name, count, size)
 				}
 				p := s.dialRaw(t, handshake("/"))
-				_ = p.SetDeadline(time.Now().Add(6 * patience))
+				_ = p.SetDeadline(time.Now().Add(6 * waitLimit))
 				in := [][]byte{frame(finText, `{"id":1,"connect":`+test.connect+`}`)}
 				if commands := test.commands(); commands != nil {
 					in = append(in, frame(finText, strings.Join(commands, "\n")))
@@ -196,7 +196,7 @@ func TestLargePublication(t *testing.T) {
 	allWires(t, func(t *testing.T, wire wire) {
 		s, node := newStreamServer(t, centrifuge.Config{WriteTimeout: time.Minute}, wire)
 		p := s.dialRaw(t, handshake("/"))
-		_ = p.SetDeadline(time.Now().Add(6 * patience))
+		_ = p.SetDeadline(time.Now().Add(6 * waitLimit))
 		p.send(frame(finText, `{"id":1,"connect":{}}`+"\n"+`{"id":2,"subscribe":{"channel":"a"}}`))
 		p.replies(2)
 		for i, size := range []int{1 << 20, 3 << 20, 10, 1<<20 + 1} {

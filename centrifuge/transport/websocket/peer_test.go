@@ -26,9 +26,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience bounds what a test waits for in one step; it only keeps a test from
+// waitLimit bounds what a test waits for in one step; it only keeps a test from
 // hanging.
-const patience = 30 * time.Second
+const waitLimit = 30 * time.Second
 
 // testSession stands for the core. receive decides what Receive answers.
 type testSession struct {
@@ -237,7 +237,7 @@ func receive[T any](t testing.TB, c chan T, what string) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatalf("no %s came", what)
 		panic("unreachable")
 	}
@@ -250,7 +250,7 @@ func frame(first byte, payload string) []byte {
 
 // renew gives the next step its time: a peer may have been idle while others did
 // theirs.
-func (p *peer) renew() { _ = p.SetDeadline(time.Now().Add(patience)) }
+func (p *peer) renew() { _ = p.SetDeadline(time.Now().Add(waitLimit)) }
 
 func (p *peer) send(b ...[]byte) {
 	p.t.Helper()

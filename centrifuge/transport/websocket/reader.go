@@ -6,7 +6,7 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// eventKind is what a frame, or the last frame of a message, amounts to.
+// eventKind is the kind of event that a frame, or the last frame of a message, makes.
 type eventKind uint8
 
 const (
@@ -17,7 +17,7 @@ const (
 	eventClose
 )
 
-// event is something whole that came in.
+// event is a whole message or control frame.
 type event struct {
 	kind       eventKind
 	text       bool // of a message: to be checked as UTF-8
@@ -25,8 +25,8 @@ type event struct {
 	payload    []byte
 }
 
-// reader makes events of the bytes of one connection, in pieces of any size. It
-// keeps something only while a frame or a message is incomplete.
+// reader turns the bytes of one connection, in pieces of any size, into events. It
+// allocates only while a frame or a message is incomplete.
 type reader struct {
 	partial *partial
 }
@@ -34,15 +34,15 @@ type reader struct {
 // partial is an incomplete header, frame or message, or several of them.
 type partial struct {
 	header     [maxHeaderSize]byte
-	headerSize uint8 // bytes of the header that came
+	headerSize uint8 // received bytes of the header
 	inFrame    bool  // frame is being read
 	inMessage  bool  // message has begun and its last frame is not complete
 
 	frame header
-	got   int64 // bytes of the frame's payload that came
+	got   int64 // received bytes of the frame's payload
 
 	first   byte // first byte of the message's first frame
-	frames  int  // frames of the message that began
+	frames  int  // frames of the message so far
 	message []byte
 	control []byte // payload of a control frame, in an array of 125
 }
@@ -54,14 +54,14 @@ const maxKeptMessage = 64 << 10
 
 // rules are what a connection has negotiated.
 type rules struct {
-	limit   int64 // bytes of a message as it comes, over all of its frames
+	limit   int64 // bytes of a message as received, over all of its frames
 	frames  int   // in one message, zero for any number
 	deflate bool  // RSV1 is allowed
 }
 
-// next reads up to one event from b, and returns what follows it. The payload
-// is unmasked in place and valid until recycle, which must be called before the
-// next call of next.
+// next reads at most one event from b and returns the bytes behind it. The payload is
+// unmasked in place and valid until recycle, which must be called before the next call
+// of next.
 func (r *reader) next(b []byte, rules rules) (e event, rest []byte, bad *CloseError) {
 	for len(b) > 0 {
 		if r.partial == nil || !r.partial.inFrame {
@@ -100,7 +100,7 @@ func (r *reader) next(b []byte, rules rules) (e event, rest []byte, bad *CloseEr
 	return event{}, nil, nil
 }
 
-// recycle gives back what is not needed any more after an event.
+// recycle releases what is not needed after an event.
 func (r *reader) recycle() {
 	p := r.partial
 	if p == nil {
@@ -128,7 +128,7 @@ func (r *reader) need() *partial {
 	return r.partial
 }
 
-// takeHeader takes a header from b, or the part of it that is there.
+// takeHeader takes a header from b, or the received part of it.
 func (r *reader) takeHeader(b []byte) (h header, rest []byte, ok bool, bad *CloseError) {
 	p := r.partial
 	if p == nil || p.headerSize == 0 {
@@ -154,7 +154,7 @@ func (r *reader) takeHeader(b []byte) (h header, rest []byte, ok bool, bad *Clos
 	return h, b[n-had:], true, nil
 }
 
-// check applies the rules that a header alone can break.
+// check applies the rules that concern only the header.
 func (r *reader) check(h *header, rules rules) *CloseError {
 	inMessage := r.partial != nil && r.partial.inMessage
 	opcode := h.opcode()
@@ -206,7 +206,7 @@ func (r *reader) beginMessage(first byte, payload []byte) {
 	p.message = append(p.message[:0], payload...)
 }
 
-// begin reads a frame that is not whole, or that goes on with a message.
+// begin starts a frame that is incomplete or that continues a message.
 func (p *partial) begin(h header) {
 	p.frame, p.got, p.inFrame = h, 0, true
 	switch {
@@ -219,8 +219,7 @@ func (p *partial) begin(h header) {
 	}
 }
 
-// take moves bytes of the frame being read from b. It reports whether the frame
-// is whole.
+// take moves bytes of the current frame from b. It reports whether the frame is complete.
 func (p *partial) take(b []byte) (rest []byte, whole bool) {
 	piece := b[:min(int64(len(b)), p.frame.length-p.got)]
 	ws.Cipher(piece, p.frame.mask, int(p.got%4))
@@ -233,7 +232,7 @@ func (p *partial) take(b []byte) (rest []byte, whole bool) {
 	return b[len(piece):], p.got == p.frame.length
 }
 
-// endFrame makes an event of a whole frame, if it is one.
+// endFrame returns the event of a complete frame, if it makes one.
 func (p *partial) endFrame() event {
 	p.inFrame = false
 	if p.frame.control() {

@@ -54,7 +54,7 @@ func newPublishingServer(t *testing.T, nodeConfig centrifuge.Config, config Conf
 			if err := ctx.Err(); err != nil {
 				return centrifuge.PublishReply{}, err // as a call of a backend would fail
 			}
-			return centrifuge.PublishReply{Options: centrifuge.PublishOptions{HistorySize: 100_000, HistoryTTL: patience}}, nil
+			return centrifuge.PublishReply{Options: centrifuge.PublishOptions{HistorySize: 100_000, HistoryTTL: waitLimit}}, nil
 		},
 		Message: func(_ context.Context, e centrifuge.MessageEvent) error {
 			s.wait()
@@ -130,9 +130,9 @@ var ways = []struct {
 	}, 3000},
 }
 
-// What a client sent before it left is carried out, in order, and then comes the
-// end.
-func TestLastWordsAreHeard(t *testing.T) {
+// TestCommandsBeforeClose: the commands that a client sent before it left are executed in
+// order, before the connection ends.
+func TestCommandsBeforeClose(t *testing.T) {
 	formats := map[string]protocol.Format{
 		"v2-json": 0, "v2-protobuf": protocol.FormatProtobuf, "v1-json": protocol.FormatV1, "v1-protobuf": protocol.FormatProtobuf | protocol.FormatV1,
 	}
@@ -260,7 +260,7 @@ func numbered(t *testing.T, f protocol.Format, count, size int, fill func(*proto
 func checkNumbers(t *testing.T, got []string, count int) {
 	t.Helper()
 	if len(got) != count {
-		t.Errorf("%d commands were carried out, want %d", len(got), count)
+		t.Errorf("%d commands were executed; want %d", len(got), count)
 	}
 	for i, data := range got {
 		if n, err := strconv.Atoi(strings.Trim(data, `"`)); err != nil || n != i {
