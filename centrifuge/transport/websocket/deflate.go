@@ -10,17 +10,17 @@ import (
 	"centrifugo/protocol"
 )
 
-// deflateTail is what a sync flush ends with. It is cut off what is sent and put
-// back behind what comes (RFC 7692 7.2). inflateTail adds an empty last block,
-// so that the end of a message is the end of a stream.
+// deflateTail is the end of the output of a sync flush. The sender removes it and the
+// receiver appends it again (RFC 7692 7.2). inflateTail adds an empty last block, so
+// that the reader reports io.EOF at the end of a message.
 const (
 	deflateTail = "\x00\x00\xff\xff"
 	inflateTail = deflateTail + "\x01\x00\x00\xff\xff"
 )
 
-// deflater compresses whole messages of one level. A writer is more than half a
-// megabyte, so they are lent for the length of a message; there are as many as
-// processors at work.
+// deflater compresses whole messages at one level. A writer takes more than half a
+// megabyte, so connections share a pool, which holds about as many writers as
+// goroutines compress at the same time. It is safe for concurrent use.
 type deflater struct{ writers sync.Pool }
 
 type deflateWriter struct {
@@ -38,8 +38,8 @@ func newDeflater(level int) *deflater {
 	return d
 }
 
-// message returns payload as a compressed message that starts with first, or
-// nil if that is not smaller than plain bytes.
+// message returns payload as a compressed message with the first byte first, or nil
+// if the result is not smaller than plain, a size in bytes.
 func (d *deflater) message(first byte, payload []byte, plain int) []byte {
 	w := d.writers.Get().(*deflateWriter)
 	defer d.writers.Put(w)
@@ -64,13 +64,13 @@ func (d *deflater) Compress(m *protocol.WireMessage) []byte {
 	return d.message(m.Bytes[0], m.Bytes[m.Header:], len(m.Bytes))
 }
 
-// deflated returns f as a compressed message, nil where compression gains
-// nothing. The work is done once for all connections.
+// deflated returns f as a compressed message, or nil if compression does not make it
+// smaller. It compresses once for all connections.
 func (d *deflater) deflated(f *protocol.Encoded, protobuf bool) []byte {
 	return messageOf(f, protobuf).Compressed(d)
 }
 
-// inflater inflates one message. It holds a window of 32 KiB.
+// inflater inflates one message at a time. It holds a window of 32 KiB.
 type inflater struct {
 	r   io.ReadCloser
 	in  []byte // the message with its tail
@@ -84,11 +84,11 @@ var inflaters = sync.Pool{New: func() any {
 	return i
 }}
 
-// maxKeptInflated bounds the buffers that go back to the pool.
+// maxKeptInflated is the largest capacity of a buffer that returns to the pool.
 const maxKeptInflated = 128 << 10
 
-// inflate returns the message in payload, valid until release. It stops at
-// limit bytes: a bomb costs no more than that.
+// inflate returns the inflated payload, which is valid until release. It stops after
+// limit bytes, which bounds the memory that a compression bomb takes.
 func (i *inflater) inflate(payload []byte, limit int) ([]byte, *CloseError) {
 	i.in = append(append(i.in[:0], payload...), inflateTail...)
 	i.src.Reset(i.in)
@@ -113,20 +113,22 @@ func (i *inflater) inflate(payload []byte, limit int) ([]byte, *CloseError) {
 	}
 }
 
-// grow doubles b's room, to no more than the one byte that proves it above limit.
+// grow doubles the capacity of b, to at most one byte above limit. That byte shows that
+// a message exceeds limit.
 func grow(b []byte, limit int) []byte {
-	room := max(2*cap(b), 1<<10)
-	if room > limit { // compared before one is added: limit may be the largest int
-		room = limit + 1
+	capacity := max(2*cap(b), 1<<10)
+	if capacity > limit { // not limit+1, because limit may be the largest int
+		capacity = limit + 1
 	}
-	if room <= cap(b) { // a pooled buffer of another handler's larger limit
-		room = cap(b) + 1
+	if capacity <= cap(b) { // the buffer comes from a handler with a larger limit
+		capacity = cap(b) + 1
 	}
-	grown := make([]byte, len(b), room)
+	grown := make([]byte, len(b), capacity)
 	copy(grown, b)
 	return grown
 }
 
+// release returns i to the pool. The inflated payload is then invalid.
 func (i *inflater) release() {
 	if cap(i.out) > maxKeptInflated {
 		i.out = nil
