@@ -269,8 +269,8 @@ func TestOutboxCloses(t *testing.T) {
 	}
 }
 
-// TestOutboxClosesDuringWrite: the writer tells the end, after the rest if that
-// is wanted.
+// TestOutboxClosesDuringWrite checks that Close during a write calls final after the
+// write and, with flush, after the rest; for a blocking sink without flush at once.
 func TestOutboxClosesDuringWrite(t *testing.T) {
 	for _, blocking := range []bool{false, true} {
 		for _, flush := range []bool{false, true} {
@@ -289,10 +289,16 @@ func TestOutboxClosesDuringWrite(t *testing.T) {
 				if o.Put(numbered(0, 2)) != PutClosed {
 					t.Error("an outbox that is closing takes frames")
 				}
+				atOnce := blocking && !flush
 				select {
 				case <-ended:
-					t.Error("the end was told while a write was under way")
+					if !atOnce {
+						t.Error("Close called final during a write")
+					}
 				default:
+					if atOnce {
+						t.Error("Close of a blocking sink without flush waited for the write")
+					}
 				}
 				want := 1
 				sink.release <- struct{}{}
@@ -302,6 +308,7 @@ func TestOutboxClosesDuringWrite(t *testing.T) {
 					sink.release <- struct{}{}
 				}
 				<-ended
+				synctest.Wait() // the write returns
 				if sink.count() != want {
 					t.Errorf("%d frames came, want %d", sink.count(), want)
 				}
