@@ -20,7 +20,7 @@ const MaxBatchDelay = time.Second
 type BatchOptions struct {
 	// MaxDelay is how long the first publication of a batch waits, at most
 	// MaxBatchDelay; more is taken for that. Without it nothing is gathered:
-	// there would be publications that wait for ever.
+	// publications would wait without a limit.
 	MaxDelay time.Duration
 	// MaxSize in messages sends a batch before its time; zero for any number. A
 	// batch of about 128 KiB leaves in any case.

@@ -17,7 +17,7 @@ import (
 func (p *pendingSubscription) readStream(ctx context.Context) error {
 	n := p.client.node
 	automatic := p.opts.AutoRecover && p.opts.RecoveryMode == RecoverCache
-	if !p.opts.Recovery || !p.wish.recover && !automatic {
+	if !p.opts.Recovery || !p.request.recover && !automatic {
 		position, err := n.readShared(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryStreamTop)
 		if err != nil {
 			return fmt.Errorf("reading position: %w", err)
@@ -41,7 +41,7 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 		missed, recovered = nil, false
 	}
 	n.stats.recovered(recovered, len(missed))
-	if !recovered && p.wish.rejectUnrecoverable {
+	if !recovered && p.request.rejectUnrecoverable {
 		return ErrorUnrecoverablePosition
 	}
 	p.recovered(missed, recovered)
@@ -56,19 +56,19 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 	r.WasRecovering, r.Recovered, r.Epoch = true, recovered, p.top.Epoch
 	r.Offset = p.top.Offset
 	if recovered && !v1 {
-		r.Offset = p.wish.since.Offset
+		r.Offset = p.request.since.Offset
 	}
 	if recovered || v1 {
 		r.Publications = p.wanted(missed)
 	}
 	if p.Options != nil && p.Options.Delta {
-		// Within the strings that deltas travel in nobody would see that it is not JSON.
+		// Deltas travel in JSON strings, where invalid JSON would not be detected.
 		var omitted int
 		r.Publications, omitted = deliverable(p.Format, r.Publications)
 		p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
 	}
 	if p.Options == nil { // neither filter nor deltas: others get the very same
-		if r.Range = p.client.node.runs.of(p.Channel, r.Epoch, r.Publications); r.Range != nil {
+		if r.Range = p.client.node.ranges.of(p.Channel, r.Epoch, r.Publications); r.Range != nil {
 			p.client.omitted(p.Channel, r.Range.Omitted(p.Format))
 		}
 	}
@@ -154,7 +154,7 @@ func (p *pendingSubscription) readMissed(ctx context.Context) (missed []*Publica
 	if limit == 0 {
 		limit = -1
 	}
-	since := p.wish.since
+	since := p.request.since
 	history, err := p.client.node.readShared(ctx, p.Channel, HistoryOptions{Since: &since, Limit: limit, MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryRecover)
 	if errors.Is(err, ErrorUnrecoverablePosition) {
 		history, err = p.client.node.readShared(ctx, p.Channel, HistoryOptions{MetaTTL: p.opts.HistoryMetaTTL}, actionHistoryStreamTop)
@@ -190,7 +190,7 @@ func (p *pendingSubscription) readCached(ctx context.Context) (missed []*Publica
 		return nil, false, err
 	}
 	p.top = history.StreamPosition
-	atTop := p.wish.since.Offset == p.top.Offset && p.wish.since.Epoch == p.top.Epoch
+	atTop := p.request.since.Offset == p.top.Offset && p.request.since.Epoch == p.top.Epoch
 	switch pubs := history.Publications; {
 	case len(pubs) == 0:
 		return nil, atTop, nil

@@ -40,7 +40,7 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 	defer p.abandon()
 	c, opts := p.client, p.opts
 	if opts.RecoverSince != nil && opts.Recovery {
-		p.wish.recover, p.wish.since = true, *opts.RecoverSince
+		p.request.recover, p.request.since = true, *opts.RecoverSince
 	}
 	if err := p.prepare(); err != nil {
 		return err

@@ -123,7 +123,7 @@ func (r *round) mayStart(request *protocol.SubscribeRequest) bool {
 		if s.Channel == request.Channel {
 			return false
 		}
-		if s.wish.recover {
+		if s.request.recover {
 			recovering++
 		}
 	}

@@ -21,8 +21,8 @@ const deltaFossil = "fossil"
 // errLeft ends a subscription that is being made when its connection has ended.
 var errLeft = errors.New("client has left")
 
-// wish is what a subscriber asks for, beside the channel.
-type wish struct {
+// subscribeRequest is what a subscriber asks for, apart from the channel.
+type subscribeRequest struct {
 	recover bool
 	since   StreamPosition
 	delta   bool
@@ -35,10 +35,10 @@ type wish struct {
 // pendingSubscription is a subscription that is being made.
 type pendingSubscription struct {
 	*subscription
-	client *Client
-	opts   SubscribeOptions
-	wish   wish
-	result *protocol.SubscribeResult
+	client  *Client
+	opts    SubscribeOptions
+	request subscribeRequest
+	result  *protocol.SubscribeResult
 	// missed are publications that are sent behind the result, not in it.
 	missed []*Publication
 	// space is what is left of Config.ReplyMaxSize; one for all subscriptions of a
@@ -81,7 +81,7 @@ func (c *Client) prepareSubscribe(request *protocol.SubscribeRequest) (*pendingS
 			p.abandon()
 		}
 	}()
-	p.wish, p.eventDue = wishOf(request), c.node.handlers.Subscribed != nil
+	p.request, p.eventDue = requestOf(request), c.node.handlers.Subscribed != nil
 	if c.node.handlers.Subscribe == nil {
 		return nil, ErrorNotAvailable
 	}
@@ -93,7 +93,7 @@ func (c *Client) prepareSubscribe(request *protocol.SubscribeRequest) (*pendingS
 		return nil, err
 	}
 	p.opts = reply.Options
-	p.wish.clientSideRefresh = reply.ClientSideRefresh
+	p.request.clientSideRefresh = reply.ClientSideRefresh
 	if err := p.prepare(); err != nil {
 		return nil, err
 	}
@@ -145,8 +145,8 @@ func checkType(subscriptionType int32) error {
 	return ErrorBadRequest
 }
 
-func wishOf(request *protocol.SubscribeRequest) wish {
-	return wish{
+func requestOf(request *protocol.SubscribeRequest) subscribeRequest {
+	return subscribeRequest{
 		recover: request.Recover, since: StreamPosition{Offset: request.Offset, Epoch: request.Epoch},
 		delta: request.Delta == deltaFossil, filter: request.Tf,
 		rejectUnrecoverable: request.Flag&protocol.SubscribeFlagRejectUnrecoverable != 0,
@@ -293,13 +293,13 @@ func (p *pendingSubscription) addPresence(ctx context.Context) error {
 func (p *pendingSubscription) configure() error {
 	o := &p.opts
 	positioned := o.Positioning || o.Recovery
-	p.clientSideRefresh = p.wish.clientSideRefresh
+	p.clientSideRefresh = p.request.clientSideRefresh
 	p.presence = o.Presence
 	p.PushJoinLeave = o.PushJoinLeave
-	delta := o.AllowDelta && p.wish.delta
+	delta := o.AllowDelta && p.request.delta
 	p.result = &protocol.SubscribeResult{
 		Positioned: positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
-		WasRecovering: p.wish.recover, // also where there is nothing to recover
+		WasRecovering: p.request.recover, // also where there is nothing to recover
 	}
 	filter, err := p.filter()
 	if err != nil {
@@ -323,11 +323,11 @@ func (p *pendingSubscription) configure() error {
 // filter joins the client's filter and the application's; nil is none.
 func (p *pendingSubscription) filter() (fanout.Filter, error) {
 	var filters []*FilterNode
-	if p.wish.filter != nil {
+	if p.request.filter != nil {
 		if !p.opts.AllowTagsFilter {
 			return nil, ErrorBadRequest
 		}
-		filters = append(filters, p.wish.filter)
+		filters = append(filters, p.request.filter)
 	}
 	if p.opts.ServerTagsFilter != nil {
 		filters = append(filters, p.opts.ServerTagsFilter)
@@ -343,7 +343,7 @@ func (p *pendingSubscription) filter() (fanout.Filter, error) {
 }
 
 // goLive opens the gate behind the reply, tells the channel, and makes the
-// subscription known as live. The caller owes a flush of the outbox.
+// subscription known as live. The caller must flush the outbox.
 func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 	c := p.client
 	frames := make([]*protocol.Encoded, 0, 1+len(p.missed))
@@ -448,8 +448,8 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		p.opts, p.eventDue = opts, true // told of by Connected
 		p.space = space
 		if asked := request.Subs[channel]; asked != nil {
-			p.wish = wishOf(asked)
-			p.wish.filter = nil // the application did not see it
+			p.request = requestOf(asked)
+			p.request.filter = nil // the application did not see it
 		}
 		started = append(started, p)
 		if err := p.prepare(); err != nil {

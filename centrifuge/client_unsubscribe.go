@@ -71,7 +71,7 @@ func (c *Client) claimLocked(s *subscription) (claimed, settled bool) {
 // free again: a subscribe that is waiting is answered later.
 func (c *Client) undo(s *subscription, why Unsubscribe, tell bool) (mine bool) {
 	defer c.node.recovered("ending a subscription", c)
-	defer func() { mine = c.ended(s, why) }() // whatever happens: somebody may wait for it
+	defer func() { mine = c.ended(s, why) }() // also after a panic: other goroutines may wait for it
 	c.node.leave(c, s)
 	if tell {
 		c.node.stats.unsubscribed(why.Code)

@@ -56,7 +56,7 @@ type Node struct {
 	life     lifecycle
 	closing  atomic.Bool // Shutdown was called, or Run failed
 	stats    counters
-	runs     runs
+	ranges   rangeCache
 	gaps     gapChecker
 	reads    *streamReader // for subscriptions that start
 	checks   *streamReader // for the checks of positions, which can do with older results

@@ -91,7 +91,7 @@ func (s *setbacks) exhausted(a attempt) bool {
 // reports whether it has failed too often, and watches a large one otherwise.
 func (p *pendingSubscription) givesUp() bool {
 	c := p.client
-	a := attempt{user: c.UserID(), channel: p.Channel, since: p.wish.since}
+	a := attempt{user: c.UserID(), channel: p.Channel, since: p.request.since}
 	if c.node.setbacks.exhausted(a) {
 		c.node.logger.log(LogInfo, "recovery given up: the client did not take it before", "client", c.id, "user", a.user,
 			"channel", a.channel, "offset", a.since.Offset)

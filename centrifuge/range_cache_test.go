@@ -20,12 +20,12 @@ func publicationsFrom(first uint64, n, size int) []*Publication {
 	return pubs
 }
 
-func TestRunsShare(t *testing.T) {
+func TestRangesShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r runs
+		var r rangeCache
 		one := r.of("a", "e", publicationsFrom(3, 5, 10))
 		if one == nil || r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
-			t.Fatal("the same part of a stream is not the same run")
+			t.Fatal("the same part of a stream is not the same range")
 		}
 		for name, other := range map[string]func() bool{
 			"channel": func() bool { return r.of("b", "e", publicationsFrom(3, 5, 10)) == one },
@@ -34,39 +34,39 @@ func TestRunsShare(t *testing.T) {
 			"last":    func() bool { return r.of("a", "e", publicationsFrom(3, 4, 10)) == one },
 		} {
 			if other() {
-				t.Errorf("another %s gives the same run", name)
+				t.Errorf("another %s gives the same range", name)
 			}
 		}
 		gap := publicationsFrom(3, 5, 10)
 		gap[2] = &Publication{Offset: 100}
 		gap[4] = &Publication{Offset: 9}
 		if r.of("a", "e", gap) != nil || r.of("a", "e", nil) != nil {
-			t.Error("a run with a gap, or of nothing")
+			t.Error("there is a range with a gap, or an empty one")
 		}
-		time.Sleep(runLife + runLife/2)
+		time.Sleep(rangeLife + rangeLife/2)
 		if r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
-			t.Error("forgotten too early")
+			t.Error("removed too early")
 		}
-		time.Sleep(runLife)
+		time.Sleep(rangeLife)
 		if r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
-			t.Error("forgotten although it was needed")
+			t.Error("removed although it was used")
 		}
-		time.Sleep(3 * runLife)
+		time.Sleep(3 * rangeLife)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.young != nil || r.old != nil || r.size != 0 || r.turning {
-			t.Errorf("not all is forgotten: %d bytes", r.size)
+			t.Errorf("ranges are left: %d bytes", r.size)
 		}
 	})
 }
 
-func TestRunsAreBounded(t *testing.T) {
+func TestRangesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r runs
-		const size = maxRunBytes / 10
+		var r rangeCache
+		const size = maxRangeBytes / 10
 		for i := range uint64(10) {
 			if r.of("a", "e", publicationsFrom(i+1, 1, size)) == nil {
-				t.Fatal("no room")
+				t.Fatal("a range within the bound is not kept")
 			}
 		}
 		if r.of("a", "e", publicationsFrom(100, 1, size)) != nil {
@@ -75,11 +75,11 @@ func TestRunsAreBounded(t *testing.T) {
 		if r.of("a", "e", publicationsFrom(1, 1, size)) == nil {
 			t.Error("what is kept is not found")
 		}
-		time.Sleep(3 * runLife)
+		time.Sleep(3 * rangeLife)
 		if r.of("a", "e", publicationsFrom(100, 1, size)) == nil {
-			t.Error("no room although all is forgotten")
+			t.Error("a range is not kept although all others were removed")
 		}
-		time.Sleep(3 * runLife) // its timer
+		time.Sleep(3 * rangeLife) // its timer
 	})
 }
 
@@ -99,9 +99,9 @@ func (*keepingTransport) Ping() error          { return nil }
 func (*keepingTransport) Resume()              {}
 func (*keepingTransport) Close(uint32, string) {}
 
-// TestClientsRecoverOneRun: what several clients missed becomes one run of the
-// node, unless a subscription sees the stream in its own way.
-func TestClientsRecoverOneRun(t *testing.T) {
+// TestClientsRecoverOneRange: clients that missed the same publications share one range
+// of the node, unless a subscription has a filter or deltas.
+func TestClientsRecoverOneRange(t *testing.T) {
 	const asks = `{"id":2,"subscribe":{"channel":"a","recover":true,"offset":%d,"epoch":"%s"%s}}`
 	synctest.Test(t, func(t *testing.T) {
 		n, err := New(Config{})
@@ -125,7 +125,7 @@ func TestClientsRecoverOneRun(t *testing.T) {
 		for _, ask := range []struct {
 			offset uint64
 			more   string
-			runs   int // of the node afterwards
+			ranges int // of the node afterwards
 		}{
 			{1, `,"delta":"fossil"`, 0},
 			{1, `,"tf":{"key":"k","cmp":"ex"}`, 0},
@@ -147,15 +147,15 @@ func TestClientsRecoverOneRun(t *testing.T) {
 			if got, want := strings.Count(transport.last, `"data":`), int(5-ask.offset); !strings.Contains(ask.more, "tf") && got != want { //nolint:gosec // a few
 				t.Errorf("%+v: %d publications, want %d: %s", ask, got, want, transport.last)
 			}
-			n.runs.mu.Lock()
-			if got := len(n.runs.young) + len(n.runs.old); got != ask.runs {
-				t.Errorf("%+v: %d runs, want %d", ask, got, ask.runs)
+			n.ranges.mu.Lock()
+			if got := len(n.ranges.young) + len(n.ranges.old); got != ask.ranges {
+				t.Errorf("%+v: %d ranges, want %d", ask, got, ask.ranges)
 			}
-			n.runs.mu.Unlock()
+			n.ranges.mu.Unlock()
 		}
 		if err := n.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * runLife) // the timer of the runs
+		time.Sleep(3 * rangeLife) // the timer of the ranges
 	})
 }

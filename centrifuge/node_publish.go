@@ -1,0 +1,45 @@
+package centrifuge
+
+import (
+	"context"
+	"fmt"
+	"maps"
+)
+
+// Publish sends data to the subscribers of channel, in the whole cluster.
+// Publications of one caller into one channel arrive in their order. The node
+// owns data and opts.ClientInfo from the call on; opts.Tags are copied.
+//
+// Data may be any bytes. Subscribers with JSON connections are not sent what is not
+// valid JSON (protocol.CheckJSON says why); Stats.OmittedPublications counts it.
+func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts PublishOptions) (PublishResult, error) {
+	if err := n.running(); err != nil {
+		return PublishResult{}, err
+	}
+	n.stats.PublicationsSent.Add(1)
+	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags)}
+	opts.Tags = pub.Tags
+	result, err := n.broker.Publish(ctx, channel, pub, opts)
+	if err != nil {
+		return result, fmt.Errorf("publishing: %w", err)
+	}
+	switch result.Suppressed {
+	case SuppressedIdempotency:
+		n.stats.SuppressedIdempotency.Add(1)
+	case SuppressedVersion:
+		n.stats.SuppressedVersion.Add(1)
+	case NotSuppressed:
+	}
+	return result, nil
+}
+
+// Subscribed implements BrokerHandler.
+func (n *Node) Subscribed(channel string) bool { return n.hub.NumSubscribers(channel) > 0 }
+
+// NumSubscribers of a channel on this node.
+func (n *Node) NumSubscribers(channel string) int {
+	if n.started() != nil {
+		return 0
+	}
+	return n.hub.NumSubscribers(channel)
+}
