@@ -68,8 +68,6 @@ var pending = []string{
 	"centrifuge",
 
 	"centrifuge/internal/fanout",
-
-	"centrifuge/transport/websocket",
 }
 
 // ownText names the files that must name the words.
