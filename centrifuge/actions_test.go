@@ -29,7 +29,7 @@ func TestPubSubLag(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = n.Shutdown(t.Context()) }()
-			n.HandlePublication("x", &Publication{Data: []byte("1"), Time: test.unix}, "", nil)
+			(*brokerEvents)(n).HandlePublication("x", &Publication{Data: []byte("1"), Time: test.unix}, "", nil)
 			if lag := n.Stats().PubSubLag; lag.Count != test.count || lag.Sum < 0 || lag.Sum > test.most {
 				t.Errorf("%+v, want %d", lag, test.count)
 			}

@@ -239,7 +239,7 @@ func TestEpochAdopted(t *testing.T) {
 		p.commands(subscribeA)
 		p.received()
 		send := func(offset uint64, epoch string) {
-			s.HandlePublication("a", &centrifuge.Publication{Data: []byte(`1`), Offset: offset}, epoch, nil)
+			s.BrokerEvents().HandlePublication("a", &centrifuge.Publication{Data: []byte(`1`), Offset: offset}, epoch, nil)
 		}
 		epoch := s.epoch("a")
 		send(1, epoch)

@@ -80,13 +80,13 @@ func TestSubscribeAgain(t *testing.T) {
 		{name: "joins and leaves", client: true, opts: func() centrifuge.SubscribeOptions {
 			return centrifuge.SubscribeOptions{JoinLeave: true, PushJoinLeave: true}
 		}, gets: []string{`{"push":{"channel":"a","join":{"info":{"user":"u","client":"<id>"}}}}`}, check: func(t *testing.T, s *site, p *peer) {
-			s.HandleLeave("a", &centrifuge.ClientInfo{User: "other"})
+			s.BrokerEvents().HandleLeave("a", &centrifuge.ClientInfo{User: "other"})
 			p.expect(`{"push":{"channel":"a","leave":{"info":{"user":"other","client":""}}}}`)
 		}},
 		{name: "no joins", was: centrifuge.SubscribeOptions{PushJoinLeave: true}, client: true, opts: func() centrifuge.SubscribeOptions {
 			return centrifuge.SubscribeOptions{}
 		}, check: func(_ *testing.T, s *site, p *peer) {
-			s.HandleJoin("a", &centrifuge.ClientInfo{User: "other"})
+			s.BrokerEvents().HandleJoin("a", &centrifuge.ClientInfo{User: "other"})
 			p.expect()
 		}},
 		{name: "data", opts: func() centrifuge.SubscribeOptions { return centrifuge.SubscribeOptions{Data: []byte(`[1]`)} },

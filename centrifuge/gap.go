@@ -41,8 +41,9 @@ type gapCheck struct {
 	due      time.Time // of the next attempt
 }
 
-// HandleGap implements BrokerHandler.
-func (n *Node) HandleGap(affected func(channel string) bool) {
+// handleGap notes a gap that the broker reports, and makes sure that a goroutine
+// checks the streams of the affected channels.
+func (n *Node) handleGap(affected func(channel string) bool) {
 	if _, ok := n.broker.(HistoryBroker); !ok || n.closing.Load() {
 		return // no subscription has a position, or none will soon
 	}

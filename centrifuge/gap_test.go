@@ -53,13 +53,13 @@ func TestHandleGap(t *testing.T) {
 			s.publish("top", `1`, history)
 			time.Sleep(soon)
 			atTop.received()
-			s.HandleGap(func(channel string) bool { return channel != "other shard" })
+			s.BrokerEvents().HandleGap(func(channel string) bool { return channel != "other shard" })
 			time.Sleep(soon)
 			behind.expectInsufficient("behind")
 			atTop.expect()
 			plain.expect()
 			other.expect()
-			s.HandleGap(nil)
+			s.BrokerEvents().HandleGap(nil)
 			time.Sleep(soon)
 			other.expectInsufficient("other shard")
 			atTop.expect()
@@ -85,7 +85,7 @@ func TestHandleGapRetries(t *testing.T) {
 		p.received()
 		lossy.loseIn(s, "a")
 		engine.fail("History", errEngine)
-		s.HandleGap(nil)
+		s.BrokerEvents().HandleGap(nil)
 		time.Sleep(3 * time.Second)
 		p.expect()
 		engine.fail("", nil)
@@ -103,7 +103,7 @@ func TestHandleGapRetries(t *testing.T) {
 			}
 			return nil
 		})
-		s.HandleGap(nil)
+		s.BrokerEvents().HandleGap(nil)
 		time.Sleep(10 * time.Minute)
 		if n := reads.Load(); n < 3 || n > 10 {
 			t.Errorf("reads of a stream that always fail = %d, want a few", n)
@@ -143,7 +143,7 @@ func TestHandleGapIsBounded(t *testing.T) {
 			return nil
 		})
 		for range 1000 {
-			s.HandleGap(nil)
+			s.BrokerEvents().HandleGap(nil)
 			time.Sleep(10 * time.Microsecond)
 		}
 		start := time.Now()
@@ -175,7 +175,7 @@ func TestHandleGapWhileSubscribing(t *testing.T) {
 		p.commands(subscribeA)
 		synctest.Wait() // the position is read, the reply on its way
 		broker.loseIn(s, "a")
-		s.HandleGap(nil)
+		s.BrokerEvents().HandleGap(nil)
 		synctest.Wait()
 		close(slow.release)
 		time.Sleep(soon)
@@ -210,7 +210,7 @@ func TestHandleGapOfABadEngine(t *testing.T) {
 		p.commands(subscribeA)
 		p.received()
 		broker.loseIn(s, "a")
-		s.HandleGap(func(string) bool { panic(boom) })
+		s.BrokerEvents().HandleGap(func(string) bool { panic(boom) })
 		time.Sleep(soon)
 		p.expectInsufficient("a")
 		if logged := s.logged(); len(logged) != 1 {
@@ -218,7 +218,7 @@ func TestHandleGapOfABadEngine(t *testing.T) {
 		}
 		plain := newSite(t, centrifuge.Config{Broker: struct{ centrifuge.Broker }{centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}},
 			allow(centrifuge.SubscribeOptions{}))
-		plain.HandleGap(nil)
+		plain.BrokerEvents().HandleGap(nil)
 		time.Sleep(soon)
 	})
 }

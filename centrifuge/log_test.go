@@ -42,7 +42,7 @@ func TestDefaultLog(t *testing.T) {
 				p.commands(subscribeA)
 				p.received()
 				must(t, node.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{Recovery: true})) // warns
-				node.HandlePublication("a", nil, "", nil)                                                                            // an error
+				node.BrokerEvents().HandlePublication("a", nil, "", nil)                                                             // an error
 				p.SendRaw([]byte("malformed"))                                                                                       // info
 				p.received()
 				must(t, node.Shutdown(t.Context()))

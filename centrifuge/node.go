@@ -161,7 +161,7 @@ func (n *Node) Run() error {
 
 // start starts what calls the node.
 func (n *Node) start() error {
-	if err := n.broker.Start(n); err != nil {
+	if err := n.broker.Start((*brokerEvents)(n)); err != nil {
 		return fmt.Errorf("starting broker: %w", err)
 	}
 	if err := n.cluster.start(); err != nil {
@@ -307,40 +307,6 @@ func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 	n.dropBatch(s.Channel)
 	n.reads.invalidate(s.Channel)
 	return n.broker.Unsubscribe(ctx, s.Channel)
-}
-
-// HandlePublication implements BrokerHandler: it delivers to this node's subscribers.
-func (n *Node) HandlePublication(channel string, pub *Publication, epoch string, prev []byte) {
-	if pub == nil {
-		n.logger.log(LogError, "the broker delivered no publication", "channel", channel)
-		return
-	}
-	n.stats.PublicationsReceived.Add(1)
-	if pub.Time > 0 {
-		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
-	}
-	n.reads.invalidate(channel) // before the hub has it, see streamReader
-	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev})
-}
-
-// HandleJoin implements BrokerHandler.
-func (n *Node) HandleJoin(channel string, info *ClientInfo) {
-	if info == nil {
-		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
-		return
-	}
-	n.stats.JoinsReceived.Add(1)
-	n.broadcast(&fanout.Push{Channel: channel, Join: info})
-}
-
-// HandleLeave implements BrokerHandler.
-func (n *Node) HandleLeave(channel string, info *ClientInfo) {
-	if info == nil {
-		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
-		return
-	}
-	n.stats.LeavesReceived.Add(1)
-	n.broadcast(&fanout.Push{Channel: channel, Leave: info})
 }
 
 // recovered is deferred by goroutines that work for one connection: a panic in

@@ -33,9 +33,6 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 	return result, nil
 }
 
-// Subscribed implements BrokerHandler.
-func (n *Node) Subscribed(channel string) bool { return n.hub.NumSubscribers(channel) > 0 }
-
 // NumSubscribers of a channel on this node.
 func (n *Node) NumSubscribers(channel string) int {
 	if n.started() != nil {

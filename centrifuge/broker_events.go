@@ -1,0 +1,52 @@
+package centrifuge
+
+import "centrifugo/centrifuge/internal/fanout"
+
+// brokerEvents is a Node as its broker sees it. The type of its own keeps the methods
+// of BrokerHandler off those that an application sees.
+type brokerEvents Node
+
+var _ BrokerHandler = (*brokerEvents)(nil)
+
+// Subscribed reports whether the channel has a subscriber on this node.
+func (e *brokerEvents) Subscribed(channel string) bool { return e.hub.NumSubscribers(channel) > 0 }
+
+// HandlePublication delivers to the subscribers of this node.
+func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch string, prev []byte) {
+	n := (*Node)(e)
+	if pub == nil {
+		n.logger.log(LogError, "the broker delivered no publication", "channel", channel)
+		return
+	}
+	n.stats.PublicationsReceived.Add(1)
+	if pub.Time > 0 {
+		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
+	}
+	n.reads.invalidate(channel) // before the hub has it, see streamReader
+	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev})
+}
+
+// HandleJoin delivers to the subscribers of this node that receive joins and leaves.
+func (e *brokerEvents) HandleJoin(channel string, info *ClientInfo) {
+	n := (*Node)(e)
+	if info == nil {
+		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
+		return
+	}
+	n.stats.JoinsReceived.Add(1)
+	n.broadcast(&fanout.Push{Channel: channel, Join: info})
+}
+
+// HandleLeave delivers as HandleJoin does.
+func (e *brokerEvents) HandleLeave(channel string, info *ClientInfo) {
+	n := (*Node)(e)
+	if info == nil {
+		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
+		return
+	}
+	n.stats.LeavesReceived.Add(1)
+	n.broadcast(&fanout.Push{Channel: channel, Leave: info})
+}
+
+// HandleGap starts a check of the streams of the affected channels.
+func (e *brokerEvents) HandleGap(affected func(channel string) bool) { (*Node)(e).handleGap(affected) }
