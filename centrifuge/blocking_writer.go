@@ -72,7 +72,7 @@ func (w *blockingWriter) busySince() moment {
 }
 
 // close calls the transport's Close; later calls of begin fail.
-func (w *blockingWriter) close(hangUp func()) {
+func (w *blockingWriter) close(closeNow func()) {
 	w.mu.Lock()
 	w.closing = true
 	w.mu.Unlock()
@@ -82,7 +82,7 @@ func (w *blockingWriter) close(hangUp func()) {
 		w.closed = true
 		w.releaseLocked()
 	}()
-	hangUp()
+	closeNow()
 }
 
 // releaseLocked closes done when no call is under way and none will follow.

@@ -149,9 +149,9 @@ func TestMemoryBrokerSlowHandler(t *testing.T) {
 		}
 		publish(channel)
 	}
-	impatient, cancel := context.WithCancel(ctx)
+	expired, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := b.Close(impatient); !errors.Is(err, context.Canceled) {
+	if err := b.Close(expired); !errors.Is(err, context.Canceled) {
 		t.Errorf("closing while the handler runs: %v", err)
 	}
 	close(leave)

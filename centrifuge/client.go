@@ -290,7 +290,7 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 			c.outbox.Put(frame) // Close flushes it
 		}
 	}
-	hangUp := func() {
+	closeNow := func() {
 		defer c.node.recovered("closing a transport", c)
 		if d == DisconnectConnectionClosed {
 			c.transport.Close(0, "")
@@ -300,24 +300,24 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
 	}
 	c.setBack(d)
-	c.closeTransport(flush, hangUp)
+	c.closeTransport(flush, closeNow)
 	cancel()
 	go c.cleanUp(d)
 }
 
-// closeTransport calls hangUp when nothing is written any more. A Blocking transport is
+// closeTransport calls closeNow when nothing is written any more. A Blocking transport is
 // closed while a write is under way: at once without flush, otherwise when the queue is
 // written or WriteTimeout has passed.
-func (c *Client) closeTransport(flush bool, hangUp func()) {
+func (c *Client) closeTransport(flush bool, closeNow func()) {
 	w := c.writer()
 	if w == nil {
-		if !c.outbox.Close(flush, hangUp) {
-			hangUp() // a write error has closed the outbox already
+		if !c.outbox.Close(flush, closeNow) {
+			closeNow() // a write error has closed the outbox already
 		}
 		return
 	}
-	if !c.outbox.Close(flush, func() { w.close(hangUp) }) {
-		w.close(hangUp)
+	if !c.outbox.Close(flush, func() { w.close(closeNow) }) {
+		w.close(closeNow)
 	}
 	w.endWithin(c.node.config.WriteTimeout, &c.outbox)
 }

@@ -46,7 +46,7 @@ func (c *Client) handleRequest() (more bool) {
 	c.mu.Lock()
 	request := c.rare.connect
 	c.mu.Unlock()
-	r := beginRound(c)
+	r := beginReplyBatch(c)
 	defer r.end()
 	r.command = protocol.Command{ID: 1, Connect: request}
 	return c.dispatch(r, &r.command, 0, 0, true)
@@ -61,23 +61,23 @@ func (c *Client) isPong(message []byte) bool {
 	return c.state == clientConnected && c.pinged && !c.format.V1() && protocol.IsPong(c.format, message)
 }
 
-// carryOut runs the commands of one message, in order, and sends their replies
+// handleMessage handles the commands of one message, in order, and sends their replies
 // together. False means that the connection takes no more.
-func (c *Client) carryOut(message []byte) (more bool) {
+func (c *Client) handleMessage(message []byte) (more bool) {
 	if message == nil {
 		return c.handleRequest()
 	}
 	if !c.decide(message) {
 		return false
 	}
-	r := beginRound(c)
+	r := beginReplyBatch(c)
 	defer r.end()
 	defer c.dropStarts(r) // if a handler panics
-	more = c.carryOutAll(r, message)
+	more = c.handleCommands(r, message)
 	return c.finishStarts(r) && more
 }
 
-func (c *Client) carryOutAll(r *round, message []byte) (more bool) {
+func (c *Client) handleCommands(r *replyBatch, message []byte) (more bool) {
 	// The transport bounds its messages; a command may fill one.
 	limits := protocol.Limits{CommandSize: len(message), Commands: len(message)}
 	decoder := protocol.NewDecoder(c.wireFormat(), message, limits)
@@ -123,9 +123,9 @@ func (c *Client) decide(message []byte) bool {
 	return c.state != clientClosed
 }
 
-// dispatch carries out one command, of length bytes, of a message of size bytes.
+// dispatch handles one command, of length bytes, of a message of size bytes.
 // False means that nothing more is processed of this connection.
-func (c *Client) dispatch(r *round, command *protocol.Command, size, length int, last bool) (more bool) {
+func (c *Client) dispatch(r *replyBatch, command *protocol.Command, size, length int, last bool) (more bool) {
 	format := c.wireFormat()
 	if !format.V1() && command.ID == 0 && command.Send == nil {
 		c.pong()
@@ -159,9 +159,9 @@ func (c *Client) dispatch(r *round, command *protocol.Command, size, length int,
 }
 
 // run calls the command's handler and sends what came of it.
-func (c *Client) run(r *round, command *protocol.Command, kind protocol.MessageKind) (more bool) {
+func (c *Client) run(r *replyBatch, command *protocol.Command, kind protocol.MessageKind) (more bool) {
 	start := time.Now()
-	disarm := r.impatient()
+	disarm := r.flushLater()
 	reply, err := c.handle(r, command, kind)
 	disarm()
 	c.node.stats.command(kind, time.Since(start))
@@ -176,7 +176,7 @@ func (c *Client) run(r *round, command *protocol.Command, kind protocol.MessageK
 	if err := c.reply(reply); err != nil {
 		return c.refuse(r, command, kind, err)
 	}
-	r.owe()
+	r.noteQueued()
 	return true
 }
 
@@ -191,7 +191,7 @@ func (c *Client) dispatchConcurrently(t task) (more bool) {
 }
 
 // handle is the table of commands.
-func (c *Client) handle(r *round, command *protocol.Command, kind protocol.MessageKind) (*protocol.Reply, error) {
+func (c *Client) handle(r *replyBatch, command *protocol.Command, kind protocol.MessageKind) (*protocol.Reply, error) {
 	switch kind {
 	case protocol.KindConnect:
 		return nil, c.handleConnect(r, command.ID, command.Connect)
@@ -228,7 +228,7 @@ func (c *Client) handle(r *round, command *protocol.Command, kind protocol.Messa
 
 // refuse answers an error with what it is: an error reply, a disconnect, or,
 // for any other, a log entry and the internal error.
-func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.MessageKind, err error) (more bool) {
+func (c *Client) refuse(r *replyBatch, command *protocol.Command, kind protocol.MessageKind, err error) (more bool) {
 	var disconnect Disconnect
 	if errors.As(err, &disconnect) {
 		c.disconnect(disconnect, commandRefusal(command, kind, 0, "", because(err, disconnect)))
@@ -257,7 +257,7 @@ func (c *Client) refuse(r *round, command *protocol.Command, kind protocol.Messa
 	if c.reply(reply) != nil {
 		return false
 	}
-	r.owe()
+	r.noteQueued()
 	return kind != protocol.KindConnect
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // handleConnect lets a connection in. Order of the checks: protocol.md 5.2.
-func (c *Client) handleConnect(r *round, id uint32, request *protocol.ConnectRequest) error {
+func (c *Client) handleConnect(r *replyBatch, id uint32, request *protocol.ConnectRequest) error {
 	ctx, ok := c.beginConnect()
 	if !ok {
 		return DisconnectBadRequest
@@ -98,7 +98,7 @@ func (c *Client) identify(credentials *Credentials, reply ConnectingReply) {
 
 // completeConnect makes the server-side subscriptions and answers. Their gates
 // hold until the reply is queued.
-func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectRequest, reply ConnectingReply) error {
+func (c *Client) completeConnect(r *replyBatch, id uint32, request *protocol.ConnectRequest, reply ConnectingReply) error {
 	started, err := c.startServerSide(request, reply)
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (c *Client) completeConnect(r *round, id uint32, request *protocol.ConnectR
 		return nil // it left meanwhile
 	}
 	c.outbox.Flush()
-	r.owe()
+	r.noteQueued()
 	if err := c.goLiveAll(started); err != nil {
 		return err
 	}

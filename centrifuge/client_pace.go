@@ -84,7 +84,7 @@ func (c *Client) succeeded() {
 // pace waits before a command until the client has taken enough of what was sent
 // before, and as long as its errors demand. So commands alone never make a client
 // too slow, whatever the size of their replies. False means that it was closed.
-func (c *Client) pace(r *round) (more bool) {
+func (c *Client) pace(r *replyBatch) (more bool) {
 	for {
 		drained := c.outbox.Drained()
 		if drained == nil {

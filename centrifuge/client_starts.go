@@ -117,7 +117,7 @@ type startingCommand struct {
 
 // mayStart reports whether the subscription of a subscribe command starts while
 // others of the same message do. Those for one channel come one after another.
-func (r *round) mayStart(request *protocol.SubscribeRequest) bool {
+func (r *replyBatch) mayStart(request *protocol.SubscribeRequest) bool {
 	recovering := 0
 	for _, s := range r.starting {
 		if s.Channel == request.Channel {
@@ -132,7 +132,7 @@ func (r *round) mayStart(request *protocol.SubscribeRequest) bool {
 
 // startSubscribe begins with a subscribe command that others of its message follow,
 // up to where the engine is called. finishStarts does the rest.
-func (c *Client) startSubscribe(r *round, command *protocol.Command) (more bool) {
+func (c *Client) startSubscribe(r *replyBatch, command *protocol.Command) (more bool) {
 	began := time.Now()
 	p, err := c.prepareSubscribe(command.Subscribe)
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *Client) startSubscribe(r *round, command *protocol.Command) (more bool)
 
 // finishStarts answers the subscribe commands that have begun, in their order. False
 // means that nothing more is processed of this connection.
-func (c *Client) finishStarts(r *round) (more bool) {
+func (c *Client) finishStarts(r *replyBatch) (more bool) {
 	if len(r.starting) == 0 {
 		return true
 	}
@@ -170,7 +170,7 @@ func (c *Client) finishStarts(r *round) (more bool) {
 	return !c.isClosed()
 }
 
-func (c *Client) finishStart(r *round, s *startingCommand) (more bool) {
+func (c *Client) finishStart(r *replyBatch, s *startingCommand) (more bool) {
 	err := c.answerStart(r, s)
 	c.node.stats.command(protocol.KindSubscribe, time.Since(s.began))
 	if err == nil {
@@ -181,8 +181,8 @@ func (c *Client) finishStart(r *round, s *startingCommand) (more bool) {
 	return c.refuse(r, command, protocol.KindSubscribe, err)
 }
 
-func (c *Client) answerStart(r *round, s *startingCommand) error {
-	disarm := r.impatient()
+func (c *Client) answerStart(r *replyBatch, s *startingCommand) error {
+	disarm := r.flushLater()
 	defer disarm()
 	<-s.done
 	defer s.abandon() // unless it went live
@@ -193,7 +193,7 @@ func (c *Client) answerStart(r *round, s *startingCommand) error {
 }
 
 // dropStarts undoes the subscriptions of the commands that are not answered any more.
-func (c *Client) dropStarts(r *round) {
+func (c *Client) dropStarts(r *replyBatch) {
 	for _, s := range r.starting {
 		<-s.done
 		s.abandon()

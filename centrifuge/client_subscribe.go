@@ -53,7 +53,7 @@ type pendingSubscription struct {
 
 // handleSubscribe makes a subscription for the client. Checks and their order:
 // protocol.md 6.1; the procedure: 6.3.
-func (c *Client) handleSubscribe(r *round, id uint32, request *protocol.SubscribeRequest) error {
+func (c *Client) handleSubscribe(r *replyBatch, id uint32, request *protocol.SubscribeRequest) error {
 	p, err := c.prepareSubscribe(request)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (c *Client) prepareSubscribe(request *protocol.SubscribeRequest) (*pendingS
 
 // finishSubscribe answers the command of a subscription that has started, and makes
 // the subscription live.
-func (c *Client) finishSubscribe(r *round, id uint32, p *pendingSubscription) error {
+func (c *Client) finishSubscribe(r *replyBatch, id uint32, p *pendingSubscription) error {
 	frame, err := c.encode(&protocol.Reply{ID: id, Subscribe: p.result})
 	if err != nil {
 		return fmt.Errorf("encoding subscribe result: %w", err)
@@ -111,9 +111,9 @@ func (c *Client) finishSubscribe(r *round, id uint32, p *pendingSubscription) er
 	if err := p.goLive(frame); err != nil {
 		return err
 	}
-	r.owe()
+	r.noteQueued()
 	if p.eventDue {
-		disarm := r.impatient()
+		disarm := r.flushLater()
 		defer disarm()
 		c.announce(p.subscription, func() {
 			c.node.handlers.Subscribed(c.Context(), p.subscribedEvent())

@@ -10,8 +10,8 @@ import (
 // their channel; beyond it the mailbox waits, and with it the reader.
 const maxWaiting = 64
 
-// concurrency carries out the commands of one connection beside each other, at
-// most Config.Concurrency at a time. The commands of one channel are carried out
+// concurrency handles the commands of one connection concurrently, at
+// most Config.Concurrency at a time. The commands of one channel are handled
 // one after another in the order in which they came: a client may send a
 // subscribe, an unsubscribe and a subscribe without waiting for the replies.
 // Commands without a channel have no order.
@@ -28,7 +28,7 @@ type concurrency struct {
 	size    int               // bytes of the messages that these keep alive
 }
 
-// task is one command that is to be carried out.
+// task is one command that is to be handled.
 type task struct {
 	command *protocol.Command
 	kind    protocol.MessageKind
@@ -43,7 +43,7 @@ func newConcurrency(c *Client) *concurrency {
 	return q
 }
 
-// start has a task carried out. It waits while too much is under way. It must not
+// start handles a task on a goroutine. It waits while too much is under way. It must not
 // be called by two goroutines at a time.
 func (q *concurrency) start(t task) {
 	channel := channelOf(t.command, t.kind)
@@ -83,26 +83,26 @@ func (q *concurrency) join(channel string, t task) bool {
 	}
 }
 
-// work carries out t and what follows in its channel.
+// work handles t and what follows in its channel.
 func (q *concurrency) work(channel string, t task) {
 	defer func() { <-q.slots }()
 	for more := true; more; {
-		if !q.carryOut(t) {
+		if !q.handle(t) {
 			q.client.close(DisconnectServerError, false) // what follows is dropped
 		}
 		t, more = q.next(channel)
 	}
 }
 
-// carryOut runs one command, unless the connection has ended. False means that
+// handle runs one command, unless the connection has ended. False means that
 // the command panicked.
-func (q *concurrency) carryOut(t task) (ok bool) {
+func (q *concurrency) handle(t task) (ok bool) {
 	c := q.client
-	defer c.node.recovered("carrying out a command", c)
+	defer c.node.recovered("handling a command", c)
 	if c.isClosed() {
 		return true
 	}
-	r := beginRound(c)
+	r := beginReplyBatch(c)
 	defer r.end()
 	if c.pace(r) { // here, as what waits for its channel has passed the mailbox
 		c.run(r, t.command, t.kind)

@@ -6,10 +6,10 @@ import (
 )
 
 // maxMail bounds what a mailbox holds; a connection whose commands come faster
-// than they are carried out is not read from for a while.
+// than they are handled is not read from for a while.
 const maxMail = 128 << 10
 
-// mailbox keeps a connection's messages until its commands are carried out, by
+// mailbox keeps a connection's messages until its commands are handled, by
 // a goroutine that exists only while there is work: a handler may wait for a
 // backend, and whoever reads the socket must not. Its client is a parameter, for
 // every byte of a connection counts.
@@ -24,7 +24,7 @@ type mailbox struct {
 	working bool
 	paused  bool // Receive has said no; the transport waits for Resume
 	closed  bool
-	leaving *Disconnect // set by leave: why the connection ends when all is carried out
+	leaving *Disconnect // set by leave: why the connection ends when all commands are handled
 }
 
 // post copies message and reports whether there is room for more.
@@ -48,7 +48,7 @@ func (m *mailbox) post(c *Client, message []byte) (more bool) {
 }
 
 func (m *mailbox) work(c *Client) {
-	defer c.node.recovered("carrying out commands", c)
+	defer c.node.recovered("handling commands", c)
 	for {
 		m.mu.Lock()
 		mail := m.mail
@@ -73,7 +73,7 @@ func (m *mailbox) work(c *Client) {
 			c.transport.Resume()
 		}
 		for i, message := range mail {
-			if !c.carryOut(message) {
+			if !c.handleMessage(message) {
 				m.close()
 				c.abandoned(len(mail) - i - 1)
 				break
@@ -82,7 +82,7 @@ func (m *mailbox) work(c *Client) {
 	}
 }
 
-// leave closes the connection with d behind what is being carried out. It reports
+// leave closes the connection with d after the commands that are being handled. It reports
 // false where there is nothing, and the caller must close it.
 func (m *mailbox) leave(c *Client, d Disconnect) bool {
 	m.mu.Lock()
