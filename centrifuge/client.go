@@ -35,7 +35,7 @@ type Client struct {
 	// Guarded by mu, which is a leaf: no other lock, call of a broker, handler
 	// or write happens under it.
 	mu      sync.Mutex
-	lane    uint16 // static; here it takes no room of its own
+	lane    uint16 // static; here it takes no space of its own
 	state   clientState
 	format  protocol.Format
 	decided bool // format is final, generation included
@@ -44,7 +44,7 @@ type Client struct {
 	clientSideRefresh bool
 	pinged            bool // a ping is out and not answered
 	ticking           bool // a tick is under way
-	left              bool // only the commands that came before are still carried out
+	left              bool // only the commands that came before are still handled
 	event             eventState
 	rare              *rare // nil while there is nothing in it
 	ctx               context.Context
@@ -223,7 +223,7 @@ func (c *Client) wireFormat() protocol.Format {
 
 // leaveTimeout is how long the commands of a client that has left may take. Then
 // the rest of them is dropped: a handler that hangs must not keep the presence
-// of somebody who is not there.
+// of a client that has left.
 const leaveTimeout = 5 * time.Second
 
 // leave ends a connection whose client takes nothing more: the end comes behind
@@ -234,7 +234,7 @@ func (c *Client) leave(d Disconnect) {
 		c.close(d, false)
 		return
 	}
-	c.outbox.Close(false, func() {}) // so that no command waits for room
+	c.outbox.Close(false, func() {}) // so that no command waits for it to drain
 	c.node.registry.removeUser(c, c.UserID())
 	c.leavingClock(c.node.timeline.now())
 }

@@ -13,7 +13,7 @@ import (
 type deadline uint8
 
 const (
-	deadlineStale    deadline = iota // connect must have succeeded, or the last commands be carried out
+	deadlineStale    deadline = iota // connect must have succeeded, or the last commands must have been handled
 	deadlinePing                     // the next ping is sent
 	deadlinePong                     // the last ping must have been answered
 	deadlinePresence                 // presence is renewed, and Handlers.Alive called
@@ -197,7 +197,7 @@ func (c *Client) pingTransport() (err error) {
 	return c.transport.Ping()
 }
 
-// pong is the protocol's own: one that nobody asked for breaks the protocol.
+// pong handles a pong of the protocol. A pong without a ping violates the protocol.
 func (c *Client) pong() {
 	if !c.ponged() {
 		c.Disconnect(DisconnectBadRequest)

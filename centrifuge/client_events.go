@@ -7,8 +7,8 @@ import "context"
 // the next Subscribed for the channel. Each is told once and in pairs: what ended
 // before its first event is told of by neither.
 //
-// Nobody waits for a callback to end something, because the callback itself may
-// be what ends it. If a subscription ends while the application is being told of
+// Ending a subscription does not wait for a callback, because the callback itself
+// may end the subscription. If a subscription ends while the application is being told of
 // it, whoever tells of its beginning also tells of its end.
 
 // announce tells the application of a subscription that went live, unless it has

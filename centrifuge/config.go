@@ -66,8 +66,8 @@ type Config struct {
 	// any size is taken, and what it asked for itself is not counted.
 	QueueSize int
 	// QueueTotalSize in bytes of messages that wait for all the connections of
-	// this node whose sockets are full; one for which there is no room is closed
-	// with DisconnectSlow. What is sent to many counts for each. Default: a quarter
+	// this node whose sockets are full. A connection that exceeds it is closed with
+	// DisconnectSlow. What is sent to many counts for each. Default: a quarter
 	// of the Go memory limit, 256 MiB where there is none.
 	QueueTotalSize int
 	// WriteDelay is how long a connection that got something to send waits for

@@ -100,7 +100,7 @@ var (
 	DisconnectConnectionClosed = Disconnect{3000, "connection closed"}
 	// DisconnectShutdown: this node goes down.
 	DisconnectShutdown = Disconnect{3001, "shutdown"}
-	// DisconnectServerError: something failed that the client cannot mend.
+	// DisconnectServerError: the server failed, and the client cannot correct it.
 	DisconnectServerError = Disconnect{3004, "internal server error"}
 	// DisconnectExpired: the connection was not refreshed in time.
 	DisconnectExpired = Disconnect{3005, "connection expired"}

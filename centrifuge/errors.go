@@ -25,9 +25,9 @@ func (e *Error) Is(target error) bool {
 
 // The errors of the protocol.
 var (
-	// ErrorInternal: something failed that the client cannot mend.
+	// ErrorInternal: the server failed, and the client cannot correct it.
 	ErrorInternal = &Error{Code: 100, Message: "internal server error", Temporary: true}
-	// ErrorUnauthorized: who are you?
+	// ErrorUnauthorized: the client has no credentials.
 	ErrorUnauthorized = &Error{Code: 101, Message: "unauthorized"}
 	// ErrorUnknownChannel: the channel's namespace is not configured.
 	ErrorUnknownChannel = &Error{Code: 102, Message: "unknown channel"}

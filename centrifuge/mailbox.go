@@ -27,7 +27,7 @@ type mailbox struct {
 	leaving *Disconnect // set by leave: why the connection ends when all commands are handled
 }
 
-// post copies message and reports whether there is room for more.
+// post copies message and reports whether the mailbox takes more.
 func (m *mailbox) post(c *Client, message []byte) (more bool) {
 	m.mu.Lock()
 	if m.closed {
