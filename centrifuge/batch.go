@@ -10,16 +10,16 @@ import (
 // publication that waits in a batch the time to arrive.
 const MaxBatchDelay = time.Second
 
-// BatchOptions say how the publications of one channel are gathered on a node
+// BatchOptions say how the publications of one channel are collected on a node
 // before they are sent, so that a subscriber gets several in one write. Joins and
-// leaves travel with them, in their order. The zero value gathers nothing.
+// leaves are sent with them, in their order. The zero value collects nothing.
 //
-// Between its subscribers and a channel a batch is only a delay: a subscriber
-// that comes, recovers or leaves meanwhile sees no difference, but for this: one
-// without a position also gets what was published at most MaxDelay before it came.
+// A batch only delays publications: a client that subscribes, recovers or unsubscribes
+// meanwhile sees no other difference. There is one exception: a subscriber without a
+// position also gets what was published at most MaxDelay before it subscribed.
 type BatchOptions struct {
 	// MaxDelay is how long the first publication of a batch waits, at most
-	// MaxBatchDelay; more is taken for that. Without it nothing is gathered:
+	// MaxBatchDelay; more is taken for that. Without it nothing is collected:
 	// publications would wait without a limit.
 	MaxDelay time.Duration
 	// MaxSize in messages sends a batch before its time; zero for any number. A

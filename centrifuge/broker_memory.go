@@ -139,7 +139,7 @@ func (b *MemoryBroker) Close(ctx context.Context) error {
 	idle := make(chan struct{})
 	go func() {
 		defer close(idle)
-		b.locks.Drain() // whoever takes a lock later sees closed
+		b.locks.Drain() // a later holder of a lock sees closed
 	}()
 	select {
 	case <-idle:

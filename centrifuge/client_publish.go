@@ -79,7 +79,7 @@ func (c *Client) handleHistory(request *protocol.HistoryRequest) (*protocol.Repl
 	}
 	pubs := reply.Result.Publications
 	if n := c.replySpace().take(pubs); n < len(pubs) {
-		pubs = pubs[:max(n, 1)] // so that whoever asks for more gets on
+		pubs = pubs[:max(n, 1)] // at least one, so that a client that reads page by page advances
 	}
 	return &protocol.Reply{History: &protocol.HistoryResult{
 		Publications: pubs, Offset: reply.Result.Offset, Epoch: reply.Result.Epoch,

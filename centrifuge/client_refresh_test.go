@@ -58,7 +58,7 @@ func TestRefreshCommand(t *testing.T) {
 		logged int
 	}{
 		{name: "prolonged", in: time.Minute, want: `{"id":2,"refresh":{"client":"<id>","version":"test","expires":true,"ttl":60}}`},
-		{name: "for ever", want: `{"id":2,"refresh":{"client":"<id>","version":"test"}}`},
+		{name: "without expiry", want: `{"id":2,"refresh":{"client":"<id>","version":"test"}}`},
 		{name: "expired token", reply: centrifuge.RefreshReply{Expired: true}, closed: centrifuge.DisconnectExpired},
 		{name: "in the past", in: -time.Second, want: refused(2, centrifuge.ErrorExpired)},
 		{name: "invalid token", err: centrifuge.DisconnectInvalidToken, closed: centrifuge.DisconnectInvalidToken},
@@ -85,7 +85,7 @@ func TestRefreshCommand(t *testing.T) {
 				if logged := s.logged(); len(logged) != test.logged {
 					t.Errorf("logged %q", logged)
 				}
-				if test.name == "for ever" {
+				if test.name == "without expiry" {
 					time.Sleep(time.Hour)
 					p.expect()
 				}
@@ -117,7 +117,7 @@ func TestSubRefreshCommand(t *testing.T) {
 		closed  centrifuge.Disconnect
 	}{
 		{name: "prolonged", request: `"channel":"a","token":"t"`, in: time.Minute, want: `{"id":3,"sub_refresh":{"expires":true,"ttl":60}}`},
-		{name: "for ever", request: `"channel":"a","token":"t"`, want: `{"id":3,"sub_refresh":{}}`},
+		{name: "without expiry", request: `"channel":"a","token":"t"`, want: `{"id":3,"sub_refresh":{}}`},
 		{name: "expired token", request: `"channel":"a","token":"t"`, reply: centrifuge.SubRefreshReply{Expired: true}, want: refused(3, centrifuge.ErrorExpired)},
 		{name: "in the past", request: `"channel":"a","token":"t"`, in: -time.Second, want: refused(3, centrifuge.ErrorExpired)},
 		{name: "not subscribed", request: `"channel":"b","token":"t"`, want: refused(3, centrifuge.ErrorPermissionDenied)},
@@ -290,9 +290,9 @@ func TestServerRefreshesSubscription(t *testing.T) {
 	})
 }
 
-// TestNobodyRefreshesSubscription: a subscription that nobody prolongs has the delay
-// like any other, and is prolonged if somebody does before it is over.
-func TestNobodyRefreshesSubscription(t *testing.T) {
+// TestSubscriptionWithoutRefresh: a subscription that no handler prolongs has the delay
+// like any other, and is prolonged if a refresh comes before the delay has passed.
+func TestSubscriptionWithoutRefresh(t *testing.T) {
 	type handler = func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error)
 	cannotTell := func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
 		return centrifuge.SubRefreshReply{}, fmt.Errorf("asking: %w", centrifuge.ErrorNotAvailable)
@@ -307,7 +307,7 @@ func TestNobodyRefreshesSubscription(t *testing.T) {
 		{"server-side, no handler", 3 * time.Second, true, nil, 13 * time.Second},
 		{"server-side, cannot tell", 3 * time.Second, true, cannotTell, 13 * time.Second},
 		{"server-side, no delay", -1, true, cannotTell, 10 * time.Second},
-		{"server-side, for ever", math.MaxInt64, true, cannotTell, 0},
+		{"server-side, without expiry", math.MaxInt64, true, cannotTell, 0},
 		{"no handler", 3 * time.Second, false, nil, 13 * time.Second},
 		{"cannot tell", 3 * time.Second, false, cannotTell, 13 * time.Second},
 		{"known to have expired", 3 * time.Second, true, func(centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {

@@ -47,7 +47,8 @@ type pendingSubscription struct {
 	top    StreamPosition
 	joined bool // hub and broker know it
 	live   bool
-	// eventDue: whoever makes it tells the application, once it is live.
+	// eventDue is set if the maker of the subscription tells the application, once it is
+	// live.
 	eventDue bool
 }
 

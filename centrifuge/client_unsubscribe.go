@@ -65,9 +65,9 @@ func (c *Client) claimLocked(s *subscription) (claimed, settled bool) {
 	return false, false
 }
 
-// undo ends a subscription that the caller has claimed, but for telling the
-// application: that is left to whoever tells of its beginning, or, if mine is
-// set, to the caller, who must retire it. The client is told before its channel is
+// undo ends a subscription that the caller has claimed. It does not tell the
+// application: if mine is set, the caller must do so with retire, otherwise the
+// goroutine does that tells of the beginning. The client is told before its channel is
 // free again: a subscribe that is waiting is answered later.
 func (c *Client) undo(s *subscription, why Unsubscribe, tell bool) (mine bool) {
 	defer c.node.recovered("ending a subscription", c)

@@ -10,7 +10,7 @@ import (
 )
 
 // lossyBroker loses what is published while lose is set: it enters the stream
-// and reaches nobody.
+// and reaches no node.
 type lossyBroker struct {
 	*centrifuge.MemoryBroker
 	lose atomic.Bool

@@ -21,8 +21,9 @@ type attempt struct {
 
 // setbacks remembers the large recoveries that did not reach their clients: the
 // connection ended while the reply was on its way, because the client was too slow
-// for what came behind it, or did not wait. It would come back for the same, for
-// ever; it is told that it is not recovered instead. The zero value is ready.
+// for what came behind it, or did not wait. Such a client would request the
+// same recovery again without end, so it is told that it is not recovered. The zero value
+// is ready.
 type setbacks struct {
 	mu     sync.Mutex
 	failed map[attempt]setback // nil while empty

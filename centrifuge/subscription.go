@@ -12,7 +12,7 @@ import (
 // and gate in one object, whose identity is its pointer. An old attempt to
 // subscribe can thus never undo a newer one.
 //
-// A node may have millions: it is 112 bytes, and what few of them need is apart.
+// A node may have millions: it is 112 bytes, and the state that few need is in details.
 type subscription struct {
 	fanout.Subscriber
 
@@ -24,11 +24,11 @@ type subscription struct {
 	clientSideRefresh bool
 	positioned        bool
 
-	// Owned by whoever makes, holds or claims it.
+	// Owned by the goroutine that makes, holds or claims it.
 	joinLeave bool // the channel was told of its join
 
 	// Guarded by client.mu.
-	presence bool // written by whoever makes or holds it
+	presence bool // written by the goroutine that makes or holds it
 	state    subState
 	event    eventState // of Subscribed
 	busy     bool       // being made, renewed or ended
@@ -39,7 +39,7 @@ type details struct {
 	// Guarded by client.mu.
 	expires moment // none if it never does
 	info    []byte
-	settled chan struct{} // closed when it is not busy any more; made by who waits for that
+	settled chan struct{} // closed when it is not busy any more; made by the first that waits
 	overlap *overlap      // nil for most
 
 	recoverable bool // static before it goes live
@@ -48,18 +48,19 @@ type details struct {
 	check positionCheck
 }
 
-// overlap is what a subscription has whose events meet those of another, or its own.
+// overlap is the state of a subscription whose events overlap with those of another
+// subscription, or with each other.
 type overlap struct {
-	// ended is set when the subscription ends while the application is being told
-	// of it, by whoever does that.
+	// ended is set if the subscription ends while the application is being told of
+	// it. The goroutine that tells reads it.
 	ended *Unsubscribe
 	// after is closed when the application knows that the subscription which had
 	// the channel before has ended; nil if it does. Static.
 	after <-chan struct{}
 }
 
-// positionCheck is when a position was found to be what, see checkPosition. Those
-// of positioned subscriptions are made before these go live.
+// positionCheck is the last position that checkPosition has seen, and when. Positioned
+// subscriptions get theirs before they go live.
 type positionCheck struct {
 	metaTTL time.Duration // static
 	at      moment
@@ -69,19 +70,19 @@ type positionCheck struct {
 type subState uint8
 
 const (
-	subJoining subState = iota // made by whoever reserved it
+	subJoining subState = iota // being made, after reserve
 	subLive
-	subEnding // unmade by whoever claimed it
+	subEnding // being ended, after claim
 	subEnded  // only the application may have to be told
 )
 
-// eventState tells what the application knows of a connection or a subscription.
-// Of one that ended before its first event it never hears.
+// eventState is what the application knows of a connection or a subscription. It is not
+// told of one that ended before its first event.
 type eventState uint8
 
 const (
 	eventNone    eventState = iota // it was told nothing
-	eventDue                       // whoever made it is about to tell
+	eventDue                       // the maker is about to tell
 	eventCalling                   // the callback is under way
 	eventTold                      // it was told, so it must be told of the end
 )
@@ -175,7 +176,7 @@ func (ss *subscriptions) get(channel string) *subscription {
 	return nil
 }
 
-// add takes s in, whose channel must not have a subscription yet.
+// add adds s. Its channel must not have a subscription yet.
 func (ss *subscriptions) add(s *subscription) {
 	switch {
 	case ss.many != nil:
@@ -191,7 +192,7 @@ func (ss *subscriptions) add(s *subscription) {
 	}
 }
 
-// remove forgets s, and only s.
+// remove removes s, and no other subscription of its channel.
 func (ss *subscriptions) remove(s *subscription) {
 	if ss.get(s.Channel) != s {
 		return
