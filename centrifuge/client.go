@@ -106,8 +106,10 @@ func (c *Client) Info() []byte {
 	return bytes.Clone(c.connInfo)
 }
 
-// Context has the values that middleware gave the connection's request. It is
-// cancelled when the connection ends.
+// Context has the values that middleware gave the connection's request, or those of
+// ConnectingReply.Context if that is set. A pointer among these values is the place
+// for an application's own state of the connection. The context is cancelled when the
+// connection ends.
 func (c *Client) Context() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,8 +30,8 @@ type Config struct {
 	Controller Controller
 
 	// LogHandler receives the node's log entries of LogLevel and above, by default
-	// LogInfo. Without a handler they go to slog.Default, by default from LogWarn on;
-	// LogNone logs nothing.
+	// LogInfo. SlogHandler(logger) passes them to a *slog.Logger. Without a handler they
+	// go to slog.Default, by default from LogWarn on. LogNone logs nothing.
 	LogHandler LogHandler
 	LogLevel   LogLevel
 
@@ -66,7 +66,7 @@ type Config struct {
 	// any size is taken, and what it asked for itself is not counted.
 	QueueSize int
 	// QueueTotalSize in bytes of messages that wait for all the connections of
-	// this node whose sockets are full. A connection that exceeds it is closed with
+	// this node whose sockets are full. A connection that needs more is closed with
 	// DisconnectSlow. What is sent to many counts for each. Default: a quarter
 	// of the Go memory limit, 256 MiB where there is none.
 	QueueTotalSize int

@@ -3,8 +3,11 @@
 // in order and without gaps, in milliseconds. Presence, history and recovery
 // after a lost connection are part of it.
 //
-// A [Node] is given an application, its [Handlers], and connections, by the
-// transports in the packages below transport. Read the sources in this order:
+// An application makes a [Node] with [New], sets its [Handlers] with [Node.Handle],
+// starts it with [Node.Run], and publishes with [Node.Publish]. A transport passes
+// connections to [Node.Accept]; an HTTP server uses the handler of package
+// transport/websocket. Middleware identifies a connection with [SetCredentials]. The
+// first example is a complete program. Read the sources in this order:
 //
 //	node.go      what a server is made of
 //	client.go    one connection: connecting, connected, closed

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,9 @@ import (
 	"centrifugo/protocol"
 )
 
-// A node, and an application that lets everybody subscribe and publish. A real
-// program gives the connections of a transport to the node, for example with
-// websocket.NewHandler; here one is made in memory.
+// A node, and an application that allows all clients to subscribe and publish. A real
+// program passes the connections of a transport to the node, for example with
+// websocket.NewHandler. The connection of this example is in memory.
 func Example() {
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {
@@ -64,6 +65,37 @@ func Example() {
 	// permission denied
 	// {"text":"hello"} true
 	// 42 has left: shutdown
+}
+
+// visits is an application's own state of a connection.
+type visits struct{ rpcs atomic.Int64 }
+
+type visitsKey struct{}
+
+// Middleware identifies a connection, and gives it state of the application, before the
+// transport accepts it. Handlers find both on the client.
+func ExampleSetCredentials() {
+	node, stop := exampleNode(centrifuge.Handlers{
+		RPC: func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
+			state, ok := e.Client.Context().Value(visitsKey{}).(*visits)
+			if !ok {
+				return centrifuge.RPCReply{}, centrifuge.ErrorUnauthorized
+			}
+			return centrifuge.RPCReply{Data: fmt.Appendf(nil, `{"user":%q,"rpcs":%d}`, e.Client.UserID(), state.rpcs.Add(1))}, nil
+		},
+	})
+	defer stop()
+
+	ctx := centrifuge.SetCredentials(context.Background(), &centrifuge.Credentials{UserID: "42"})
+	ctx = context.WithValue(ctx, visitsKey{}, new(visits))
+	client := centrifugetest.Connect(ctx, &testing.T{}, node, protocol.Format(0), "42")
+	for range 2 {
+		reply := client.Do(&protocol.Command{RPC: &protocol.RPCRequest{Method: "count"}})
+		fmt.Println(string(reply.RPC.Data))
+	}
+	// Output:
+	// {"user":"42","rpcs":1}
+	// {"user":"42","rpcs":2}
 }
 
 // The embedder gets log entries, and decides what becomes of them.
