@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,27 +98,27 @@ func malformedBodies(t *testing.T, p *process) {
 // A wrong type in any field of any method is a bad request, alone and in a batch.
 func wrongTypesOfCalls(t *testing.T, p *process) {
 	count := 0
-	for f := range fieldsOf(reflect.TypeFor[api.Command]()) {
-		if f.Type.Kind() != reflect.Pointer || f.Type.Elem().Kind() != reflect.Struct {
-			continue
+	for _, method := range api.Methods() {
+		if method == &api.MethodBatch.Method {
+			continue // its requests are commands
 		}
-		for _, m := range wrongMembers(f.Type.Elem(), 1) {
+		for _, m := range wrongMembers(method.Request, 1) {
 			body := fmt.Sprintf(`{%q:%s}`, m.name, m.value)
-			if got := p.status(t, "/api/"+keyOf(f), body); got != 400 {
-				t.Errorf("%s %s: status %d", keyOf(f), body, got)
+			if got := p.status(t, "/api/"+method.Name, body); got != 400 {
+				t.Errorf("%s %s: status %d; want 400", method.Name, body, got)
 			}
 			count++
 		}
 		// Null is the same as nothing.
-		for field := range fieldsOf(f.Type.Elem()) {
+		for field := range fieldsOf(method.Request) {
 			body := fmt.Sprintf(`{%q:null}`, keyOf(field))
-			with, without := p.call(keyOf(f), body), p.call(keyOf(f), `{}`)
-			if with != without && keyOf(f) != "info" {
-				t.Errorf("%s %s: %s, without it %s", keyOf(f), body, with, without)
+			with, without := p.call(method.Name, body), p.call(method.Name, `{}`)
+			if with != without && method != &api.MethodInfo.Method {
+				t.Errorf("%s %s: %s, without it %s", method.Name, body, with, without)
 			}
 		}
-		if got := p.status(t, "/api/batch", fmt.Sprintf(`{"commands":[{%q:5}]}`, keyOf(f))); got != 400 {
-			t.Errorf("batch with a wrong %s: status %d", keyOf(f), got)
+		if got := p.status(t, "/api/batch", fmt.Sprintf(`{"commands":[{%q:5}]}`, method.Name)); got != 400 {
+			t.Errorf("batch with a wrong %s: status %d; want 400", method.Name, got)
 		}
 	}
 	t.Logf("%d calls", count)
