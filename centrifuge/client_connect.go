@@ -38,7 +38,6 @@ func (c *Client) handleConnect(r *replyBatch, id uint32, request *protocol.Conne
 		c.node.registry.addSession(c, session)
 	}
 	if c.isClosed() {
-		c.node.registry.forget(c) // it may have been removed before it was added
 		return nil
 	}
 	return c.completeConnect(r, id, request, reply)

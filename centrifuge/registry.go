@@ -56,22 +56,22 @@ func (r *registry) add(c *Client) {
 	r.byID[r.shard(c.id)].put(c.id, c)
 }
 
-// addUser makes a connection findable by its user. It reports false, and adds
-// nothing, if the user has limit connections. The number of anonymous connections
-// is not limited.
+// addUser makes a connection findable by its user, unless it is closed. It reports
+// false, and adds nothing, if the user has limit connections. The number of anonymous
+// connections is not limited.
 func (r *registry) addUser(c *Client, limit int) bool {
 	user := c.UserID()
 	if user == "" {
 		limit = 0
 	}
-	if !r.byUser[r.shard(user)].add(user, c, limit) {
-		return false
+	added, ok := r.byUser[r.shard(user)].add(user, c, limit)
+	if added {
+		r.known.Add(1)
 	}
-	r.known.Add(1)
-	return true
+	return ok
 }
 
-// addSession makes a connection findable by its session.
+// addSession makes a connection findable by its session, unless it is closed.
 func (r *registry) addSession(c *Client, session string) {
 	r.bySession[r.shard(session)].put(session, c)
 }
@@ -147,9 +147,14 @@ func (r *registry) waitEmpty(ctx context.Context) error {
 	return nil
 }
 
+// put adds c unless it is closed. The state is read under the lock: a connection that is
+// closed later is removed later.
 func (sh *clientShard) put(key string, c *Client) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if c.isClosed() {
+		return
+	}
 	if sh.clients == nil {
 		sh.clients = make(map[string]*Client)
 	}
@@ -178,14 +183,17 @@ func (sh *clientShard) snapshot() []*Client {
 	return clients
 }
 
-// add reports false if the user has limit connections; a limit of zero is none.
-func (sh *userShard) add(user string, c *Client, limit int) bool {
+// add adds c unless it is closed, as put does. ok is false if the user has limit
+// connections; a limit of zero is none.
+func (sh *userShard) add(user string, c *Client, limit int) (added, ok bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	few, many := sh.few[user], sh.many[user]
 	switch {
+	case c.isClosed():
+		return false, true
 	case limit > 0 && len(few)+len(many) >= limit:
-		return false
+		return false, false
 	case many != nil:
 		many[c] = struct{}{}
 	case len(few) < maxScanned:
@@ -198,7 +206,7 @@ func (sh *userShard) add(user string, c *Client, limit int) bool {
 		sh.many[user] = many
 		delete(sh.few, user)
 	}
-	return true
+	return true, true
 }
 
 // remove reports whether c was there.
