@@ -1,22 +1,22 @@
 package fanout
 
-// The bound of an outbox counts what a client leaves unread: bytes that wait while
-// somebody writes or the socket is full. What was never offered to the socket is
-// no backlog. A message larger than the bound is taken when nothing waits, and
-// replies are taken always: whoever carries out commands waits for Drained before.
+// The bound of an outbox counts what a client leaves unread: bytes that wait while a
+// write is in progress or the socket is full. Bytes that were never offered to the socket
+// do not count. A message larger than the bound is accepted when nothing waits. Replies
+// are always accepted: the caller waits for Drained before it executes a command.
 
 // replyShare of the bound is how large a reply must be to be set apart.
 const replyShare = 8
 
-// relief is what few outboxes have: a large message in the queue, or somebody who
-// waits for it to drain.
+// relief holds the state of outboxes with a large message in the queue, or with a
+// goroutine that waits for the queue to drain. Few outboxes have it.
 type relief struct {
 	apart   int           // bytes of the largest message that the bound leaves out
-	drained chan struct{} // closed by the outbox when enough was read; nil when nobody waits
+	drained chan struct{} // closed by the outbox when enough was read; nil when no goroutine waits
 }
 
-// contendedLocked reports whether what is put now waits for somebody who writes or
-// for a socket that is full.
+// contendedLocked reports whether a write is in progress or the socket is full, so that
+// a message put now must wait.
 func (o *Outbox) contendedLocked() bool {
 	return o.state == outboxBlocked || o.state == outboxFlushing
 }
@@ -34,11 +34,12 @@ func (o *Outbox) refusesLocked(size int, reply bool) bool {
 			return true
 		}
 	}
-	return o.waitsLocked() && !o.chargeLocked(o.charged+size)
+	return o.waitsLocked() && !o.account.charge(o.account.charged+size)
 }
 
-// setApartLocked leaves a message that is larger than replyShare of the bound, and
-// a reply or larger than the bound, out of it until the queue is empty: a client that is busy with it must not be taken for a slow one.
+// setApartLocked excludes a message from the bound until the queue is empty, if it is
+// larger than replyShare of the bound and either a reply or larger than the bound. A client
+// that is receiving it is not slow.
 func (o *Outbox) setApartLocked(size int, reply bool) {
 	if !reply && size <= o.max {
 		return
@@ -94,26 +95,4 @@ func (o *Outbox) relieveLocked() {
 // waitsLocked reports whether what is put now counts against the budget.
 func (o *Outbox) waitsLocked() bool {
 	return o.state == outboxBlocked || o.state == outboxFlushing && o.blocking
-}
-
-// chargeLocked makes the budget count n bytes for this outbox, unless these are
-// more than before and it has no space for them.
-func (o *Outbox) chargeLocked(n int) bool {
-	switch {
-	case o.budget == nil || n == o.charged:
-		return true
-	case n < o.charged:
-		o.budget.give(o.charged - n)
-	case !o.budget.take(n - o.charged):
-		return false
-	}
-	o.charged = n
-	return true
-}
-
-// uncountLocked gives back to the budget what does not wait here any more.
-func (o *Outbox) uncountLocked() {
-	if o.charged > o.size {
-		o.chargeLocked(o.size)
-	}
 }

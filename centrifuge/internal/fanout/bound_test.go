@@ -87,7 +87,7 @@ func TestOutboxBoundReturns(t *testing.T) {
 	}
 }
 
-// TestOutboxDrained: who carries out commands waits until half of the bound is free.
+// TestOutboxDrained: a caller that executes commands waits until half of the bound is free.
 func TestOutboxDrained(t *testing.T) {
 	for _, end := range []string{"drained", "closed", "failed", "overflowed"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestOutboxDrainedSlowly(t *testing.T) {
 		putAndFlush(&o, frameOf(size))
 		drained := o.Drained()
 		if drained == nil && size-10 > 50 {
-			t.Fatalf("%d: nobody waits", size)
+			t.Fatalf("%d: no caller waits", size)
 		}
 		for left := size - 10; drained != nil && left > 50; left -= 10 {
 			select {

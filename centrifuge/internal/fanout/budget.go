@@ -5,16 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// ErrOverBudget is what a Sink is told by Failed when its socket was found full
-// and the budget has no room for what waits.
+// ErrOverBudget is passed to Sink.Failed when the socket is full and the budget does not
+// allow the waiting bytes.
 var ErrOverBudget = errors.New("budget for slow readers is used up")
 
-// Budget bounds the bytes that wait for all the slow readers of a node
-// together: what is queued in outboxes whose socket is full, and what their
-// sinks keep of it. Of blocking sinks, which cannot say that they are full, it
-// is what was put while a write was under way. Outboxes that are written to as
-// soon as something is put never touch it. Frames that many connections share
-// are counted for each. It is safe for concurrent use.
+// Budget bounds the bytes that wait for all slow readers of a node together: the bytes
+// queued in outboxes whose socket is full, and those that their sinks keep. A blocking sink
+// cannot report a full socket; its outbox counts the bytes put during a write. Other
+// outboxes do not use the budget. Messages shared by many connections are counted for each.
+// It is safe for concurrent use.
 type Budget struct {
 	max     int64 // static, zero for no bound
 	used    atomic.Int64
@@ -42,3 +41,31 @@ func (b *Budget) take(n int) bool {
 }
 
 func (b *Budget) give(n int) { b.used.Add(-int64(n)) }
+
+// account is what one outbox has in a budget. It is guarded by the lock of the outbox.
+type account struct {
+	budget  *Budget // static; nil: nothing is counted
+	charged int     // bytes that the budget counts for the outbox
+}
+
+// charge makes the budget count n bytes for the outbox. It returns false, and changes
+// nothing, if n is more than before and the budget does not allow it.
+func (a *account) charge(n int) bool {
+	switch {
+	case a.budget == nil || n == a.charged:
+		return true
+	case n < a.charged:
+		a.budget.give(a.charged - n)
+	case !a.budget.take(n - a.charged):
+		return false
+	}
+	a.charged = n
+	return true
+}
+
+// reduce returns to the budget what is charged above n bytes.
+func (a *account) reduce(n int) {
+	if a.charged > n {
+		a.charge(n)
+	}
+}

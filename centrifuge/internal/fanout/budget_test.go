@@ -73,7 +73,7 @@ func TestBudgetCounts(t *testing.T) {
 	}
 	sink.set(1<<20, nil)
 	first.Put(frameOf(600), frameOf(600), frameOf(600))
-	expect(0, 0) // it may have room
+	expect(0, 0) // it may be writable
 	first.Flush()
 	expect(0, 0)
 	sink.set(100, nil)
@@ -88,7 +88,7 @@ func TestBudgetCounts(t *testing.T) {
 	if got := second.Put(frameOf(400)); got != PutDirty {
 		t.Errorf("putting to a free socket: %d", got)
 	}
-	second.Flush() // its socket is full: the budget has no room
+	second.Flush() // its socket is full: the budget is used up
 	if told := other.told(); len(told) != 1 || !errors.Is(told[0], ErrOverBudget) {
 		t.Errorf("the sink was told %v", told)
 	}
@@ -207,8 +207,8 @@ func checkCharge(t *testing.T, o *Outbox) {
 	if o.state == outboxBlocked {
 		want = o.size + o.pending
 	}
-	if o.charged != want && !o.overflowed {
-		t.Fatalf("in state %d with %d bytes and %d in the sink it is charged %d", o.state, o.size, o.pending, o.charged)
+	if o.account.charged != want && !o.overflowed {
+		t.Fatalf("in state %d with %d bytes and %d in the sink it is charged %d", o.state, o.size, o.pending, o.account.charged)
 	}
 }
 
@@ -229,7 +229,7 @@ func TestBudgetIsGivenBack(t *testing.T) {
 			sum := 0
 			for _, o := range outs {
 				checkCharge(t, o)
-				sum += o.charged
+				sum += o.account.charged
 			}
 			if b.Used() != int64(sum) || sum > 2000 {
 				t.Fatalf("seed %d: %d bytes used, the outboxes are charged %d", seed, b.Used(), sum)

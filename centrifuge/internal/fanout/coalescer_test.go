@@ -247,7 +247,7 @@ func TestLatestAndFilters(t *testing.T) {
 	})
 }
 
-// TestLatestAndDeltas: nobody gets a difference to what was left out.
+// TestLatestAndDeltas: no subscriber gets a difference to a removed publication.
 func TestLatestAndDeltas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, b, s := batched(CoalesceOptions{MaxDelay: time.Second, FlushLatest: true})

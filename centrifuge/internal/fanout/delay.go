@@ -31,7 +31,7 @@ type waiter struct {
 	due  time.Duration
 }
 
-// maxKeptWaiters bounds the room that is kept for waiters when there are none.
+// maxKeptWaiters bounds the capacity that is kept while there are no waiters.
 const maxKeptWaiters = 4096
 
 // NewDelay returns a Delay by wait, which must be positive. Close it.
@@ -42,7 +42,7 @@ func NewDelay(wait time.Duration) *Delay {
 	return d
 }
 
-// Close lets go all that wait, at once, and whatever comes later.
+// Close writes all waiting outboxes at once. Later ones do not wait.
 func (d *Delay) Close() {
 	d.mu.Lock()
 	d.closed = true
@@ -53,7 +53,7 @@ func (d *Delay) Close() {
 	d.waiting = fifo[waiter]{}
 	d.mu.Unlock()
 	for _, w := range waiting.front() {
-		w.out.ripe(w.turn)
+		w.out.due(w.turn)
 	}
 }
 
@@ -61,7 +61,7 @@ func (d *Delay) add(o *Outbox, turn uint32) {
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
-		o.ripe(turn)
+		o.due(turn)
 		return
 	}
 	d.waiting.push(waiter{o, turn, time.Since(d.start) + d.wait})
@@ -72,17 +72,17 @@ func (d *Delay) add(o *Outbox, turn uint32) {
 	d.mu.Unlock()
 }
 
-// wake writes those that are due, then sleeps until the next is. A blocking
-// sink is written to by a goroutine of its own, so that nobody waits for it.
+// wake writes the outboxes that are due and sets the timer for the next one. A blocking
+// sink is written to by its own goroutine, so that wake does not wait.
 func (d *Delay) wake() {
-	var room [64]waiter
+	var scratch [64]waiter
 	for {
-		due := d.takeDue(room[:0])
+		due := d.takeDue(scratch[:0])
 		if len(due) == 0 {
 			return
 		}
 		for _, w := range due {
-			w.out.ripe(w.turn)
+			w.out.due(w.turn)
 		}
 	}
 }

@@ -31,9 +31,9 @@ func putAndFlush(o *Outbox, frames ...*protocol.Encoded) {
 	}
 }
 
-// load tells how many wait, for how many there is room, and whether somebody is
+// load tells how many wait, for how many there is capacity, and whether the delay is
 // to wake up for them.
-func (d *Delay) load() (waiters, room int, awake bool) {
+func (d *Delay) load() (waiters, capacity int, awake bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.waiting.len(), cap(d.waiting.items), d.awake
@@ -125,7 +125,7 @@ func TestDelayEnds(t *testing.T) {
 }
 
 // TestDelayDuringWrite: what comes while a write is under way is delayed too,
-// unless somebody waits for the end.
+// unless a caller waits for the end.
 func TestDelayDuringWrite(t *testing.T) {
 	for _, closes := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -206,8 +206,8 @@ func TestDelayOfMany(t *testing.T) {
 		if late.Load() != 0 {
 			t.Errorf("%d of %d were not written when they were due", late.Load(), many)
 		}
-		if waiters, room, awake := d.load(); awake || waiters != 0 || room > maxKeptWaiters {
-			t.Errorf("%d waiters are left, room for %d is kept", waiters, room)
+		if waiters, capacity, awake := d.load(); awake || waiters != 0 || capacity > maxKeptWaiters {
+			t.Errorf("%d waiters are left, capacity for %d is kept", waiters, capacity)
 		}
 	})
 }

@@ -8,14 +8,14 @@ import (
 
 // fifo is a queue that keeps its memory while it moves: the zero value is empty.
 type fifo[T any] struct {
-	items []T // those before head are gone
+	items []T // those before head are removed
 	head  int
 }
 
 func (q *fifo[T]) len() int { return len(q.items) - q.head }
 
-// push appends items. Where the room behind is used up and half of what is
-// before is free, it moves forward instead of growing.
+// push appends items. If the capacity is used up and at least half of the items have been
+// removed, it moves the others to the front instead of growing.
 func (q *fifo[T]) push(items ...T) {
 	if len(q.items)+len(items) > cap(q.items) && q.head > 0 && q.head >= len(q.items)/2 {
 		n := copy(q.items, q.items[q.head:])
@@ -36,23 +36,23 @@ func (q *fifo[T]) drop(n int) {
 	}
 }
 
-// frameQueues are lent to outboxes in which more than one frame waits, and to
-// writers for what they write at once.
-var frameQueues = sync.Pool{New: func() any { return new(fifo[*protocol.Encoded]) }}
+// queues is a pool for outboxes in which more than one message waits, and for the batches
+// of writers.
+var queues = sync.Pool{New: func() any { return new(fifo[*protocol.Encoded]) }}
 
-// maxKeptQueue bounds the frames that a queue has room for when it goes back to
-// the pool: 8 bytes each.
+// maxKeptQueue bounds the capacity of a queue that is returned to the pool, in messages
+// of 8 bytes.
 const maxKeptQueue = 4096
 
-func lendQueue() *fifo[*protocol.Encoded] {
-	q, _ := frameQueues.Get().(*fifo[*protocol.Encoded])
+func getQueue() *fifo[*protocol.Encoded] {
+	q, _ := queues.Get().(*fifo[*protocol.Encoded])
 	return q
 }
 
-func giveBack(q *fifo[*protocol.Encoded]) {
+func putQueue(q *fifo[*protocol.Encoded]) {
 	clear(q.front())
 	q.items, q.head = q.items[:0], 0
 	if cap(q.items) <= maxKeptQueue {
-		frameQueues.Put(q)
+		queues.Put(q)
 	}
 }

@@ -47,6 +47,6 @@ func TestFIFOKeepsItsMemory(t *testing.T) {
 		q.drop(1)
 	}
 	if cap(q.items) > 512 {
-		t.Errorf("room for %d items, of which at most 101 waited", cap(q.items))
+		t.Errorf("capacity for %d items, of which at most 101 waited", cap(q.items))
 	}
 }

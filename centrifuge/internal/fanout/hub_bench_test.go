@@ -90,7 +90,7 @@ func BenchmarkChannels(b *testing.B) {
 			h := NewHub(1)
 			names := make([]string, channels)
 			for i := range names {
-				names[i] = fmt.Sprintf("room:%08d", i)
+				names[i] = fmt.Sprintf("chat:%08d", i)
 				addOpen(h, names[i])
 			}
 			pub := &protocol.Publication{Data: []byte(`{"x":1}`)}

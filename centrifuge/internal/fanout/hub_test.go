@@ -237,7 +237,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		h.Broadcast(newPush("a", 1))
 		h.Broadcast(newPush("a", 2))
 		if first.set != nil {
-			t.Error("one subscriber takes the room of many")
+			t.Error("one subscriber uses the memory of many")
 		}
 		if second.join(h, "a") {
 			t.Error("the second is the first")

@@ -188,7 +188,7 @@ func TestLaneShrinks(t *testing.T) {
 		}
 		set := many[0].set
 		if n := cap(set.members[0]); n > 64 {
-			t.Errorf("room for %d subscribers is kept", n)
+			t.Errorf("capacity for %d subscribers is kept", n)
 		}
 		h.Close()
 	})

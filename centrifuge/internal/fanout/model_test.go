@@ -487,7 +487,7 @@ func (w *world) takePublication(pub *protocol.Publication) error {
 	case pub.Offset <= w.at:
 		return fmt.Errorf("publication %d again, the client is at %d", pub.Offset, w.at)
 	case !w.filter && !w.leftOut(w.at, pub.Offset):
-		return fmt.Errorf("publication %d, the client is at %d: a gap that nobody told", pub.Offset, w.at)
+		return fmt.Errorf("publication %d, the client is at %d: a gap that was not reported", pub.Offset, w.at)
 	case w.filter && pub.Tags == nil:
 		return fmt.Errorf("publication %d should have been filtered", pub.Offset)
 	}

@@ -7,8 +7,8 @@ import (
 	"centrifugo/protocol"
 )
 
-// Sink takes the frames of one connection. Only one call is made at a time. That
-// of a connection with subscriptions is also their Owner.
+// Sink writes the messages of one connection. Calls do not overlap. The sink of a
+// connection with subscriptions is also their Owner.
 type Sink interface {
 	// WriteFrames returns how many bytes the socket did not take and the sink
 	// keeps; see centrifuge.Transport.
@@ -18,82 +18,81 @@ type Sink interface {
 	Failed(err error)
 }
 
-// Outbox is one connection's queue: frames in, batches out. An idle outbox
-// holds no memory but itself.
+// Outbox is the queue of one connection: encoded messages are put, batches are written. An
+// idle outbox uses no memory besides itself.
 type Outbox struct {
 	// Static after Init and Share.
 	sink     Sink
-	delay    *Delay  // nil: what is flushed is written at once
-	budget   *Budget // nil: what waits is not counted
-	max      int     // bytes
-	maxBatch int32   // frames
+	delay    *Delay // nil: a flush writes at once
+	max      int    // bytes
+	maxBatch int32  // messages
 	blocking bool
 
 	// Guarded by mu.
 	mu    sync.Mutex
 	state outboxState
-	again bool // Unblock came while a flush was writing
-	// overflowed: frames were refused, and so are all that follow.
+	again bool // Unblock was called during a write
+	// overflowed: messages were refused, and so are all later ones.
 	overflowed bool
 	turn       uint32                   // counts the times that the outbox was delayed
-	one        *protocol.Encoded        // the usual case: a single frame waits
-	more       *fifo[*protocol.Encoded] // the frames behind it, lent; nil when there are none
+	one        *protocol.Encoded        // the usual case: a single message waits
+	more       *fifo[*protocol.Encoded] // the messages behind it, from the pool; nil when there are none
 	size       int                      // bytes in one and more
 	pending    int                      // bytes that the sink keeps
-	charged    int                      // bytes that the budget counts
-	final      func()                   // set by Close, called once nobody writes
+	account    account                  // with the budget of the node
+	final      func()                   // set by Close, called when no write is in progress
 	relief     *relief                  // nil for most
 }
 
 type outboxState uint8
 
 const (
-	outboxIdle     outboxState = iota // nothing waits, nobody writes
-	outboxQueued                      // somebody owes a Flush
+	outboxIdle     outboxState = iota // nothing waits, no write is in progress
+	outboxQueued                      // a caller of Put must call Flush
 	outboxDelayed                     // the delay will write
-	outboxFlushing                    // somebody is writing
-	outboxBlocked                     // the socket is full: Unblock goes on
+	outboxFlushing                    // a write is in progress
+	outboxBlocked                     // the socket is full: Unblock continues
 	outboxClosed
 )
 
-// PutResult tells what became of frames that were put.
+// PutResult is the result of Put.
 type PutResult uint8
 
 // The results of Put.
 const (
-	PutQueued   PutResult = iota // whoever writes takes them along
+	PutQueued   PutResult = iota // queued; the current writer or a Flush that is due sends them
 	PutDirty                     // the caller must Flush, now or after more puts
 	PutFull                      // replies only: the caller must Flush before it puts more
 	PutOverflow                  // refused: the reader is too slow; the caller must Close
 	PutClosed                    // refused: the connection has ended or overflowed
 )
 
-// delayBytes is how much may wait for a delay: beyond, a larger write saves
-// nothing. The second bound, as a part of what an outbox may hold, keeps readers
-// that keep up from being taken for slow ones.
+// delayBytes bounds what waits for a delay: larger writes are not cheaper. delayShare is a
+// second bound, as a part of what an outbox may hold, so that a reader that keeps up is not
+// taken for a slow one.
 const (
 	delayBytes = 64 << 10
 	delayShare = 8
 )
 
-// Init prepares an outbox that holds at most maxBytes and writes at most
-// maxBatch frames at once. A blocking sink is written to by a goroutine that
-// exists while there is work; another one by whoever flushes.
+// Init prepares an outbox that holds at most maxBytes and writes at most maxBatch messages
+// at once. A blocking sink is written to by a goroutine that exists while there is work,
+// another one by the caller of Flush.
 func (o *Outbox) Init(sink Sink, maxBytes, maxBatch int, blocking bool) {
 	o.sink, o.max, o.blocking = sink, maxBytes, blocking
 	o.maxBatch = int32(min(max(maxBatch, 1), math.MaxInt32)) //nolint:gosec // bounded
 }
 
-// Share gives an outbox what it has in common with others, before anything is
-// put: a delay by which writes wait for more to come, and a budget for what
-// waits while the socket is full. Either may be nil.
-func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.budget = d, b }
+// Share sets what an outbox shares with others, before the first Put: a delay by which
+// writes wait for more messages, and a budget for what waits while the socket is full.
+// Either may be nil.
+func (o *Outbox) Share(d *Delay, b *Budget) { o.delay, o.account.budget = d, b }
 
-// Put queues frames, all or none.
+// Put queues messages, all or none.
 func (o *Outbox) Put(frames ...*protocol.Encoded) PutResult { return o.put(frames, false) }
 
-// PutReply queues what a command asked for. The bound does not count it: the
-// caller has waited for Drained before the command.
+// PutReply queues the reply to a command. The bound does not count it, because the caller
+// waits for Drained before it executes a command.
 func (o *Outbox) PutReply(frames ...*protocol.Encoded) PutResult { return o.put(frames, true) }
 
 func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
@@ -110,8 +109,8 @@ func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 		return PutClosed
 	}
 	if o.contendedLocked() && o.refusesLocked(size, reply) {
-		// The connection is about to be closed. Whatever is put until then must
-		// not arrive behind the gap, should the socket have room again.
+		// The connection is about to be closed. Later messages must not be sent behind
+		// the gap if the socket becomes writable before that.
 		o.overflowed = true
 		return PutOverflow
 	}
@@ -124,7 +123,7 @@ func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 	}
 	if len(frames) > 0 {
 		if o.more == nil {
-			o.more = lendQueue()
+			o.more = getQueue()
 		}
 		o.more.push(frames...)
 	}
@@ -155,12 +154,12 @@ func (o *Outbox) countLocked() int {
 	return 1 + o.more.len()
 }
 
-// fullLocked reports whether waiting for more would gain nothing.
+// fullLocked reports whether waiting for more messages has no benefit.
 func (o *Outbox) fullLocked() bool {
 	return o.countLocked() >= int(o.maxBatch) || o.size >= delayBytes || o.max > 0 && o.size >= o.max/delayShare
 }
 
-// Flush writes what is queued, or leaves it to the delay. For a blocking sink
+// Flush writes what is queued, or schedules the write with the delay. For a blocking sink
 // it starts a goroutine that writes.
 func (o *Outbox) Flush() {
 	o.mu.Lock()
@@ -176,15 +175,15 @@ func (o *Outbox) Flush() {
 	}
 }
 
-// delayLocked leaves the next write to the delay, to which the turn must be added.
+// delayLocked schedules the next write; the caller must add the turn to the delay.
 func (o *Outbox) delayLocked() (turn uint32) {
 	o.state = outboxDelayed
 	o.turn++
 	return o.turn
 }
 
-// ripe is called by the delay when the time of a turn has come.
-func (o *Outbox) ripe(turn uint32) {
+// due is called by the delay when a turn is due.
+func (o *Outbox) due(turn uint32) {
 	o.mu.Lock()
 	if o.state != outboxDelayed || o.turn != turn {
 		o.mu.Unlock() // it was written or closed before
@@ -193,52 +192,53 @@ func (o *Outbox) ripe(turn uint32) {
 	o.startLocked()
 }
 
-// startLocked writes all that is queued now. It releases the lock.
+// startLocked writes everything that is queued now. It releases the lock.
 func (o *Outbox) startLocked() {
 	o.state = outboxFlushing
-	owed := o.countLocked()
+	waiting := o.countLocked()
 	o.mu.Unlock()
 	if o.blocking {
-		go o.write(owed)
+		go o.write(waiting)
 		return
 	}
-	o.write(owed)
+	o.write(waiting)
 }
 
-// maxTurn is how many batches a writer that has others to serve writes, beyond
-// what waited when it began, before a goroutine goes on for it.
+// maxTurn is the number of batches that the caller of Flush writes beyond what waited when
+// it began, before a separate goroutine continues.
 const maxTurn = 4
 
-// write owns the sink until it leaves the state flushing. owed are the frames
-// that waited when it was called; with a delay, those that come meanwhile have
-// one of their own. The caller may be a lane or a poller: it must not be held by
-// whoever puts as fast as it writes.
-func (o *Outbox) write(owed int) {
-	room := lendQueue()
+// write owns the sink until it leaves the state flushing. waiting is the number of messages
+// that waited when it was called; with a delay, later messages are delayed again. The caller
+// may be a lane or a poller, which must not be held up by a connection that queues messages
+// as fast as they are written.
+func (o *Outbox) write(waiting int) {
+	batch := getQueue()
 	for turn := 1; ; turn++ {
 		o.mu.Lock()
-		room.items = o.takeLocked(room.items)
+		batch.items = o.takeLocked(batch.items)
 		o.again = false
 		o.mu.Unlock()
 
-		pending, err := o.sink.WriteFrames(room.items)
-		owed -= len(room.items)
-		clear(room.items)
-		room.items = room.items[:0]
+		pending, err := o.sink.WriteFrames(batch.items)
+		waiting -= len(batch.items)
+		clear(batch.items)
+		batch.items = batch.items[:0]
 
-		if o.wrote(pending, err, owed > 0) {
+		if o.wrote(pending, err, waiting > 0) {
 			break
 		}
-		if turn >= maxTurn && owed <= 0 && !o.blocking {
+		if turn >= maxTurn && waiting <= 0 && !o.blocking {
 			go o.write(0)
 			break
 		}
 	}
-	giveBack(room)
+	putQueue(batch)
 }
 
-// wrote settles the state after a write and reports whether the writer may leave.
-func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
+// wrote updates the state after a write and reports whether the writer is done. waiting
+// reports whether messages remain that waited when the writer began.
+func (o *Outbox) wrote(pending int, err error, waiting bool) (done bool) {
 	o.mu.Lock()
 	o.pending = pending
 	final := o.final
@@ -247,7 +247,7 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 	case err != nil:
 		o.closeLocked()
 	case pending > 0 && final == nil && !o.again:
-		if !o.overflowed && !o.chargeLocked(o.size+pending) {
+		if !o.overflowed && !o.account.charge(o.size+pending) {
 			err = ErrOverBudget
 			o.closeLocked()
 			break
@@ -259,8 +259,8 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 		o.closeLocked()
 	case pending == 0 && o.one == nil:
 		o.state = outboxIdle
-	case pending == 0 && o.delay != nil && !owing && final == nil && !o.fullLocked():
-		o.chargeLocked(0)
+	case pending == 0 && o.delay != nil && !waiting && final == nil && !o.fullLocked():
+		o.account.charge(0)
 		delayed, turn = true, o.delayLocked()
 	default:
 		if o.relief != nil {
@@ -286,14 +286,14 @@ func (o *Outbox) wrote(pending int, err error, owing bool) (done bool) {
 	return true
 }
 
-// takeLocked moves the next frames into batch, which is empty.
+// takeLocked moves the next messages into batch, which is empty.
 func (o *Outbox) takeLocked(batch []*protocol.Encoded) []*protocol.Encoded {
 	if o.one != nil {
 		batch = append(batch, o.one)
 	}
 	if o.more == nil {
 		o.one, o.size = nil, 0
-		o.uncountLocked()
+		o.account.reduce(o.size)
 		return batch
 	}
 	more := o.more.front()
@@ -308,40 +308,40 @@ func (o *Outbox) takeLocked(batch []*protocol.Encoded) []*protocol.Encoded {
 	}
 	o.one = more[n]
 	if o.more.drop(n + 1); o.more.len() == 0 {
-		giveBack(o.more)
+		putQueue(o.more)
 		o.more = nil
 	}
-	o.uncountLocked()
+	o.account.reduce(o.size)
 	return batch
 }
 
-// dropLocked empties the queue, and counts neither it nor what the sink keeps.
+// dropLocked empties the queue. The budget then counts nothing for this outbox.
 func (o *Outbox) dropLocked() {
 	o.one, o.size = nil, 0
 	if o.more != nil {
-		giveBack(o.more)
+		putQueue(o.more)
 		o.more = nil
 	}
-	o.uncountLocked()
+	o.account.reduce(o.size)
 }
 
-// Unblock goes on writing once the sink's socket has room again.
+// Unblock continues writing after the sink's socket has become writable.
 func (o *Outbox) Unblock() {
 	o.mu.Lock()
 	switch o.state {
 	case outboxBlocked:
 		o.startLocked()
 		return
-	case outboxFlushing: // the socket had room before the flush could say that it was full
+	case outboxFlushing: // the socket became writable before the write could report that it was full
 		o.again = true
 	case outboxIdle, outboxQueued, outboxDelayed, outboxClosed:
 	}
 	o.mu.Unlock()
 }
 
-// Block tells of a socket that was found full by somebody else: pending bytes wait
-// in the sink. It reports whether that is news; otherwise whoever writes, or has
-// found the socket full, knows or will know.
+// Block reports that the sink itself has found its socket full, with pending bytes waiting
+// in the sink. It returns false if the outbox knows that already or will learn it from a
+// write.
 func (o *Outbox) Block(pending int) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -352,8 +352,8 @@ func (o *Outbox) Block(pending int) bool {
 	return true
 }
 
-// Close takes no more frames. With flush it writes what is queued, at once and
-// as far as the sink takes it; otherwise that is dropped. final is called once: when
+// Close accepts no more messages. With flush it writes what is queued, at once and as far
+// as the sink accepts it; otherwise it drops the queue. final is called once: when
 // nothing is written to the sink any more, at once or by the writer; for a blocking
 // sink without flush, at once, also during a write. A second Close does nothing and
 // reports false.

@@ -9,7 +9,7 @@ import (
 )
 
 // TestMergeAllocations: a hundred frames are put one by one and leave together.
-// The room for them is lent.
+// Their memory comes from a pool.
 func TestMergeAllocations(t *testing.T) {
 	for name, maxBatch := range map[string]int{"by 64": 64, "all at once": 100, "one by one": 1} {
 		var o Outbox

@@ -334,7 +334,7 @@ func TestOutboxError(t *testing.T) {
 	}
 }
 
-// TestOutboxUnblocksEarly: the socket has room again before the write that found
+// TestOutboxUnblocksEarly: the socket is writable again before the write that found
 // it full has returned.
 func TestOutboxUnblocksEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -346,7 +346,7 @@ func TestOutboxUnblocksEarly(t *testing.T) {
 		<-sink.entered
 		o.Unblock() // the flush is still writing
 		sink.release <- struct{}{}
-		<-sink.entered // it looks again, instead of waiting for ever
+		<-sink.entered // it looks again instead of waiting
 		sink.stick(false)
 		sink.release <- struct{}{}
 		synctest.Wait()

@@ -88,7 +88,7 @@ func TestSubLosses(t *testing.T) {
 					s.out.Flush()
 					s.join(h, "a")
 					if when == "held" {
-						s.out.max = 10_000 // the hold has room, the outbox has not
+						s.out.max = 10_000 // the hold is within its bound, the outbox is not
 						h.Broadcast(test.push)
 						synctest.Wait()
 						s.out.max = 1000
