@@ -232,17 +232,3 @@ func (c *channelCoalescer) stopLocked() {
 		c.timer.Stop()
 	}
 }
-
-// postPushes is postPush for several pushes, which the lane then takes together.
-func (l *Lane) postPushes(t target, pushes []*Push) {
-	l.mu.Lock()
-	for l.pending >= maxPending && !l.closing {
-		l.drained.Wait()
-	}
-	for _, p := range pushes {
-		l.inbox = append(l.inbox, t.push(p))
-	}
-	l.pending += int(t.deliveries) * len(pushes)
-	l.mu.Unlock()
-	l.filled.Signal()
-}

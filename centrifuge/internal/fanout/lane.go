@@ -83,14 +83,36 @@ func (l *Lane) post(op laneOp) {
 func (l *Lane) postPush(op laneOp, deliveries int) {
 	size := op.push.size()
 	l.mu.Lock()
-	for (l.pending >= maxPending || l.bytes >= maxInbox) && !l.closing {
-		l.drained.Wait()
-	}
+	l.awaitSpaceLocked()
 	l.inbox = append(l.inbox, op)
 	l.pending += deliveries
 	l.bytes += size
 	l.mu.Unlock()
 	l.filled.Signal()
+}
+
+// postPushes is postPush for several pushes, which the lane takes together.
+func (l *Lane) postPushes(t target, pushes []*Push) {
+	size := 0
+	for _, p := range pushes {
+		size += p.size()
+	}
+	l.mu.Lock()
+	l.awaitSpaceLocked()
+	for _, p := range pushes {
+		l.inbox = append(l.inbox, t.push(p))
+	}
+	l.pending += int(t.deliveries) * len(pushes)
+	l.bytes += size
+	l.mu.Unlock()
+	l.filled.Signal()
+}
+
+// awaitSpaceLocked waits until the inbox is not full, or the lane is closing.
+func (l *Lane) awaitSpaceLocked() {
+	for (l.pending >= maxPending || l.bytes >= maxInbox) && !l.closing {
+		l.drained.Wait()
+	}
 }
 
 func (l *Lane) close() {

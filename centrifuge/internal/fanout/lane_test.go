@@ -165,6 +165,32 @@ func TestLaneIsBoundedByBytes(t *testing.T) {
 	}
 }
 
+// TestCoalescedPushesAreBoundedByBytes: so do the lists of a coalescer.
+func TestCoalescedPushesAreBoundedByBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h, release := held(t)
+		s := newSubscriber(0, jsonFormat)
+		s.join(h, "a")
+		target := h.targets("a", nil)[0]
+		list := []*Push{{Channel: "a", Pub: &protocol.Publication{Data: make([]byte, 1<<20)}}}
+		posted, done := make(chan struct{}, 100), make(chan struct{})
+		go func() {
+			defer close(done)
+			for range cap(posted) {
+				h.lanes[0].postPushes(target, list)
+				posted <- struct{}{}
+			}
+		}()
+		synctest.Wait()
+		if got, want := len(posted), 8; got != want {
+			t.Errorf("the inbox took %d lists of 1 MiB; want %d", got, want)
+		}
+		release()
+		<-done
+		h.Close()
+	})
+}
+
 // TestLaneShrinks after most subscribers have left.
 func TestLaneShrinks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
