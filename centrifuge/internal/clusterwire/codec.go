@@ -11,15 +11,15 @@ import (
 // Bounds of a message, in bytes and items. Append does not make a message beyond
 // them, and Decode does not accept one.
 const (
-	MaxHeader   = 4 << 20
-	MaxPayload  = 64 << 20
-	MaxName     = 1 << 10  // of a node, a session, an operation
-	MaxChannel  = 64 << 10 // of a channel's name
-	MaxExcept   = 64 << 10 // items in Target.Except
-	MaxMetrics  = 16 << 10 // items in Metrics.Items
-	MaxFilter   = 4 << 10  // nodes in a filter
-	MaxTimeout  = 10 * 60 * 1000
-	maxCounters = 1 << 40
+	MaxHeader         = 4 << 20
+	MaxPayload        = 64 << 20
+	MaxName           = 1 << 10  // of a node, a session, an operation
+	MaxChannel        = 64 << 10 // of a channel's name
+	MaxExcept         = 64 << 10 // items in Target.Except
+	MaxMetrics        = 16 << 10 // items in Metrics.Items
+	MaxFilter         = 4 << 10  // nodes in a filter
+	MaxTimeout        = 10 * 60 * 1000
+	maxCounters int64 = 1 << 40 // more than int has on a 32-bit system
 )
 
 // Errors of Decode for messages of nodes of another release. All other errors mean
@@ -181,7 +181,7 @@ func (i *Info) check() error {
 		return fmt.Errorf("%d metrics, at most %d are allowed", len(i.Metrics.Items), MaxMetrics)
 	}
 	for _, count := range []int{i.Clients, i.Users, i.Channels, i.Subscriptions} {
-		if count < 0 || count > maxCounters {
+		if count < 0 || int64(count) > maxCounters {
 			return fmt.Errorf("a count is %d, want 0 to %d", count, maxCounters)
 		}
 	}
