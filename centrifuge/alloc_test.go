@@ -4,6 +4,7 @@ package centrifuge_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"centrifugo/centrifuge"
@@ -65,4 +66,39 @@ func TestPublishAllocations(t *testing.T) {
 		t.Errorf("%.1f allocations, at most %d beside the frame", allocs, 4)
 	}
 	must(t, node.Shutdown(t.Context()))
+}
+
+// BenchmarkConnectServerSide measures a connect with 20 server-side subscriptions with the
+// memory engine, and the end of the connection.
+func BenchmarkConnectServerSide(b *testing.B) {
+	subscriptions := make(map[string]centrifuge.SubscribeOptions)
+	for i := range 20 {
+		subscriptions[fmt.Sprint("c", i)] = centrifuge.SubscribeOptions{Presence: true, Positioning: true}
+	}
+	gone := make(chan struct{}, 1)
+	node, err := centrifuge.New(centrifuge.Config{Handlers: centrifuge.Handlers{
+		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}, Subscriptions: subscriptions}, nil
+		},
+		Disconnected: func(context.Context, centrifuge.DisconnectedEvent) { gone <- struct{}{} },
+	}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := node.Run(); err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = node.Shutdown(context.Background()) }()
+	transport := countingTransport{make(chan struct{}, 8)}
+	b.ReportAllocs()
+	for b.Loop() {
+		conn, err := node.Accept(context.Background(), transport)
+		if err != nil {
+			b.Fatal(err)
+		}
+		conn.Receive([]byte(`{"id":1,"connect":{}}`))
+		<-transport.written
+		conn.Closed(nil)
+		<-gone
+	}
 }

@@ -20,7 +20,7 @@ import (
 var update = flag.Bool("update", false, "write testdata/api.txt")
 
 // publicPackages are those whose exported names are a promise, by directory.
-var publicPackages = []string{".", "../protocol", "transport/websocket", "centrifugetest", "prommetrics"}
+var publicPackages = []string{".", "../protocol", "transport/websocket", "transport/grpcstream", "centrifugetest", "prommetrics"}
 
 // TestAPI compares the exported names of the public packages, with their signatures,
 // with testdata/api.txt. The flag -update writes that file.

@@ -155,7 +155,7 @@ func TestBatchAndGap(t *testing.T) {
 			time.Sleep(time.Second)
 			got := p.received()
 			if len(got) != 2 || !strings.Contains(got[0], `"data":{"i":1}`) || !strings.Contains(got[1], "insufficient state") {
-				t.Errorf("after a loss: %q", got)
+				t.Errorf("after a loss: %q; want length 2, %q in it and \"insufficient state\" in it", got, `"data":{"i":1}`)
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestBatchAndJoins(t *testing.T) {
 			}
 		}
 		if got := strings.Join(kinds, " "); got != "pub join pub leave" {
-			t.Errorf("came: %s", got)
+			t.Errorf("came: %s; want \"pub join pub leave\"", got)
 		}
 		other.expect()
 	})
@@ -212,13 +212,13 @@ func TestBatchEnds(t *testing.T) {
 		must(t, s.Shutdown(t.Context()))
 		got := p.received()
 		if n := len(got); n == 0 || !strings.HasPrefix(got[n-1], "close 3001 ") {
-			t.Fatalf("at the shutdown came %q", got)
+			t.Fatalf("at the shutdown came %q; want more than 0 and prefix \"close 3001 \"", got)
 		}
 		// What is on its way in that moment may be cut off, but has its order.
 		want := []string{`{"push":{"channel":"a","pub":{"data":2}}}`, `{"push":{"channel":"a","pub":{"data":3}}}`}
 		for i, line := range got[:len(got)-1] {
 			if i >= len(want) || line != want[i] {
-				t.Errorf("message %d is %s", i, line)
+				t.Errorf("message %d is %s; want %v", i, line, want[i])
 			}
 		}
 	})
@@ -240,7 +240,7 @@ func TestBatchOptionsAreAskedOnce(t *testing.T) {
 			p.expect(`{"push":{"channel":"a","pub":{"data":1}}}`)
 		}
 		if len(asked) != 1 || asked[0] != "a" {
-			t.Errorf("asked for %q", asked)
+			t.Errorf("asked for %q; want length 1 and [0] \"a\"", asked)
 		}
 	})
 }

@@ -26,7 +26,8 @@ type FilterNode = protocol.FilterNode
 // The node calls all methods but Start and Close concurrently, also for one
 // channel. It makes many calls at once when many clients subscribe at once, for
 // different channels: a broker may send the calls of one moment to its server in
-// one command.
+// one command. A broker that can subscribe to many channels at once should also be a
+// MultiSubscriber.
 //
 // Methods may block. The node passes a context that ends after ten seconds at the
 // latest, and earlier when the connection that needs the call has ended. A method
@@ -50,7 +51,9 @@ type Broker interface {
 	Unsubscribe(ctx context.Context, channel string) error
 	// Publish sends pub to every node that is subscribed to channel. If opts has a
 	// history size and TTL, a HistoryBroker first appends pub to the channel's stream
-	// and sets pub.Offset; other fields stay as they are. The publications of one
+	// and sets pub.Offset; other fields stay as they are, and reach the handlers of all
+	// nodes: also ExcludeClient and UseDelta, which protocol.AppendPublication encodes.
+	// The publications of one
 	// channel reach each handler in the order of their offsets, those without offset
 	// in the order in which the calls of one caller were made. The broker owns pub.
 	Publish(ctx context.Context, channel string, pub *Publication, opts PublishOptions) (PublishResult, error)
@@ -79,6 +82,26 @@ type HistoryBroker interface {
 	History(ctx context.Context, channel string, opts HistoryOptions) (HistoryResult, error)
 	// RemoveHistory drops the publications of a stream and keeps its position.
 	RemoveHistory(ctx context.Context, channel string) error
+}
+
+// MultiSubscriber is implemented by a Broker that subscribes to many channels in less
+// time than a call for each takes. The node makes one call for the subscriptions of a
+// connect, for the subscribe commands of a message, and for the end of a connection; it
+// goes on to make calls of Subscribe and Unsubscribe for single channels. All that
+// Broker says of these holds for each channel of a call, the deadline of ten seconds for
+// the whole call.
+//
+// The channels of a call are different. Their number is not bounded: as many as a
+// connection has (Config.ChannelLimit bounds what clients ask for, not what a connect is
+// answered with). A broker splits what its server would not take in one command.
+type MultiSubscriber interface {
+	// SubscribeMany subscribes to channels. It returns nil if all calls succeed,
+	// otherwise an error, or nil, for each channel in the order of channels. The node
+	// calls UnsubscribeMany for those that failed. The broker must not change channels.
+	SubscribeMany(ctx context.Context, channels []string) []error
+	// UnsubscribeMany ends what SubscribeMany or Subscribe began. It returns errors as
+	// SubscribeMany does.
+	UnsubscribeMany(ctx context.Context, channels []string) []error
 }
 
 // BrokerHandler is the receiving side of the node. The methods are safe for
@@ -139,8 +162,16 @@ type PublishOptions struct {
 	Version      uint64
 	VersionEpoch string
 	// UseDelta sends the difference to the previous publication to subscribers
-	// that negotiated deltas. It needs history.
+	// that negotiated deltas. Without history, each node compares with the publication
+	// that it has delivered last.
 	UseDelta bool
+	// ExcludeClient is the id of a connection that is not sent the publication, such as
+	// the one that publishes it. Its subscriptions continue behind the publication. It is
+	// also left out of what the same connection recovers, but not of its history, nor of
+	// what the client recovers over another connection.
+	ExcludeClient string
+	// Source says who publishes, for a Tracer. It is not sent anywhere.
+	Source string
 }
 
 // PublishResult tells where a publication went.

@@ -8,8 +8,12 @@ type brokerEvents Node
 
 var _ BrokerHandler = (*brokerEvents)(nil)
 
-// Subscribed reports whether the channel has a subscriber on this node.
-func (e *brokerEvents) Subscribed(channel string) bool { return e.hub.NumSubscribers(channel) > 0 }
+// Subscribed reports whether the channel, or a pattern that matches it, has a subscriber
+// on this node.
+func (e *brokerEvents) Subscribed(channel string) bool {
+	var buf [8]string
+	return e.hub.NumSubscribers(channel) > 0 || len((*Node)(e).matching(buf[:0], channel)) > 0
+}
 
 // HandlePublication delivers to the subscribers of this node.
 func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch string, prev []byte) {
@@ -22,8 +26,19 @@ func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch
 	if pub.Time > 0 {
 		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
 	}
+	if n.config.Spans != nil {
+		defer n.traceFanOut(channel, pub)()
+	}
 	n.reads.invalidate(channel) // before the hub has it, see streamReader
-	n.broadcast(&fanout.Push{Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev})
+	p := &fanout.Push{
+		Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev, Exclude: pub.ExcludeClient,
+	}
+	p.Trace = n.traceReceived(channel, pub, epoch)
+	n.channels.link(p)
+	n.broadcast(p)
+	if n.patterns.Len() > 0 {
+		n.broadcastToPatterns(channel, pub, p.Trace)
+	}
 }
 
 // HandleJoin delivers to the subscribers of this node that receive joins and leaves.

@@ -30,7 +30,10 @@ const (
 	maxIdempotencyKey = 64
 )
 
-var _ HistoryBroker = (*MemoryBroker)(nil)
+var (
+	_ HistoryBroker = (*MemoryBroker)(nil)
+	_ PatternBroker = (*MemoryBroker)(nil)
+)
 
 var errBrokerNotStarted = errors.New("broker is not started")
 
@@ -178,6 +181,14 @@ func (b *MemoryBroker) Publish(ctx context.Context, channel string, pub *Publica
 		b.handler.HandlePublication(channel, pub, result.Epoch, prev)
 	}
 	return result, nil
+}
+
+// SubscribePattern implements PatternBroker. The handler knows the patterns.
+func (b *MemoryBroker) SubscribePattern(ctx context.Context, _, _ string) error { return b.usable(ctx) }
+
+// UnsubscribePattern implements PatternBroker.
+func (b *MemoryBroker) UnsubscribePattern(ctx context.Context, _, _ string) error {
+	return b.usable(ctx)
 }
 
 // PublishJoin implements Broker.

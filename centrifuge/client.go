@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"centrifugo/centrifuge/internal/fanout"
 	"centrifugo/centrifuge/internal/wheel"
@@ -42,27 +43,38 @@ type Client struct {
 	draft   bool // V1 with the method numbers of early 2018
 	// clientSideRefresh: the client brings a new token before exp.
 	clientSideRefresh bool
-	pinged            bool // a ping is out and not answered
-	ticking           bool // a tick is under way
-	left              bool // only the commands that came before are still handled
-	event             eventState
-	rare              *rare // nil while there is nothing in it
-	ctx               context.Context
-	cancel            context.CancelFunc
-	user              string
-	connInfo          []byte
-	expires           moment // of the credentials; none if they never do
-	subs              subscriptions
-	clock             clock
+	// losesIDs: the client announces channel ids, but drops the pushes that have them.
+	losesIDs bool
+	pinged   bool // a ping is out and not answered
+	ticking  bool // a tick is under way
+	left     bool // only the commands that came before are still handled
+	event    eventState
+	since    uint32 // seconds on the node's clock when it connected, plus one; 0 before that
+	rare     *rare  // nil while there is nothing in it
+	ctx      context.Context
+	cancel   context.CancelFunc
+	user     string
+	software unique.Handle[software] // noSoftware if the client has not said
+	connInfo []byte
+	expires  moment // of the credentials; none if they never do
+	subs     subscriptions
+	clock    clock
 }
 
 // rare is what few connections have.
 type rare struct {
 	// Guarded by client.mu.
-	session string                   // of those without a channel back
-	connect *protocol.ConnectRequest // from Conn.Connect until it is handled
-	writer  *blockingWriter          // of a Blocking transport; static after Accept
-	quiet   chan struct{}            // closed when no callback is under way; made by who waits for that
+	session string          // of those without a channel back
+	connect *connectCall    // until it is handled
+	writer  *blockingWriter // of a Blocking transport; static after Accept
+	quiet   chan struct{}   // closed when no callback is under way; made by who waits for that
+	ended   *Disconnect     // nil before the connection has ended; set if Handlers.Unsubscribed is
+}
+
+// connectCall is a call of Conn.Connect or Conn.ConnectSince.
+type connectCall struct {
+	request *protocol.ConnectRequest
+	since   func(channel string) *StreamPosition // nil if the client has no positions
 }
 
 func (c *Client) rareLocked() *rare {
@@ -213,7 +225,7 @@ func (c *Client) putResult(result fanout.PutResult, flush bool) {
 		c.outbox.Flush()
 	case fanout.PutOverflow:
 		c.close(DisconnectSlow, false)
-	case fanout.PutQueued, fanout.PutClosed:
+	case fanout.PutQueued, fanout.PutClosed, fanout.PutSlow:
 	}
 }
 
@@ -232,12 +244,22 @@ const leaveTimeout = 5 * time.Second
 // the commands that were received. Their replies are dropped, and the user may
 // connect again at once.
 func (c *Client) leave(d Disconnect) {
-	if !c.mailbox.leave(c, d) {
+	if !c.mailbox.leave(c, d, false) {
 		c.close(d, false)
 		return
 	}
 	c.outbox.Close(false, func() {}) // so that no command waits for it to drain
 	c.node.registry.removeUser(c, c.UserID())
+	c.leavingClock(c.node.timeline.now())
+}
+
+// finish ends a connection whose client sends nothing more and still reads: the end comes
+// behind the commands that were received, and their replies.
+func (c *Client) finish() {
+	if !c.mailbox.leave(c, DisconnectConnectionClosed, true) {
+		c.close(DisconnectConnectionClosed, true)
+		return
+	}
 	c.leavingClock(c.node.timeline.now())
 }
 
@@ -272,11 +294,18 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	c.state = clientClosed
 	format := c.format
 	cancel := c.cancel
+	invalid := d.Validate()
+	if invalid != nil {
+		d = d.valid()
+	}
+	if c.node.handlers.Unsubscribed != nil {
+		ended := d
+		c.rareLocked().ended = &ended
+	}
 	c.mu.Unlock()
 
-	if err := d.Validate(); err != nil {
-		c.node.logger.log(LogError, "disconnect cannot be sent as it is", "client", c.id, "error", err)
-		d = d.valid()
+	if invalid != nil {
+		c.node.logger.log(LogError, "disconnect cannot be sent as it is", "client", c.id, "error", invalid)
 	}
 	if d != DisconnectConnectionClosed && d != DisconnectShutdown {
 		if why == nil {
@@ -284,14 +313,10 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 		}
 		c.logRefusal(why)
 	}
+	c.traceEnd(d)
 	c.node.wheel.Stop(&c.timer)
 	c.mailbox.close()
-	if c.info.DisconnectPush && d != DisconnectConnectionClosed {
-		push := &protocol.Disconnect{Code: d.Code, Reason: d.Reason, Reconnect: format.V1() && d.Reconnect()}
-		if frame, err := protocol.Encode(format, &protocol.Reply{Push: &protocol.Push{Disconnect: push}}); err == nil {
-			c.outbox.Put(frame) // Close flushes it
-		}
-	}
+	last := c.disconnectPush(d, format)
 	closeNow := func() {
 		defer c.node.recovered("closing a transport", c)
 		if d == DisconnectConnectionClosed {
@@ -302,23 +327,38 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 		c.transport.Close(d.Code, d.closeReason(format.V1()))
 	}
 	c.setBack(d)
-	c.closeTransport(flush, closeNow)
+	c.closeTransport(last, flush, closeNow)
 	cancel()
 	go c.cleanUp(d)
 }
 
+// disconnectPush returns the last message of a connection whose transport has no close
+// frame, or nil.
+func (c *Client) disconnectPush(d Disconnect, format protocol.Format) *protocol.Encoded {
+	if !c.info.DisconnectPush || d == DisconnectConnectionClosed {
+		return nil
+	}
+	push := &protocol.Disconnect{Code: d.Code, Reason: d.Reason, Reconnect: format.V1() && d.Reconnect()}
+	frame, err := protocol.Encode(format, &protocol.Reply{Push: &protocol.Push{Disconnect: push}})
+	if err != nil {
+		c.node.logger.log(LogError, "encoding disconnect push", "client", c.id, "error", err)
+		return nil
+	}
+	return frame
+}
+
 // closeTransport calls closeNow when nothing is written any more. A Blocking transport is
-// closed while a write is under way: at once without flush, otherwise when the queue is
-// written or WriteTimeout has passed.
-func (c *Client) closeTransport(flush bool, closeNow func()) {
+// closed while a write is under way: at once without flush and last message, otherwise
+// when these are written or WriteTimeout has passed.
+func (c *Client) closeTransport(last *protocol.Encoded, flush bool, closeNow func()) {
 	w := c.writer()
 	if w == nil {
-		if !c.outbox.Close(flush, closeNow) {
+		if !c.outbox.CloseWith(last, flush, closeNow) {
 			closeNow() // a write error has closed the outbox already
 		}
 		return
 	}
-	if !c.outbox.Close(flush, func() { w.close(closeNow) }) {
+	if !c.outbox.CloseWith(last, flush, func() { w.close(closeNow) }) {
 		w.close(closeNow)
 	}
 	w.endWithin(c.node.config.WriteTimeout, &c.outbox)
@@ -328,8 +368,10 @@ func (c *Client) closeTransport(flush bool, closeNow func()) {
 func (c *Client) cleanUp(d Disconnect) {
 	defer func() { // whatever a handler does
 		c.counted.current.Add(-1)
+		c.softwareLeft()
 		c.node.stats.actions.add(actionRemoveClient)
 		c.node.registry.remove(c)
+		c.node.untrace(c)
 	}()
 	defer c.node.recovered("ending a connection", c)
 	c.node.registry.removeUser(c, c.UserID()) // the user may come again, whatever has to be waited for

@@ -3,10 +3,17 @@ package centrifuge
 import (
 	"context"
 	"errors"
+
+	"centrifugo/protocol"
 )
 
-// ErrNotConnected is returned for a connection that has not connected yet, or has ended.
-var ErrNotConnected = errors.New("client is not connected")
+// Errors of the calls that act on a connection.
+var (
+	// ErrNotConnected is returned for a connection that has not connected yet, or has ended.
+	ErrNotConnected = errors.New("client is not connected")
+	// ErrNotSubscribed is returned for a connection without a subscription of the channel.
+	ErrNotSubscribed = errors.New("client is not subscribed")
+)
 
 // Subscribe makes a server-side subscription of this connection, as Node.Subscribe
 // does: a subscription that exists is updated. It returns when the client has been
@@ -38,6 +45,25 @@ func (c *Client) Subscribe(ctx context.Context, channel string, opts SubscribeOp
 // way; after that it closes the connection with DisconnectServerError. The
 // Unsubscribed handler runs on a goroutine of its own.
 func (c *Client) Unsubscribe(channel string, why Unsubscribe) { c.unsubscribeByServer(channel, why) }
+
+// SendPublication sends a publication to the connection's own subscription of channel, and
+// to no other subscriber. It has no offset, is not in the history and does not pass through
+// the broker. It is for publications that an application has for one subscriber, and should
+// not be used on a channel whose stream is positioned. Call it after the Subscribed handler
+// was called, so that the publication follows the reply to the subscribe command.
+//
+// The error is ErrNotSubscribed if there is no such subscription.
+func (c *Client) SendPublication(channel string, pub *Publication) error {
+	s := c.subscription(channel)
+	if s == nil {
+		return ErrNotSubscribed
+	}
+	push := &protocol.Push{Channel: channel, Pub: pub}
+	if id := s.channelID(); id != 0 {
+		push.Channel, push.ID = "", id
+	}
+	return c.push(push)
+}
 
 // Refresh gives the connection a new expiry and tells the client. An expiry in the past
 // closes the connection with DisconnectExpired.

@@ -25,6 +25,11 @@ func TestClientActions(t *testing.T) {
 		}
 		must(t, c.Refresh(centrifuge.RefreshOptions{ExpireAt: time.Now().Unix() + 60}))
 		p.expect(`{"push":{"refresh":{"expires":true,"ttl":60}}}`)
+		must(t, c.SendPublication("srv", &centrifuge.Publication{Data: []byte(`2`)}))
+		p.expect(`{"push":{"channel":"srv","pub":{"data":2}}}`)
+		if err := c.SendPublication("other", &centrifuge.Publication{Data: []byte(`2`)}); !errors.Is(err, centrifuge.ErrNotSubscribed) {
+			t.Errorf("SendPublication without a subscription = %v; want %v", err, centrifuge.ErrNotSubscribed)
+		}
 		c.Unsubscribe("srv", centrifuge.UnsubscribeServer)
 		c.Unsubscribe("srv", centrifuge.UnsubscribeServer)
 		p.expect(`{"push":{"channel":"srv","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`)

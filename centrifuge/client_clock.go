@@ -73,6 +73,7 @@ func (c *Client) leavingClock(now moment) {
 // The first ping comes at a random moment, so that those of many connections
 // that came together spread (protocol.md 5.3).
 func (c *Client) connectedLocked(now moment) {
+	c.since = uint32(now/moment(time.Second)) + 1 //nolint:gosec // no node runs for a century
 	if c.left {
 		return // connect was one of its last commands
 	}
@@ -213,7 +214,7 @@ func (c *Client) ponged() bool {
 	c.pinged = false
 	sent := c.clock[deadlinePong] - moment(c.node.config.PongTimeout)
 	c.clock[deadlinePong] = 0 // the timer may go off for it, and finds nothing due
-	c.node.stats.PingPong.observe(c.node.timeline.now().since(sent))
+	c.counted.pingPong.observe(c.node.timeline.now().since(sent))
 	return true
 }
 

@@ -36,13 +36,14 @@ func TestPingCadence(t *testing.T) {
 			p.WaitPing()
 			first := time.Since(start)
 			if first < 12500*time.Millisecond || first > 25*time.Second+slack {
-				t.Errorf("the first ping came after %v", first)
+				t.Errorf("the first ping came after %v; want at least %v and at most %v",
+					first, 12500*time.Millisecond, 25*time.Second+slack)
 			}
 			firsts[first.Round(time.Second)] = true
 			p.Cut()
 		}
 		if len(firsts) < 2 {
-			t.Error("the first pings do not spread")
+			t.Error("the first pings do not spread; want length at least 2")
 		}
 		p := s.connect(format, "u")
 		p.commands(subscribeA)
@@ -57,7 +58,7 @@ func TestPingCadence(t *testing.T) {
 			}
 			p.WaitPing()
 			if d := time.Since(last); d < 25*time.Second-slack || d > 25*time.Second+slack {
-				t.Errorf("a ping came after %v", d)
+				t.Errorf("a ping came after %v; want at least %v and at most %v", d, 25*time.Second-slack, 25*time.Second+slack)
 			}
 			last = time.Now()
 		}
@@ -76,10 +77,10 @@ func TestNoPong(t *testing.T) {
 		p.WaitPing()
 		start := time.Now()
 		if why := p.Closed(); why != centrifuge.DisconnectNoPong {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectNoPong)
 		}
 		if d := time.Since(start); d < 10*time.Second || d > 10*time.Second+slack {
-			t.Errorf("closed after %v", d)
+			t.Errorf("closed after %v; want at least %v and at most %v", d, 10*time.Second, 10*time.Second+slack)
 		}
 	})
 }
@@ -144,14 +145,14 @@ func TestStale(t *testing.T) {
 		}
 		p := s.dial(jsonV2, transport(jsonV2), "u")
 		if why := p.Closed(); why != centrifuge.DisconnectStale {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectStale)
 		}
 		if d := time.Since(start); d < 15*time.Second || d > 15*time.Second+slack {
-			t.Errorf("closed after %v", d)
+			t.Errorf("closed after %v; want at least %v and at most %v", d, 15*time.Second, 15*time.Second+slack)
 		}
 		synctest.Wait()
 		if n := s.NumClients(); n != 0 {
-			t.Errorf("%d connections are left", n)
+			t.Errorf("%d connections are left; want 0", n)
 		}
 	})
 }
@@ -168,7 +169,7 @@ func TestStaleWhileConnecting(t *testing.T) {
 		p := s.dial(jsonV2, transport(jsonV2), "u")
 		p.commands(`{"id":1,"connect":{}}`)
 		if why := p.Closed(); why != centrifuge.DisconnectStale {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectStale)
 		}
 	})
 }
@@ -183,13 +184,13 @@ func TestPresenceIsRenewed(t *testing.T) {
 		for range 20 {
 			time.Sleep(17 * time.Second)
 			if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 1 {
-				t.Fatalf("presence stats %+v, %v", stats, err)
+				t.Fatalf("presence stats %+v, %v; want NumClients 1", stats, err)
 			}
 		}
 		p.Cut()
 		synctest.Wait()
 		if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-			t.Errorf("presence stats %+v, %v", stats, err)
+			t.Errorf("presence stats %+v, %v; want NumClients 0", stats, err)
 		}
 	})
 }
@@ -215,7 +216,7 @@ func TestNoGhostPresence(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		p.expect(`{"id":3,"unsubscribe":{}}`)
 		if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-			t.Errorf("presence stats %+v, %v", stats, err)
+			t.Errorf("presence stats %+v, %v; want NumClients 0", stats, err)
 		}
 	})
 }
@@ -239,7 +240,7 @@ func TestSlowTicksDoNotOverlap(t *testing.T) {
 		})
 		time.Sleep(10 * time.Minute)
 		if most.Load() != 1 {
-			t.Errorf("%d ticks at a time", most.Load())
+			t.Errorf("%d ticks at a time; want 1", most.Load())
 		}
 		engine.on(func(context.Context, string) error { return nil })
 		time.Sleep(2 * time.Minute)
@@ -310,7 +311,7 @@ func TestWriteStall(t *testing.T) {
 		time.Sleep(900 * time.Millisecond)
 		p.Stick(false)
 		if got := p.received(); len(got) != 1 {
-			t.Fatalf("got %q", got)
+			t.Fatalf("got %q; want length 1", got)
 		}
 		time.Sleep(time.Hour) // it has taken everything: all is well
 		p.Stick(true)
@@ -318,10 +319,10 @@ func TestWriteStall(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		if why := p.Closed(); why.Code != centrifuge.DisconnectWriteError.Code {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want Code %v", why, centrifuge.DisconnectWriteError.Code)
 		}
 		if d := time.Since(start); d < time.Second || d > time.Second+slack {
-			t.Errorf("closed after %v", d)
+			t.Errorf("closed after %v; want at least %v and at most %v", d, time.Second, time.Second+slack)
 		}
 	})
 }
@@ -392,7 +393,7 @@ func TestAlive(t *testing.T) {
 		s.connect(jsonV2, "u")
 		time.Sleep(4*25*time.Second + time.Second)
 		if calls.Load() != 4 {
-			t.Errorf("called %d times in 4 intervals", calls.Load())
+			t.Errorf("called %d times in 4 intervals; want 4", calls.Load())
 		}
 	})
 }

@@ -20,12 +20,12 @@ func (c *Client) receive(message []byte) (more bool) {
 	return c.mailbox.post(c, message)
 }
 
-// connect is Conn.Connect. A message of nil stands for the request in the mailbox.
-func (c *Client) connect(request *protocol.ConnectRequest) bool {
+// connect is Conn.ConnectSince. A message of nil stands for the call in the mailbox.
+func (c *Client) connect(call *connectCall) bool {
 	c.mu.Lock()
 	again := c.state != clientNew || c.rare != nil && c.rare.connect != nil
 	if !again {
-		c.rareLocked().connect = request
+		c.rareLocked().connect = call
 		c.decided = true
 	}
 	closed := c.state == clientClosed
@@ -41,15 +41,35 @@ func (c *Client) connect(request *protocol.ConnectRequest) bool {
 	return true
 }
 
-// handleRequest handles the request of connect.
+// handleRequest handles the call of connect.
 func (c *Client) handleRequest() (more bool) {
 	c.mu.Lock()
-	request := c.rare.connect
+	call := c.rare.connect
 	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		call.since = nil // its memory is not needed any more
+	}()
 	r := beginReplyBatch(c)
 	defer r.end()
-	r.command = protocol.Command{ID: 1, Connect: request}
+	r.command = protocol.Command{ID: 1, Connect: call.request}
 	return c.dispatch(r, &r.command, 0, 0, true)
+}
+
+// knownPosition returns the position that the transport knows of a channel of a client that
+// connects, or nil.
+func (c *Client) knownPosition(channel string) *StreamPosition {
+	c.mu.Lock()
+	var since func(string) *StreamPosition
+	if c.rare != nil && c.rare.connect != nil {
+		since = c.rare.connect.since
+	}
+	c.mu.Unlock()
+	if since == nil {
+		return nil
+	}
+	return since(channel)
 }
 
 func (c *Client) isPong(message []byte) bool {
@@ -152,7 +172,7 @@ func (c *Client) dispatch(r *replyBatch, command *protocol.Command, size, length
 	if concurrent {
 		return c.dispatchConcurrently(task{command, kind, size})
 	}
-	if starts && (!last || len(r.starting) > 0) && !c.node.immediate() {
+	if starts && (!last || r.starting()) && !c.node.immediate() {
 		return c.startSubscribe(r, command)
 	}
 	return c.run(r, command, kind)
@@ -240,6 +260,9 @@ func (c *Client) refuse(r *replyBatch, command *protocol.Command, kind protocol.
 	answer := c.node.answer(err, "client", c.id, "command", kind.String())
 	c.node.stats.replyError(kind, answer.Code)
 	c.failed(answer)
+	if kind == protocol.KindSubscribe && command.Subscribe != nil {
+		c.trace(TraceEvent{Kind: TraceRefused, Channel: command.Subscribe.Channel, Code: answer.Code, Reason: answer.Message})
+	}
 	if answer.Code != ErrorInternal.Code { // logged as what it is
 		c.logRefusal(commandRefusal(command, kind, answer.Code, answer.Message, because(err, answer)))
 	}
@@ -249,7 +272,7 @@ func (c *Client) refuse(r *replyBatch, command *protocol.Command, kind protocol.
 	if kind == protocol.KindConnect {
 		c.setUnusable()
 		if c.info.Unidirectional {
-			c.close(unidirectional(answer), true)
+			c.close(c.node.unidirectional(answer), true)
 			return false
 		}
 	}
@@ -290,7 +313,12 @@ func (n *Node) answer(err error, fields ...any) *Error {
 
 // unidirectional is what an error reply to connect becomes where there are no
 // replies (protocol.md 7).
-func unidirectional(err *Error) Disconnect {
+func (n *Node) unidirectional(err *Error) Disconnect {
+	if n.config.UnidirectionalDisconnect != nil {
+		if d, ok := n.config.UnidirectionalDisconnect(err); ok {
+			return d
+		}
+	}
 	switch err.Code {
 	case ErrorTokenExpired.Code, ErrorExpired.Code:
 		return DisconnectExpired

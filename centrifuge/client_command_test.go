@@ -184,14 +184,14 @@ func TestErrorsOfHandlers(t *testing.T) {
 				}
 				p.expect(want)
 				if logged := s.logged(); len(logged) != test.logged {
-					t.Errorf("logged %q", logged)
+					t.Errorf("logged %q; want length %v", logged, test.logged)
 				}
 			})
 		})
 	}
 }
 
-// TestDisconnectEndsTheMessage: nothing behind it is carried out.
+// TestDisconnectEndsTheMessage: no command behind it is handled.
 func TestDisconnectEndsTheMessage(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{}))
@@ -225,7 +225,7 @@ func TestSendHasNoReply(t *testing.T) {
 		p.commands(`{"send":{"data":{"a":1}}}`, `{"id":7,"send":{"data":2}}`)
 		p.expect()
 		if strings.Join(got, " ") != `{"a":1} 2` {
-			t.Errorf("the handler got %q", got)
+			t.Errorf("the handler got %q; want %q", got, `{"a":1} 2`)
 		}
 	})
 }
@@ -251,8 +251,8 @@ func TestConcurrency(t *testing.T) {
 	})
 }
 
-// TestBackpressure: a connection whose commands come faster than they are
-// carried out is not read from, and then again.
+// TestBackpressure: a connection that sends commands faster than they
+// are handled is not read until its queue is shorter.
 func TestBackpressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -267,16 +267,16 @@ func TestBackpressure(t *testing.T) {
 		sent := 0
 		for p.Client.Conn().Receive(message) {
 			if sent++; sent > 10 {
-				t.Fatal("the mailbox takes whatever comes")
+				t.Fatalf("the mailbox takes whatever comes: got %v; want at most 10", sent)
 			}
-			synctest.Wait() // the first is being carried out
+			synctest.Wait() // the first is being handled
 		}
 		close(release)
 		if got := p.received(); len(got) != sent+1 {
 			t.Errorf("%d replies to %d commands", len(got), sent+1)
 		}
 		if p.Resumed() != 1 {
-			t.Errorf("resumed %d times", p.Resumed())
+			t.Errorf("resumed %d times; want 1", p.Resumed())
 		}
 	})
 }

@@ -53,7 +53,17 @@ func (c *Client) beginConnect() (context.Context, bool) {
 	return c.ctx, true
 }
 
+// namedLosesIDs is the name of the JavaScript SDK unless the application gives another.
+// Up to 5.8.0 its Protobuf build announces that it understands channel ids, and drops
+// the pushes that have one.
+const namedLosesIDs = "js"
+
 func (c *Client) askConnecting(ctx context.Context, request *protocol.ConnectRequest) (ConnectingReply, error) {
+	format := c.wireFormat()
+	c.mu.Lock()
+	c.software = softwareOf(request.Name, request.Version)
+	c.losesIDs = request.Name == namedLosesIDs && format.Protobuf()
+	c.mu.Unlock()
 	if c.node.handlers.Connecting == nil {
 		return ConnectingReply{}, nil
 	}
@@ -82,6 +92,13 @@ func (c *Client) replaceContext(ctx context.Context) {
 	if closed {
 		cancel()
 	}
+}
+
+// dropsIDs reports whether the client loses pushes with channel ids.
+func (c *Client) dropsIDs() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.losesIDs
 }
 
 func (c *Client) identify(credentials *Credentials, reply ConnectingReply) {
@@ -117,12 +134,13 @@ func (c *Client) completeConnect(r *replyBatch, id uint32, request *protocol.Con
 		message = &protocol.Reply{Push: &protocol.Push{Connect: connectPush(result)}}
 	}
 	// Queued before anybody can find the connection: the reply comes first.
-	if err := c.reply(message); err != nil {
+	if err := c.answerConnect(message, started); err != nil {
 		return err
 	}
 	if !c.becomeConnected() {
 		return nil // it left meanwhile
 	}
+	c.traceConnected()
 	c.outbox.Flush()
 	r.noteQueued()
 	if err := c.goLiveAll(started); err != nil {
@@ -133,7 +151,33 @@ func (c *Client) completeConnect(r *replyBatch, id uint32, request *protocol.Con
 	return nil
 }
 
+// answerConnect queues the reply to a connect, which has the positions of the subscriptions
+// that were made with it.
+func (c *Client) answerConnect(message *protocol.Reply, started []*pendingSubscription) error {
+	frame, err := c.encode(message)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", message.Kind(), err)
+	}
+	if c.info.Unidirectional {
+		for _, s := range started {
+			if s.opts.Recovery { // what was missed is in the reply
+				frame.Moves = &protocol.Move{Channel: s.Channel, Epoch: s.top.Epoch, Offset: s.top.Offset, Kind: protocol.MoveBegin, Next: frame.Moves}
+			}
+		}
+	}
+	c.putResult(c.outbox.PutReply(frame), false)
+	return nil
+}
+
 func (c *Client) becomeConnected() bool {
+	if !c.setConnected() {
+		return false
+	}
+	c.counted.software.connected(c.node.softwareLabel(c.software)) // not changed any more
+	return true
+}
+
+func (c *Client) setConnected() bool {
 	now := c.node.timeline.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -120,13 +120,13 @@ func TestConnectRefused(t *testing.T) {
 				p.commands(`{"id":4,"connect":{}}`)
 				p.expect()
 				if logged := s.logged(); len(logged) != test.logged {
-					t.Errorf("logged %q", logged)
+					t.Errorf("logged %q; want length %v", logged, test.logged)
 				}
 				if channels := s.Stats().Channels; channels != 0 {
-					t.Errorf("%d channels are left of a connection that was refused", channels)
+					t.Errorf("%d channels are left of a connection that was refused; want 0", channels)
 				}
 				if why := p.Closed(); why.Code != centrifuge.DisconnectStale.Code {
-					t.Errorf("an unusable connection was closed with %v", why)
+					t.Errorf("an unusable connection was closed with %v; want Code %v", why, centrifuge.DisconnectStale.Code)
 				}
 			})
 		})
@@ -161,7 +161,7 @@ func TestCredentialsOfReplacedContext(t *testing.T) {
 		p.commands(`{"id":2,"rpc":{}}`)
 		p.expect(`{"id":2,"rpc":{"data":"other"}}`)
 		if value != 1 {
-			t.Error("the handler's context has not replaced the connection's")
+			t.Errorf("the handler's context has not replaced the connection's: value = %v; want 1", value)
 		}
 		ctx := p.Client.Client().Context()
 		p.Cut()
@@ -183,7 +183,7 @@ func TestUserConnectionLimit(t *testing.T) {
 		p.expect(p.closes(centrifuge.DisconnectConnectionLimit))
 		first.Cut()
 		synctest.Wait()
-		s.connect(format, "u") // there is room again
+		s.connect(format, "u") // the limit is no longer reached
 	})
 }
 
@@ -210,7 +210,7 @@ func TestServerSideAtConnect(t *testing.T) {
 		p.commands(`{"id":2,"subscribe":{"channel":"news"}}`)
 		p.expect(refused(2, centrifuge.ErrorAlreadySubscribed))
 		if got := p.Client.Client().ServerSideChannels(); len(got) != 1 || got[0] != "news" {
-			t.Errorf("server-side channels %q", got)
+			t.Errorf("server-side channels %q; want length 1 and [0] \"news\"", got)
 		}
 		p.commands(`{"id":3,"unsubscribe":{"channel":"news"}}`)
 		p.expect(`{"id":3,"unsubscribe":{}}`)
@@ -279,7 +279,8 @@ func TestUnidirectional(t *testing.T) {
 		p.commands(`{"id":1,"connect":{}}`)
 		got := p.received()
 		if len(got) != 1 || !strings.HasPrefix(got[0], `{"push":{"connect":{"client":"<id>","version":"test","subs":{"a":{}},"ping":25,"session":"`) {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want length 1 and prefix %q",
+				got, `{"push":{"connect":{"client":"<id>","version":"test","subs":{"a":{}},"ping":25,"session":"`)
 		}
 		s.publish("a", `{}`, centrifuge.PublishOptions{})
 		p.expect(`{"push":{"channel":"a","pub":{"data":{}}}}`)
@@ -297,12 +298,13 @@ func TestEmulationSession(t *testing.T) {
 		p.commands(`{"id":1,"connect":{}}`)
 		reply := p.Read()
 		if r := reply.Connect; len(r.Session) != 36 || r.Session == r.Client || r.Node != s.ID() {
-			t.Errorf("got %+v", r)
+			t.Errorf("got %+v; want node %s, and a session of 36 characters that is not the client", r, s.ID())
 		}
 	})
 }
 
-// TestShutdownWhileConnecting: nobody is left behind, whatever they were doing.
+// TestShutdownWhileConnecting: no client is left, whatever stage of the connect it
+// was in.
 func TestShutdownWhileConnecting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		entered := make(chan struct{}, 2)
@@ -336,10 +338,10 @@ func TestShutdownWhileConnecting(t *testing.T) {
 			p.expect("close 3001 shutdown")
 		}
 		if _, err := s.Accept(t.Context(), slow.Transport); !errors.Is(err, centrifuge.ErrShutdown) {
-			t.Errorf("accepting after Shutdown: %v", err)
+			t.Errorf("accepting after Shutdown: %v; want %v", err, centrifuge.ErrShutdown)
 		}
 		if _, err := s.Publish(t.Context(), "a", nil, centrifuge.PublishOptions{}); !errors.Is(err, centrifuge.ErrShutdown) {
-			t.Errorf("publishing after Shutdown: %v", err)
+			t.Errorf("publishing after Shutdown: %v; want %v", err, centrifuge.ErrShutdown)
 		}
 	})
 }

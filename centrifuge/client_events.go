@@ -60,12 +60,14 @@ func (c *Client) predecessor(s *subscription) <-chan struct{} {
 
 // ended makes the channel of s free again. If mine is set the caller must retire s.
 func (c *Client) ended(s *subscription, why Unsubscribe) (mine bool) {
+	c.traceUnsubscribed(s, why) // while the channel is taken: before the events of the next subscription
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.state = subEnded
 	s.settleLocked()
 	if s.event == eventDue || s.event == eventCalling {
-		s.overlapLocked().ended = &why
+		ended := why // a copy, so that why is not on the heap in the other cases
+		s.overlapLocked().ended = &ended
 		return false
 	}
 	return true
@@ -78,10 +80,21 @@ func (c *Client) retire(s *subscription, why Unsubscribe) {
 		<-after
 	}
 	if c.node.handlers.Unsubscribed != nil && c.knows(s) {
-		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), UnsubscribedEvent{
-			Client: c, Channel: s.Channel, Unsubscribe: why, ServerSide: s.serverSide,
-		})
+		c.node.handlers.Unsubscribed(context.WithoutCancel(c.Context()), c.unsubscribedEvent(s, why))
 	}
+}
+
+func (c *Client) unsubscribedEvent(s *subscription, why Unsubscribe) UnsubscribedEvent {
+	e := UnsubscribedEvent{Client: c, Channel: s.Channel, Unsubscribe: why, ServerSide: s.serverSide, Positioned: s.positioned}
+	if s.positioned {
+		e.Position.Offset, e.Position.Epoch = s.Last()
+	}
+	if why == UnsubscribeDisconnect {
+		c.mu.Lock()
+		e.Disconnect = c.rareLocked().ended
+		c.mu.Unlock()
+	}
+	return e
 }
 
 // knows reports whether the application knows of s, and of the connection.

@@ -90,10 +90,10 @@ func (l *ledger) check(t *testing.T) {
 		}
 	}
 	if len(l.faults) > 0 {
-		t.Errorf("%d faults, the first: %q", len(l.faults), l.faults[:min(len(l.faults), 10)])
+		t.Errorf("%d faults, the first: %q; want none", len(l.faults), l.faults[:min(len(l.faults), 10)])
 	}
 	if l.counts["Connected"] != l.counts["Disconnected"] || l.counts["Subscribed"] != l.counts["Unsubscribed"] {
-		t.Errorf("events do not pair: %v", l.counts)
+		t.Errorf("events do not pair: %v; want %v and %v", l.counts, l.counts["Disconnected"], l.counts["Unsubscribed"])
 	}
 }
 
@@ -130,7 +130,7 @@ func TestEventsPair(t *testing.T) {
 			must(t, s.Shutdown(context.Background()))
 			books.check(t)
 			if books.counts["Subscribed"] == 0 || books.counts["Connected"] == 0 {
-				t.Errorf("the test tests nothing: %v", books.counts)
+				t.Errorf("the test tests nothing: %v; want more than 0 and more than 0", books.counts)
 			}
 		})
 	}
@@ -192,8 +192,8 @@ func TestEventsWait(t *testing.T) {
 				synctest.Wait()
 				test.end(p)
 				time.Sleep(10 * time.Second)
-				if s.NumSubscribers("a") != 0 {
-					t.Error("the end waited for the callback")
+				if got := s.NumSubscribers("a"); got != 0 {
+					t.Errorf("the end waited for the callback: s.NumSubscribers(\"a\") = %v; want 0", got)
 				}
 				if got := called(); slices.Contains(got, "Disconnected") {
 					t.Errorf("before the callback returned: %v", got)
@@ -241,10 +241,10 @@ func TestEndWithinCallback(t *testing.T) {
 					p.commands(`{"id":1,"connect":{}}`, subscribeA, `{"id":3,"unsubscribe":{"channel":"a"}}`, `{"id":4,"subscribe":{"channel":"a"}}`)
 					got := p.received()
 					if waited := time.Since(start); waited != 0 {
-						t.Errorf("waited %v for itself", waited)
+						t.Errorf("waited %v for itself; want 0", waited)
 					}
 					if last := got[len(got)-1]; strings.HasPrefix(last, "close 3004") {
-						t.Errorf("got %q", got)
+						t.Errorf("got %q; want no prefix \"close 3004\"", got)
 					}
 					p.Cut()
 					synctest.Wait()
@@ -276,13 +276,13 @@ func TestResubscribedAfterUnsubscribed(t *testing.T) {
 		p.commands(`{"id":3,"subscribe":{"channel":"a"}}`) // its end is still being told of, which takes no place
 		time.Sleep(time.Second)                            // replies wait a little for each other
 		p.expect(`{"id":3,"subscribe":{}}`)
-		if books.counts["Subscribed"] != 1 {
-			t.Error("subscribed again before it was unsubscribed")
+		if got := books.counts["Subscribed"]; got != 1 {
+			t.Errorf("subscribed again before it was unsubscribed: books.counts[\"Subscribed\"] = %v; want 1", got)
 		}
 		p.Cut()
 		synctest.Wait()
-		if books.counts["Disconnected"] != 0 {
-			t.Error("disconnected before it was unsubscribed")
+		if got := books.counts["Disconnected"]; got != 0 {
+			t.Errorf("disconnected before it was unsubscribed: books.counts[\"Disconnected\"] = %v; want 0", got)
 		}
 		close(release)
 		synctest.Wait()
@@ -348,7 +348,7 @@ func TestLeaveFollowsJoin(t *testing.T) {
 				}
 				s.logged()
 				if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 1 {
-					t.Errorf("presence %+v, %v", stats, err)
+					t.Errorf("presence %+v, %v; want NumClients 1", stats, err)
 				}
 			})
 		})
@@ -394,16 +394,16 @@ func TestBlockedHandler(t *testing.T) {
 					time.Sleep(10 * time.Second) // commands that came before may take a few seconds
 					for _, channel := range []string{"a", "b", "blocked"} {
 						if n := s.NumSubscribers(channel); n != 0 {
-							t.Errorf("%d subscribers of %s", n, channel)
+							t.Errorf("%d subscribers of %s; want 0", n, channel)
 						}
 						if stats, err := s.PresenceStats(t.Context(), channel); err != nil || stats.NumClients != 0 {
-							t.Errorf("presence of %s: %+v, %v", channel, stats, err)
+							t.Errorf("presence of %s: %+v, %v; want NumClients 0", channel, stats, err)
 						}
 					}
 					again := s.dial(jsonV2, transport(jsonV2), "u")
 					again.commands(`{"id":1,"connect":{}}`)
 					if got := again.received(); len(got) != 1 || !strings.Contains(got[0], `"client"`) {
-						t.Errorf("connecting again: %q", got)
+						t.Errorf("connecting again: %q; want length 1 and %q in it", got, `"client"`)
 					}
 					close(release)
 				})
@@ -465,7 +465,7 @@ func TestBlockedHandlerAndOrders(t *testing.T) {
 					for i, p := range peers[1:] {
 						subscribed := p.Client.Client().IsSubscribed("a")
 						if subscribed != (name == "subscribe") {
-							t.Errorf("connection %d is subscribed: %v", i+1, subscribed)
+							t.Errorf("connection %d is subscribed: %v; want %v", i+1, subscribed, name == "subscribe")
 						}
 					}
 					if stats, err := s.PresenceStats(t.Context(), "a"); name == "subscribe" && (err != nil || stats.NumClients < 2) {

@@ -10,9 +10,9 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// Commands that came before the end are carried out, with the context of a
-// connection that lasts, for as long as leaveTimeout. What has not begun then is
-// dropped, and counted.
+// TestCommandsOfClientsThatLeft: commands that arrived before the end of the
+// connection are handled until leaveTimeout, with a context that is still valid.
+// Those that have not begun by then are dropped and counted.
 func TestCommandsOfClientsThatLeft(t *testing.T) {
 	for _, concurrency := range []int{1, 4} {
 		for _, test := range []struct {
@@ -50,10 +50,10 @@ func TestCommandsOfClientsThatLeft(t *testing.T) {
 					time.Sleep(time.Minute)
 					synctest.Wait()
 					if carried != test.carried {
-						t.Errorf("%d commands were carried out, want %d", carried, test.carried)
+						t.Errorf("%d commands were handled; want %d", carried, test.carried)
 					}
 					if took := ended.Sub(left); took < test.ends || took > test.ends+time.Second {
-						t.Errorf("the end came after %v", took)
+						t.Errorf("the end came after %v; want at least %v and at most %v", took, test.ends, test.ends+time.Second)
 					}
 					n, want := int(s.Stats().AbandonedMessages), 10-test.carried
 					if n > want || concurrency == 1 && n < want-1 { // the one that was about to begin does not count
@@ -63,4 +63,58 @@ func TestCommandsOfClientsThatLeft(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestFinished: a client that sends nothing more gets the replies to everything it has sent,
+// unless handling it takes longer than leaveTimeout.
+func TestFinished(t *testing.T) {
+	for _, concurrency := range []int{1, 4} {
+		for _, test := range []struct {
+			name    string
+			takes   time.Duration // a command
+			replies int           // of three
+			ends    time.Duration // after Finished
+		}{
+			{name: "fast", takes: 0, replies: 3, ends: 0},
+			{name: "slow", takes: time.Second, replies: 3, ends: 3 * time.Second},
+			{name: "too slow", takes: 3 * time.Second, replies: 1, ends: 5 * time.Second},
+		} {
+			t.Run(fmt.Sprint(test.name, concurrency), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ended := time.Time{}
+					handlers := allow(centrifuge.SubscribeOptions{})
+					handlers.Publish = func(context.Context, centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
+						time.Sleep(test.takes)
+						return centrifuge.PublishReply{}, nil
+					}
+					handlers.Disconnected = func(context.Context, centrifuge.DisconnectedEvent) { ended = time.Now() }
+					config := noPings
+					config.Concurrency = concurrency
+					s := newSite(t, config, handlers)
+					p := s.connect(jsonV2, "u")
+					want := []string{}
+					for id := 2; id < 5; id++ {
+						p.commands(fmt.Sprintf(`{"id":%d,"publish":{"channel":"a","data":1}}`, id))
+						if len(want) < test.replies {
+							want = append(want, fmt.Sprintf(`{"id":%d,"publish":{}}`, id))
+						}
+					}
+					p.Client.Conn().Finished()
+					finished := time.Now()
+					time.Sleep(time.Minute)
+					p.expect(append(want, "close 0 ")...)
+					if took := ended.Sub(finished); took < test.ends || took > test.ends+time.Second {
+						t.Errorf("the end came after %v; want %v", took, test.ends)
+					}
+				})
+			})
+		}
+	}
+	t.Run("nothing sent", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			p := newSite(t, noPings, allow(centrifuge.SubscribeOptions{})).dial(jsonV2, transport(jsonV2), "u")
+			p.Client.Conn().Finished()
+			p.expect("close 0 ")
+		})
+	})
 }

@@ -85,16 +85,8 @@ func (c *Client) succeeded() {
 // before, and as long as its errors demand. So commands alone never make a client
 // too slow, whatever the size of their replies. False means that it was closed.
 func (c *Client) pace(r *replyBatch) (more bool) {
-	for {
-		drained := c.outbox.Drained()
-		if drained == nil {
-			break
-		}
-		select {
-		case <-drained:
-		case <-c.Context().Done():
-			return true // what comes of the command is decided elsewhere
-		}
+	if !c.waitDrained() {
+		return true // what comes of the command is decided elsewhere
 	}
 	m := c.paced.Load()
 	if m == nil {
@@ -115,4 +107,20 @@ func (c *Client) pace(r *replyBatch) (more bool) {
 		}
 	}
 	return true
+}
+
+// waitDrained waits until the client has taken enough of what was sent before. It
+// reports false if the connection has ended.
+func (c *Client) waitDrained() bool {
+	for {
+		drained := c.outbox.Drained()
+		if drained == nil {
+			return true
+		}
+		select {
+		case <-drained:
+		case <-c.Context().Done():
+			return false
+		}
+	}
 }

@@ -91,7 +91,7 @@ func TestErrorsAreSlowed(t *testing.T) {
 					}
 					if test.closed {
 						if why := p.Closed(); why != centrifuge.DisconnectTooManyErrors {
-							t.Errorf("closed with %v", why)
+							t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectTooManyErrors)
 						}
 					} else {
 						want := test.n * (1 + len(strings.Fields(test.between)))
@@ -125,15 +125,15 @@ func TestErrorsAreForgiven(t *testing.T) {
 				p.Read()
 			}
 			if lasted := time.Since(begin); lasted < 8*time.Second || lasted > 10*time.Second {
-				t.Errorf("round %d took %v", round, lasted)
+				t.Errorf("round %d took %v; want at least %v and at most %v", round, lasted, 8*time.Second, 10*time.Second)
 			}
 			time.Sleep(time.Minute)
 		}
 	})
 }
 
-// TestCommandsWaitForTheReader: commands whose replies are not read are not carried
-// out; none is lost, and nobody is too slow because of what it asked for.
+// TestCommandsWaitForTheReader: commands wait while their client does not read the
+// replies; none is lost, and no client is closed as slow because of its own commands.
 func TestCommandsWaitForTheReader(t *testing.T) {
 	for _, test := range []struct{ name, command string }{
 		{"without a channel", `"rpc":{}`},
@@ -169,7 +169,7 @@ func commandsWait(t *testing.T, command string, concurrency int) {
 	}
 	synctest.Wait()
 	if n := int(carried.Load()); n < 1 || n > concurrency {
-		t.Errorf("%d commands were carried out for a client that reads nothing", n)
+		t.Errorf("%d commands were handled for a client that reads nothing; want 1 to %d", n, concurrency)
 	}
 	p.Stick(false)
 	if got := p.received(); len(got) != n {
@@ -219,18 +219,18 @@ func TestReplyMaxSize(t *testing.T) {
 		s.publish("large", `"next"`, history)
 		p.commands(`{"id":50,"subscribe":{"channel":"large","recover":true,"offset":12}}`)
 		if got := p.received(); len(got) != 1 || !strings.Contains(got[0], `"data":"next"`) {
-			t.Errorf("%q", got)
+			t.Errorf("%q; want length 1 and %q in it", got, `"data":"next"`)
 		}
 		p.commands(`{"id":60,"history":{"channel":"large","limit":100}}`, `{"id":61,"history":{"channel":"one","limit":100}}`)
 		got := p.received()
 		if len(got) != 2 || strings.Count(got[0], `"offset":`) != 1+10 || strings.Count(got[1], `"data"`) != 1 {
-			t.Errorf("%q", got)
+			t.Errorf("%q; want length 2, %v and 1", got, 1+10)
 		}
 		// The subscriptions of a connect share the space: one of two fits.
 		both := s.dial(format, transport(format), "v")
 		both.commands(`{"id":1,"connect":{"subs":{"small":{"recover":true},"fits":{"recover":true}}}}`)
 		if got := both.received(); len(got) != 1 || strings.Count(got[0], `"recovered":true`) != 1 {
-			t.Errorf("%q", got)
+			t.Errorf("%q; want length 1 and 1", got)
 		}
 	})
 }
@@ -268,7 +268,7 @@ func TestLargeWhileSubscribing(t *testing.T) {
 					t.Errorf("%d messages: %.200q", len(got), got)
 				}
 				if !test.delivered && (len(got) == 0 || got[len(got)-1] != p.closes(centrifuge.DisconnectInsufficientState)) {
-					t.Errorf("%.200q", got)
+					t.Errorf("%.200q; want the last to be a close for insufficient state", got)
 				}
 			})
 		})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recovering: %w", err)
 	}
+	if p.space == nil {
+		p.space = p.client.replySpace()
+	}
 	if n := p.space.take(missed); n < len(missed) {
 		missed, recovered = nil, false
 	}
@@ -62,36 +66,80 @@ func (p *pendingSubscription) recovered(missed []*Publication, recovered bool) {
 		r.Publications = p.wanted(missed)
 	}
 	if p.Options != nil && p.Options.Delta {
-		// Deltas travel in JSON strings, where invalid JSON would not be detected.
-		var omitted int
-		r.Publications, omitted = deliverable(p.Format, r.Publications)
-		p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
-	}
-	if p.Options == nil { // neither filter nor deltas: others get the very same
-		if r.Range = p.client.node.ranges.of(p.Channel, r.Epoch, r.Publications); r.Range != nil {
-			p.client.omitted(p.Channel, r.Range.Omitted(p.Format))
-		}
-	}
-	if p.Options != nil && p.Options.Delta {
-		if n := len(r.Publications); n > 0 && r.Publications[n-1].Offset == p.top.Offset {
-			p.HasBase(p.top.Offset)
-		}
-		r.Publications = fanout.ChainForm(p.Format, r.Publications)
+		p.recoverDeltas()
+	} else if p.sharesRecovery(r.Publications) { // others get the very same
+		p.setRange(p.client.node.ranges.of(p.Channel, r.Epoch, rangePlain, r.Publications, nil))
 	}
 }
 
-// wanted leaves out what the subscriber's filter does.
+// setRange makes the reply share the encoded publications of a range; nil is none.
+func (p *pendingSubscription) setRange(shared *protocol.EncodedRange) {
+	if p.result.Range = shared; shared != nil {
+		p.client.omitted(p.Channel, shared.Omitted(p.Format))
+	}
+}
+
+// recoverDeltas gives the recovered publications the form of a subscription with deltas.
+// Clients that recover the same publications share the deltas and the encoded messages.
+func (p *pendingSubscription) recoverDeltas() {
+	r := p.result
+	if p.sharesRecovery(r.Publications) {
+		form := rangeDeltaJSON
+		if p.Format.Protobuf() {
+			form = rangeDeltaProtobuf
+		}
+		p.setRange(p.client.node.ranges.of(p.Channel, r.Epoch, form, r.Publications, func(pubs []*Publication) []*Publication {
+			if _, omitted := deliverable(p.Format, pubs); omitted > 0 {
+				return nil
+			}
+			return fanout.ChainForm(p.Format, pubs)
+		}))
+		if r.Range != nil {
+			r.Publications = r.Range.Publications()
+			p.hasBase(r.Publications)
+			return
+		}
+	}
+	// Deltas travel in JSON strings, where invalid JSON would not be detected.
+	var omitted int
+	r.Publications, omitted = deliverable(p.Format, r.Publications)
+	p.client.omitted(p.Channel, protocol.Omitted{Publications: omitted})
+	p.hasBase(r.Publications)
+	r.Publications = fanout.ChainForm(p.Format, r.Publications)
+}
+
+// hasBase notes that the next publication may come as a delta to the last of those that
+// were recovered.
+func (p *pendingSubscription) hasBase(recovered []*Publication) {
+	if n := len(recovered); n > 0 && recovered[n-1].Offset == p.top.Offset {
+		p.HasBase(p.top.Offset, p.top.Epoch)
+	}
+}
+
+// sharesRecovery reports whether other subscriptions that recover the same part of the
+// stream are sent the same publications.
+func (p *pendingSubscription) sharesRecovery(pubs []*Publication) bool {
+	return (p.Options == nil || p.Options.Filter == nil) && !p.excludedFrom(pubs)
+}
+
+// wanted leaves out what the subscriber's filter does, and what is not for its
+// connection.
 func (p *pendingSubscription) wanted(pubs []*Publication) []*Publication {
-	if p.Options == nil || p.Options.Filter == nil {
+	if (p.Options == nil || p.Options.Filter == nil) && !p.excludedFrom(pubs) {
 		return pubs
 	}
 	kept := make([]*Publication, 0, len(pubs))
 	for _, pub := range pubs {
-		if p.Options.Filter.Match(pub.Tags) {
+		if pub.ExcludeClient != p.client.id && (p.Options == nil || p.Options.Filter == nil || p.Options.Filter.Match(pub.Tags)) {
 			kept = append(kept, pub)
 		}
 	}
 	return kept
+}
+
+// excludedFrom reports whether one of the publications is not for the connection.
+func (p *pendingSubscription) excludedFrom(pubs []*Publication) bool {
+	return slices.ContainsFunc(pubs, func(pub *Publication) bool { return pub.ExcludeClient == p.client.id })
 }
 
 // replySpace is how many bytes of publications a reply still takes.

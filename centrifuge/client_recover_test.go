@@ -65,8 +65,8 @@ func TestRecovery(t *testing.T) {
 				if test.lost && !format.V1() {
 					p.commands(`{"id":4,"subscribe":{"channel":"a","recover":true,"flag":2` + request + `}}`)
 					p.expect(refused(4, centrifuge.ErrorUnrecoverablePosition))
-					if s.NumSubscribers("a") != 0 {
-						t.Error("a refused recovery has left a subscription")
+					if got := s.NumSubscribers("a"); got != 0 {
+						t.Errorf("a refused recovery has left a subscription: s.NumSubscribers(\"a\") = %v; want 0", got)
 					}
 				}
 				recovered := test.recovered
@@ -225,7 +225,7 @@ func TestBrokerWithoutHistory(t *testing.T) {
 		p.commands(`{"id":2,"history":{"channel":"a"}}`, `{"id":3,"subscribe":{"channel":"a"}}`)
 		p.expect(refused(2, centrifuge.ErrorNotAvailable), refused(3, centrifuge.ErrorNotAvailable))
 		if err := s.RemoveHistory(t.Context(), "a"); err == nil {
-			t.Error("history of a broker without any was removed")
+			t.Error("history of a broker without any was removed; want an error")
 		}
 	})
 }
@@ -343,7 +343,7 @@ func TestWasRecovering(t *testing.T) {
 		p.commands(`{"id":1,"connect":{"subs":{"a":{"recover":true}}}}`)
 		got := p.received()
 		if len(got) != 1 || !strings.Contains(got[0], `"a":{"was_recovering":true}`) || !strings.Contains(got[0], `"b":{}`) {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want length 1, %q in it and %q in it", got, `"a":{"was_recovering":true}`, `"b":{}`)
 		}
 	})
 }

@@ -93,7 +93,8 @@ func (c *Client) applyRefresh(opts RefreshOptions, tell bool) {
 }
 
 // handleSubRefresh prolongs a subscription. Outcomes: protocol.md 6.8; a
-// token that has expired is an error here, not a success as upstream has it.
+// token that has expired is an error here, not a success as upstream has it. Without a token
+// it asks for what the server does when a subscription has expired (server.md 5.9).
 func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protocol.Reply, error) {
 	if request.Channel == "" {
 		return nil, DisconnectBadRequest
@@ -104,17 +105,22 @@ func (c *Client) handleSubRefresh(request *protocol.SubRefreshRequest) (*protoco
 		return nil, ErrorPermissionDenied
 	case request.Type != 0:
 		return nil, ErrorNotAvailable // keys of a shared poll
-	case request.Token == "":
+	case request.Token == "" && s.clientSideRefresh:
 		return nil, ErrorBadRequest
-	case !s.clientSideRefresh:
+	case request.Token != "" && !s.clientSideRefresh:
 		return nil, DisconnectBadRequest
-	case c.node.handlers.SubRefresh == nil:
+	case c.node.handlers.SubRefresh == nil && s.clientSideRefresh:
 		return nil, ErrorNotAvailable
+	case c.node.handlers.SubRefresh == nil:
+		return nil, ErrorBadRequest
 	}
 	reply, err := c.node.handlers.SubRefresh(c.Context(), SubRefreshEvent{
-		Client: c, ClientSideRefresh: true, Channel: request.Channel, Token: request.Token,
+		Client: c, ClientSideRefresh: s.clientSideRefresh, Channel: request.Channel, Token: request.Token,
 	})
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrorNotAvailable) && !s.clientSideRefresh:
+		return nil, ErrorBadRequest // the server does not refresh it either
+	case err != nil:
 		return nil, err
 	}
 	if reply.Expired || c.node.timeline.expired(reply.ExpireAt) {

@@ -83,7 +83,7 @@ func TestRefreshCommand(t *testing.T) {
 					p.expect(test.want)
 				}
 				if logged := s.logged(); len(logged) != test.logged {
-					t.Errorf("logged %q", logged)
+					t.Errorf("logged %q; want length %v", logged, test.logged)
 				}
 				if test.name == "without expiry" {
 					time.Sleep(time.Hour)
@@ -103,6 +103,41 @@ func TestRefreshWithoutToken(t *testing.T) {
 		p.commands(`{"id":2,"refresh":{}}`)
 		p.expect(badRequest)
 	})
+}
+
+// TestSubRefreshByServer: a client may ask for what the server does when a subscription that
+// it refreshes itself has expired (protocol.md 6.8).
+func TestSubRefreshByServer(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		reply centrifuge.SubRefreshReply
+		in    time.Duration
+		err   error
+		want  string
+	}{
+		{name: "prolonged", in: time.Minute, want: `{"id":3,"sub_refresh":{"expires":true,"ttl":60}}`},
+		{name: "expired", reply: centrifuge.SubRefreshReply{Expired: true}, want: refused(3, centrifuge.ErrorExpired)},
+		{name: "not known", err: centrifuge.ErrorNotAvailable, want: refused(3, centrifuge.ErrorBadRequest)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+				s := newSite(t, noPings, refreshing(false, nil, func(e centrifuge.SubRefreshEvent) (centrifuge.SubRefreshReply, error) {
+					if e.ClientSideRefresh || e.Token != "" {
+						t.Errorf("event %+v; want that of the server", e)
+					}
+					if test.in != 0 {
+						test.reply.ExpireAt = time.Now().Add(test.in).Unix()
+					}
+					return test.reply, test.err
+				}))
+				p := s.connect(format, "u")
+				p.commands(subscribeA)
+				p.expect(`{"id":2,"subscribe":{}}`)
+				p.commands(`{"id":3,"sub_refresh":{"channel":"a"}}`)
+				p.expect(test.want)
+			})
+		})
+	}
 }
 
 // TestSubRefreshCommand: protocol.md 6.8.
@@ -199,7 +234,7 @@ func TestServerRefreshes(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
 		if info := string(p.Client.Client().Info()); info != `{"new":1}` {
-			t.Errorf("info %q", info)
+			t.Errorf("info %q; want %q", info, `{"new":1}`)
 		}
 		p.commands(`{"id":2,"refresh":{"token":"t"}}`) // not its own to do
 		p.expect(badRequest)
@@ -208,15 +243,15 @@ func TestServerRefreshes(t *testing.T) {
 		mu.Unlock()
 		p = s.connect(jsonV2, "u")
 		if why := p.Closed(); why != centrifuge.DisconnectExpired {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectExpired)
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		if got := fmt.Sprint(asked[1:]); got != "[10s 1m10s]" {
-			t.Errorf("asked at %s", got)
+			t.Errorf("asked at %s; want \"[10s 1m10s]\"", got)
 		}
 		if logged := s.logged(); len(logged) != 1 {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 1", logged)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +259,7 @@ func TestServerRefreshes(t *testing.T) {
 			return centrifuge.RefreshReply{}, centrifuge.DisconnectForceNoReconnect
 		}, nil))
 		if why := s.connect(jsonV2, "u").Closed(); why != centrifuge.DisconnectForceNoReconnect {
-			t.Errorf("closed with %v", why)
+			t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectForceNoReconnect)
 		}
 	})
 }
@@ -285,7 +320,7 @@ func TestServerRefreshesSubscription(t *testing.T) {
 		time.Sleep(25*time.Second + 100*time.Millisecond)
 		p.expect(`{"push":{"channel":"a","unsubscribe":{"code":2501,"reason":"subscription expired"}}}`)
 		if logged := s.logged(); len(logged) != 1 {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 1", logged)
 		}
 	})
 }

@@ -16,6 +16,9 @@ import (
 func (c *Client) subscribeByServer(ctx context.Context, channel string, opts SubscribeOptions) error {
 	ctx, cancel := c.untilEnd(ctx)
 	defer cancel()
+	if c.node.isPattern(channel) {
+		opts.restrictToPattern()
+	}
 	for {
 		switch p, err := c.reserve(channel, true); {
 		case err == nil:
@@ -50,9 +53,13 @@ func (p *pendingSubscription) makeByServer(ctx context.Context) error {
 	}
 	// A subscribe push has no field for publications: they follow it.
 	p.missed, p.result.Publications, p.result.Range = p.result.Publications, nil, nil
-	frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Subscribe: &protocol.Subscribe{
+	kind := protocol.MoveOn
+	if p.opts.Recovery {
+		kind = protocol.MoveBegin
+	}
+	frame, err := c.encodeMoving(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Subscribe: &protocol.Subscribe{
 		Recoverable: p.opts.Recovery, Positioned: p.positioned, Epoch: p.result.Epoch, Offset: p.result.Offset, Data: opts.Data,
-	}}})
+	}}}, kind, p.Channel, StreamPosition{Offset: p.result.Offset, Epoch: p.result.Epoch})
 	if err != nil {
 		return fmt.Errorf("encoding subscribe push: %w", err)
 	}

@@ -24,7 +24,7 @@ func TestSubscribeAgain(t *testing.T) {
 		client bool // also true of a client-side subscription
 		gets   []string
 		warns  string
-		lasts  time.Duration // how long the subscription lives on; zero for ever
+		lasts  time.Duration // how long the subscription lives on; 0: without a limit
 		check  func(t *testing.T, s *site, p *peer)
 	}{
 		{name: "nothing", client: true, opts: func() centrifuge.SubscribeOptions { return centrifuge.SubscribeOptions{} }},
@@ -49,7 +49,7 @@ func TestSubscribeAgain(t *testing.T) {
 			presence, err := s.Presence(t.Context(), "a")
 			must(t, err)
 			if info := presence[p.Client.Client().ID()]; info == nil || string(info.ChanInfo) != `2` {
-				t.Errorf("presence %+v", info)
+				t.Errorf("presence %+v; want ChanInfo %q", info, `2`)
 			}
 		}},
 		{name: "info kept", was: centrifuge.SubscribeOptions{Presence: true, Info: []byte(`1`)}, client: true, opts: func() centrifuge.SubscribeOptions {
@@ -58,7 +58,7 @@ func TestSubscribeAgain(t *testing.T) {
 			presence, err := s.Presence(t.Context(), "a")
 			must(t, err)
 			if info := presence[p.Client.Client().ID()]; info == nil || string(info.ChanInfo) != `1` {
-				t.Errorf("presence %+v", info)
+				t.Errorf("presence %+v; want ChanInfo %q", info, `1`)
 			}
 		}},
 		{name: "presence on", client: true, opts: func() centrifuge.SubscribeOptions {
@@ -66,7 +66,7 @@ func TestSubscribeAgain(t *testing.T) {
 		}, check: func(t *testing.T, s *site, _ *peer) {
 			time.Sleep(10 * time.Minute) // it is renewed
 			if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 1 {
-				t.Errorf("presence %+v, %v", stats, err)
+				t.Errorf("presence %+v, %v; want NumClients 1", stats, err)
 			}
 		}},
 		{name: "presence off", was: centrifuge.SubscribeOptions{Presence: true}, client: true, opts: func() centrifuge.SubscribeOptions {
@@ -74,7 +74,7 @@ func TestSubscribeAgain(t *testing.T) {
 		}, check: func(t *testing.T, s *site, _ *peer) {
 			time.Sleep(10 * time.Minute)
 			if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-				t.Errorf("presence %+v, %v", stats, err)
+				t.Errorf("presence %+v, %v; want NumClients 0", stats, err)
 			}
 		}},
 		{name: "joins and leaves", client: true, opts: func() centrifuge.SubscribeOptions {
@@ -166,7 +166,7 @@ func TestSubscribeAgainWithToken(t *testing.T) {
 				must(t, s.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{ExpireAt: expireAt}))
 				time.Sleep(5 * time.Minute)
 				if subscribed := p.Client.Client().IsSubscribed("a"); subscribed != (expireAt != 0) {
-					t.Errorf("subscribed after five minutes: %v", subscribed)
+					t.Errorf("subscribed after five minutes: %v; want %v", subscribed, expireAt != 0)
 				}
 				time.Sleep(10 * time.Minute)
 				p.expect(`{"push":{"channel":"a","unsubscribe":{"code":2501,"reason":"subscription expired"}}}`)
@@ -185,7 +185,7 @@ func TestSubscribeAgainData(t *testing.T) {
 		must(t, s.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{Data: []byte(`1`)}))
 		p.expect()
 		if logged := s.logged(); len(logged) != 1 || !strings.Contains(logged[0], "but for its data (only server-side") {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 1 and \"but for its data (only server-side\" in it", logged)
 		}
 	})
 }
@@ -208,10 +208,10 @@ func TestSubscribeAgainWaits(t *testing.T) {
 				must(t, s.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.SubscribeOptions{Presence: true}))
 				p.received()
 				if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 1 {
-					t.Errorf("presence %+v, %v", stats, err)
+					t.Errorf("presence %+v, %v; want NumClients 1", stats, err)
 				}
 				if server := len(p.Client.Client().ServerSideChannels()) == 1; server != (err != nil) {
-					t.Errorf("the subscription is the server's: %v", server)
+					t.Errorf("the subscription is the server's: %v; want %v", server, err != nil)
 				}
 			})
 		})
@@ -248,7 +248,7 @@ func TestSubscribeAgainRaces(t *testing.T) {
 	}
 	work.Wait()
 	if stats, err := s.PresenceStats(t.Context(), "a"); err == nil && stats.NumClients != 0 && s.NumClients() == 0 {
-		t.Errorf("presence %+v", stats)
+		t.Errorf("presence %+v; want 0 once no client is left", stats)
 	}
 	must(t, s.Shutdown(context.Background()))
 	if sent := s.Stats(); sent.JoinsSent != sent.LeavesSent || sent.JoinsSent == 0 {

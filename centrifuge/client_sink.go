@@ -9,17 +9,17 @@ import (
 )
 
 // clientSink is a Client as its outbox and the lanes see it: a type of its own keeps
-// the methods of fanout.Sink and fanout.Owner out of the public API.
+// the methods of fanout.Sink out of the public API.
 type clientSink Client
 
-var (
-	_ fanout.Sink  = (*clientSink)(nil)
-	_ fanout.Owner = (*clientSink)(nil)
-)
+var _ fanout.Sink = (*clientSink)(nil)
 
 // WriteFrames implements fanout.Sink.
 func (s *clientSink) WriteFrames(batch []*protocol.Encoded) (pending int, err error) {
 	defer s.node.logger.caught(&err, "writing to a transport")
+	if s.outbox.Traced() {
+		defer func() { (*Client)(s).traceWritten(batch, pending, err) }()
+	}
 	if s.info.Blocking {
 		return 0, s.writeBlocking(batch)
 	}
@@ -41,6 +41,14 @@ func (s *clientSink) Lost(lost *fanout.Subscriber, why fanout.Loss) { (*Client)(
 func (s *clientSink) Omitted(sub *fanout.Subscriber, _ *fanout.Push, what protocol.Omitted) {
 	(*Client)(s).omitted(sub.Channel, what)
 }
+
+// Superseded implements fanout.Owner.
+func (s *clientSink) Superseded(n int) {
+	s.node.stats.slowSuperseded.Add(uint64(n)) //nolint:gosec // a count
+}
+
+// ID implements fanout.Owner.
+func (s *clientSink) ID() string { return s.id }
 
 // writeFailed ends a connection whose transport did not take a write, or took so
 // little that the node's budget has no space for the rest.

@@ -55,6 +55,7 @@ func (c *Client) startAll(pending []*pendingSubscription) error {
 	}
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
+	c.node.joinTogether(ctx, pending)
 	var once sync.Once
 	first := errPanic // unless all calls return
 	var returned atomic.Int64
@@ -102,32 +103,61 @@ func (c *Client) goLiveAll(pending []*pendingSubscription) error {
 
 // abandonAll undoes those subscriptions that did not go live.
 func (c *Client) abandonAll(pending []*pendingSubscription) {
+	var joined []*pendingSubscription
+	var subs []*subscription
+	for _, p := range pending {
+		if p.joined && !p.live {
+			joined, subs = append(joined, p), append(subs, p.subscription)
+		}
+	}
+	for i, unjoined := range c.node.unjoinTogether(subs) {
+		joined[i].unjoined = unjoined
+	}
 	c.node.together(len(pending), !c.node.immediate(), c, func(i int) { pending[i].abandon() })
 }
+
+// maxGathered bounds the subscribe commands that are started with one call of a broker
+// that is a MultiSubscriber.
+const maxGathered = 1024
 
 // startingCommand is a subscribe command whose subscription starts on a goroutine of
 // its own while the later commands of its message are handled.
 type startingCommand struct {
 	*pendingSubscription
-	id    uint32
-	began time.Time
-	done  chan struct{} // closed when the subscription has started or failed
-	err   error         // written before done is closed
+	id      uint32
+	began   time.Time
+	started bool          // owned by the goroutine that handles the message
+	done    chan struct{} // closed when the subscription has started or failed
+	err     error         // written before done is closed
 }
+
+// starts are the subscribe commands of a message that have begun and are not answered.
+type starts struct {
+	// Owned by the goroutine that handles the message.
+	commands []*startingCommand
+	gathered []*startingCommand // the last ones, which have not been started
+	begun    chan struct{}      // closed when the subscriptions of all others have begun to start
+
+	// Static. A subscription takes an element of calls while it starts, and one of
+	// recoveries, if it recovers, until it is answered. Those of recoveries are taken in
+	// the order of the answers, because an answer frees the next one.
+	calls, recoveries chan struct{}
+}
+
+// starting reports whether there are such commands.
+func (r *replyBatch) starting() bool { return r.starts != nil && len(r.starts.commands) > 0 }
 
 // mayStart reports whether the subscription of a subscribe command starts while
 // others of the same message do. Those for one channel come one after another.
 func (r *replyBatch) mayStart(request *protocol.SubscribeRequest) bool {
-	recovering := 0
-	for _, s := range r.starting {
-		if s.Channel == request.Channel {
-			return false
-		}
-		if s.request.recover {
-			recovering++
-		}
+	if !r.starting() {
+		return true
 	}
-	return len(r.starting) < maxTogether && (!request.Recover || recovering < maxRecoveringTogether)
+	most := maxTogether
+	if r.client.node.multi != nil {
+		most = maxGathered
+	}
+	return len(r.starts.commands) < most && r.client.find(request.Channel) == nil
 }
 
 // startSubscribe begins with a subscribe command that others of its message follow,
@@ -142,26 +172,76 @@ func (c *Client) startSubscribe(r *replyBatch, command *protocol.Command) (more 
 		c.node.stats.command(protocol.KindSubscribe, time.Since(began))
 		return c.refuse(r, command, protocol.KindSubscribe, err)
 	}
+	if r.starts == nil {
+		r.starts = &starts{calls: make(chan struct{}, maxTogether), recoveries: make(chan struct{}, maxRecoveringTogether)}
+	}
 	s := &startingCommand{pendingSubscription: p, id: command.ID, began: began, done: make(chan struct{}), err: errPanic}
-	r.starting = append(r.starting, s)
+	r.starts.commands = append(r.starts.commands, s)
+	r.starts.gathered = append(r.starts.gathered, s)
+	// One call of the broker for many channels is worth a short wait, but not a wait for
+	// handlers of the application that take long.
+	if c.node.multi == nil || time.Since(r.starts.gathered[0].began) >= maxReplyDelay {
+		c.startGathered(r.starts)
+	}
+	return true
+}
+
+// startGathered starts the subscriptions of the commands that have been gathered.
+func (c *Client) startGathered(all *starts) {
+	gathered, before, begun := all.gathered, all.begun, make(chan struct{})
+	if len(gathered) == 0 {
+		return
+	}
+	for _, s := range gathered {
+		s.started = true
+	}
+	all.gathered, all.begun = nil, begun
 	ctx := c.Context()
 	go func() {
-		defer close(s.done)
-		defer c.node.recovered("starting a subscription", c)
-		s.err = s.start(ctx)
+		defer close(begun)
+		c.joinGathered(ctx, gathered)
+		if before != nil {
+			<-before
+		}
+		for _, s := range gathered {
+			if s.request.recover {
+				all.recoveries <- struct{}{}
+			}
+			all.calls <- struct{}{}
+			go s.run(ctx, all)
+		}
 	}()
-	return true
+}
+
+func (c *Client) joinGathered(ctx context.Context, gathered []*startingCommand) {
+	defer c.node.recovered("starting subscriptions", c)
+	pending := make([]*pendingSubscription, len(gathered))
+	for i, s := range gathered {
+		pending[i] = s.pendingSubscription
+	}
+	c.node.joinTogether(ctx, pending)
+}
+
+func (s *startingCommand) run(ctx context.Context, all *starts) {
+	defer func() { <-all.calls }()
+	defer close(s.done)
+	defer s.client.node.recovered("starting a subscription", s.client)
+	s.err = s.start(ctx)
 }
 
 // finishStarts answers the subscribe commands that have begun, in their order. False
 // means that nothing more is processed of this connection.
 func (c *Client) finishStarts(r *replyBatch) (more bool) {
-	if len(r.starting) == 0 {
+	if !r.starting() {
 		return true
 	}
-	for len(r.starting) > 0 {
-		s := r.starting[0]
-		r.starting = r.starting[1:]
+	c.startGathered(r.starts)
+	for len(r.starts.commands) > 0 {
+		s := r.starts.commands[0]
+		if s.request.recover {
+			c.waitDrained() // its reply may be large
+		}
+		r.starts.commands = r.starts.commands[1:]
 		if !c.finishStart(r, s) {
 			c.dropStarts(r)
 			return false
@@ -184,19 +264,33 @@ func (c *Client) finishStart(r *replyBatch, s *startingCommand) (more bool) {
 func (c *Client) answerStart(r *replyBatch, s *startingCommand) error {
 	disarm := r.flushLater()
 	defer disarm()
+	defer r.starts.settle(s) // unless it went live
 	<-s.done
-	defer s.abandon() // unless it went live
 	if s.err != nil {
 		return s.err
 	}
 	return c.finishSubscribe(r, s.id, s.pendingSubscription)
 }
 
+// settle waits until a command's subscription has started or failed, and undoes it
+// unless it went live.
+func (a *starts) settle(s *startingCommand) {
+	if s.started {
+		<-s.done
+		if s.request.recover {
+			<-a.recoveries
+		}
+	}
+	s.abandon()
+}
+
 // dropStarts undoes the subscriptions of the commands that are not answered any more.
 func (c *Client) dropStarts(r *replyBatch) {
-	for _, s := range r.starting {
-		<-s.done
-		s.abandon()
+	if r.starts == nil {
+		return
 	}
-	r.starting = nil
+	for _, s := range r.starts.commands {
+		r.starts.settle(s)
+	}
+	r.starts.commands, r.starts.gathered = nil, nil
 }

@@ -28,8 +28,10 @@ type subscribeRequest struct {
 	delta   bool
 	filter  *FilterNode
 	// rejectUnrecoverable asks for an error where the position is lost.
-	rejectUnrecoverable bool
-	clientSideRefresh   bool
+	rejectUnrecoverable   bool
+	clientSideRefresh     bool
+	positioned, joinLeave bool
+	compaction            bool // the client can read numbers in place of channel names
 }
 
 // pendingSubscription is a subscription that is being made.
@@ -43,10 +45,16 @@ type pendingSubscription struct {
 	missed []*Publication
 	// space is what is left of Config.ReplyMaxSize; one for all subscriptions of a
 	// connect.
-	space  *replySpace
-	top    StreamPosition
-	joined bool // hub and broker know it
-	live   bool
+	space *replySpace
+	// compact is set if pushes have a number in place of the channel's name.
+	compact bool
+	pattern bool // the channel is a pattern
+	top     StreamPosition
+	joined  bool // hub and broker know it
+	// refused is why joinTogether could not join it; nil if it did not try.
+	refused  error
+	unjoined bool // joined, and not any more
+	live     bool
 	// eventDue is set if the maker of the subscription tells the application, once it is
 	// live.
 	eventDue bool
@@ -151,6 +159,8 @@ func requestOf(request *protocol.SubscribeRequest) subscribeRequest {
 		recover: request.Recover, since: StreamPosition{Offset: request.Offset, Epoch: request.Epoch},
 		delta: request.Delta == deltaFossil, filter: request.Tf,
 		rejectUnrecoverable: request.Flag&protocol.SubscribeFlagRejectUnrecoverable != 0,
+		positioned:          request.Positioned || request.Recoverable, joinLeave: request.JoinLeave,
+		compaction: request.Flag&protocol.SubscribeFlagChannelCompaction != 0,
 	}
 }
 
@@ -189,7 +199,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 		}
 		c.subs.add(s)
 		c.mu.Unlock()
-		return &pendingSubscription{subscription: s, client: c, space: c.replySpace()}, nil
+		return &pendingSubscription{subscription: s, client: c}, nil
 	}
 }
 
@@ -220,6 +230,9 @@ func (p *pendingSubscription) prepare() error {
 	if p.client.node.timeline.expired(p.opts.ExpireAt) {
 		return ErrorExpired
 	}
+	if err := p.checkPattern(); err != nil {
+		return err
+	}
 	return p.configure()
 }
 
@@ -227,10 +240,15 @@ func (p *pendingSubscription) prepare() error {
 // and reads what was missed.
 func (p *pendingSubscription) start(ctx context.Context) error {
 	n := p.client.node
-	if err := n.join(ctx, p.subscription, p.opts.MaxSubscribers); err != nil {
+	err := p.refused
+	if !p.joined && err == nil {
+		err = n.join(ctx, p)
+	}
+	if err != nil {
 		return fmt.Errorf("subscribing to channel: %w", err)
 	}
 	p.joined = true
+	p.result.ID = p.channelID()
 	if err := p.enter(ctx); err != nil {
 		return err
 	}
@@ -297,7 +315,8 @@ func (p *pendingSubscription) configure() error {
 	p.clientSideRefresh = p.request.clientSideRefresh
 	p.presence = o.Presence
 	p.PushJoinLeave = o.PushJoinLeave
-	delta := o.AllowDelta && p.request.delta
+	delta := o.AllowDelta && p.request.delta && !p.Format.V1()
+	p.compact = o.AllowCompaction && p.request.compaction && !p.serverSide && !p.Format.V1() && !p.client.dropsIDs()
 	p.result = &protocol.SubscribeResult{
 		Positioned: positioned, Recoverable: p.opts.Recovery, Data: o.Data, Delta: delta,
 		WasRecovering: p.request.recover, // also where there is nothing to recover
@@ -306,8 +325,12 @@ func (p *pendingSubscription) configure() error {
 	if err != nil {
 		return err
 	}
-	if delta || filter != nil {
-		p.Options = &fanout.SubscriberOptions{Delta: delta, Filter: filter}
+	slow := fanout.SlowPolicy(o.Slow)
+	if o.Slow > SlowDropOldest { // of a node of a later release
+		slow = fanout.SlowDisconnect
+	}
+	if delta || filter != nil || p.compact || slow != fanout.SlowDisconnect {
+		p.Options = &fanout.SubscriberOptions{Delta: delta, Filter: filter, Filtered: &p.client.node.stats.filtered, Slow: slow}
 	}
 	expires := p.client.node.timeline.expiry(o.ExpireAt)
 	p.client.mu.Lock()
@@ -352,7 +375,8 @@ func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 		frames = append(frames, reply)
 	}
 	for _, pub := range p.missed {
-		frame, err := c.encode(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Pub: pub}})
+		frame, err := c.encodeMoving(&protocol.Reply{Push: &protocol.Push{Channel: p.Channel, Pub: pub}},
+			protocol.MoveOn, p.Channel, StreamPosition{Offset: pub.Offset, Epoch: p.top.Epoch})
 		if err != nil {
 			c.omitted(p.Channel, protocol.Omitted{Publications: 1})
 			continue
@@ -373,6 +397,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 	case loss == fanout.LossSlow:
 		return DisconnectSlow
 	}
+	p.traceLive()
 	if p.opts.JoinLeave {
 		c.outbox.Flush() // the broker may take its time
 		c.publishJoin(p.subscription)
@@ -418,7 +443,7 @@ func (p *pendingSubscription) abandon() {
 		c.retireAside(p.subscription, UnsubscribeDisconnect)
 	}()
 	if p.joined {
-		c.node.leave(c, p.subscription)
+		c.node.leave(c, p.subscription, p.unjoined)
 	}
 }
 
@@ -441,6 +466,7 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		}
 	}()
 	space := c.replySpace()
+	started = make([]*pendingSubscription, 0, len(reply.Subscriptions))
 	for channel, opts := range reply.Subscriptions {
 		p, err := c.reserve(channel, true)
 		if err != nil {
@@ -451,6 +477,9 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		if asked := request.Subs[channel]; asked != nil {
 			p.request = requestOf(asked)
 			p.request.filter = nil // the application did not see it
+		}
+		if since := c.knownPosition(channel); since != nil && opts.Recovery {
+			p.request.recover, p.request.since = true, *since
 		}
 		started = append(started, p)
 		if err := p.prepare(); err != nil {

@@ -83,10 +83,10 @@ func TestManySubscriptions(t *testing.T) {
 		}
 		p.commands(commands...)
 		if got := p.received(); len(got) != 1000 || got[999] != `{"id":2,"subscribe":{}}` {
-			t.Fatalf("%d replies", len(got))
+			t.Fatalf("%d replies; want 1000 and %q", len(got), `{"id":2,"subscribe":{}}`)
 		}
 		if got := len(p.Client.Client().Channels()); got != 1000 {
-			t.Errorf("%d channels", got)
+			t.Errorf("%d channels; want 1000", got)
 		}
 		for i := range 1000 {
 			channel := string(rune(0x4e00 + i))
@@ -98,10 +98,10 @@ func TestManySubscriptions(t *testing.T) {
 			}
 		}
 		if got := len(p.received()); got != 500 {
-			t.Errorf("%d unsubscribe pushes", got)
+			t.Errorf("%d unsubscribe pushes; want 500", got)
 		}
 		if stats := s.Stats(); stats.Channels != 500 || stats.Subscriptions != 500 {
-			t.Errorf("%d channels, %d subscriptions", stats.Channels, stats.Subscriptions)
+			t.Errorf("%d channels, %d subscriptions; want 500 and 500", stats.Channels, stats.Subscriptions)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func TestResubscribe(t *testing.T) {
 		p.expect(want...)
 		s.publish("a", `1`, history)
 		if got := p.received(); len(got) != 1 {
-			t.Errorf("one publication came %d times", len(got))
+			t.Errorf("one publication came %d times; want 1", len(got))
 		}
 	})
 }

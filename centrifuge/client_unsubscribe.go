@@ -15,7 +15,7 @@ func (c *Client) handleUnsubscribe(request *protocol.UnsubscribeRequest) (*proto
 		if !settled {
 			return nil, DisconnectServerError
 		}
-		if claimed && c.undo(s, UnsubscribeClient, false) {
+		if claimed && c.undo(s, UnsubscribeClient, undoing{}) {
 			c.retire(s, UnsubscribeClient)
 		}
 	}
@@ -65,21 +65,37 @@ func (c *Client) claimLocked(s *subscription) (claimed, settled bool) {
 	return false, false
 }
 
+// undoing says how a subscription ends.
+type undoing struct {
+	tell     bool // the client
+	unjoined bool // hub and broker have forgotten it already
+}
+
 // undo ends a subscription that the caller has claimed. It does not tell the
 // application: if mine is set, the caller must do so with retire, otherwise the
 // goroutine does that tells of the beginning. The client is told before its channel is
 // free again: a subscribe that is waiting is answered later.
-func (c *Client) undo(s *subscription, why Unsubscribe, tell bool) (mine bool) {
+func (c *Client) undo(s *subscription, why Unsubscribe, how undoing) (mine bool) {
 	defer c.node.recovered("ending a subscription", c)
 	defer func() { mine = c.ended(s, why) }() // also after a panic: other goroutines may wait for it
-	c.node.leave(c, s)
-	if tell {
+	c.node.leave(c, s, how.unjoined)
+	if how.tell {
 		c.node.stats.unsubscribed(why.Code)
-		_ = c.push(&protocol.Push{ // it has no payload that could fail
-			Channel: s.Channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
-		})
+		c.pushUnsubscribe(s, why)
 	}
 	return false // see above
+}
+
+// pushUnsubscribe tells the client. The bound of the outbox does not count it, so that a
+// slow client is told that it has missed something.
+func (c *Client) pushUnsubscribe(s *subscription, why Unsubscribe) {
+	frame, err := c.encodeMoving(&protocol.Reply{Push: &protocol.Push{
+		Channel: s.Channel, Unsubscribe: &protocol.Unsubscribe{Code: why.Code, Reason: why.Reason},
+	}}, protocol.MoveEnd, s.Channel, StreamPosition{})
+	if err != nil {
+		return // it has no payload that could fail
+	}
+	c.putResult(c.outbox.PutReply(frame), true)
 }
 
 // unsubscribePush ends a subscription and tells the client why.
@@ -88,7 +104,7 @@ func (c *Client) unsubscribePush(s *subscription, why Unsubscribe) {
 	if !settled {
 		c.Disconnect(DisconnectServerError)
 	}
-	if claimed && c.undo(s, why, true) {
+	if claimed && c.undo(s, why, undoing{tell: true}) {
 		c.retireAside(s, why)
 	}
 }
@@ -97,8 +113,10 @@ func (c *Client) unsubscribePush(s *subscription, why Unsubscribe) {
 // be ended at once does not wait: neither for a handler that is blocked, nor for
 // an engine. It returns when the application was told of all.
 func (c *Client) endSubscriptions() {
-	var claimed, blocked []*subscription
-	for _, s := range c.allSubscriptions() {
+	var blocked []*subscription
+	all := c.allSubscriptions()
+	claimed := all[:0] // at most those that were looked at
+	for _, s := range all {
 		c.mu.Lock()
 		ours, settled := c.claimLocked(s)
 		c.mu.Unlock()
@@ -111,14 +129,15 @@ func (c *Client) endSubscriptions() {
 	}
 	for _, s := range blocked {
 		go func() {
-			if claimed, _ := c.claim(s, time.Time{}); claimed && c.undo(s, UnsubscribeDisconnect, false) {
+			if claimed, _ := c.claim(s, time.Time{}); claimed && c.undo(s, UnsubscribeDisconnect, undoing{}) {
 				c.retireSafely(s, UnsubscribeDisconnect)
 			}
 		}()
 	}
+	unjoined := c.node.unjoinTogether(claimed)
 	mine := make([]bool, len(claimed))
 	c.node.together(len(claimed), !c.node.immediate(), c, func(i int) {
-		mine[i] = c.undo(claimed[i], UnsubscribeDisconnect, false)
+		mine[i] = c.undo(claimed[i], UnsubscribeDisconnect, undoing{unjoined: unjoined != nil && unjoined[i]})
 	})
 	for i, s := range claimed {
 		if mine[i] {

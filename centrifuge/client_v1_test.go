@@ -50,7 +50,7 @@ func TestV1Envelope(t *testing.T) {
 				p.SendRaw([]byte(`{"id":1}`))
 				id := p.Client.Client().ID()
 				if got := p.rawReceived(); !slices.Equal(got, []string{`{"id":1,"result":{"client":"` + id + `","version":"test"}}`}) {
-					t.Fatalf("connecting: %q", got)
+					t.Fatalf("connecting: %q; want one V1 reply with client %s", got, id)
 				}
 				p.SendRaw([]byte(test.send))
 				if got := p.rawReceived(); !slices.Equal(got, test.want) {
@@ -171,7 +171,7 @@ func TestGenerationIsDetected(t *testing.T) {
 				p.SendRaw(test.send)
 				synctest.Wait()
 				if why, ended := p.Ended(); ended != (test.reason != "") || why.Reason != test.reason {
-					t.Errorf("ended: %v, %q", ended, why.Reason)
+					t.Errorf("ended: %v, %q; want %v and %v", ended, why.Reason, test.reason != "", test.reason)
 				}
 				frame := ""
 				if test.reason == "" {

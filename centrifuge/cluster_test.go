@@ -92,7 +92,7 @@ func TestControlOrder(t *testing.T) {
 			must(t, sites[0].Unsubscribe(t.Context(), target, "srv", centrifuge.UnsubscribeServer))
 		}
 		if got := p.received(); len(got) != 400 || sites[1].NumSubscribers("srv") != 0 {
-			t.Errorf("%d pushes, %d subscribers", len(got), sites[1].NumSubscribers("srv"))
+			t.Errorf("%d pushes, %d subscribers; want 400 and 0", len(got), sites[1].NumSubscribers("srv"))
 		}
 	})
 }
@@ -115,8 +115,8 @@ func TestPanicsByControlMessages(t *testing.T) {
 			if why, ended := p.Ended(); !ended || why.Code != centrifuge.DisconnectServerError.Code {
 				t.Errorf("ended %v with %v", ended, why)
 			}
-			if len(sites[i].logged()) == 0 {
-				t.Error("the panic was not logged")
+			if got := len(sites[i].logged()); got == 0 {
+				t.Errorf("the panic was not logged: len(sites[i].logged()) = %v; want more than 0", got)
 			}
 		}
 	})

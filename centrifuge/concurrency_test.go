@@ -15,7 +15,7 @@ import (
 )
 
 // TestChannelOrder: with a concurrency above 1, the commands of one channel are
-// carried out in the order in which they came, in whatever messages.
+// handled in the order of their arrival, whichever messages carry them.
 func TestChannelOrder(t *testing.T) {
 	sub := func(id int, channel string) string {
 		return fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"%s"}}`, id, channel)
@@ -98,7 +98,7 @@ func TestChannelOrderWaits(t *testing.T) {
 		p.expectAnyOrder(`{"id":2,"publish":{}}`, `{"id":3,"rpc":{}}`, `{"id":4,"rpc":{}}`)
 		close(release)
 		if got := p.received(); len(got) != 10 || got[0] != `{"id":10,"publish":{}}` || got[9] != `{"id":19,"publish":{}}` {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want length 10, [0] %q and [9] %q", got, `{"id":10,"publish":{}}`, `{"id":19,"publish":{}}`)
 		}
 	})
 }
@@ -123,7 +123,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 				sent, more := 0, true
 				for ; more; sent++ {
 					if sent > 20_000 {
-						t.Fatal("the connection takes whatever comes")
+						t.Fatalf("the connection takes whatever comes: got %v; want at most 20,000", sent)
 					}
 					channel := strings.ReplaceAll(test.channel, "%d", fmt.Sprint(sent))
 					more = p.Client.Conn().Receive(fmt.Appendf(nil, `{"id":%d,"publish":{"channel":"%s","data":1}}`, sent+2, channel))
@@ -137,7 +137,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 					t.Errorf("%d commands at a time", most.Load())
 				}
 				if p.Resumed() != 1 {
-					t.Errorf("resumed %d times", p.Resumed())
+					t.Errorf("resumed %d times; want 1", p.Resumed())
 				}
 			})
 		})
@@ -170,7 +170,7 @@ func TestChannelOrderAfterPanic(t *testing.T) {
 		p.commands(commands...)
 		p.expect(p.closes(centrifuge.DisconnectServerError))
 		if logged := s.logged(); len(logged) != 1 || !strings.Contains(logged[0], boom) {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 1 and %q in it", logged, boom)
 		}
 		other.commands(`{"id":2,"publish":{"channel":"x","data":1}}`)
 		other.expect(`{"id":2,"publish":{}}`)

@@ -29,6 +29,12 @@ type Config struct {
 	// Controller connects nodes; nil for a node that is alone.
 	Controller Controller
 
+	// SoftwareNames are the names of clients that Stats tells apart beside those of the known
+	// SDKs. Any client can give any name, so there is no other way to bound them.
+	SoftwareNames []string
+	// Spans is told about the steps of publications; nil means that nothing is told,
+	// which costs nothing.
+	Spans Spans
 	// LogHandler receives the node's log entries of LogLevel and above, by default
 	// LogInfo. SlogHandler(logger) passes them to a *slog.Logger. Without a handler they
 	// go to slog.Default, by default from LogWarn on. LogNone logs nothing.
@@ -90,6 +96,11 @@ type Config struct {
 	// as not recovered, a history is cut. Default 16 MiB.
 	ReplyMaxSize int
 
+	// ReleaseRate is how many connections Shutdown closes in a second, 5000, so that the
+	// clients do not all come to other nodes at once. More are closed where the deadline
+	// of Shutdown's context demands it. Negative for all at once.
+	ReleaseRate int
+
 	// IncludeServerTime sends the server's clock with the connect reply.
 	IncludeServerTime bool
 	// Lanes that deliver publications, default one for each core.
@@ -102,6 +113,21 @@ type Config struct {
 	// subscriber, and the answer holds until the last one has left. It must return
 	// at once, and not call the node.
 	ChannelBatch func(channel string) BatchOptions
+	// PatternPrefix allows wildcard subscriptions to the channels for which it returns
+	// true, and says how many bytes of the name are a prefix that patterns name as it is.
+	// The rest are segments separated by dots. A channel whose rest has a segment "*", or
+	// a last segment ">", is a pattern: its subscribers get the publications of the
+	// channels with the same prefix that it matches. "*" matches one segment, ">" one or
+	// more. A pattern cannot be published to, and has neither positions nor presence. It
+	// needs a PatternBroker, which the MemoryBroker is. The length counts also where ok is
+	// false: patterns that have subscribers stay. PatternPrefix is called for each
+	// publication while there are patterns. It must return at once, and not call the
+	// node. nil: there are no patterns.
+	PatternPrefix func(channel string) (length int, ok bool)
+	// UnidirectionalDisconnect returns the disconnect for an error of a connect request on
+	// a unidirectional transport, which has no replies; ok is false for the default one
+	// (protocol.md 7). It must return at once. Nil: all get the default.
+	UnidirectionalDisconnect func(err *Error) (d Disconnect, ok bool)
 	// MatchChannel compiles a pattern for Channels, default path.Match.
 	MatchChannel func(pattern string) (func(channel string) bool, error)
 }
@@ -138,6 +164,7 @@ func (c Config) withDefaults() Config {
 		{&c.HistoryMaxPublications, 0},
 		{&c.RecoveryMaxPublications, 0},
 		{&c.ReplyMaxSize, 16 << 20},
+		{&c.ReleaseRate, defaultReleaseRate},
 		{&c.Lanes, runtime.GOMAXPROCS(0)},
 		{&c.Concurrency, 1},
 	} {

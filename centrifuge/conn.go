@@ -26,7 +26,17 @@ func (c *Conn) Receive(message []byte) (more bool) { return c.client.receive(mes
 // node keeps request, which must not be changed afterwards. Where the protocol has
 // replies, that to the request has the id 1. Connect reports false if the connection
 // has ended; a second call closes it.
-func (c *Conn) Connect(request *protocol.ConnectRequest) bool { return c.client.connect(request) }
+func (c *Conn) Connect(request *protocol.ConnectRequest) bool { return c.ConnectSince(request, nil) }
+
+// ConnectSince is Connect for a client whose positions the transport knows: of each
+// server-side subscription that can be recovered, what was published since the position
+// that since returns is recovered (protocol.md 6.4). It takes precedence over a position in
+// request. A channel for which since returns nil begins anew, unless request says otherwise.
+// The node calls since while it handles the request, from one goroutine. It must not
+// block; it may be nil.
+func (c *Conn) ConnectSince(request *protocol.ConnectRequest, since func(channel string) *StreamPosition) bool {
+	return c.client.connect(&connectCall{request: request, since: since})
+}
 
 // Writable reports that a full socket accepted some of the bytes that were pending. A
 // Blocking transport calls it during Write when the network accepted a part of the
@@ -67,6 +77,12 @@ func (c *Conn) Pong() { c.client.ponged() }
 // are still executed. The transport must call Closed once the connection has ended.
 func (c *Conn) Violated(d Disconnect) { c.client.leave(d) }
 
+// Finished reports that the peer sends nothing more and still reads, as after the half-close
+// of a stream. The node handles the commands received before, for at most five seconds,
+// writes their replies, and calls Transport.Close with code zero. The transport must not
+// call Receive afterwards, and must call Closed once the connection has ended.
+func (c *Conn) Finished() { c.client.finish() }
+
 // Closed reports that the connection has ended and that everything received was
 // passed to Receive. Commands received before are still executed. The transport must
 // call Closed exactly once, whether or not the node called Transport.Close. The error,
@@ -75,10 +91,10 @@ func (c *Conn) Closed(err error) {
 	if err != nil {
 		c.client.node.logger.log(LogDebug, "connection ended", "client", c.client.id, "error", err)
 	}
-	if w := c.client.writer(); w != nil {
-		w.cancel()
-	}
 	c.client.leave(DisconnectConnectionClosed)
+	if w := c.client.writer(); w != nil {
+		w.cancel() // after the reason is set: a write that ends with an error has another one
+	}
 }
 
 // newConn prepares a connection for its transport.

@@ -109,6 +109,52 @@ func (*stubborn) Resume() {}
 // Close implements centrifuge.Transport.
 func (s *stubborn) Close(uint32, string) { s.closes.Add(1) }
 
+// spinning is a Blocking transport whose writes return at the very moment at which their
+// context ends.
+type spinning struct{ writing chan struct{} }
+
+// Info implements centrifuge.Transport.
+func (spinning) Info() centrifuge.TransportInfo {
+	return centrifuge.TransportInfo{Name: "spinning", Generation: centrifuge.GenerationV2, Blocking: true}
+}
+
+// Write implements centrifuge.Transport.
+func (s spinning) Write(ctx context.Context, _ []*protocol.Encoded) (int, error) {
+	close(s.writing)
+	for ctx.Err() == nil { //nolint:revive // to be no later than the goroutine that ends it
+	}
+	return 0, ctx.Err()
+}
+
+// Ping implements centrifuge.Transport.
+func (spinning) Ping() error { return nil }
+
+// Resume implements centrifuge.Transport.
+func (spinning) Resume() {}
+
+// Close implements centrifuge.Transport.
+func (spinning) Close(uint32, string) {}
+
+// TestPeerLeavesDuringWrite: the connection ends because the peer has left, and not
+// because the write then fails.
+func TestPeerLeavesDuringWrite(t *testing.T) {
+	codes := make(chan uint32, 1)
+	handlers := allow(centrifuge.SubscribeOptions{})
+	handlers.Disconnected = func(_ context.Context, e centrifuge.DisconnectedEvent) { codes <- e.Disconnect.Code }
+	s := newSite(t, centrifuge.Config{}, handlers)
+	for i := range 500 {
+		tr := spinning{writing: make(chan struct{})}
+		c, err := s.Accept(centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{}), tr)
+		must(t, err)
+		c.Receive([]byte(`{"id":1,"connect":{}}`))
+		<-tr.writing
+		c.Closed(nil)
+		if got, want := <-codes, centrifuge.DisconnectConnectionClosed.Code; got != want {
+			t.Fatalf("connection %d has ended with %d; want %d", i, got, want)
+		}
+	}
+}
+
 // TestStuckWriter: however a connection ends while its write is stuck, Close is called
 // in time, the context of the write ends, and Shutdown reports the write until it returns.
 func TestStuckWriter(t *testing.T) {

@@ -55,7 +55,7 @@ func TestControlQueues(t *testing.T) {
 }
 
 // TestControlQueuesBound checks that the messages of one user and of all are bounded, and
-// that there is room again later.
+// that the queues accept messages again once they are shorter.
 func TestControlQueuesBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -58,6 +58,7 @@ func wireSubscribeOptions(o *SubscribeOptions) clusterwire.SubscribeOptions {
 		Positioning: o.Positioning, Recovery: o.Recovery, RecoveryCache: o.RecoveryMode == RecoverCache, AutoRecover: o.AutoRecover,
 		RecoverSince: (*clusterwire.Position)(o.RecoverSince), MetaTTLNano: int64(o.HistoryMetaTTL), MaxSubscribers: o.MaxSubscribers,
 		AllowDelta: o.AllowDelta, AllowTagsFilter: o.AllowTagsFilter, ServerTagsFilter: wireFilter(o.ServerTagsFilter), Source: o.Source,
+		AllowCompaction: o.AllowCompaction, Slow: uint8(o.Slow),
 	}
 }
 
@@ -67,6 +68,7 @@ func subscribeOptions(o *clusterwire.SubscribeOptions) SubscribeOptions {
 		Positioning: o.Positioning, Recovery: o.Recovery, AutoRecover: o.AutoRecover,
 		RecoverSince: (*StreamPosition)(o.RecoverSince), HistoryMetaTTL: time.Duration(o.MetaTTLNano), MaxSubscribers: o.MaxSubscribers,
 		AllowDelta: o.AllowDelta, AllowTagsFilter: o.AllowTagsFilter, ServerTagsFilter: tagsFilter(o.ServerTagsFilter), Source: o.Source,
+		AllowCompaction: o.AllowCompaction, Slow: SlowPolicy(o.Slow),
 	}
 	if o.RecoveryCache {
 		opts.RecoveryMode = RecoverCache

@@ -6,9 +6,10 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"centrifugo/centrifuge"
-	"centrifugo/centrifuge/internal/fossil"
+	"centrifugo/internal/fossil"
 	"centrifugo/protocol"
 )
 
@@ -62,7 +63,7 @@ func (r *deltaReader) expect(p *peer, want ...int) {
 		}
 		reply := p.Read()
 		if reply.Push == nil || reply.Push.Pub == nil {
-			r.t.Fatalf("got %+v", reply)
+			r.t.Fatalf("got %+v; want a publication", reply)
 		}
 		payload, delta := r.read(reply.Push.Pub)
 		if payload != document(max(i, -i)) || delta != (i < 0) {
@@ -94,7 +95,7 @@ func TestDelta(t *testing.T) {
 		reader.expect(p, -6)
 		for _, line := range plain.received() {
 			if strings.Contains(line, `"delta"`) || !strings.Contains(line, `"data":{"i":`) {
-				t.Errorf("a subscriber without deltas got %s", line)
+				t.Errorf("a subscriber without deltas got %s; want no %q in it and %q in it", line, `"delta"`, `"data":{"i":`)
 			}
 		}
 		p.commands(`{"id":3,"unsubscribe":{"channel":"a"}}`)
@@ -123,7 +124,7 @@ func (r *deltaReader) recovered(p *peer, want ...int) {
 	synctest.Wait()
 	result := p.Read().Subscribe
 	if result == nil || !result.Recovered || len(result.Publications) != len(want) {
-		r.t.Fatalf("got %+v", result)
+		r.t.Fatalf("got %+v; want recovered with %d publications", result, len(want))
 	}
 	for i, pub := range result.Publications {
 		payload, delta := r.read(pub)
@@ -245,7 +246,7 @@ func TestPayloadsAreSentAsTheyAre(t *testing.T) {
 			p.received()
 			s.publish("a", payload, centrifuge.PublishOptions{})
 			if got := p.rawReceived(); len(got) != 1 || got[0] != `{"push":{"channel":"a","pub":{"data":`+want+`}}}` {
-				t.Errorf("got %q", got)
+				t.Errorf("got %q; want length 1 and [0] %q", got, `{"push":{"channel":"a","pub":{"data":`+want+`}}}`)
 			}
 		})
 	}
@@ -271,10 +272,34 @@ func TestLargeFilters(t *testing.T) {
 			s.publish("a", `1`, centrifuge.PublishOptions{Tags: map[string]string{"a": "7"}})
 			s.publish("a", `2`, centrifuge.PublishOptions{Tags: map[string]string{"a": "5000"}})
 			if got := p.received(); len(got) != 1 || !strings.Contains(got[0], `"data":1`) {
-				t.Errorf("%s: got %q", name, got)
+				t.Errorf("%s: got %q; want length 1 and %q in it", name, got, `"data":1`)
 			}
 			p.commands(`{"id":3,"subscribe":{"channel":"b","tf":{"op":"or","nodes":[` + strings.Join(nodes, ",") + `]}}}`)
 			p.expect(refused(3, centrifuge.ErrorBadRequest))
 		}
+	})
+}
+
+// TestRecoveredDeltasAreShared: clients that recover the same publications, with deltas,
+// get the same ones; the next publication is a delta to the last of them.
+func TestRecoveredDeltasAreShared(t *testing.T) {
+	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{AllowDelta: true, Recovery: true}))
+		for i := range 5 {
+			s.publish("a", document(i+1), withDelta)
+		}
+		var peers []*peer
+		var readers []*deltaReader
+		for range 3 {
+			p, reader := s.connect(format, "u"), &deltaReader{t: t, format: format}
+			p.commands(`{"id":2,"subscribe":{"channel":"a","delta":"fossil","recover":true,"offset":1}}`)
+			reader.recovered(p, 2, -3, -4, -5)
+			peers, readers = append(peers, p), append(readers, reader)
+		}
+		s.publish("a", document(6), withDelta)
+		for i := range peers {
+			readers[i].expect(peers[i], -6)
+		}
+		time.Sleep(time.Minute) // the node forgets what was shared
 	})
 }

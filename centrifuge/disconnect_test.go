@@ -61,7 +61,7 @@ func testCode(t *testing.T, d centrifuge.Disconnect, valid bool) {
 		closed.Client.Client().Disconnect(d)
 		closed.expect(closed.closes(want))
 		if len(told) != 2 || told[0] != want || told[1] != want {
-			t.Errorf("the application was told %v", told)
+			t.Errorf("the application was told %v; want length 2, [0] %v and [1] %v", told, want, want)
 		}
 		if logged := s.logged(); len(logged) != map[bool]int{false: 2}[valid] {
 			t.Errorf("logged %q", logged)

@@ -104,8 +104,15 @@ type UnsubscribedEvent struct {
 	// Unsubscribe is the code and the reason. It is UnsubscribeClient if the client
 	// asked for it, and UnsubscribeDisconnect if the connection has ended.
 	Unsubscribe Unsubscribe
+	// Disconnect is why the connection has ended; nil if it has not ended.
+	Disconnect *Disconnect
 	// ServerSide is set for a subscription that the server made.
 	ServerSide bool
+	// Positioned is set if the subscription had a position. Position is that of the last
+	// publication that was queued for the client, from where it may recover; the client
+	// may not have received it.
+	Positioned bool
+	Position   StreamPosition
 }
 
 // PublishEvent is a publish command that waits for the application's decision. An error
@@ -197,7 +204,8 @@ type RefreshReply struct {
 }
 
 // SubRefreshEvent asks for a new expiry of a subscription. With ClientSideRefresh the client
-// has sent Token, otherwise the subscription has expired.
+// has sent Token. Otherwise the subscription has expired, or its client asks the server to
+// refresh it before it does.
 type SubRefreshEvent struct {
 	Client            *Client
 	ClientSideRefresh bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,7 +89,8 @@ func ExampleSetCredentials() {
 
 	ctx := centrifuge.SetCredentials(context.Background(), &centrifuge.Credentials{UserID: "42"})
 	ctx = context.WithValue(ctx, visitsKey{}, new(visits))
-	client := centrifugetest.Connect(ctx, &testing.T{}, node, protocol.Format(0), "42")
+	client := centrifugetest.Dial(ctx, &testing.T{}, node, protocol.Format(0)) // a transport does it
+	client.Do(&protocol.Command{Connect: &protocol.ConnectRequest{}})
 	for range 2 {
 		reply := client.Do(&protocol.Command{RPC: &protocol.RPCRequest{Method: "count"}})
 		fmt.Println(string(reply.RPC.Data))
@@ -146,13 +148,13 @@ func TestSlogLevels(t *testing.T) {
 		handler := centrifuge.SlogHandler(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug - 4})))
 		handler(centrifuge.LogEntry{Level: level, Message: "m"})
 		if !bytes.Contains(out.Bytes(), []byte("level="+want+" ")) {
-			t.Errorf("level %d is logged as %s", level, out.String())
+			t.Errorf("level %d is logged as %s; want %q in it", level, out.String(), "level="+want+" ")
 		}
 	}
 }
 
-// exampleNode runs a node for an example. Every connection is of the user whom its
-// transport names.
+// exampleNode runs a node for an example. Its connections are of the user whom
+// exampleConnect names.
 func exampleNode(handlers centrifuge.Handlers) (node *centrifuge.Node, stop func()) {
 	node, err := centrifuge.New(centrifuge.Config{})
 	if err != nil {
@@ -168,4 +170,42 @@ func exampleNode(handlers centrifuge.Handlers) (node *centrifuge.Node, stop func
 // exampleConnect connects a client in memory, where a program has a transport.
 func exampleConnect(node *centrifuge.Node, user string) *centrifugetest.Client {
 	return centrifugetest.Connect(context.Background(), &testing.T{}, node, protocol.Format(0), user)
+}
+
+// Patterns of channels whose segments begin behind a colon: a subscriber of shop:order.*
+// gets what is published to shop:order.17, and is told the channel. The publisher's own
+// connection is left out.
+func ExampleConfig_patternPrefix() {
+	node, err := centrifuge.New(centrifuge.Config{
+		PatternPrefix: func(channel string) (length int, ok bool) {
+			at := strings.Index(channel, ":")
+			return at + 1, at >= 0
+		},
+		Handlers: centrifuge.Handlers{Subscribe: func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+			return centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{Slow: centrifuge.SlowDropOldest}}, nil
+		}},
+	})
+	if err != nil {
+		panic(err)
+	}
+	if err := node.Run(); err != nil {
+		panic(err)
+	}
+	t := &testing.T{} // stands for the test that centrifugetest is made for
+	client := centrifugetest.Connect(context.Background(), t, node, protocol.Format(0), "42")
+	client.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "shop:order.*"}})
+	for _, opts := range []centrifuge.PublishOptions{{ExcludeClient: client.Client().ID()}, {}} {
+		if _, err := node.Publish(context.Background(), "shop:order.17", []byte(`{"paid":true}`), opts); err != nil {
+			panic(err)
+		}
+	}
+	push := client.Push()
+	fmt.Println(push.Channel, push.Pub.Channel, string(push.Pub.Data))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := node.Shutdown(ctx); err != nil {
+		panic(err)
+	}
+	// Output: shop:order.* shop:order.17 {"paid":true}
 }

@@ -84,13 +84,13 @@ func TestPanics(t *testing.T) {
 					}
 					synctest.Wait()
 					if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 {
-						t.Errorf("left behind: %+v", stats)
+						t.Errorf("left behind: %+v; want 0", stats)
 					}
 					if presence, err := s.PresenceStats(t.Context(), "b"); err != nil || presence.NumClients != 0 {
-						t.Errorf("presence %+v, %v", presence, err)
+						t.Errorf("presence %+v, %v; want NumClients 0", presence, err)
 					}
 					if logged := s.logged(); len(logged) == 0 || !strings.Contains(logged[0], boom) {
-						t.Errorf("logged %q", logged)
+						t.Errorf("logged %q; want %q in it", logged, boom)
 					}
 				})
 			})
@@ -124,24 +124,24 @@ func TestEngineFails(t *testing.T) {
 					p.commands(test.command)
 					if test.succeeds {
 						if got := p.received(); len(got) != 1 || strings.Contains(got[0], "error") {
-							t.Errorf("got %q", got)
+							t.Errorf("got %q; want length 1 and no \"error\" in it", got)
 						}
 						return
 					}
 					p.expect(refused(2, centrifuge.ErrorInternal))
-					if len(s.logged()) != 1 {
-						t.Error("the cause was not logged once")
+					if got := len(s.logged()); got != 1 {
+						t.Errorf("the cause was not logged once: len(s.logged()) = %v; want 1", got)
 					}
 					engine.fail("", nil)
 					if n, m := engine.subscribed.Load(), s.NumSubscribers("a"); n != 0 || m != 0 {
-						t.Errorf("%d subscriptions of the broker and %d of the hub are left", n, m)
+						t.Errorf("%d subscriptions of the broker and %d of the hub are left; want 0 and 0", n, m)
 					}
 					if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-						t.Errorf("presence %+v, %v", stats, err)
+						t.Errorf("presence %+v, %v; want NumClients 0", stats, err)
 					}
 					p.commands(`{"id":3,"subscribe":{"channel":"a"}}`)
 					if got := p.received(); len(got) == 0 || strings.Contains(got[0], "error") {
-						t.Errorf("subscribing afterwards: %q", got)
+						t.Errorf("subscribing afterwards: %q; want no \"error\" in it", got)
 					}
 				})
 			})
@@ -163,7 +163,7 @@ func TestEngineFailsAtConnect(t *testing.T) {
 			p.commands(`{"id":1,"connect":{}}`)
 			p.expect(refused(1, centrifuge.ErrorInternal))
 			if n := engine.subscribed.Load(); n != 0 || s.Stats().Subscriptions != 0 || len(s.logged()) != 1 {
-				t.Errorf("%d subscriptions are left", n)
+				t.Errorf("%d subscriptions are left; want 0, 0 and 1", n)
 			}
 		})
 	}
@@ -218,12 +218,12 @@ func TestClientLeaves(t *testing.T) {
 					p.Cut()
 					time.Sleep(10 * time.Second)
 					if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 || engine.subscribed.Load() != 0 {
-						t.Errorf("left behind: %d connections, %d users, %d channels, %d at the broker",
+						t.Errorf("left behind: %d connections, %d users, %d channels, %d at the broker; want 0 and 0",
 							stats.Clients, stats.Users, stats.Channels, engine.subscribed.Load())
 					}
 					engine.fail("", nil)
 					if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-						t.Errorf("presence %+v, %v", stats, err)
+						t.Errorf("presence %+v, %v; want NumClients 0", stats, err)
 					}
 				})
 			})
@@ -252,8 +252,8 @@ func TestUnsubscribeDuringSubscribe(t *testing.T) {
 			}
 			time.Sleep(20 * time.Second)
 			p.expect(`{"id":2,"subscribe":{}}`, `{"push":{"channel":"a","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}`)
-			if s.NumSubscribers("a") != 0 {
-				t.Error("still subscribed")
+			if got := s.NumSubscribers("a"); got != 0 {
+				t.Errorf("still subscribed: s.NumSubscribers(\"a\") = %v; want 0", got)
 			}
 		})
 	}
@@ -268,7 +268,7 @@ func TestWriteError(t *testing.T) {
 		p.commands(subscribeA)
 		p.expect(p.closes(centrifuge.DisconnectWriteError))
 		if s.NumClients() != 0 || s.Stats().Disconnects[3009] != 1 {
-			t.Errorf("%d connections are left", s.NumClients())
+			t.Errorf("%d connections are left; want 0 and s.Stats().Disconnects[3009] 1", s.NumClients())
 		}
 	})
 }
@@ -308,7 +308,7 @@ func TestUnsubscribeRace(t *testing.T) {
 			p.Cut()
 			synctest.Wait()
 			if s.NumSubscribers("a") != 0 {
-				t.Fatalf("run %d: a subscription has leaked", run)
+				t.Fatalf("run %d: a subscription has leaked; want 0", run)
 			}
 		}
 	})
@@ -346,14 +346,14 @@ func TestRunFails(t *testing.T) {
 		node, err := centrifuge.New(config)
 		must(t, err)
 		if err := node.Run(); !errors.Is(err, errEngine) {
-			t.Errorf("Run: %v", err)
+			t.Errorf("Run: %v; want %v", err, errEngine)
 		}
 		if err := node.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 	}
 	if _, err := centrifuge.New(centrifuge.Config{PingInterval: time.Second, PongTimeout: time.Second}); err == nil {
-		t.Error("a pong timeout that is not below the ping interval was taken")
+		t.Error("a pong timeout that is not below the ping interval was taken; want an error")
 	}
 }
 
@@ -431,8 +431,8 @@ func TestEngineCallsAreBounded(t *testing.T) {
 				p.commands(subscribeA)
 				time.Sleep(11 * time.Second)
 				p.expect(refused(2, centrifuge.ErrorInternal))
-				if len(s.logged()) != 1 {
-					t.Error("the cause was not logged once")
+				if got := len(s.logged()); got != 1 {
+					t.Errorf("the cause was not logged once: len(s.logged()) = %v; want 1", got)
 				}
 				engine.fail("", nil)
 			})

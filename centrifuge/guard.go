@@ -112,6 +112,56 @@ func (g guardedBroker) Close(ctx context.Context) (err error) {
 	return g.broker.Close(ctx)
 }
 
+// guardedMulti makes panics of a MultiSubscriber errors.
+type guardedMulti struct {
+	broker MultiSubscriber
+	logger
+	actions *actionCounter
+	bound
+}
+
+// guardMulti returns nil if b is no MultiSubscriber.
+func guardMulti(b Broker, l logger, actions *actionCounter) *guardedMulti {
+	multi, ok := b.(MultiSubscriber)
+	if !ok {
+		return nil
+	}
+	return &guardedMulti{multi, l, actions, bound{}}
+}
+
+// SubscribeMany implements MultiSubscriber. The result has an error, or nil, for each
+// channel.
+func (g *guardedMulti) SubscribeMany(ctx context.Context, channels []string) []error {
+	g.actions.addMany(actionBrokerSubscribe, len(channels))
+	return g.call(ctx, "subscribing at broker", channels, g.broker.SubscribeMany)
+}
+
+// UnsubscribeMany implements MultiSubscriber, as SubscribeMany does.
+func (g *guardedMulti) UnsubscribeMany(ctx context.Context, channels []string) []error {
+	g.actions.addMany(actionBrokerUnsubscribe, len(channels))
+	return g.call(ctx, "unsubscribing at broker", channels, g.broker.UnsubscribeMany)
+}
+
+func (g *guardedMulti) call(ctx context.Context, doing string, channels []string, f func(context.Context, []string) []error) []error {
+	errs, err := func() (errs []error, err error) {
+		defer g.caught(&err, doing)
+		ctx, cancel := g.limit(ctx)
+		defer cancel()
+		return f(ctx, channels), nil
+	}()
+	switch {
+	case err == nil && len(errs) == len(channels):
+		return errs
+	case err == nil && len(errs) != 0:
+		err = fmt.Errorf("%s: %d errors for %d channels", doing, len(errs), len(channels))
+	}
+	errs = make([]error, len(channels))
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
 type guardedHistory struct {
 	guardedBroker
 	history HistoryBroker

@@ -96,13 +96,14 @@ func engineFault(t *testing.T, format protocol.Format, call string, fails func(c
 	}
 	engine.fail("", nil)
 	if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 {
-		t.Errorf("left behind: %d connections, %d users, %d channels, %d subscriptions", stats.Clients, stats.Users, stats.Channels, stats.Subscriptions)
+		t.Errorf("left behind: %d connections, %d users, %d channels, %d subscriptions; want 0",
+			stats.Clients, stats.Users, stats.Channels, stats.Subscriptions)
 	}
 	if n := engine.subscribed.Load(); n != 0 && call != "Unsubscribe" {
 		t.Errorf("the broker is subscribed to %d channels", n)
 	}
 	if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
-		t.Errorf("presence %+v, %v", stats, err)
+		t.Errorf("presence %+v, %v; want NumClients 0", stats, err)
 	}
 	s.logged()
 	next := s.connect(format, "next")
@@ -110,12 +111,12 @@ func engineFault(t *testing.T, format protocol.Format, call string, fails func(c
 	next.received()
 	s.publish("a", `"after"`, history)
 	if got := next.received(); len(got) != 1 || !strings.Contains(got[0], "after") {
-		t.Errorf("the next subscriber got %q", got)
+		t.Errorf("the next subscriber got %q; want length 1 and \"after\" in it", got)
 	}
 	next.commands(`{"id":3,"unsubscribe":{"channel":"a"}}`)
 	next.received()
 	if n := engine.subscribed.Load(); n != 1 || s.NumSubscribers("a") != 0 {
-		t.Errorf("%d channels at the broker and %d subscribers are left", n, s.NumSubscribers("a"))
+		t.Errorf("%d channels at the broker and %d subscribers are left; want 1 and 0", n, s.NumSubscribers("a"))
 	}
 }
 
@@ -177,7 +178,7 @@ func TestTransportPanics(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				test.config.PongTimeout = -1 // nobody answers
+				test.config.PongTimeout = -1 // no pong is expected
 				s := newSite(t, test.config, allow(centrifuge.SubscribeOptions{Presence: true}))
 				other := s.dial(jsonV2, transport(jsonV2), "v")
 				other.commands(`{"id":1,"connect":{}}`, subscribeA)
@@ -198,13 +199,13 @@ func TestTransportPanics(t *testing.T) {
 					t.Error("the connection has not ended")
 				}
 				if logged := strings.Join(s.logged(), ""); !strings.Contains(logged, boom) {
-					t.Errorf("logged %q", logged)
+					t.Errorf("logged %q; want %q in it", logged, boom)
 				}
 				other.received()
 				s.publish("a", `"after"`, history)
 				time.Sleep(time.Second)
 				if got := other.received(); len(got) != 1 {
-					t.Errorf("another subscriber got %q", got)
+					t.Errorf("another subscriber got %q; want length 1", got)
 				}
 			})
 		})
@@ -234,16 +235,16 @@ func TestCallbacksOfConfigPanic(t *testing.T) {
 		p.received()
 		fails.Store(true)
 		if _, err := s.Channels(t.Context(), "*"); err == nil {
-			t.Error("no error of a matcher that panics")
+			t.Error("no error of a matcher that panics; want an error")
 		}
 		other.commands(`{"id":2,"subscribe":{"channel":"b"}}`)
 		other.expect(refused(2, centrifuge.ErrorInternal))
 		fails.Store(false)
 		if logged := s.logged(); len(logged) != 2 {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 2", logged)
 		}
 		if channels, err := s.Channels(t.Context(), "*"); err != nil || len(channels) != 1 {
-			t.Errorf("channels %v, %v", channels, err)
+			t.Errorf("channels %v, %v; want length 1", channels, err)
 		}
 		for _, channel := range []string{"a", "b"} { // the shard of either is not locked
 			other.commands(`{"id":2,"subscribe":{"channel":"` + channel + `"}}`)
@@ -251,7 +252,7 @@ func TestCallbacksOfConfigPanic(t *testing.T) {
 			s.publish(channel, `1`, centrifuge.PublishOptions{})
 			time.Sleep(time.Second)
 			if got := other.received(); len(got) != 1 {
-				t.Errorf("%s: got %q", channel, got)
+				t.Errorf("%s: got %q; want length 1", channel, got)
 			}
 		}
 	})
@@ -297,12 +298,12 @@ func TestControllerPanics(t *testing.T) {
 			time.Sleep(10 * time.Second) // it tells the others about itself
 			if at == "PublishControl" {
 				if err := node.Disconnect(t.Context(), centrifuge.Target{User: "u"}, centrifuge.DisconnectForceReconnect); err == nil {
-					t.Error("no error of a controller that panics")
+					t.Error("no error of a controller that panics; want an error")
 				}
 			}
 			_ = node.Shutdown(t.Context())
 			if logged.Load() == 0 {
-				t.Errorf("a panic in %s was not logged", at)
+				t.Errorf("a panic in %s was not logged; want more than 0", at)
 			}
 		}
 	})
@@ -339,7 +340,7 @@ func TestRunPanics(t *testing.T) {
 	node, err := centrifuge.New(centrifuge.Config{LogLevel: centrifuge.LogNone, Broker: panickingBroker{centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{})}})
 	must(t, err)
 	if err := node.Run(); err == nil || !strings.Contains(err.Error(), boom) {
-		t.Errorf("Run: %v", err)
+		t.Errorf("Run: %v; want an error and %q in it", err, boom)
 	}
 	must(t, node.Shutdown(t.Context()))
 }
@@ -365,7 +366,7 @@ func TestEngineDeliversNothing(t *testing.T) {
 		s.publish("a", `1`, centrifuge.PublishOptions{})
 		p.expect(`{"push":{"channel":"a","pub":{"data":1}}}`)
 		if logged := s.logged(); len(logged) != 3 {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 3", logged)
 		}
 	})
 }
@@ -394,6 +395,6 @@ func TestLogHandlerPanics(t *testing.T) {
 	printed, err := io.ReadAll(r)
 	must(t, err)
 	if !strings.Contains(string(printed), "the log handler panicked (boom) at entry \"panic\"") {
-		t.Errorf("printed %q", printed)
+		t.Errorf("printed %q; want %q in it", printed, "the log handler panicked (boom) at entry \"panic\"")
 	}
 }

@@ -2,8 +2,12 @@ package centrifuge_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -38,12 +42,18 @@ func gated(h centrifuge.Handlers, gate func(name, client string)) centrifuge.Han
 // everyHandler is an application that has each handler that works for one connection.
 func everyHandler() centrifuge.Handlers {
 	h := allow(centrifuge.SubscribeOptions{})
-	h.Subscribe = func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+	h.Subscribe = func(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
 		options := centrifuge.SubscribeOptions{Presence: true, JoinLeave: true, ExpireAt: time.Now().Unix() + 10}
+		if e.Recover {
+			options.Recovery, options.RecoveryMode = true, centrifuge.RecoverCache
+		}
 		return centrifuge.SubscribeReply{Options: options}, nil
 	}
 	h.Connecting = func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 		return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u", Exp: time.Now().Unix() + 10}}, nil
+	}
+	h.CacheEmpty = func(context.Context, centrifuge.CacheEmptyEvent) (centrifuge.CacheEmptyReply, error) {
+		return centrifuge.CacheEmptyReply{}, nil
 	}
 	h.Connected = func(context.Context, centrifuge.ConnectedEvent) {}
 	h.Subscribed = func(context.Context, centrifuge.SubscribedEvent) {}
@@ -62,7 +72,20 @@ func everyHandler() centrifuge.Handlers {
 // handlerNames are those of everyHandler.
 var handlerNames = []string{
 	"Connecting", "Connected", "Subscribe", "Subscribed", "Unsubscribed", "Publish", "Presence", "PresenceStats", "History",
-	"RPC", "Message", "Refresh", "SubRefresh", "Alive", "Disconnected",
+	"RPC", "Message", "Refresh", "SubRefresh", "CacheEmpty", "Alive", "Disconnected",
+}
+
+// nodeHandlerNames are the handlers that work for no connection.
+var nodeHandlerNames = []string{"Survey", "Notification"}
+
+// TestHandlerNames: the tables of panics and of hangs have all handlers.
+func TestHandlerNames(t *testing.T) {
+	handlers := reflect.TypeFor[centrifuge.Handlers]()
+	for i := range handlers.NumField() {
+		if name := handlers.Field(i).Name; !slices.Contains(handlerNames, name) && !slices.Contains(nodeHandlerNames, name) {
+			t.Errorf("%s is in no table", name)
+		}
+	}
 }
 
 // useAll sends commands that make the node call every handler but Disconnected.
@@ -72,6 +95,7 @@ func (p *peer) useAll() {
 		`{"id":1,"connect":{}}`, subscribeA, `{"id":3,"subscribe":{"channel":"b"}}`, `{"id":4,"rpc":{}}`, `{"send":{"data":1}}`,
 		`{"id":5,"publish":{"channel":"a","data":1}}`, `{"id":6,"presence":{"channel":"a"}}`, `{"id":7,"presence_stats":{"channel":"a"}}`,
 		`{"id":8,"history":{"channel":"a"}}`, `{"id":9,"unsubscribe":{"channel":"a"}}`,
+		`{"id":10,"subscribe":{"channel":"empty","recover":true}}`,
 	} {
 		if _, ended := p.Ended(); ended {
 			return
@@ -170,15 +194,86 @@ func TestEveryHandlerHangs(t *testing.T) {
 				start := time.Now()
 				_ = s.Shutdown(ctx)
 				if took := time.Since(start); took > 20*time.Second {
-					t.Errorf("Shutdown took %v", took)
+					t.Errorf("Shutdown took %v; want at most %v", took, 20*time.Second)
 				}
 				close(release)
 				synctest.Wait()
 				if n := s.NumClients(); n != 0 {
-					t.Errorf("%d connections are left", n)
+					t.Errorf("%d connections are left; want 0", n)
 				}
 				s.logged() // what the engine said to calls after the shutdown
 			})
 		})
 	}
+}
+
+// TestNodeHandlersPanicAndHang: a handler that works for no connection and panics, or does
+// not return, disturbs neither the connections of its node nor the other handler, and
+// Shutdown returns.
+func TestNodeHandlersPanicAndHang(t *testing.T) {
+	for _, name := range nodeHandlerNames {
+		for _, hangs := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s hangs=%v", name, hangs), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { testNodeHandler(t, name, hangs) })
+			})
+		}
+	}
+}
+
+func testNodeHandler(t *testing.T, name string, hangs bool) {
+	release := make(chan struct{})
+	var mu sync.Mutex
+	calls := make(map[string]int)
+	may := func(handler string) {
+		mu.Lock()
+		calls[handler]++
+		mu.Unlock()
+		switch {
+		case handler == name && hangs:
+			<-release
+		case handler == name:
+			panic(boom)
+		}
+	}
+	handlers := allow(centrifuge.SubscribeOptions{})
+	handlers.Survey = func(context.Context, centrifuge.SurveyEvent) (centrifuge.SurveyReply, error) {
+		may("Survey")
+		return centrifuge.SurveyReply{Data: []byte("answer")}, nil
+	}
+	handlers.Notification = func(context.Context, centrifuge.NotificationEvent) { may("Notification") }
+	sites := newCluster(t, 2, handlers)
+	p := sites[1].connect(jsonV2, "u")
+	must(t, sites[0].Notify(t.Context(), "x", nil, sites[1].ID()))
+	synctest.Wait()
+	results, err := sites[0].Survey(t.Context(), "x", nil, sites[1].ID())
+	var missing *centrifuge.SurveyError
+	answer := results[sites[1].ID()]
+	switch {
+	case name != "Survey" && (err != nil || string(answer.Data) != "answer"):
+		t.Errorf("Survey() = %+v, %v; want the answer", results, err)
+	case name == "Survey" && hangs && !errors.As(err, &missing):
+		t.Errorf("Survey() of a handler that hangs = %+v, %v; want a SurveyError", results, err)
+	case name == "Survey" && !hangs && (err != nil || answer.Error == nil || answer.Error.Code != centrifuge.ErrorInternal.Code):
+		t.Errorf("Survey() of a handler that panics = %+v, %v; want the internal error of its node", results, err)
+	}
+	mu.Lock()
+	if calls["Survey"] != 1 || calls["Notification"] != 1 {
+		t.Errorf("calls = %v; want one of each", calls)
+	}
+	mu.Unlock()
+	p.commands(`{"id":2,"rpc":{"data":1}}`, `{"id":3,"subscribe":{"channel":"c"}}`)
+	p.expect(`{"id":2,"rpc":{"data":1}}`, `{"id":3,"subscribe":{}}`)
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := sites[1].Shutdown(ctx); err != nil || time.Since(start) > 20*time.Second {
+		t.Errorf("Shutdown() = %v after %v; want no error within 20s", err, time.Since(start))
+	}
+	p.expect("close 3001 shutdown")
+	close(release)
+	synctest.Wait()
+	if logged := sites[1].logged(); !hangs && (len(logged) != 1 || !strings.Contains(logged[0], boom)) {
+		t.Errorf("logged %q; want the panic", logged)
+	}
+	sites[0].logged()
 }

@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -39,6 +40,54 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(uint64(max(d, 0))) //nolint:gosec // not negative
 }
 
+// add adds the counts of another one.
+func (s *HistogramSnapshot) add(o HistogramSnapshot) {
+	for i, n := range o.Buckets {
+		s.Buckets[i] += n
+	}
+	s.Count += o.Count
+	s.Sum += o.Sum
+}
+
+// countBounds are the upper bounds of a countHistogram's buckets (server.md 9).
+var countBounds = [...]float64{0, 1, 2, 3, 5, 10, 20, 50, 100, 250, 500, 1000, 2000, 5000, 10000}
+
+// CountBounds returns the upper bounds of the buckets of a CountSnapshot.
+func CountBounds() []float64 { return slices.Clone(countBounds[:]) }
+
+// countHistogram counts numbers. Its methods are safe for concurrent use.
+type countHistogram struct {
+	buckets [len(countBounds) + 1]atomic.Uint64
+	sum     atomic.Uint64
+}
+
+// CountSnapshot is the state of numbers that were counted, at one moment.
+type CountSnapshot struct {
+	// Buckets counts the numbers up to each of CountBounds(), cumulatively.
+	Buckets    [len(countBounds)]uint64
+	Count, Sum uint64
+}
+
+func (h *countHistogram) observe(n int) {
+	i := 0
+	for i < len(countBounds) && float64(n) > countBounds[i] {
+		i++
+	}
+	h.buckets[i].Add(1)
+	h.sum.Add(uint64(max(n, 0))) //nolint:gosec // not negative
+}
+
+func (h *countHistogram) snapshot() (s CountSnapshot) {
+	for i := range h.buckets {
+		s.Count += h.buckets[i].Load()
+		if i < len(s.Buckets) {
+			s.Buckets[i] = s.Count
+		}
+	}
+	s.Sum = h.sum.Load()
+	return s
+}
+
 // snapshot reads the counts.
 func (h *histogram) snapshot() (s HistogramSnapshot) {
 	for i := range h.buckets {
@@ -61,4 +110,48 @@ func (s HistogramSnapshot) Quantile(q float64) float64 {
 		below, lower = upTo, histogramBounds[i]
 	}
 	return lower
+}
+
+const (
+	// maxHistograms bounds the names of a namedHistograms.
+	maxHistograms = 100
+	// otherName is what the others are counted under.
+	otherName = "other"
+)
+
+// namedHistograms are histograms by a name that an application chooses. It is safe for
+// concurrent use.
+type namedHistograms struct {
+	// Guarded by mu, which is a leaf.
+	mu     sync.Mutex
+	byName map[string]*histogram
+}
+
+func (n *namedHistograms) observe(name string, d time.Duration) { n.of(name).observe(d) }
+
+func (n *namedHistograms) of(name string) *histogram {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.byName == nil {
+		n.byName = make(map[string]*histogram)
+	}
+	if n.byName[name] == nil && len(n.byName) >= maxHistograms {
+		name = otherName
+	}
+	h := n.byName[name]
+	if h == nil {
+		h = new(histogram)
+		n.byName[name] = h
+	}
+	return h
+}
+
+func (n *namedHistograms) snapshot() map[string]HistogramSnapshot {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := make(map[string]HistogramSnapshot, len(n.byName))
+	for name, h := range n.byName {
+		all[name] = h.snapshot()
+	}
+	return all
 }

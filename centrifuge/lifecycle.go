@@ -11,9 +11,36 @@ type lifecycle struct {
 	// the engine after Shutdown too.
 	built atomic.Bool
 
-	// Guarded by mu, which is held during Handle, Run and the beginning of Shutdown.
-	mu      sync.Mutex
-	stopped chan struct{} // made by the first Shutdown, which closes it at its end
+	// Guarded by mu, which is held during Handle, the beginning and the end of Run, and
+	// the beginning of Shutdown.
+	mu       sync.Mutex
+	starting chan struct{} // made by the first Run, which closes it at its end
+	stopped  chan struct{} // made by the first Shutdown, which closes it at its end
+}
+
+// begin notes that Run has begun, unless it was called before or the node is closing.
+func (l *lifecycle) begin(starting chan struct{}, closing *atomic.Bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case closing.Load():
+		return ErrShutdown
+	case l.starting != nil:
+		return ErrStarted
+	}
+	l.starting = starting
+	return nil
+}
+
+// end makes the node run. It reports false if Shutdown was called meanwhile.
+func (l *lifecycle) end(closing *atomic.Bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if closing.Load() {
+		return false
+	}
+	l.built.Store(true)
+	return true
 }
 
 // started returns ErrNotRunning or ErrShutdown for a node whose Run was not called or has

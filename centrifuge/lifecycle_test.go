@@ -3,7 +3,9 @@ package centrifuge_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +183,80 @@ func TestLifecycleRaces(t *testing.T) {
 			}
 			calls.Wait()
 			must(t, node.Shutdown(t.Context()))
+		})
+	}
+}
+
+// slowStart is a broker whose start takes until release is closed.
+type slowStart struct {
+	*centrifuge.MemoryBroker
+	entered, release chan struct{}
+	closed           atomic.Bool
+}
+
+// Start implements centrifuge.Broker.
+func (b *slowStart) Start(h centrifuge.BrokerHandler) error {
+	close(b.entered)
+	<-b.release
+	return b.MemoryBroker.Start(h)
+}
+
+// Close implements centrifuge.Broker.
+func (b *slowStart) Close(ctx context.Context) error {
+	b.closed.Store(true)
+	return b.MemoryBroker.Close(ctx)
+}
+
+// TestShutdownWhileEngineStarts: Shutdown waits for a start that hangs as long as its
+// context lasts, and what has started at last is stopped.
+func TestShutdownWhileEngineStarts(t *testing.T) {
+	for _, waits := range []bool{false, true} {
+		t.Run(fmt.Sprintf("waits=%v", waits), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broker := &slowStart{
+					MemoryBroker: centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{}),
+					entered:      make(chan struct{}), release: make(chan struct{}),
+				}
+				node, err := centrifuge.New(centrifuge.Config{Broker: broker})
+				must(t, err)
+				ran := make(chan error, 1)
+				go func() { ran <- node.Run() }()
+				<-broker.entered
+				if err := node.Handle(centrifuge.Handlers{}); !errors.Is(err, centrifuge.ErrStarted) {
+					t.Errorf("Handle during Run = %v; want %v", err, centrifuge.ErrStarted)
+				}
+				if err := node.Run(); !errors.Is(err, centrifuge.ErrStarted) {
+					t.Errorf("Run during Run = %v; want %v", err, centrifuge.ErrStarted)
+				}
+				if _, err := node.Publish(t.Context(), "a", []byte(`1`), centrifuge.PublishOptions{}); !errors.Is(err, centrifuge.ErrNotRunning) {
+					t.Errorf("Publish during Run = %v; want %v", err, centrifuge.ErrNotRunning)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+				defer cancel()
+				if waits {
+					time.AfterFunc(time.Second, func() { close(broker.release) })
+				}
+				begin := time.Now()
+				err = node.Shutdown(ctx)
+				switch took := time.Since(begin); {
+				case waits && (err != nil || took != time.Second):
+					t.Errorf("Shutdown() = %v after %v; want no error after 1s", err, took)
+				case !waits && (!errors.Is(err, context.DeadlineExceeded) || took != 5*time.Second):
+					t.Errorf("Shutdown() = %v after %v; want the end of its context after 5s", err, took)
+				}
+				if !waits {
+					close(broker.release)
+				}
+				if err := <-ran; !errors.Is(err, centrifuge.ErrShutdown) {
+					t.Errorf("Run = %v; want %v", err, centrifuge.ErrShutdown)
+				}
+				if !broker.closed.Load() {
+					t.Error("the broker was not closed")
+				}
+				if _, err := node.Accept(t.Context(), batchTransport{}); !errors.Is(err, centrifuge.ErrShutdown) {
+					t.Errorf("Accept = %v; want %v", err, centrifuge.ErrShutdown)
+				}
+			})
 		})
 	}
 }

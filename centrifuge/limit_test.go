@@ -41,6 +41,6 @@ func TestMaxSubscribers(t *testing.T) {
 	}
 	first.Do(&protocol.Command{Unsubscribe: &protocol.UnsubscribeRequest{Channel: "room"}})
 	if code := subscribe(third); code != 0 {
-		t.Errorf("code %d although a place is free", code)
+		t.Errorf("code %d although a place is free; want 0", code)
 	}
 }

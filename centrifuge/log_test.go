@@ -53,7 +53,7 @@ func TestDefaultLog(t *testing.T) {
 					}
 				}
 				if (handled > 0) != test.handled {
-					t.Errorf("the handler was called %d times", handled)
+					t.Errorf("the handler was called %d times; want %v", handled, test.handled)
 				}
 			})
 		})

@@ -9,6 +9,10 @@ import (
 // than they are handled is not read from for a while.
 const maxMail = 128 << 10
 
+// maxCounted is what a message counts at most, so that the size of mail fits 32 bits: a
+// message above maxMail is the last one that is taken.
+const maxCounted = 1 << 30
+
 // mailbox keeps a connection's messages until its commands are handled, by
 // a goroutine that exists only while there is work: a handler may wait for a
 // backend, and whoever reads the socket must not. Its client is a parameter, for
@@ -20,10 +24,11 @@ type mailbox struct {
 	// Guarded by mu.
 	mu      sync.Mutex
 	mail    [][]byte
-	size    int
+	size    uint32 // bytes of mail, at most maxCounted for each message
 	working bool
 	paused  bool // Receive has said no; the transport waits for Resume
 	closed  bool
+	flush   bool        // with leaving: the end comes behind the replies to these commands
 	leaving *Disconnect // set by leave: why the connection ends when all commands are handled
 }
 
@@ -35,7 +40,7 @@ func (m *mailbox) post(c *Client, message []byte) (more bool) {
 		return false
 	}
 	m.mail = append(m.mail, bytes.Clone(message))
-	m.size += len(message) + 64
+	m.size += uint32(min(len(message)+64, maxCounted)) //nolint:gosec // bounded
 	m.paused = m.size > maxMail
 	more = !m.paused
 	start := !m.working
@@ -55,7 +60,7 @@ func (m *mailbox) work(c *Client) {
 		m.mail, m.size = nil, 0
 		resume := m.paused && !m.closed
 		m.paused = false
-		leaving := m.leaving
+		leaving, flush := m.leaving, m.flush
 		if len(mail) == 0 && leaving == nil {
 			m.working = false
 			m.mu.Unlock()
@@ -66,7 +71,7 @@ func (m *mailbox) work(c *Client) {
 			if m.concurrency != nil {
 				m.concurrency.wait()
 			}
-			c.close(*leaving, false)
+			c.close(*leaving, flush)
 			return
 		}
 		if resume {
@@ -82,20 +87,22 @@ func (m *mailbox) work(c *Client) {
 	}
 }
 
-// leave closes the connection with d after the commands that are being handled. It reports
-// false where there is nothing, and the caller must close it.
-func (m *mailbox) leave(c *Client, d Disconnect) bool {
+// leave closes the connection with d after the commands that are being handled, with flush
+// after their replies too. It reports false where there is nothing, and the caller must close
+// it. The first call decides about d; a call without flush overrides one with.
+func (m *mailbox) leave(c *Client, d Disconnect, flush bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch {
 	case m.closed:
 		return false
 	case m.leaving != nil:
+		m.flush = m.flush && flush
 		return true
 	case !m.working && m.concurrency == nil:
 		return false
 	}
-	m.leaving = &d
+	m.leaving, m.flush = &d, flush
 	if !m.working { // commands may be under way on goroutines of their own
 		m.working = true
 		go m.work(c)
@@ -120,7 +127,7 @@ func (m *mailbox) take() (dropped int, leaving *Disconnect) {
 func (m *mailbox) backlog() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.size
+	return int(m.size)
 }
 
 // ending reports whether no more messages are processed.

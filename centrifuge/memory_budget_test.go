@@ -63,12 +63,12 @@ func TestMemoryBudget(t *testing.T) {
 				}
 				stats := s.Stats().History
 				if stats.Evicted == 0 || stats.Channels == 0 || stats.Bytes == 0 || stats != broker.Stats() {
-					t.Errorf("%+v", stats)
+					t.Errorf("%+v; want some of each, equal to the broker's %+v", stats, broker.Stats())
 				}
 				time.Sleep(31 * 24 * time.Hour) // everything expires
 				synctest.Wait()
 				if stats := broker.Stats(); stats.Bytes != 0 || stats.Channels != 0 {
-					t.Errorf("after all has expired: %+v", stats)
+					t.Errorf("after all has expired: %+v; want Bytes 0 and Channels 0", stats)
 				}
 			})
 		})
@@ -91,7 +91,7 @@ func TestMemoryBudgetIsTold(t *testing.T) {
 			s.publish(fmt.Sprintf("c%d", i), `1`, history)
 		}
 		if broker.Stats().Evicted < 1000 {
-			t.Fatalf("%+v", broker.Stats())
+			t.Fatalf("%+v; want at least 1000", broker.Stats())
 		}
 		s.publish("watched", `"next"`, history)
 		live.expect(`{"push":{"channel":"watched","pub":{"data":"next","offset":6}}}`)
@@ -100,7 +100,7 @@ func TestMemoryBudgetIsTold(t *testing.T) {
 		p.expect(`{"id":2,"subscribe":{"recoverable":true,"epoch":"<e>","positioned":true,"was_recovering":true}}`)
 		p.commands(fmt.Sprintf(`{"id":3,"subscribe":{"channel":"watched","recover":true,"offset":5,"epoch":%q}}`, epochs["watched"]))
 		if got := p.received(); len(got) != 1 || !strings.Contains(got[0], `"recovered":true`) {
-			t.Errorf("%q", got)
+			t.Errorf("%q; want length 1 and %q in it", got, `"recovered":true`)
 		}
 		time.Sleep(10 * time.Minute) // positions are checked
 		live.expect()
@@ -124,11 +124,11 @@ func TestMemoryBudgetKeepsWhatIsUsed(t *testing.T) {
 		}
 		for i := range 20 {
 			if got, err := s.History(t.Context(), fmt.Sprintf("watched%d", i), centrifuge.HistoryOptions{Limit: -1}); err != nil || len(got.Publications) != 1 {
-				t.Errorf("watched%d: %+v, %v", i, got, err)
+				t.Errorf("watched%d: %+v, %v; want len(Publications) 1", i, got, err)
 			}
 		}
 		if got, err := s.History(t.Context(), "busy", centrifuge.HistoryOptions{}); err != nil || got.Offset != 5000 {
-			t.Errorf("busy: %+v, %v", got, err)
+			t.Errorf("busy: %+v, %v; want Offset 5000", got, err)
 		}
 	})
 }
@@ -162,7 +162,7 @@ func TestMemoryBudgetConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	if stats := broker.Stats(); stats.Bytes > 30_000 || stats.Bytes <= 0 || stats.Channels <= 0 || stats.Evicted == 0 {
-		t.Errorf("%+v", stats)
+		t.Errorf("%+v; want Bytes at most 30,000, Bytes more than 0, Channels more than 0 and more than 0", stats)
 	}
 	must(t, node.Shutdown(t.Context()))
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"path"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"centrifugo/centrifuge/internal/keylock"
 	"centrifugo/centrifuge/internal/wheel"
 	"centrifugo/internal/logsample"
+	"centrifugo/internal/wildcard"
 	"centrifugo/protocol"
 )
 
@@ -19,10 +22,6 @@ import (
 // out together, and so do the pongs come in: with 50 ms an idle connection took
 // 1.5 µs of CPU a second, with this 1.1.
 const wheelTick = 250 * time.Millisecond
-
-// maxLeave bounds the calls of the engine that undo a subscription: its channel
-// and its connection wait for them.
-const maxLeave = 10 * time.Second
 
 // Node is one server: it knows the connections on it, their subscriptions, and
 // through its engine those of the other nodes. Its methods are safe for
@@ -35,11 +34,16 @@ type Node struct {
 	logger    logger
 	refusals  *logsample.Sampler // of lines that clients can provoke
 	broker    Broker
+	spans     sync.Map // with Config.Spans, the contexts of publications that the broker has, by *Publication
+	software  *softwareTable
+	multi     *guardedMulti // nil if the broker is no MultiSubscriber
 	presence  PresenceManager
 	hub       *fanout.Hub
 	coalescer *fanout.Coalescer // nil if no channel's publications are gathered
 	setbacks  setbacks
 	outboxes  outboxes
+	channels  channelStates
+	patterns  wildcard.Trie // that have subscribers on this node
 	wheel     *wheel.Wheel
 	// immediateBroker and immediatePresence: the engine answers from memory, so that
 	// sharing its results or calling it from several goroutines costs more than it saves.
@@ -54,13 +58,15 @@ type Node struct {
 
 	accepted atomic.Uint64
 	life     lifecycle
-	closing  atomic.Bool // Shutdown was called, or Run failed
+	draining atomic.Bool // Shutdown was called: there are no new connections
+	closing  atomic.Bool // Shutdown has released the connections, or Run failed
 	stats    counters
 	ranges   rangeCache
 	gaps     gapChecker
 	reads    *streamReader // for subscriptions that start
 	checks   *streamReader // for the checks of positions, which can do with older results
 	metrics  atomic.Pointer[NodeMetrics]
+	tracing  atomic.Pointer[tracing] // nil: off
 }
 
 // New returns a node that is not running: Run starts it.
@@ -71,7 +77,7 @@ func New(c Config) (*Node, error) {
 	}
 	n := &Node{
 		id: newID(), config: c, handlers: c.Handlers, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
-		locks: keylock.New(), registry: newRegistry(),
+		locks: keylock.New(), registry: newRegistry(), software: newSoftwareTable(c.SoftwareNames), channels: channelStates{seed: maphash.MakeSeed()},
 	}
 	if n.config.Broker == nil {
 		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
@@ -80,6 +86,7 @@ func New(c Config) (*Node, error) {
 	n.reads = newStreamReader(readLife)
 	n.checks = newStreamReader(min(maxCheckLife, c.PositionCheckDelay/8))
 	n.broker = guardBroker(n.config.Broker, n.logger, &n.stats.actions)
+	n.multi = guardMulti(n.config.Broker, n.logger, &n.stats.actions)
 	if n.config.Name == "" {
 		n.config.Name = n.id
 	}
@@ -110,12 +117,12 @@ func matchChannel(pattern string) (func(string) bool, error) {
 	return func(channel string) bool { ok, _ := path.Match(pattern, channel); return ok }, nil
 }
 
-// Handle replaces Config.Handlers, for handlers that need the node. Once the node runs,
+// Handle replaces Config.Handlers, for handlers that need the node. Once Run was called,
 // it changes nothing and returns ErrStarted.
 func (n *Node) Handle(h Handlers) error {
 	n.life.mu.Lock()
 	defer n.life.mu.Unlock()
-	if n.life.built.Load() {
+	if n.life.starting != nil {
 		return ErrStarted
 	}
 	n.handlers = h
@@ -127,16 +134,14 @@ func (n *Node) ID() string { return n.id }
 
 // Run starts the node and returns when it accepts connections. It can be called once:
 // a second call returns ErrStarted, a call after Shutdown ErrShutdown. If it fails, the
-// node is shut down.
+// node is shut down. If Shutdown is called while the engine starts, Run stops what it has
+// started when the engine has, and returns ErrShutdown.
 func (n *Node) Run() error {
-	n.life.mu.Lock()
-	defer n.life.mu.Unlock()
-	switch {
-	case n.closing.Load():
-		return ErrShutdown
-	case n.life.built.Load():
-		return ErrStarted
+	starting := make(chan struct{})
+	if err := n.life.begin(starting, &n.closing); err != nil {
+		return err
 	}
+	defer close(starting)
 	n.timeline = newTimeline()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.hub = fanout.NewHub(n.config.Lanes)
@@ -151,12 +156,17 @@ func (n *Node) Run() error {
 	}
 	_, n.immediatePresence = presence.(*MemoryPresence)
 	n.presence = guardedPresence{presence, n.logger, &n.stats.actions, bound{n.immediatePresence}}
-	if err := n.start(); err != nil {
-		n.closing.Store(true)
-		return errors.Join(err, n.halt(context.Background()))
+	err := n.start()
+	if err == nil && n.life.end(&n.closing) {
+		return nil
 	}
-	n.life.built.Store(true)
-	return nil
+	if err == nil {
+		err = ErrShutdown
+	}
+	n.closing.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
+	defer cancel()
+	return errors.Join(err, n.halt(ctx))
 }
 
 // start starts what calls the node.
@@ -183,12 +193,17 @@ func (n *Node) halt(ctx context.Context) error {
 }
 
 // ShuttingDown reports whether Shutdown was called, or Run has failed.
-func (n *Node) ShuttingDown() bool { return n.closing.Load() }
+func (n *Node) ShuttingDown() bool { return n.draining.Load() || n.closing.Load() }
 
-// Shutdown closes every connection with DisconnectShutdown, waits until they have ended
-// or ctx is done, and stops the node. The node waits for the callbacks and the writes of
-// a connection too; if any of them have not returned when ctx is done, the error says
-// how many connections were left and wraps ctx's error.
+// Shutdown accepts no new connections, closes those that there are with
+// DisconnectShutdown at Config.ReleaseRate, waits until they have ended or ctx is done,
+// and stops the node. Until its turn comes a connection is served as before. The node
+// waits for the callbacks and the writes of a connection too; if any of them have not
+// returned when ctx is done, the error says how many connections were left and wraps
+// ctx's error.
+//
+// While the engine starts within Run, which cannot be interrupted, Shutdown waits for it as
+// long as ctx lasts; Run then stops the node.
 //
 // A node that does not run cannot be started after Shutdown. A second call waits for the
 // end of the first, and returns nil, or its own ctx's error.
@@ -199,7 +214,12 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		stopped = make(chan struct{})
 		n.life.stopped = stopped
 	}
-	failed := n.closing.Swap(true) // by Run, which has cleaned up
+	starting, built := n.life.starting, n.life.built.Load()
+	n.draining.Store(true)
+	failed := n.closing.Load() // by Run, which has cleaned up
+	if !built {
+		n.closing.Store(true) // for Run, which may be under way
+	}
 	n.life.mu.Unlock()
 	if !first {
 		select {
@@ -210,12 +230,21 @@ func (n *Node) Shutdown(ctx context.Context) error {
 		}
 	}
 	defer close(stopped)
+	if starting != nil {
+		select {
+		case <-starting:
+		case <-ctx.Done():
+			return fmt.Errorf("shutting down: the engine is starting: %w", ctx.Err())
+		}
+	}
 	if failed || !n.life.built.Load() {
 		return nil
 	}
-	n.cluster.sendShutdownNotice(ctx)
 	n.endBatches() // while there are subscribers to receive them
-	for c := range n.registry.all() {
+	n.release(ctx)
+	n.closing.Store(true)
+	n.cluster.sendShutdownNotice(ctx)
+	for c := range n.registry.all() { // those that were being accepted
 		c.Disconnect(DisconnectShutdown)
 	}
 	err := n.registry.waitEmpty(ctx)
@@ -233,80 +262,18 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Conn, error) {
 	if err := n.running(); err != nil {
 		return nil, err
 	}
+	if n.draining.Load() {
+		return nil, ErrShutdown
+	}
 	conn := newConn(context.WithoutCancel(ctx), n, t)
 	c := conn.Client()
 	n.registry.add(c)
 	n.stats.actions.add(actionAddClient)
 	c.counted.current.Add(1)
-	if n.closing.Load() { // Shutdown may not have seen it
+	if n.draining.Load() { // Shutdown may not have seen it
 		c.Disconnect(DisconnectShutdown)
 	}
 	return conn, nil
-}
-
-// join makes s a subscriber at the hub and, if it is the first, at the broker. On
-// an error it is neither.
-func (n *Node) join(ctx context.Context, s *subscription, most int) (err error) {
-	lock := n.locks.Lock(s.Channel)
-	defer lock.Unlock()
-	if most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
-		return ErrorLimitExceeded
-	}
-	n.stats.actions.add(actionAddSubscription)
-	if first := n.hub.Add(&s.Subscriber); !first {
-		return nil
-	}
-	defer func() {
-		if err != nil {
-			n.stats.actions.add(actionRemoveSubscription)
-			n.hub.Remove(&s.Subscriber)
-			n.reads.invalidate(s.Channel)
-			n.dropBatch(s.Channel)
-		}
-	}()
-	if err := n.openBatch(s.Channel); err != nil {
-		return err
-	}
-	if err := n.broker.Subscribe(ctx, s.Channel); err != nil {
-		// The call may have been cancelled, and take effect all the same.
-		ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
-		defer cancel()
-		return errors.Join(err, n.broker.Unsubscribe(ctx, s.Channel))
-	}
-	return nil
-}
-
-// leave undoes join and what followed it.
-func (n *Node) leave(c *Client, s *subscription) {
-	ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
-	defer cancel()
-	if err := n.unjoin(ctx, s); err != nil {
-		// Publications that still come find no subscriber; the next Subscribe repairs it.
-		n.logger.log(LogWarn, "unsubscribing from channel", "channel", s.Channel, "error", err)
-	}
-	if s.presence {
-		if err := n.presence.RemovePresence(ctx, s.Channel, c.id, c.UserID()); err != nil {
-			n.logger.log(LogWarn, "removing presence", "client", c.id, "channel", s.Channel, "error", err)
-		}
-	}
-	if s.joinLeave {
-		n.stats.LeavesSent.Add(1)
-		if err := n.broker.PublishLeave(ctx, s.Channel, c.infoFor(s)); err != nil {
-			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.Channel, "error", err)
-		}
-	}
-}
-
-func (n *Node) unjoin(ctx context.Context, s *subscription) error {
-	lock := n.locks.Lock(s.Channel)
-	defer lock.Unlock()
-	n.stats.actions.add(actionRemoveSubscription)
-	if last := n.hub.Remove(&s.Subscriber); !last {
-		return nil
-	}
-	n.dropBatch(s.Channel)
-	n.reads.invalidate(s.Channel)
-	return n.broker.Unsubscribe(ctx, s.Channel)
 }
 
 // recovered is deferred by goroutines that work for one connection: a panic in

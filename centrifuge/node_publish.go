@@ -16,10 +16,17 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 	if err := n.running(); err != nil {
 		return PublishResult{}, err
 	}
+	if n.isPattern(channel) {
+		return PublishResult{}, fmt.Errorf("publishing to a pattern: %w", ErrorBadRequest)
+	}
 	n.stats.PublicationsSent.Add(1)
-	pub := &Publication{Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags)}
+	pub := &Publication{
+		Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags),
+		ExcludeClient: opts.ExcludeClient, UseDelta: opts.UseDelta,
+	}
 	opts.Tags = pub.Tags
-	result, err := n.broker.Publish(ctx, channel, pub, opts)
+	result, err := n.give(ctx, channel, pub, opts)
+	n.tracePublish(channel, pub, &opts, result, err)
 	if err != nil {
 		return result, fmt.Errorf("publishing: %w", err)
 	}

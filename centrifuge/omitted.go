@@ -57,6 +57,15 @@ func (c *Client) encode(r *protocol.Reply) (*protocol.Encoded, error) {
 	return frame, nil
 }
 
+// encodeMoving is encode for a message with which the client has a position in a stream.
+func (c *Client) encodeMoving(r *protocol.Reply, kind protocol.MoveKind, channel string, at StreamPosition) (*protocol.Encoded, error) {
+	frame, err := c.encode(r)
+	if err == nil && c.info.Unidirectional {
+		frame.Moves = &protocol.Move{Channel: channel, Epoch: at.Epoch, Offset: at.Offset, Kind: kind}
+	}
+	return frame, err
+}
+
 // deliverable returns the publications that a connection with format f can carry,
 // and how many are left out.
 func deliverable(f protocol.Format, pubs []*Publication) (kept []*Publication, omitted int) {

@@ -75,14 +75,15 @@ func TestForeignPublications(t *testing.T) {
 		recovering.commands(`{"id":2,"subscribe":{"channel":"a","recover":true}}`)
 		got := strings.ReplaceAll(strings.Join(recovering.received(), " "), `,"epoch":"<e>"`, "")
 		if !strings.Contains(got, `"publications":[{"data":1,"offset":1},{"data":3,"offset":3}]`) || !strings.Contains(got, `"recovered":true`) {
-			t.Errorf("recovering: %s", got)
+			t.Errorf("recovering: %s; want %q in it and %q in it",
+				got, `"publications":[{"data":1,"offset":1},{"data":3,"offset":3}]`, `"recovered":true`)
 		}
 		s.publish("a", `4`, history)
 		for _, p := range []*peer{p, recovering} {
 			p.expect(`{"push":{"channel":"a","pub":{"data":4,"offset":4}}}`)
 		}
 		if got := s.Stats(); got.OmittedPublications != 3 || got.OmittedPayloads != 0 {
-			t.Errorf("counted %d publications and %d payloads", got.OmittedPublications, got.OmittedPayloads)
+			t.Errorf("counted %d publications and %d payloads; want 3 and 0", got.OmittedPublications, got.OmittedPayloads)
 		}
 		for _, p := range []*peer{p, recovering, binary} {
 			if why, ended := p.Ended(); ended {
@@ -135,7 +136,7 @@ func TestForeignCachedPublication(t *testing.T) {
 		p := s.connect(format, "u")
 		p.commands(subscribeA)
 		if got := strings.Join(p.received(), " "); !strings.Contains(got, `"subscribe":{`) || strings.Contains(got, "publications") {
-			t.Errorf("got %s", got)
+			t.Errorf("got %s; want %q in it and no \"publications\" in it", got, `"subscribe":{`)
 		}
 		s.publish("a", `2`, history)
 		p.expect(`{"push":{"channel":"a","pub":{"data":2,"offset":2}}}`)
@@ -172,12 +173,12 @@ func TestForeignInfo(t *testing.T) {
 		watcher.expectWithoutEpoch(`{"push":{"channel":"a","join":{"info":`+info+`}}}`, `{"push":{"channel":"a","pub":{"data":5,"info":`+info+`,"offset":1}}}`)
 		p.commands(`{"id":4,"presence":{"channel":"a"}}`, `{"id":5,"history":{"channel":"a","limit":1}}`)
 		if got := p.received(); len(got) != 2 || strings.Count(got[0], `"chan_info"`) != 1 || !strings.Contains(got[1], `"info":{"user":"u","client":"<id>"}`) {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want length 2, 1 and %q in it", got, `"info":{"user":"u","client":"<id>"}`)
 		}
 		p.Cut()
 		watcher.expect(`{"push":{"channel":"a","leave":{"info":` + info + `}}}`)
-		if s.Stats().OmittedPayloads == 0 {
-			t.Error("nothing was counted")
+		if got := s.Stats().OmittedPayloads; got == 0 {
+			t.Errorf("nothing was counted: s.Stats().OmittedPayloads = %v; want more than 0", got)
 		}
 	})
 }
@@ -205,18 +206,18 @@ func TestDataOfTheApplication(t *testing.T) {
 		p.commands(`{"id":3,"rpc":{"method":"m"}}`)
 		p.expect(refused(3, centrifuge.ErrorInternal))
 		if logged := s.logged(); len(logged) != 1 || !strings.Contains(logged[0], "not valid JSON") {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want length 1 and \"not valid JSON\" in it", logged)
 		}
 		must(t, s.Subscribe(t.Context(), centrifuge.Target{User: "u"}, "more", centrifuge.SubscribeOptions{Data: []byte(bad)}))
 		p.expect(`{"push":{"channel":"more","subscribe":{}}}`)
 		if err := p.Client.Client().Send([]byte(bad)); !errors.Is(err, protocol.ErrNotJSON) {
-			t.Errorf("sending: %v", err)
+			t.Errorf("sending: %v; want %v", err, protocol.ErrNotJSON)
 		}
 		must(t, s.Refresh(t.Context(), centrifuge.Target{User: "u"}, centrifuge.RefreshOptions{Info: []byte(bad)}))
 		p.received()
 		p.commands(`{"id":4,"publish":{"channel":"a","data":1}}`)
 		if got := strings.Join(p.received(), " "); !strings.Contains(got, `{"id":4,"publish":{}}`) || !strings.Contains(got, `"data":1`) || strings.Contains(got, "conn_info") {
-			t.Errorf("publishing: %s", got)
+			t.Errorf("publishing: %s; want %q in it, %q in it and no \"conn_info\" in it", got, `{"id":4,"publish":{}}`, `"data":1`)
 		}
 	})
 }
@@ -232,7 +233,7 @@ func TestMissedAfterAPush(t *testing.T) {
 			Recovery: true, RecoverSince: &centrifuge.StreamPosition{},
 		}))
 		if got := p.received(); len(got) != 3 || !strings.Contains(got[1], `"data":1`) || !strings.Contains(got[2], `"data":3`) {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want length 3, %q in it and %q in it", got, `"data":1`, `"data":3`)
 		}
 	})
 }
@@ -255,14 +256,14 @@ func TestOmittedIsLogged(t *testing.T) {
 		}
 		p.expect()
 		if len(entries) != 1 {
-			t.Fatalf("%d entries", len(entries))
+			t.Fatalf("%d entries; want 1", len(entries))
 		}
 		e := <-entries
 		if e.Level != centrifuge.LogWarn || e.Fields["channel"] != "a" || e.Fields["client"] == "" || e.Fields["publications"] != 1 {
-			t.Errorf("logged %+v", e)
+			t.Errorf("logged %+v; want Level %v, \"a\" and 1", e, centrifuge.LogWarn)
 		}
 		if got := s.Stats().OmittedPublications; got != 500 {
-			t.Errorf("counted %d", got)
+			t.Errorf("counted %d; want 500", got)
 		}
 	})
 }

@@ -12,6 +12,27 @@ const (
 	RecoverCache
 )
 
+// SlowPolicy selects what becomes of the publications of a subscription while its
+// client does not read as fast as they come.
+type SlowPolicy uint8
+
+const (
+	// SlowDisconnect queues publications. When more than Config.QueueSize wait, the
+	// connection is closed with DisconnectSlow.
+	SlowDisconnect SlowPolicy = iota
+	// SlowLatest keeps the newest publication of the subscription, and sends it when the
+	// client has read what was queued. It applies while more than a quarter of
+	// Config.QueueSize waits behind a full socket. Stats.SlowSuperseded counts the
+	// publications that are not sent. Joins and leaves are queued as with SlowDisconnect.
+	SlowLatest
+	// SlowDropOldest queues publications. When more than Config.QueueSize wait, the
+	// subscription ends with UnsubscribeInsufficient behind those that are queued, so
+	// that the client subscribes again and recovers the rest. Stats.SlowGaps counts these
+	// subscriptions. A server-side subscription, or one of protocol V1, is told by
+	// DisconnectInsufficientState.
+	SlowDropOldest
+)
+
 // SubscribeOptions describe a subscription. The zero value delivers publications and
 // nothing else.
 type SubscribeOptions struct {
@@ -49,6 +70,11 @@ type SubscribeOptions struct {
 	AllowDelta bool
 	// AllowTagsFilter lets the client filter publications by their tags.
 	AllowTagsFilter bool
+	// AllowCompaction sends pushes with a number in place of the channel's name to a
+	// client that can read it (protocol.md 4.4). Server-side subscriptions do not use it.
+	AllowCompaction bool
+	// Slow says what becomes of publications while the client reads too slowly.
+	Slow SlowPolicy
 	// ServerTagsFilter is applied in addition to the client's.
 	ServerTagsFilter *FilterNode
 	// Source is a value of the application, for example what allowed the subscription.

@@ -25,7 +25,7 @@ func (s *site) patientHello(format protocol.Format) *peer {
 	p.expect()
 	time.Sleep(writeDelay)
 	if got := p.received(); len(got) != 1 || !strings.HasPrefix(got[0], `{"id":1,"connect":{"client":"<id>"`) {
-		s.t.Fatalf("connecting: %q", got)
+		s.t.Fatalf("connecting: %q; want one connect reply", got)
 	}
 	return p
 }
@@ -67,10 +67,10 @@ func TestWriteDelayAndShutdown(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := p.received(); len(got) != 2 || !strings.Contains(got[0], "connect") || got[1] != p.closes(centrifuge.DisconnectShutdown) {
-			t.Errorf("got %q", got)
+			t.Errorf("got %q; want a connect reply, then the close of the shutdown", got)
 		}
 		if waited := time.Since(start); waited != 0 {
-			t.Errorf("it took %v", waited)
+			t.Errorf("it took %v; want 0", waited)
 		}
 	})
 }
@@ -98,7 +98,7 @@ func TestRecoveryWithWriteDelay(t *testing.T) {
 			})
 			for visits := 1; since.Offset < total; visits++ {
 				if visits > 2*total {
-					t.Fatal("it does not get on")
+					t.Fatalf("it does not get on: got %v; want at most %v", visits, 2*total)
 				}
 				p := s.patientHello(format)
 				if serverSide {
@@ -152,8 +152,8 @@ func (p *peer) follow(at uint64) uint64 {
 	return at
 }
 
-// TestQueueTotalSize: connections that are slow together are closed as slow
-// when the node has no room for more, others are not.
+// TestQueueTotalSize: when the node's budget is used up, the connections that
+// use it are closed as slow and others are not.
 func TestQueueTotalSize(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{QueueTotalSize: 5000, WriteTimeout: time.Hour}, allow(centrifuge.SubscribeOptions{}))
@@ -167,7 +167,8 @@ func TestQueueTotalSize(t *testing.T) {
 		s.publish("a", `"`+strings.Repeat("x", 1000)+`"`, centrifuge.PublishOptions{})
 		synctest.Wait()
 		if stats := s.Stats(); stats.SlowQueued < 4000 || stats.SlowQueued > 4500 || stats.SlowRefused != 0 {
-			t.Errorf("%d bytes wait, %d connections were refused", stats.SlowQueued, stats.SlowRefused)
+			t.Errorf("%d bytes wait, %d connections were refused; want at least 4000, at most 4500 and 0",
+				stats.SlowQueued, stats.SlowRefused)
 		}
 		s.publish("a", `"`+strings.Repeat("y", 1000)+`"`, centrifuge.PublishOptions{}) // to a full socket
 		peers[4].Stick(true)
@@ -191,20 +192,20 @@ func TestQueueTotalSize(t *testing.T) {
 			t.Error("one that keeps up was closed")
 		}
 		if got := peers[5].received(); len(got) != 3 {
-			t.Errorf("one that keeps up got %d publications", len(got))
+			t.Errorf("one that keeps up got %d publications; want 3", len(got))
 		}
 		for _, p := range peers {
 			p.Cut()
 		}
 		synctest.Wait()
 		if queued := s.Stats().SlowQueued; queued != 0 {
-			t.Errorf("%d bytes wait for nobody", queued)
+			t.Errorf("SlowQueued = %d without connections; want 0", queued)
 		}
 	})
 }
 
-// TestQueueTotalSizeOfFirstWrite: there is no room for what the very first
-// full write of a connection leaves.
+// TestQueueTotalSizeOfFirstWrite: the budget also covers the bytes that
+// remain after the first incomplete write of a connection.
 func TestQueueTotalSizeOfFirstWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{QueueTotalSize: 500}, allow(centrifuge.SubscribeOptions{}))
@@ -216,7 +217,8 @@ func TestQueueTotalSizeOfFirstWrite(t *testing.T) {
 			t.Errorf("ended %v with %v", ended, why)
 		}
 		if stats := s.Stats(); stats.SlowQueued != 0 || stats.SlowRefused != 1 || stats.Disconnects[centrifuge.DisconnectSlow.Code] != 1 {
-			t.Errorf("%d bytes wait, %d refused, closes %v", stats.SlowQueued, stats.SlowRefused, stats.Disconnects)
+			t.Errorf("%d bytes wait, %d refused, closes %v; want 0, 1 and [centrifuge.DisconnectSlow.Code] 1",
+				stats.SlowQueued, stats.SlowRefused, stats.Disconnects)
 		}
 	})
 }
@@ -298,7 +300,7 @@ func TestOutboxConfig(t *testing.T) {
 		{WriteDelay: 100 * time.Millisecond, PongTimeout: 100 * time.Millisecond},
 	} {
 		if _, err := centrifuge.New(config); err == nil || !strings.Contains(err.Error(), "write delay") {
-			t.Errorf("write delay %v: %v", config.WriteDelay, err)
+			t.Errorf("write delay %v: %v; want an error and \"write delay\" in it", config.WriteDelay, err)
 		}
 	}
 	if _, err := centrifuge.New(centrifuge.Config{WriteDelay: time.Second, PongTimeout: -1}); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/internal/memtest"
 )
 
 func TestMemoryPresence(t *testing.T) {
@@ -22,7 +23,7 @@ func TestMemoryPresenceErrors(t *testing.T) {
 	p := centrifuge.NewMemoryPresence(0)
 	ctx := t.Context()
 	if err := p.AddPresence(ctx, "ch", "c", nil); err == nil {
-		t.Error("adding nothing succeeded")
+		t.Error("adding nothing succeeded; want an error")
 	}
 	for range 2 {
 		if err := p.Close(ctx); err != nil {
@@ -38,7 +39,7 @@ func TestMemoryPresenceErrors(t *testing.T) {
 		"remove":   p.RemovePresence(ctx, "ch", "c", ""),
 	} {
 		if !errors.Is(err, centrifuge.ErrShutdown) {
-			t.Errorf("%s after close: %v", name, err)
+			t.Errorf("%s after close: %v; want %v", name, err, centrifuge.ErrShutdown)
 		}
 	}
 }
@@ -49,7 +50,7 @@ func TestMemoryPresenceGivesMemoryBack(t *testing.T) {
 	const n = 100_000
 	synctest.Test(t, func(t *testing.T) {
 		p := centrifuge.NewMemoryPresence(0)
-		empty := heapAlloc()
+		empty := memtest.Heap()
 		for i := range n {
 			if i == n/2 {
 				time.Sleep(10 * time.Second)
@@ -62,16 +63,16 @@ func TestMemoryPresenceGivesMemoryBack(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		full := heapAlloc() - empty
+		full := memtest.Heap() - empty
 		time.Sleep(75 * time.Second)
 		synctest.Wait()
-		left := heapAlloc() - empty
+		left := memtest.Heap() - empty
 		t.Logf("%d bytes each, %d bytes left", full/n, left)
 		if full < 100*n {
-			t.Errorf("%d bytes each: the measurement is wrong", full/n)
+			t.Errorf("%d bytes each: the measurement is wrong; want at least %v", full/n, 100*n)
 		}
 		if left > 1<<20 {
-			t.Errorf("of %d bytes %d are left", full, left)
+			t.Errorf("of %d bytes %d are left; want at most %v", full, left, 1<<20)
 		}
 		runtime.KeepAlive(p)
 		if err := p.Close(t.Context()); err != nil {

@@ -39,7 +39,7 @@ func TestPublishOwnsWhatItKeeps(t *testing.T) {
 				p := s.connect(jsonV2, "u")
 				p.commands(`{"id":2,"subscribe":{"channel":"a","recover":true}}`)
 				if got := p.received(); !strings.Contains(got[0], `"tags":{"t":"v"}`) {
-					t.Errorf("%q", got)
+					t.Errorf("%q; want %q in it", got, `"tags":{"t":"v"}`)
 				}
 			})
 		})

@@ -24,8 +24,18 @@ const (
 // stand for two publications (protocol.md 6.4), whatever the engine.
 type rangeKey struct {
 	channel, epoch string
+	form           rangeForm
 	first, last    uint64
 }
+
+// rangeForm is the form of the publications in a range.
+type rangeForm uint8
+
+const (
+	rangePlain rangeForm = iota
+	rangeDeltaJSON
+	rangeDeltaProtobuf
+)
 
 // rangeCache keeps the ranges that were used lately. The zero value is ready. Its
 // methods are safe for concurrent use.
@@ -36,32 +46,55 @@ type rangeCache struct {
 	turning    bool                                // the timer of turn is set
 }
 
-// of returns the range of pubs. It returns nil if pubs have gaps, or if the range does
-// not fit.
-func (r *rangeCache) of(channel, epoch string, pubs []*Publication) *protocol.EncodedRange {
+// of returns the range of pubs in a form, into which convert turns them; nil for the plain
+// one. It returns nil if pubs have gaps, if the range does not fit, or if convert returns
+// nil.
+func (r *rangeCache) of(
+	channel, epoch string, form rangeForm, pubs []*Publication, convert func([]*Publication) []*Publication,
+) *protocol.EncodedRange {
 	if len(pubs) == 0 {
 		return nil
 	}
-	key := rangeKey{channel: channel, epoch: epoch, first: pubs[0].Offset, last: pubs[len(pubs)-1].Offset}
+	key := rangeKey{channel: channel, epoch: epoch, form: form, first: pubs[0].Offset, last: pubs[len(pubs)-1].Offset}
 	if key.last-key.first+1 != uint64(len(pubs)) {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if shared := r.young[key]; shared != nil {
+	if shared := r.findLocked(key); shared != nil {
 		return shared
 	}
-	shared, kept := r.old[key]
-	if kept {
-		delete(r.old, key)
-	} else {
-		size := payloadSize(pubs)
-		if r.size+size > maxRangeBytes {
-			return nil
+	if convert != nil {
+		r.mu.Unlock() // a few clients may convert the same range meanwhile
+		pubs = convert(pubs)
+		r.mu.Lock()
+		if shared := r.findLocked(key); shared != nil || pubs == nil {
+			return shared
 		}
-		r.size += size
-		shared = protocol.NewEncodedRange(pubs)
 	}
+	size := payloadSize(pubs)
+	if r.size+size > maxRangeBytes {
+		return nil
+	}
+	r.size += size
+	shared := protocol.NewEncodedRange(pubs)
+	r.keepLocked(key, shared)
+	return shared
+}
+
+// findLocked returns a range that is kept, or nil.
+func (r *rangeCache) findLocked(key rangeKey) *protocol.EncodedRange {
+	shared := r.young[key]
+	if shared == nil {
+		if shared = r.old[key]; shared != nil {
+			delete(r.old, key)
+			r.keepLocked(key, shared)
+		}
+	}
+	return shared
+}
+
+func (r *rangeCache) keepLocked(key rangeKey, shared *protocol.EncodedRange) {
 	if r.young == nil {
 		r.young = make(map[rangeKey]*protocol.EncodedRange)
 	}
@@ -70,7 +103,6 @@ func (r *rangeCache) of(channel, epoch string, pubs []*Publication) *protocol.En
 		r.turning = true
 		time.AfterFunc(rangeLife, r.turn)
 	}
-	return shared
 }
 
 // turn removes the ranges that were not used since the turn before.

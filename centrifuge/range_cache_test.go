@@ -23,15 +23,18 @@ func publicationsFrom(first uint64, n, size int) []*Publication {
 func TestRangesShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r rangeCache
-		one := r.of("a", "e", publicationsFrom(3, 5, 10))
-		if one == nil || r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
+		one := r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil)
+		if one == nil || r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil) != one {
 			t.Fatal("the same part of a stream is not the same range")
 		}
 		for name, other := range map[string]func() bool{
-			"channel": func() bool { return r.of("b", "e", publicationsFrom(3, 5, 10)) == one },
-			"epoch":   func() bool { return r.of("a", "f", publicationsFrom(3, 5, 10)) == one },
-			"first":   func() bool { return r.of("a", "e", publicationsFrom(4, 4, 10)) == one },
-			"last":    func() bool { return r.of("a", "e", publicationsFrom(3, 4, 10)) == one },
+			"channel": func() bool { return r.of("b", "e", rangePlain, publicationsFrom(3, 5, 10), nil) == one },
+			"epoch":   func() bool { return r.of("a", "f", rangePlain, publicationsFrom(3, 5, 10), nil) == one },
+			"first":   func() bool { return r.of("a", "e", rangePlain, publicationsFrom(4, 4, 10), nil) == one },
+			"form": func() bool {
+				return r.of("a", "e", rangeDeltaJSON, publicationsFrom(3, 5, 10), func(pubs []*Publication) []*Publication { return pubs }) == one
+			},
+			"last": func() bool { return r.of("a", "e", rangePlain, publicationsFrom(3, 4, 10), nil) == one },
 		} {
 			if other() {
 				t.Errorf("another %s gives the same range", name)
@@ -40,16 +43,16 @@ func TestRangesShare(t *testing.T) {
 		gap := publicationsFrom(3, 5, 10)
 		gap[2] = &Publication{Offset: 100}
 		gap[4] = &Publication{Offset: 9}
-		if r.of("a", "e", gap) != nil || r.of("a", "e", nil) != nil {
+		if r.of("a", "e", rangePlain, gap, nil) != nil || r.of("a", "e", rangePlain, nil, nil) != nil {
 			t.Error("there is a range with a gap, or an empty one")
 		}
 		time.Sleep(rangeLife + rangeLife/2)
-		if r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
-			t.Error("removed too early")
+		if got := r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil); got != one {
+			t.Errorf("removed too early: of(…) = %p; want the range of before, %p", got, one)
 		}
 		time.Sleep(rangeLife)
-		if r.of("a", "e", publicationsFrom(3, 5, 10)) != one {
-			t.Error("removed although it was used")
+		if got := r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil); got != one {
+			t.Errorf("removed although it was used: of(…) = %p; want the range of before, %p", got, one)
 		}
 		time.Sleep(3 * rangeLife)
 		r.mu.Lock()
@@ -65,18 +68,18 @@ func TestRangesAreBounded(t *testing.T) {
 		var r rangeCache
 		const size = maxRangeBytes / 10
 		for i := range uint64(10) {
-			if r.of("a", "e", publicationsFrom(i+1, 1, size)) == nil {
+			if r.of("a", "e", rangePlain, publicationsFrom(i+1, 1, size), nil) == nil {
 				t.Fatal("a range within the bound is not kept")
 			}
 		}
-		if r.of("a", "e", publicationsFrom(100, 1, size)) != nil {
+		if r.of("a", "e", rangePlain, publicationsFrom(100, 1, size), nil) != nil {
 			t.Error("more than the bound is kept")
 		}
-		if r.of("a", "e", publicationsFrom(1, 1, size)) == nil {
+		if r.of("a", "e", rangePlain, publicationsFrom(1, 1, size), nil) == nil {
 			t.Error("what is kept is not found")
 		}
 		time.Sleep(3 * rangeLife)
-		if r.of("a", "e", publicationsFrom(100, 1, size)) == nil {
+		if r.of("a", "e", rangePlain, publicationsFrom(100, 1, size), nil) == nil {
 			t.Error("a range is not kept although all others were removed")
 		}
 		time.Sleep(3 * rangeLife) // its timer
@@ -100,7 +103,8 @@ func (*keepingTransport) Resume()              {}
 func (*keepingTransport) Close(uint32, string) {}
 
 // TestClientsRecoverOneRange: clients that missed the same publications share one range
-// of the node, unless a subscription has a filter or deltas.
+// of the node, unless a subscription has a filter. Those with deltas have a
+// range of their own.
 func TestClientsRecoverOneRange(t *testing.T) {
 	const asks = `{"id":2,"subscribe":{"channel":"a","recover":true,"offset":%d,"epoch":"%s"%s}}`
 	synctest.Test(t, func(t *testing.T) {
@@ -127,11 +131,13 @@ func TestClientsRecoverOneRange(t *testing.T) {
 			more   string
 			ranges int // of the node afterwards
 		}{
-			{1, `,"delta":"fossil"`, 0},
-			{1, `,"tf":{"key":"k","cmp":"ex"}`, 0},
-			{1, "", 1},
-			{1, "", 1},
-			{2, "", 2},
+			{1, `,"delta":"fossil"`, 1},
+			{1, `,"delta":"fossil"`, 1},
+			{1, `,"tf":{"key":"k","cmp":"ex"}`, 1},
+			{1, `,"delta":"fossil","tf":{"key":"k","cmp":"nex"}`, 1},
+			{1, "", 2},
+			{1, "", 2},
+			{2, "", 3},
 		} {
 			transport := &keepingTransport{}
 			client, err := n.Accept(SetCredentials(t.Context(), &Credentials{}), transport)
@@ -142,7 +148,7 @@ func TestClientsRecoverOneRange(t *testing.T) {
 			client.Receive(fmt.Appendf(nil, asks, ask.offset, at.Epoch, ask.more))
 			synctest.Wait()
 			if !strings.Contains(transport.last, `"recovered":true`) {
-				t.Errorf("%+v: not recovered: %s", ask, transport.last)
+				t.Errorf("%+v: not recovered: %s; want %q in it", ask, transport.last, `"recovered":true`)
 			}
 			if got, want := strings.Count(transport.last, `"data":`), int(5-ask.offset); !strings.Contains(ask.more, "tf") && got != want { //nolint:gosec // a few
 				t.Errorf("%+v: %d publications, want %d: %s", ask, got, want, transport.last)

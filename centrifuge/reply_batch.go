@@ -20,8 +20,7 @@ type replyBatch struct {
 	client *Client
 	queued bool // something was queued since the last flush
 	timer  *time.Timer
-	// starting are the subscribe commands that have begun and are not answered yet.
-	starting []*startingCommand
+	starts *starts // nil unless a message has several subscribe commands
 
 	// The command that is handled, where commands are handled one after another.
 	command  protocol.Command

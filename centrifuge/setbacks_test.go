@@ -93,7 +93,7 @@ func TestRecoveryThatNeverArrives(t *testing.T) {
 				}
 				// It was told once, and may try anew.
 				if got := recover(3, `"offset":1`); !strings.Contains(got, `"recovered":true`) {
-					t.Errorf("%.300s", got)
+					t.Errorf("%.300s; want %q in it", got, `"recovered":true`)
 				}
 			})
 		})
@@ -126,10 +126,10 @@ func TestSetbacksAreOfOne(t *testing.T) {
 		connect("u", true)
 		connect("u", true)
 		if got := connect("v", false); !strings.Contains(got, `"recovered":true`) {
-			t.Errorf("another user: %.300s", got)
+			t.Errorf("another user: %.300s; want %q in it", got, `"recovered":true`)
 		}
 		if got := connect("u", false); strings.Contains(got, `"recovered":true`) || !strings.Contains(got, `"was_recovering":true`) {
-			t.Errorf("%.300s", got)
+			t.Errorf("%.300s; want no %q in it and %q in it", got, `"recovered":true`, `"was_recovering":true`)
 		}
 	})
 }

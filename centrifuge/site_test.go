@@ -146,7 +146,7 @@ func (s *site) connect(format protocol.Format, user string) *peer {
 	p := s.dial(format, transport(format), user)
 	p.commands(`{"id":1,"connect":{}}`)
 	if got := p.received(); len(got) != 1 || !strings.HasPrefix(got[0], `{"id":1,"connect":{"client":"<id>"`) {
-		s.t.Fatalf("connecting: %q", got)
+		s.t.Fatalf("connecting: %q; want one connect reply", got)
 	}
 	return p
 }

@@ -28,20 +28,24 @@ type counters struct {
 
 	actions   actionCounter
 	omitted   omissions
+	filtered  atomic.Uint64 // publications for subscribers whose filters they do not match
 	abandoned atomic.Uint64 // messages of clients that have left
 
 	SubscriptionsAccepted atomic.Uint64
 	InsufficientState     atomic.Uint64
+
+	slowSuperseded, slowGaps atomic.Uint64
 
 	recoveries [2][2]atomic.Uint64 // recovered, with publications
 
 	commands     [protocol.NumMessageKinds]histogram
 	replyErrors  [protocol.NumMessageKinds][numErrorCodes]atomic.Uint64
 	unsubscribes codeCounter
-	PingPong     histogram
+	missed       countHistogram // publications of recoveries that succeeded
 	// broadcasts of a publication, a join and a leave, by broadcastKind.
 	broadcasts [len(broadcastNames)]histogram
 	lag        histogram // of publications that carry their time
+	surveys    namedHistograms
 
 	// transports has *transportCounters by transportKey.
 	transports sync.Map
@@ -61,6 +65,8 @@ type transportCounters struct {
 	frames, bytes [protocol.NumMessageKinds]atomic.Uint64
 	received      [protocol.NumMessageKinds]atomic.Uint64
 	receivedBytes [protocol.NumMessageKinds]atomic.Uint64
+	pingPong      histogram
+	software      softwareCounters
 	closes        codeCounter
 }
 
@@ -117,6 +123,9 @@ type Stats struct {
 	// because it is not valid JSON: publications, for each subscriber that does not get
 	// one, and fields of messages that were sent without them.
 	OmittedPublications, OmittedPayloads uint64
+	// Filtered counts publications that were not sent to a subscriber because they do not
+	// match its filter of tags.
+	Filtered uint64
 	// AbandonedMessages counts messages of clients that have left. They were not
 	// processed because those before them took too long.
 	AbandonedMessages uint64
@@ -126,6 +135,14 @@ type Stats struct {
 	// their own.
 	SlowQueued  int64
 	SlowRefused uint64
+	// SlowDisconnected counts the connections that were closed because they read too
+	// slowly, SlowRefused among them. SlowSuperseded counts publications that a
+	// subscription with SlowLatest was not sent, SlowGaps the subscriptions with
+	// SlowDropOldest that were ended.
+	SlowDisconnected, SlowSuperseded, SlowGaps uint64
+	// Deltas counts the deltas that were computed for publications as they came: one for
+	// each publication, whatever the number of subscribers.
+	Deltas uint64
 	// History is about the memory engine. It is zero with another one.
 	History MemoryBrokerStats
 	// Recovered counts recoveries that succeeded with and without publications,
@@ -139,13 +156,19 @@ type Stats struct {
 	ReplyErrors map[string]map[uint32]uint64
 	// Disconnects and Unsubscribes made by the server, by code.
 	Disconnects, Unsubscribes map[uint32]uint64
-	PingPong                  HistogramSnapshot
+	// RecoveredPublications counts, for each recovery that succeeded, how many publications
+	// it brought.
+	RecoveredPublications CountSnapshot
 	// Broadcasts by kind (publication, join, leave): how long it took to queue one for
 	// the connections of its channel.
 	Broadcasts map[string]HistogramSnapshot
 	// PubSubLag is the time from publishing to arriving on this node, for publications
 	// whose broker sets Publication.Time. The memory engine does not set it.
 	PubSubLag HistogramSnapshot
+	// Surveys by operation: how long the surveys of this node took, including those that
+	// failed. The operations of the library come without their prefix. Beyond the first
+	// hundred operations they are counted together as "other".
+	Surveys map[string]HistogramSnapshot
 	// Actions by name counts attempts, including those that failed.
 	Actions map[string]uint64
 }
@@ -160,6 +183,22 @@ type TransportStats struct {
 	Frames map[string]FrameStats
 	// Disconnects made by the server, by code.
 	Disconnects map[uint32]uint64
+	// PingPong is the time from a ping to its pong.
+	PingPong HistogramSnapshot
+	// Software counts the connections that have connected by what their clients call
+	// themselves.
+	Software map[Software]SoftwareStats
+}
+
+// Software is the name and the version of a client, as far as they are told apart: see
+// Config.SoftwareNames. The others are "unregistered", and those that a client does not tell
+// "unnamed" and "unversioned".
+type Software struct{ Name, Version string }
+
+// SoftwareStats counts the connections of one kind of client.
+type SoftwareStats struct {
+	Current  int
+	Accepted uint64
 }
 
 // FrameStats counts messages of one kind. ReceivedBytes includes the separators between
@@ -186,17 +225,19 @@ func (n *Node) Stats() Stats {
 		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
 		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
 		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
-		AbandonedMessages: c.abandoned.Load(),
-		ControlMalformed:  c.controlMalformed.Load(),
-		ControlIgnored:    c.controlIgnored.Load(), ControlDropped: c.controlDropped.Load(),
+		AbandonedMessages: c.abandoned.Load(), Filtered: c.filtered.Load(),
+		ControlMalformed: c.controlMalformed.Load(),
+		ControlIgnored:   c.controlIgnored.Load(), ControlDropped: c.controlDropped.Load(),
 		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
+		SlowSuperseded: c.slowSuperseded.Load(), SlowGaps: c.slowGaps.Load(), Deltas: n.channels.deltas.Load(),
 		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
 		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
 		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
 		ReplyErrors: make(map[string]map[uint32]uint64),
-		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), PingPong: c.PingPong.snapshot(),
+		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), RecoveredPublications: c.missed.snapshot(),
 		Broadcasts: make(map[string]HistogramSnapshot), PubSubLag: c.lag.snapshot(), Actions: c.actions.snapshot(),
+		Surveys: c.surveys.snapshot(),
 	}
 	for kind, name := range broadcastNames {
 		s.Broadcasts[name] = c.broadcasts[kind].snapshot()
@@ -226,7 +267,7 @@ func (n *Node) Stats() Stats {
 		name := key.(transportKey).name //nolint:forcetypeassert // nothing else is a key
 		ts, ok := s.Transports[name]
 		if !ok {
-			ts = TransportStats{Frames: make(map[string]FrameStats), Disconnects: make(map[uint32]uint64)}
+			ts = TransportStats{Frames: make(map[string]FrameStats), Disconnects: make(map[uint32]uint64), Software: make(map[Software]SoftwareStats)}
 		}
 		t.(*transportCounters).addTo(&ts) //nolint:forcetypeassert // nothing else is stored
 		s.Transports[name] = ts
@@ -237,6 +278,7 @@ func (n *Node) Stats() Stats {
 			s.Disconnects[code] += count
 		}
 	}
+	s.SlowDisconnected = s.Disconnects[DisconnectSlow.Code]
 	return s
 }
 
@@ -251,6 +293,8 @@ func (t *transportCounters) addTo(s *TransportStats) {
 		f.ReceivedBytes += t.receivedBytes[kind].Load()
 		s.Frames[kind.String()] = f
 	}
+	s.PingPong.add(t.pingPong.snapshot())
+	t.software.addTo(s.Software)
 	for code, count := range t.closes.snapshot() {
 		s.Disconnects[code] += count
 	}
@@ -308,6 +352,9 @@ func (s *counters) unsubscribed(code uint32) { s.unsubscribes.add(code) }
 
 func (s *counters) recovered(ok bool, publications int) {
 	s.recoveries[index(ok)][index(publications > 0)].Add(1)
+	if ok {
+		s.missed.observe(publications)
+	}
 }
 
 func index(b bool) int {

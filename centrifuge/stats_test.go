@@ -29,13 +29,14 @@ func TestTransportStatsAddUp(t *testing.T) {
 	s := n.Stats()
 	got := s.Transports["t"]
 	if got.Accepted != 3 || got.Disconnects[3008] != 3 || s.Disconnects[3008] != 3 {
-		t.Errorf("%d accepted, disconnects %v, of the node %v", got.Accepted, got.Disconnects, s.Disconnects)
+		t.Errorf("%d accepted, disconnects %v, of the node %v; want 3, [3008] 3 and [3008] 3",
+			got.Accepted, got.Disconnects, s.Disconnects)
 	}
 	if pubs := got.Frames["push_publication"]; pubs.Sent != 6 || pubs.SentBytes != 15 {
-		t.Errorf("publications %+v", pubs)
+		t.Errorf("publications %+v; want Sent 6 and SentBytes 15", pubs)
 	}
 	if joins := got.Frames["push_join"]; joins.Sent != 3 || joins.SentBytes != 3 {
-		t.Errorf("joins %+v", joins)
+		t.Errorf("joins %+v; want Sent 3 and SentBytes 3", joins)
 	}
 	if err := n.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)

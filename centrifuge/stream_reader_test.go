@@ -122,7 +122,7 @@ func TestStreamReaderModel(t *testing.T) {
 				for _, offset := range r.heldFrom {
 					switch {
 					case offset > next:
-						t.Fatalf("seed %d: read up to %d, then got %d", seed, r.served, offset)
+						t.Fatalf("seed %d: read up to %d, then got %d; want at most %v", seed, r.served, offset, next)
 					case offset == next:
 						next++
 					}
@@ -139,7 +139,7 @@ func TestStreamReaderModel(t *testing.T) {
 			}
 			time.Sleep(3 * readLife)
 			if n := s.reader.entries.Load() + s.reader.bytes.Load(); n != 0 {
-				t.Errorf("%d entries and bytes are left", n)
+				t.Errorf("%d entries and bytes are left; want 0", n)
 			}
 		})
 	}
@@ -255,11 +255,11 @@ func TestStreamReaderIsBounded(t *testing.T) {
 			t.Errorf("%d calls, want 3: b is shared and not kept", calls)
 		}
 		if got := r.bytes.Load(); got > maxReadBytes {
-			t.Errorf("%d bytes are kept", got)
+			t.Errorf("%d bytes are kept; want at most %v", got, maxReadBytes)
 		}
 		time.Sleep(3 * readLife)
-		if r.bytes.Load() != 0 {
-			t.Error("bytes are left")
+		if got := r.bytes.Load(); got != 0 {
+			t.Errorf("bytes are left: r.bytes.Load() = %v; want 0", got)
 		}
 	})
 }

@@ -2,8 +2,11 @@ package centrifuge_test
 
 import (
 	"context"
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"centrifugo/centrifuge"
@@ -55,6 +58,57 @@ func TestSubscribeEvents(t *testing.T) {
 	})
 }
 
+// TestUnsubscribedEvents checks that the event has all facts of the end of a subscription.
+func TestUnsubscribedEvents(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		end        func(t *testing.T, s *site, p *peer)
+		why        centrifuge.Unsubscribe
+		disconnect centrifuge.Disconnect // none if its code is zero
+	}{
+		{"by the client", func(_ *testing.T, _ *site, p *peer) { p.commands(`{"id":9,"unsubscribe":{"channel":"a"}}`) },
+			centrifuge.UnsubscribeClient, centrifuge.Disconnect{}},
+		{"by the server", func(t *testing.T, s *site, _ *peer) {
+			must(t, s.Unsubscribe(t.Context(), centrifuge.Target{User: "u"}, "a", centrifuge.UnsubscribeServer))
+		}, centrifuge.UnsubscribeServer, centrifuge.Disconnect{}},
+		{"connection cut", func(_ *testing.T, _ *site, p *peer) { p.Cut() },
+			centrifuge.UnsubscribeDisconnect, centrifuge.DisconnectConnectionClosed},
+		{"disconnected", func(_ *testing.T, _ *site, p *peer) {
+			p.Client.Client().Disconnect(centrifuge.DisconnectForceReconnect)
+		},
+			centrifuge.UnsubscribeDisconnect, centrifuge.DisconnectForceReconnect},
+	} {
+		for _, positioned := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s positioned=%v", test.name, positioned), func(t *testing.T) {
+				inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+					handlers := allow(centrifuge.SubscribeOptions{Positioning: positioned})
+					var got centrifuge.UnsubscribedEvent
+					handlers.Unsubscribed = func(_ context.Context, e centrifuge.UnsubscribedEvent) { got = e }
+					s := newSite(t, noPings, handlers)
+					s.publish("a", `1`, history)
+					p := s.connect(format, "u")
+					p.commands(subscribeA)
+					p.received()
+					position := s.publish("a", `2`, history).StreamPosition
+					p.received()
+					test.end(t, s, p)
+					synctest.Wait()
+					want := centrifuge.UnsubscribedEvent{Client: p.Client.Client(), Channel: "a", Unsubscribe: test.why}
+					if test.disconnect.Code != 0 {
+						want.Disconnect = &test.disconnect
+					}
+					if positioned {
+						want.Positioned, want.Position = true, position
+					}
+					if !reflect.DeepEqual(got, want) {
+						t.Errorf("Unsubscribed got %+v; want %+v", got, want)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestSnapshot checks what a snapshot tells of a connection and its subscriptions.
 func TestSnapshot(t *testing.T) {
 	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
@@ -80,7 +134,7 @@ func TestSnapshot(t *testing.T) {
 			*at = at.Round(time.Second)
 		}
 		want := centrifuge.ClientSnapshot{
-			ID: c.ID(), User: "u", Connected: true, Transport: c.Transport(), Info: []byte(`{"i":1}`), ExpireAt: expires,
+			ID: c.ID(), User: "u", Connected: true, ConnectedAt: got.ConnectedAt, Transport: c.Transport(), Info: []byte(`{"i":1}`), ExpireAt: expires,
 			Subscriptions: []centrifuge.SubscriptionSnapshot{
 				{
 					Channel: "a", Positioned: true, Recoverable: true, Position: centrifuge.StreamPosition{Offset: 1, Epoch: top.Epoch},
@@ -92,9 +146,57 @@ func TestSnapshot(t *testing.T) {
 		if !got.ExpireAt.Equal(want.ExpireAt) || !got.Subscriptions[0].ExpireAt.Equal(expires) {
 			t.Errorf("the expiries are %v and %v; want %v", got.ExpireAt, got.Subscriptions[0].ExpireAt, expires)
 		}
+		if since := time.Since(got.ConnectedAt); since < 0 || since >= time.Second {
+			t.Errorf("ConnectedAt is %v ago; want less than a second", since)
+		}
 		got.ExpireAt, got.Subscriptions[0].ExpireAt = expires, expires
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("Snapshot() = %+v; want %+v", got, want)
+		}
+	})
+}
+
+// TestSnapshotOfTheClient checks what a snapshot tells of the client's name, of its pings
+// and of its queue.
+func TestSnapshotOfTheClient(t *testing.T) {
+	inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+		const interval = 25 * time.Second
+		s := newSite(t, centrifuge.Config{PingInterval: interval, PongTimeout: 8 * time.Second}, centrifuge.Handlers{})
+		long := strings.Repeat("x", 63) + "ü"
+		p := s.dial(format, transport(format), "u")
+		c := p.Client.Client()
+		if got := c.Snapshot(); got.Name != "" || !got.ConnectedAt.IsZero() || !got.LastPing.IsZero() {
+			t.Errorf("before connect: Snapshot() = %+v; want no name and no times", got)
+		}
+		time.Sleep(3 * time.Second)
+		connected := time.Now()
+		p.commands(`{"id":1,"connect":{"name":"app","version":"` + long + `"}}`)
+		p.received()
+		got := c.Snapshot()
+		if got.Name != "app" || got.Version != long[:63] {
+			t.Errorf("name and version are %q and %q; want app and %q", got.Name, got.Version, long[:63])
+		}
+		if ago := connected.Sub(got.ConnectedAt); ago < 0 || ago >= time.Second {
+			t.Errorf("ConnectedAt = %v; want the second before %v", got.ConnectedAt, connected)
+		}
+		if !got.LastPing.IsZero() || got.PongMissing || got.QueuedBytes != 0 {
+			t.Errorf("LastPing %v, PongMissing %v, QueuedBytes %d; want none", got.LastPing, got.PongMissing, got.QueuedBytes)
+		}
+		for range 3 {
+			var sent time.Time
+			for pings := 0; pings == 0; {
+				time.Sleep(time.Second)
+				sent = time.Now()
+				_, pings = p.answering(false)
+			}
+			if got := c.Snapshot(); sent.Sub(got.LastPing).Abs() > 2*time.Second || !got.PongMissing {
+				t.Errorf("LastPing is %v before the ping, PongMissing %v; want the time of the ping, and true", sent.Sub(got.LastPing), got.PongMissing)
+			}
+			p.pong()
+			p.received()
+			if got := c.Snapshot(); got.PongMissing {
+				t.Error("PongMissing after the pong; want it answered")
+			}
 		}
 	})
 }

@@ -102,6 +102,14 @@ func (s *subscription) overlapLocked() *overlap {
 	return d.overlap
 }
 
+// channelID is the number that pushes have in place of the channel's name, or zero.
+func (s *subscription) channelID() int64 {
+	if s.Options == nil {
+		return 0
+	}
+	return s.Options.ChannelID
+}
+
 // expiryLocked is no moment if the subscription never expires.
 func (s *subscription) expiryLocked() moment {
 	if s.details == nil {
@@ -137,7 +145,10 @@ func (c *Client) lost(lost *fanout.Subscriber, why fanout.Loss) {
 	switch why {
 	case fanout.LossSlow:
 		go c.close(DisconnectSlow, false)
-	case fanout.LossGap:
+	case fanout.LossGap, fanout.LossSlowGap:
+		if why == fanout.LossSlowGap {
+			c.node.stats.slowGaps.Add(1)
+		}
 		go func() {
 			if s := c.find(lost.Channel); s != nil && &s.Subscriber == lost { // otherwise it has ended
 				c.insufficient(s)

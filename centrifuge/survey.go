@@ -104,6 +104,8 @@ func (n *Node) survey(ctx context.Context, op string, data []byte, toNode string
 		defer cancel()
 	}
 	n.stats.actions.add(actionSurvey)
+	began := time.Now()
+	defer func() { n.stats.surveys.observe(strings.TrimPrefix(op, reservedOps), time.Since(began)) }()
 	here := make(chan SurveyResult, 1)
 	if toNode == "" || toNode == n.id {
 		go func() { here <- n.surveyHere(ctx, SurveyEvent{Op: op, Data: data, FromNode: n.id}) }()

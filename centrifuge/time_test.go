@@ -60,8 +60,8 @@ func (p *peer) live(d time.Duration, pongs bool) (pings int) {
 	return pings
 }
 
-// TestFarExpiry: an expiry that is far away closes nothing, asks nobody, and stops
-// no pings, wherever it comes from.
+// TestFarExpiry: an expiry that is far away closes no connection, asks no client
+// to refresh, and stops no pings, whichever option sets it.
 func TestFarExpiry(t *testing.T) {
 	for name, exp := range farTimes {
 		for _, clientSide := range []bool{true, false} {
@@ -91,17 +91,17 @@ func TestFarExpiry(t *testing.T) {
 					p.commands(subscribeA)
 					p.received()
 					if pings := p.live(10*time.Minute, true); pings < 20 {
-						t.Errorf("%d pings in 10 minutes", pings)
+						t.Errorf("%d pings in 10 minutes; want at least 20", pings)
 					}
 					if n := asked.Load(); n != 0 {
-						t.Errorf("asked %d times for a new expiry", n)
+						t.Errorf("asked %d times for a new expiry; want 0", n)
 					}
 					must(t, s.Refresh(t.Context(), centrifuge.Target{User: "u"}, centrifuge.RefreshOptions{ExpireAt: exp}))
 					if clientSide {
 						p.commands(`{"id":3,"refresh":{"token":"t"}}`, `{"id":4,"sub_refresh":{"channel":"a","token":"t"}}`)
 					}
 					if lines, _ := p.answering(true); strings.Contains(strings.Join(lines, ""), "close") {
-						t.Errorf("got %s", lines)
+						t.Errorf("got %s; want no \"close\" in it", lines)
 					}
 					p.live(10*time.Minute, true)
 				})
@@ -157,13 +157,14 @@ func TestExtremeTTLs(t *testing.T) {
 				first := s.publish("a", `1`, keep)
 				time.Sleep(24 * time.Hour)
 				if again := s.publish("a", `2`, keep); again.Suppressed != centrifuge.SuppressedIdempotency || again.StreamPosition != first.StreamPosition {
-					t.Errorf("published again: %+v", again)
+					t.Errorf("published again: %+v; want Suppressed %v and StreamPosition %v",
+						again, centrifuge.SuppressedIdempotency, first.StreamPosition)
 				}
 				if h, err := s.History(t.Context(), "a", centrifuge.HistoryOptions{Limit: -1}); err != nil || len(h.Publications) != 1 {
-					t.Errorf("history %+v, %v", h, err)
+					t.Errorf("history %+v, %v; want len(Publications) 1", h, err)
 				}
 				if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 1 {
-					t.Errorf("presence %+v, %v", stats, err)
+					t.Errorf("presence %+v, %v; want NumClients 1", stats, err)
 				}
 			})
 		})
@@ -187,7 +188,7 @@ func TestWithoutPresenceInterval(t *testing.T) {
 				time.Sleep(30 * time.Second)
 				p.expect(`{"push":{"channel":"a","unsubscribe":{"code":2501,"reason":"subscription expired"}}}`)
 				if alive.Load() != 0 {
-					t.Errorf("Alive was called %d times", alive.Load())
+					t.Errorf("Alive was called %d times; want 0", alive.Load())
 				}
 			})
 			synctest.Test(t, func(t *testing.T) {
@@ -238,7 +239,7 @@ func TestAnnouncedPing(t *testing.T) {
 				}
 				p.WaitPing()
 				if why := p.Closed(); why != centrifuge.DisconnectNoPong {
-					t.Errorf("closed with %v", why)
+					t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectNoPong)
 				}
 			})
 		})
@@ -291,6 +292,6 @@ func testWallClockIsSet(t *testing.T, step time.Duration) {
 		t.Errorf("got %v, want %v", ends, want)
 	}
 	if pings < 7 {
-		t.Errorf("%d pings in 3 minutes", pings)
+		t.Errorf("%d pings in 3 minutes; want at least 7", pings)
 	}
 }

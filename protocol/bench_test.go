@@ -6,9 +6,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"centrifugo/clientpb"
 	. "centrifugo/protocol"
 	. "centrifugo/protocol/clientcodec"
-	"centrifugo/protocol/internal/stdpb"
 )
 
 // The typical messages: a publication of a client going out, and the commands
@@ -103,7 +103,7 @@ func BenchmarkEncodeReply(b *testing.B) {
 			_, _ = json.Marshal(&m)
 		}
 	})
-	var m stdpb.Reply
+	var m clientpb.Reply
 	mustProto(b, encoded(b, FormatProtobuf, benchReply), &m)
 	b.Run("std/protobuf", func(b *testing.B) {
 		b.ReportAllocs()
@@ -133,7 +133,7 @@ func BenchmarkDecodeReply(b *testing.B) {
 			}
 		})
 	}
-	benchStdDecode(b, encoded(b, 0, benchReply), encoded(b, FormatProtobuf, benchReply), new(stdReply), new(stdpb.Reply))
+	benchStdDecode(b, encoded(b, 0, benchReply), encoded(b, FormatProtobuf, benchReply), new(stdReply), new(clientpb.Reply))
 }
 
 func BenchmarkDecodeSubscribe(b *testing.B) { benchDecodeCommand(b, benchSubscribe) }
@@ -161,7 +161,7 @@ func benchDecodeCommand(b *testing.B, command *Command) {
 			}
 		})
 	}
-	benchStdDecode(b, messages[0], messages[1], new(stdCommand), new(stdpb.Command))
+	benchStdDecode(b, messages[0], messages[1], new(stdCommand), new(clientpb.Command))
 }
 
 // benchStdDecode decodes into a new message each time, so that no message holds

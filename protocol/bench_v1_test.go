@@ -6,9 +6,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"centrifugo/clientpb"
 	. "centrifugo/protocol"
 	. "centrifugo/protocol/clientcodec"
-	"centrifugo/protocol/internal/stdpb"
 )
 
 // The message that the protocol was first introduced with: a publication in the
@@ -70,24 +70,24 @@ func BenchmarkNested(b *testing.B) {
 		}
 	})
 	b.Run("encode/std/protobuf", func(b *testing.B) {
-		var m stdpb.Reply
+		var m clientpb.Reply
 		mustProto(b, encoded(b, FormatProtobuf, benchReply), &m)
 		b.ReportAllocs()
 		for b.Loop() {
 			data, _ := proto.Marshal(m.GetPush().GetPub())
-			push, _ := proto.Marshal(&stdpb.PushV1{Channel: m.GetPush().GetChannel(), Data: data})
-			_, _ = proto.Marshal(&stdpb.ReplyV1{Result: push})
+			push, _ := proto.Marshal(&clientpb.PushV1{Channel: m.GetPush().GetChannel(), Data: data})
+			_, _ = proto.Marshal(&clientpb.ReplyV1{Result: push})
 		}
 	})
 	b.Run("decode/std/protobuf", func(b *testing.B) {
 		message := encoded(b, FormatV1|FormatProtobuf, benchReply)
 		b.ReportAllocs()
 		for b.Loop() {
-			var reply stdpb.ReplyV1
-			var push stdpb.PushV1
+			var reply clientpb.ReplyV1
+			var push clientpb.PushV1
 			mustProto(b, message, &reply)
 			mustProto(b, reply.GetResult(), &push)
-			mustProto(b, push.GetData(), new(stdpb.Publication))
+			mustProto(b, push.GetData(), new(clientpb.Publication))
 		}
 	})
 }

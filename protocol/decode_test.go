@@ -119,13 +119,13 @@ func TestMalformedJSON(t *testing.T) {
 		var c Command
 		err := d.Next(&c)
 		if !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: error %v, command %s", line, err, dump(c))
+			t.Errorf("%s: error %v, command %s; want %v", line, err, dump(c), ErrMalformed)
 		}
 		if !reflect.DeepEqual(c, Command{}) {
 			t.Errorf("%s: a command beside the error", line)
 		}
 		if again := d.Next(&c); again != err {
-			t.Errorf("%s: error %v the second time", line, again)
+			t.Errorf("%s: error %v the second time; want %v", line, again, err)
 		}
 	}
 }
@@ -305,7 +305,7 @@ func TestDetectVersion(t *testing.T) {
 	for _, test := range tests {
 		v1, err := DetectVersion(test.protobuf, []byte(test.message))
 		if v1 != test.v1 || !errors.Is(err, test.err) {
-			t.Errorf("%q: v1 %t, %v", test.message, v1, err)
+			t.Errorf("%q: v1 %t, %v; want %v and %v", test.message, v1, err, test.v1, test.err)
 		}
 	}
 }
@@ -321,7 +321,7 @@ func TestIsPong(t *testing.T) {
 				listed = listed || w == message
 			}
 			if got != listed {
-				t.Errorf("%s: IsPong(%q) = %t", formatName(f), message, got)
+				t.Errorf("%s: IsPong(%q) = %t; want %v", formatName(f), message, got, listed)
 			}
 			if commands, err := decodeAll(f, []byte(message), Limits{}, false); got && (!errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != KindPong) {
 				t.Errorf("%s: %q is a pong, but decodes to %s, %v", formatName(f), message, dump(commands), err)
@@ -348,13 +348,13 @@ func TestBodies(t *testing.T) {
 	for _, test := range tests {
 		got, err := DecodeEmulationRequest(test.protobuf, []byte(test.body))
 		if !reflect.DeepEqual(got, test.want) || (err == nil) != (test.want != nil) || err != nil && !errors.Is(err, ErrMalformed) {
-			t.Errorf("%q: %s, %v", test.body, dump(got), err)
+			t.Errorf("%q: %s, %v; want %+v", test.body, dump(got), err, test.want)
 		}
 	}
 	for body, ok := range map[string]bool{`{"token":"t"}`: true, "null": true, " {}\n": true, "": false, "{}x": false, "[]": false, `{"token":1}`: false} {
 		got, err := DecodeConnectRequest(0, []byte(body))
 		if ok != (err == nil) || ok != (got != nil) || err != nil && !errors.Is(err, ErrMalformed) {
-			t.Errorf("%q: %v, %v", body, got, err)
+			t.Errorf("%q: %v, %v; want success %v", body, got, err, ok)
 		}
 	}
 	if got, err := DecodeConnectRequest(FormatProtobuf, nil); err != nil || !reflect.DeepEqual(got, &ConnectRequest{}) {
@@ -390,7 +390,7 @@ func TestCommandKind(t *testing.T) {
 		}
 	}
 	if got := (&Command{UnknownMethod: true}).Kind(); got != KindUnknown {
-		t.Errorf("kind of unknown method %s", got)
+		t.Errorf("kind of unknown method %s; want %v", got, KindUnknown)
 	}
 }
 
@@ -406,7 +406,7 @@ func TestReplyDecoderErrors(t *testing.T) {
 	}
 	for _, test := range tests {
 		if reply, err := DecodeReply(test.f, []byte(test.message)); reply != nil || !errors.Is(err, test.want) {
-			t.Errorf("%s %q: %s, %v", formatName(test.f), test.message, dump(reply), err)
+			t.Errorf("%s %q: %s, %v; want %v", formatName(test.f), test.message, dump(reply), err, test.want)
 		}
 	}
 	for i := range 3 {
@@ -427,7 +427,7 @@ func TestReplyDecoderErrors(t *testing.T) {
 				batch = rest
 			}
 			if len(batch) != 0 {
-				t.Errorf("%s: %q left", formatName(f), batch)
+				t.Errorf("%s: %q left; want none", formatName(f), batch)
 			}
 		}
 	}
@@ -465,7 +465,7 @@ func TestReuse(t *testing.T) {
 			}
 		}
 		if n := testing.AllocsPerRun(100, decode); n != 0 {
-			t.Errorf("%s: %v allocations", formatName(f), n)
+			t.Errorf("%s: %v allocations; want 0", formatName(f), n)
 		}
 	}
 	connect := &Command{ID: 1, Connect: &ConnectRequest{Subs: map[string]*SubscribeRequest{
@@ -507,7 +507,7 @@ func TestLetterCase(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			list, err := decodeAll(test.f, []byte(test.message), Limits{}, false)
 			if !errors.Is(err, io.EOF) || len(list) != 1 {
-				t.Fatalf("%d commands, %v", len(list), err)
+				t.Fatalf("%d commands, %v; want %v and 1", len(list), err, io.EOF)
 			}
 			if got, want := dump(list[0]), dump(test.want); got != want {
 				t.Errorf("got %s, want %s", got, want)
@@ -518,7 +518,7 @@ func TestLetterCase(t *testing.T) {
 		`{"Id":1,"Connect":{}}`: false, `{"ID":1}`: true, `{"id":1,"Params":{}}`: true, `{"id":1,"METHOD":0,"Subscribe":{}}`: false,
 	} {
 		if v1, err := DetectVersion(false, []byte(message)); err != nil || v1 != want {
-			t.Errorf("%s: V1 %t, %v", message, v1, err)
+			t.Errorf("%s: V1 %t, %v; want %v", message, v1, err, want)
 		}
 	}
 }
@@ -556,7 +556,7 @@ func TestDeepestPayloadIsDeliverable(t *testing.T) {
 				t.Errorf("%s in %s is not understood: %v", name, formatName(f), err)
 			}
 			if _, err := Encode(f, reply(deeper)); err == nil {
-				t.Errorf("%s in %s: a payload that is too deep has a form", name, formatName(f))
+				t.Errorf("%s in %s: a payload that is too deep has a form; want an error", name, formatName(f))
 			}
 		}
 	}

@@ -13,10 +13,38 @@ type Encoded struct {
 	Bytes []byte
 	// Kind says what the message is, for counters.
 	Kind MessageKind
+	// Moves are the positions that the client has with the message and did not have
+	// before it, for a transport that lets clients keep them; nil for none. Only
+	// messages of unidirectional connections have any: other clients read them in
+	// the message.
+	Moves *Move
 
 	building sync.Mutex // held while a form is built
 	wire     [numWireForms]atomic.Pointer[WireMessage]
 }
+
+// Move is a change of the position of one subscription (protocol.md 6.3). It is
+// immutable.
+type Move struct {
+	Channel string
+	Epoch   string
+	Offset  uint64
+	Kind    MoveKind
+	Next    *Move // another one of the same message; nil for none
+}
+
+// MoveKind says what a Move is.
+type MoveKind uint8
+
+const (
+	// MoveOn is a later position of a subscription that may have begun or not: what is
+	// not recoverable has not.
+	MoveOn MoveKind = iota
+	// MoveBegin is the first position of a subscription that can be recovered.
+	MoveBegin
+	// MoveEnd is the end of a subscription, which has no position.
+	MoveEnd
+)
 
 // WireForm is a way to frame an encoded message for a transport. The set is
 // closed because each form takes a word of every Encoded.

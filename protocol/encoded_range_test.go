@@ -81,7 +81,7 @@ func TestEncodedRangeOmits(t *testing.T) {
 		}
 		reply, err := DecodeReply(FormatProtobuf, frame.Bytes)
 		if err != nil || len(reply.Subscribe.Publications) != len(test.pubs) {
-			t.Errorf("%s: Protobuf: %+v, %v", name, reply, err)
+			t.Errorf("%s: Protobuf: %+v, %v; want len(Subscribe.Publications) %v", name, reply, err, len(test.pubs))
 		}
 	}
 }
@@ -99,7 +99,7 @@ func TestEncodedRangeEncodesOnce(t *testing.T) {
 	wg.Wait()
 	for _, p := range first {
 		if p != first[0] {
-			t.Fatal("the range was encoded more than once")
+			t.Fatalf("the range was encoded more than once: got %v; want %v", p, first[0])
 		}
 	}
 }

@@ -46,7 +46,7 @@ func FuzzDecoder(f *testing.F) {
 		if IsPong(fm, message) {
 			commands, err := decodeAll(fm, message, Limits{}, false)
 			if !errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != KindPong {
-				t.Fatalf("%q is no pong", message)
+				t.Fatalf("%q is no pong; want %v, len(commands) 1 and commands[0].Kind() %v", message, io.EOF, KindPong)
 			}
 		}
 	})
@@ -60,7 +60,8 @@ func checkKept(t *testing.T, c *Command, size int) {
 	var kept keptSize
 	kept.add(reflect.ValueOf(c).Elem())
 	if kept.elements > min(DefaultElements, size) || kept.text > 3*size {
-		t.Fatalf("%d elements and %d bytes are kept of %d bytes", kept.elements, kept.text, size)
+		t.Fatalf("%d elements and %d bytes are kept of %d bytes; want at most %v and at most %v",
+			kept.elements, kept.text, size, min(DefaultElements, size), 3*size)
 	}
 }
 
@@ -106,11 +107,11 @@ func roundTripCommand(t *testing.T, f Format, c *Command) {
 	}
 	first, err := decodeAll(f, AppendBatch(nil, f, []*Encoded{{Bytes: message}}), Limits{CommandSize: 1 << 30}, false)
 	if !errors.Is(err, io.EOF) || len(first) != 1 {
-		t.Fatalf("%q: %v", message, err)
+		t.Fatalf("%q: %v; want %v and len(first) 1", message, err, io.EOF)
 	}
 	again, err := AppendCommand(nil, f, &first[0])
 	if err != nil || len(again) != len(message) {
-		t.Fatalf("encoded %q, then %q, %v", message, again, err)
+		t.Fatalf("encoded %q, then %q, %v; want length %v", message, again, err, len(message))
 	}
 	second, _ := decodeAll(f, AppendBatch(nil, f, []*Encoded{{Bytes: again}}), Limits{CommandSize: 1 << 30}, false)
 	if !reflect.DeepEqual(first, second) {
@@ -155,7 +156,7 @@ func FuzzReplyDecoder(f *testing.F) {
 		}
 		again, err := AppendReply(nil, fm, first)
 		if err != nil || len(again) != len(encoded) {
-			t.Fatalf("encoded %q, then %q, %v", encoded, again, err)
+			t.Fatalf("encoded %q, then %q, %v; want length %v", encoded, again, err, len(encoded))
 		}
 		second, err := decoder.Decode(again)
 		if err != nil || !reflect.DeepEqual(first, second) {
@@ -186,7 +187,7 @@ func FuzzBodies(f *testing.F) {
 			first := EncodePublication(p)
 			again, err := DecodePublication(first)
 			if err != nil || len(EncodePublication(again)) != len(first) {
-				t.Fatalf("decoded %s, then %s, %v", dump(p), dump(again), err)
+				t.Fatalf("decoded %s, then %s, %v; want %v", dump(p), dump(again), err, len(first))
 			}
 		}
 		if info, err := DecodeClientInfo(body); err == nil {

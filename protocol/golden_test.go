@@ -134,7 +134,7 @@ func TestGoldenBodies(t *testing.T) {
 func TestStoredMessages(t *testing.T) {
 	for _, empty := range []*Publication{nil, {}} {
 		if b := EncodePublication(empty); len(b) != 0 {
-			t.Errorf("empty publication has bytes %x", b)
+			t.Errorf("empty publication has bytes %x; want none", b)
 		}
 	}
 	publication := new(Publication)
@@ -151,7 +151,7 @@ func TestStoredMessages(t *testing.T) {
 	}
 	for _, bad := range []string{"\x07", "\x22\x05ab", "\x2a\x01\x80"} {
 		if _, err := DecodePublication([]byte(bad)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("DecodePublication(%q): %v", bad, err)
+			t.Errorf("DecodePublication(%q): %v; want %v", bad, err, ErrMalformed)
 		}
 	}
 }

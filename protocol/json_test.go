@@ -26,7 +26,7 @@ func stdValid(b []byte) bool { return json.Valid(b) && utf8.Valid(b) }
 func TestValidJSON(t *testing.T) {
 	for _, value := range jsonValues {
 		if got, want := ValidJSON([]byte(value)), stdValid([]byte(value)); got != want {
-			t.Errorf("ValidJSON(%q) = %t", value, got)
+			t.Errorf("ValidJSON(%q) = %t; want %v", value, got, want)
 		}
 	}
 	for _, bracket := range []string{"[]", `{"a":1}`} {
@@ -35,7 +35,7 @@ func TestValidJSON(t *testing.T) {
 		for depth, want := range map[int]bool{63: true, 64: true, 65: true, 128: true, MaxDepth: true, MaxDepth + 1: false, 100000: false} {
 			value := strings.Repeat(open, depth) + "0" + strings.Repeat(closing, depth)
 			if got := ValidJSON([]byte(value)); got != want {
-				t.Errorf("%s %d deep: %t", bracket, depth, got)
+				t.Errorf("%s %d deep: %t; want %v", bracket, depth, got, want)
 			}
 			// Brackets that do not match must be found at any depth.
 			if depth <= MaxDepth && ValidJSON([]byte(strings.Repeat(open, depth)+"0"+strings.Repeat(closing, depth-1)+"]}"[1-strings.Index("]}", closing):][:1])) {
@@ -58,14 +58,14 @@ func TestEmbeddedPayloads(t *testing.T) {
 			prefix := []byte("before")
 			got, err := AppendReply(prefix, 0, reply)
 			if valid := value == "" || stdValid([]byte(value)); valid != (err == nil) {
-				t.Errorf("%s %q: error %v", name, value, err)
+				t.Errorf("%s %q: error %v; want %v", name, value, err, err == nil)
 			}
 			if err != nil {
 				if !errors.Is(err, ErrNotJSON) || string(got) != "before" {
-					t.Errorf("%s %q: %q, %v", name, value, got, err)
+					t.Errorf("%s %q: %q, %v; want %v and \"before\"", name, value, got, err, ErrNotJSON)
 				}
 				if _, err := Encode(0, reply); !errors.Is(err, ErrNotJSON) {
-					t.Errorf("%s %q: Encode: %v", name, value, err)
+					t.Errorf("%s %q: Encode: %v; want %v", name, value, err, ErrNotJSON)
 				}
 				continue
 			}
@@ -116,7 +116,7 @@ func TestTextOfProtobuf(t *testing.T) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		if want := strings.ToValidUTF8(text, "\uFFFD"); reply.Push.Channel != want || reply.Push.Disconnect.Reason != want {
-			t.Errorf("%q: %q", text, reply.Push.Channel)
+			t.Errorf("%q: %q; want %v and reply.Push.Disconnect.Reason %v", text, reply.Push.Channel, want, want)
 		}
 	}
 }
@@ -159,7 +159,7 @@ func TestEncodeAllocations(t *testing.T) {
 			if s.message.HasForm(f) {
 				n := testing.AllocsPerRun(20, func() { _, _ = AppendReply(dst, f, s.message) })
 				if n != 0 {
-					t.Errorf("%s %s: %v allocations", formatName(f), s.name, n)
+					t.Errorf("%s %s: %v allocations; want 0", formatName(f), s.name, n)
 				}
 			}
 		}
@@ -168,14 +168,14 @@ func TestEncodeAllocations(t *testing.T) {
 		}
 		for _, s := range commandSamples() {
 			if n := testing.AllocsPerRun(20, func() { _, _ = AppendCommand(dst, f, s.message) }); n != 0 {
-				t.Errorf("%s %s: %v allocations", formatName(f), s.name, n)
+				t.Errorf("%s %s: %v allocations; want 0", formatName(f), s.name, n)
 			}
 		}
 	}
 	frames := []*Encoded{{Bytes: []byte("{}")}, {Bytes: make([]byte, 300)}}
 	for _, f := range []Format{0, FormatProtobuf} {
 		if n := testing.AllocsPerRun(20, func() { _ = AppendBatch(dst, f, frames) }); n != 0 {
-			t.Errorf("batch: %v allocations", n)
+			t.Errorf("batch: %v allocations; want 0", n)
 		}
 	}
 }

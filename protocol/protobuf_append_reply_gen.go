@@ -177,6 +177,12 @@ func (w *protoWriter) publication(m *Publication) {
 		w.raw(15, m.PrevData)
 	}
 	w.uint(16, m.Version)
+	if w.internal {
+		w.str(1000, m.ExcludeClient)
+	}
+	if w.internal {
+		w.bool(1001, m.UseDelta)
+	}
 }
 
 func (w *protoWriter) rpcResult(m *RPCResult) {

@@ -56,6 +56,10 @@ func (r *protoReader) publication() *Publication {
 			m.PrevData = r.Raw()
 		case 16:
 			m.Version = r.Uint64()
+		case 1000:
+			m.ExcludeClient = r.Str()
+		case 1001:
+			m.UseDelta = r.Bool()
 		}
 	}
 	r.Exit(outer)

@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
 
+	"centrifugo/clientpb"
 	. "centrifugo/protocol"
 	. "centrifugo/protocol/clientcodec"
-	"centrifugo/protocol/internal/stdpb"
 )
 
 // schema compiles client.proto.
@@ -92,16 +92,16 @@ func TestSchemaEnvelopeV1(t *testing.T) {
 	}
 	dynamic := dynamicOf(t, messages, "CommandV1", command)
 	if method := field(dynamic, "method").Enum(); method != 3 {
-		t.Errorf("method %d", method)
+		t.Errorf("method %d; want 3", method)
 	}
 	if params := field(dynamic, "params").Bytes(); string(params) != "\x0a\x01c" {
-		t.Errorf("params %x", params)
+		t.Errorf("params %x; want \"\\x0a\\x01c\"", params)
 	}
 	reply := encoded(t, f, &Reply{Push: &Push{Channel: "c", Leave: &Leave{}}})
 	result := field(dynamicOf(t, messages, "ReplyV1", reply), "result").Bytes()
 	push := dynamicOf(t, messages, "PushV1", result)
 	if typ := field(push, "type").Enum(); typ != 2 || field(push, "channel").String() != "c" {
-		t.Errorf("push %v", push)
+		t.Errorf("push %v; want typ 2 and \"c\"", push)
 	}
 	for name, kind := range map[string]MessageKind{"METHOD_V1_": KindConnect, "PUSH_TYPE_V1_": KindPushPublication} {
 		values := messages.ByName("CommandV1").Fields().ByName("method").Enum().Values()
@@ -125,18 +125,18 @@ func TestSchemaEnvelopeV1(t *testing.T) {
 	}
 }
 
-// TestGeneratedCode fails when internal/stdpb was not made from client.proto.
+// TestGeneratedCode fails when clientpb was not made from client.proto.
 func TestGeneratedCode(t *testing.T) {
 	messages := schema(t)
-	generated := stdpb.File_client_proto.Messages()
+	generated := clientpb.File_client_proto.Messages()
 	if messages.Len() != generated.Len() {
-		t.Fatalf("generated code has %d messages, schema %d: run go generate ./internal/stdpb", generated.Len(), messages.Len())
+		t.Fatalf("generated code has %d messages, schema %d: run go generate ./clientpb", generated.Len(), messages.Len())
 	}
 	for i := range messages.Len() {
 		want, got := messages.Get(i).Fields(), generated.Get(i).Fields()
 		for j := range max(want.Len(), got.Len()) {
 			if j >= want.Len() || j >= got.Len() || want.Get(j).Number() != got.Get(j).Number() || want.Get(j).Name() != got.Get(j).Name() {
-				t.Fatalf("generated %s is stale: run go generate ./internal/stdpb", messages.Get(i).Name())
+				t.Fatalf("generated %s is stale: run go generate ./clientpb", messages.Get(i).Name())
 			}
 		}
 	}
@@ -160,7 +160,7 @@ func theirs(t *testing.T, m protoreflect.Message) []byte {
 func compare(t *testing.T, path string, ours reflect.Value, dynamic protoreflect.Message) {
 	t.Helper()
 	if len(dynamic.GetUnknown()) > 0 {
-		t.Errorf("%s: bytes that the schema does not know: %x", path, dynamic.GetUnknown())
+		t.Errorf("%s: bytes that the schema does not know: %x; want 0", path, dynamic.GetUnknown())
 	}
 	fields := dynamic.Descriptor().Fields()
 	seen := 0
@@ -309,11 +309,11 @@ func checkKeys(t *testing.T, path string, object json.RawMessage, descriptor pro
 		}
 		got = append(got, protoreflect.Name(key.(string)))
 	}
-	without := protoreflect.Name("prev_data") // never sent
+	without := []protoreflect.Name{"prev_data", "exclude_client", "use_delta"} // never sent
 	if descriptor.Name() == "Dictionary" {
-		without = "data" // not in JSON
+		without = []protoreflect.Name{"data"} // not in JSON
 	}
-	want := fieldNames(descriptor, without)
+	want := fieldNames(descriptor, without...)
 	if descriptor.Name() == "FilterNode" && len(got) == len(want)-1 {
 		want = want[:len(want)-1] // the innermost sample has no nodes
 	}

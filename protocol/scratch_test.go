@@ -17,14 +17,14 @@ func TestReplyScratch(t *testing.T) {
 		full, bare := encoded(t, f, benchReply), encoded(t, f, &Reply{Push: &Push{Channel: "b", Pub: &Publication{Data: Raw("1")}}})
 		decode := func() {
 			if got, err := decoder.Decode(full); err != nil || got.Push.Pub.Info.Client != benchReply.Push.Pub.Info.Client {
-				t.Fatalf("%s: %v, %+v", formatName(f), err, got)
+				t.Fatalf("%s: %v, %+v; want Push.Pub.Info.Client %v", formatName(f), err, got, benchReply.Push.Pub.Info.Client)
 			}
 			if got, err := decoder.Decode(bare); err != nil || got.Push.Pub.Info != nil || got.Push.Pub.Offset != 0 || got.Push.Channel != "b" {
 				t.Fatalf("%s: %v, %+v", formatName(f), err, got)
 			}
 		}
 		if n := testing.AllocsPerRun(100, decode); n != 0 {
-			t.Errorf("%s: %v allocations", formatName(f), n)
+			t.Errorf("%s: %v allocations; want 0", formatName(f), n)
 		}
 	}
 	want := &Reply{ID: 1, History: &HistoryResult{Epoch: "e", Offset: 2, Publications: []*Publication{
@@ -32,6 +32,6 @@ func TestReplyScratch(t *testing.T) {
 	}}}
 	got, err := ReplyDecoder{Format: FormatProtobuf, Scratch: new(ReplyScratch)}.Decode(encoded(t, FormatProtobuf, want))
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("history: %v, %+v", err, got)
+		t.Errorf("history: %v, %+v; want %+v", err, got, want)
 	}
 }

@@ -86,6 +86,7 @@ type Publication struct {
 	Offset   uint64      // zero when the channel keeps no history
 	Tags     map[string]string
 	Delta    bool
+	UseDelta bool   // internal to brokers: the publisher asked for deltas
 	Time     int64  // Unix milliseconds
 	Channel  string // only when it differs from the subscribed one
 	Key      string
@@ -94,6 +95,9 @@ type Publication struct {
 	Epoch    string // set with offset 1, so that a subscriber may learn it
 	PrevData Raw    // internal to brokers, never sent to clients
 	Version  uint64
+	// ExcludeClient is the id of a connection that is not sent the publication. It is
+	// internal to brokers, never sent to clients.
+	ExcludeClient string
 }
 
 // Join reports that a client subscribed to a channel.

@@ -26,7 +26,9 @@ const attackTime = 2 * time.Second
 // client must be served: it may wait, which is reported, but must not lose a message or
 // its connection. The test does not run in parallel with others, because it measures.
 func TestAttacks(t *testing.T) {
-	configuration := strings.Replace(open, `"http_api"`, `"engine": {"memory": {"history_max_size": 2000000}}, "http_api"`, 1)
+	// What the attacks leave in history has expired before the test gives up waiting for it.
+	configuration := strings.NewReplacer(`"http_api"`, `"engine": {"memory": {"history_max_size": 2000000}}, "http_api"`,
+		`"history_ttl": "60s"`, `"history_ttl": "15s"`).Replace(open)
 	p := serve(t, configuration)
 	before := p.warm()
 	for _, attack := range []struct {
@@ -60,7 +62,7 @@ func (p *process) beside(t *testing.T, attack func()) {
 	t.Helper()
 	good := p.connect(t)
 	if reply := ask(t, good, `{"id":2,"subscribe":{"channel":"`+goodChannel+`"}}`); !strings.Contains(reply, `"subscribe":{`) {
-		t.Fatalf("subscribing: %s", reply)
+		t.Fatalf("subscribing: %s; want %q in it", reply, `"subscribe":{`)
 	}
 	quit, done := make(chan struct{}), make(chan error, 1)
 	var took []time.Duration
@@ -213,13 +215,13 @@ func poisonPublications(t *testing.T, p *process) {
 				t.Fatal(err)
 			}
 			if reply := binaryReply(t, attacker); reply.Error != nil {
-				t.Fatalf("publishing %.10q: %+v", poison, reply.Error)
+				t.Fatalf("publishing %.10q: %+v; want nil", poison, reply.Error)
 			}
 		}
 		late := p.connect(t)
 		reply := ask(t, late, `{"id":2,"subscribe":{"channel":"`+goodChannel+`","recover":true,"offset":1}}`)
 		if !strings.HasPrefix(reply, `{"id":2,"subscribe":{`) {
-			t.Errorf("recovering behind %q: %s", poison, reply)
+			t.Errorf("recovering behind %q: %s; want prefix %q", poison, reply, `{"id":2,"subscribe":{`)
 		}
 		_ = late.Close()
 	}
@@ -231,7 +233,7 @@ func undeliverableData(t *testing.T, p *process) {
 	for range 100 {
 		for _, data := range []string{"\"\xff\"", deep, "{\"\xc0\x80\":1}"} {
 			if answer := p.call("publish", `{"channel":"`+goodChannel+`","data":`+data+`}`); !strings.HasPrefix(answer, `{"error":{"code":107,`) {
-				t.Fatalf("%.20q: %s", data, answer)
+				t.Fatalf("%.20q: %s; want prefix %q", data, answer, `{"error":{"code":107,`)
 			}
 		}
 	}
@@ -354,10 +356,10 @@ func newChannels(t *testing.T, p *process) {
 		t.Fatal(err)
 	}
 	if kept := m["centrifugo_memory_history_bytes"]; kept == 0 || kept > 2_000_000 {
-		t.Errorf("%.0f bytes of history are kept", kept)
+		t.Errorf("%.0f bytes of history are kept; want more than 0 and at most 2,000,000", kept)
 	}
-	if m["centrifugo_memory_history_evicted_count"] == 0 {
-		t.Error("nothing was dropped")
+	if got := m["centrifugo_memory_history_evicted_count"]; got == 0 {
+		t.Errorf("nothing was dropped: m[\"centrifugo_memory_history_evicted_count\"] = %v; want more than 0", got)
 	}
 }
 
@@ -369,7 +371,7 @@ func largeFilters(t *testing.T, p *process) {
 	for range 50 {
 		c := p.connect(t)
 		if reply := ask(t, c, subscribe); !strings.HasPrefix(reply, `{"id":2,"subscribe":{`) {
-			t.Fatalf("subscribing with 1000 nodes: %s", reply)
+			t.Fatalf("subscribing with 1000 nodes: %s; want prefix %q", reply, `{"id":2,"subscribe":{`)
 		}
 	}
 	<-time.After(attackTime)

@@ -88,10 +88,10 @@ func malformedBodies(t *testing.T, p *process) {
 	}
 	long := `{"commands":[` + strings.Repeat(`{},`, 100_000) + `{}]}`
 	if got := p.status(t, "/api/batch", long); got != 413 {
-		t.Errorf("a batch of 100,001 commands: status %d", got)
+		t.Errorf("a batch of 100,001 commands: status %d; want 413", got)
 	}
 	if got := p.status(t, "/api/channels", `{"pattern":"`+strings.Repeat("{a,", 500)+`"}`); got != 200 {
-		t.Errorf("a pattern without end: status %d", got)
+		t.Errorf("a pattern without end: status %d; want 200", got)
 	}
 }
 
@@ -123,7 +123,7 @@ func wrongTypesOfCalls(t *testing.T, p *process) {
 	}
 	t.Logf("%d calls", count)
 	if count < 200 {
-		t.Errorf("only %d calls: the schema was not seen", count)
+		t.Errorf("only %d calls: the schema was not seen; want at least 200", count)
 	}
 }
 

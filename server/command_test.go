@@ -107,10 +107,10 @@ func malformedCommands(t *testing.T, p *process) {
 	// The commands before the malformed part of a frame are executed.
 	c := p.connect(t)
 	if got := outcome(c, "{\"id\":2,\"unsubscribe\":{\"channel\":\"x\"}}\n{"); got != `{"id":2,"unsubscribe":{}}` {
-		t.Errorf("a good command before a bad one: %s", got)
+		t.Errorf("a good command before a bad one: %s; want %q", got, `{"id":2,"unsubscribe":{}}`)
 	}
 	if got := describe(next(c)); got != "closed 3501" {
-		t.Errorf("a bad command after a good one: %s", got)
+		t.Errorf("a bad command after a good one: %s; want \"closed 3501\"", got)
 	}
 }
 
@@ -148,7 +148,7 @@ func malformedProtobuf(t *testing.T, p *process) {
 					t.Fatal(err)
 				}
 				if reply, err := c.Message(); err != nil || !strings.Contains(reply, "\x2A") {
-					t.Fatalf("connecting: %q, %v", reply, err)
+					t.Fatalf("connecting: %q, %v; want \"\\x2A\" in it", reply, err)
 				}
 			}
 			if err := c.Binary(test.message); err != nil {
@@ -193,7 +193,7 @@ func wrongTypes(t *testing.T, p *process) {
 				ask(t, c, hello)
 			}
 			if got := outcome(c, message); got != "closed 3501" {
-				t.Errorf("%s: %s", message, got)
+				t.Errorf("%s: %s; want \"closed 3501\"", message, got)
 			}
 			_ = c.Close()
 			count++
@@ -201,7 +201,7 @@ func wrongTypes(t *testing.T, p *process) {
 	}
 	t.Logf("%d commands", count)
 	if count < 200 {
-		t.Errorf("only %d commands: the schema was not seen", count)
+		t.Errorf("only %d commands: the schema was not seen; want at least 200", count)
 	}
 }
 
@@ -230,13 +230,13 @@ func nulls(t *testing.T, p *process) {
 		}
 		c := p.connect(t)
 		if got := outcome(c, fmt.Sprintf(`{"id":2,%q:null}`, name)); got != "closed 3501" {
-			t.Errorf("%s: null gives %s", name, got)
+			t.Errorf("%s: null gives %s; want \"closed 3501\"", name, got)
 		}
 		_ = c.Close()
 	}
 	c := p.connect(t)
 	if got := outcome(c, `{"id":2,"presence":{"channel":null}}`); got != "closed 3501" {
-		t.Errorf("a null channel: %s", got)
+		t.Errorf("a null channel: %s; want \"closed 3501\"", got)
 	}
 }
 
@@ -258,16 +258,16 @@ func unknownChannels(t *testing.T, p *process) {
 		}
 		n := strings.Count(reply, `"error":{"code":102,"message":"unknown channel"}`)
 		if n != strings.Count(reply, "\n")+1 {
-			t.Fatalf("%s", reply)
+			t.Fatalf("%s; want every reply with code 102", reply)
 		}
 		refused += n
 	}
 	if reply := ask(t, c, `{"id":5000,"subscribe":{"channel":"known"}}`); reply != `{"id":5000,"subscribe":{}}` {
-		t.Errorf("a known channel: %s", reply)
+		t.Errorf("a known channel: %s; want %q", reply, `{"id":5000,"subscribe":{}}`)
 	}
 	for i := range 50 {
 		if answer := p.call("publish", fmt.Sprintf(`{"channel":"none%d:x","data":1}`, i)); !strings.Contains(answer, `"code":102`) {
-			t.Errorf("publishing: %s", answer)
+			t.Errorf("publishing: %s; want %q in it", answer, `"code":102`)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -33,12 +34,12 @@ func TestSignalsEndTheServer(t *testing.T) {
 			silent := p.dial(t, apptest.Dialer{})
 			v1 := p.dial(t, apptest.Dialer{})
 			if reply := ask(t, v1, `{"id":1}`); !strings.HasPrefix(reply, `{"id":1,"result":{`) {
-				t.Fatalf("connecting by V1: %s", reply)
+				t.Fatalf("connecting by V1: %s; want prefix %q", reply, `{"id":1,"result":{`)
 			}
 			p.signal(signal)
 			for _, c := range append(clients, silent) {
 				if code, err := c.WaitClosed(); code != 3001 {
-					t.Errorf("a client was told %d, %v", code, err)
+					t.Errorf("a client was told %d, %v; want 3001", code, err)
 				}
 			}
 			_, err = v1.Message()
@@ -47,10 +48,10 @@ func TestSignalsEndTheServer(t *testing.T) {
 				t.Errorf("the V1 client got %v", err)
 			}
 			if code := p.exitCode(); code != 0 {
-				t.Errorf("exit code %d", code)
+				t.Errorf("exit code %d; want 0", code)
 			}
 			if _, err := os.Stat(p.path("pid")); !errors.Is(err, os.ErrNotExist) {
-				t.Errorf("the PID file is still there: %v", err)
+				t.Errorf("the PID file is still there: %v; want %v", err, os.ErrNotExist)
 			}
 			p.noPanic()
 		})
@@ -75,13 +76,13 @@ func TestShutdownDeadline(t *testing.T) {
 	}
 	p.signal(syscall.SIGTERM)
 	if code := p.exitCode(); code != 1 {
-		t.Errorf("exit code %d", code)
+		t.Errorf("exit code %d; want 1", code)
 	}
 	if !strings.Contains(p.output(), `"level":"fatal"`) || !strings.Contains(p.output(), "300ms") {
-		t.Errorf("output: %s", p.output())
+		t.Errorf("output: %s; want %q in it and \"300ms\" in it", p.output(), `"level":"fatal"`)
 	}
 	if _, err := os.Stat(p.path("pid")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the PID file is still there: %v", err)
+		t.Errorf("the PID file is still there: %v; want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -114,7 +115,7 @@ func TestRefusedStarts(t *testing.T) {
 			t.Parallel()
 			p := launch(t, test.configuration, append(loopback, test.args...)...)
 			if code := p.exitCode(); code != 1 {
-				t.Errorf("exit code %d", code)
+				t.Errorf("exit code %d; want 1", code)
 			}
 			if !strings.Contains(p.output(), test.want) {
 				t.Errorf("output does not name %q: %s", test.want, p.output())
@@ -153,7 +154,7 @@ func TestAddressOfInsecureModes(t *testing.T) {
 				t.Errorf("listens on %s, want %s", p.address, test.host)
 			}
 			if warned := strings.Contains(p.output(), "INSECURE"); warned != (test.host != "all") {
-				t.Errorf("warned: %v", warned)
+				t.Errorf("warned: %v; want %v", warned, test.host != "all")
 			}
 			p.terminate()
 		})
@@ -167,21 +168,21 @@ func TestDevelopmentMode(t *testing.T) {
 	p := launch(t, `{"client": "not even looked at"}`, "--dev", "-p", "0")
 	p.awaitAddress(p.path("stderr"))
 	if !strings.Contains(p.output(), "DEVELOPMENT MODE: INSECURE") {
-		t.Errorf("no banner: %s", p.output())
+		t.Errorf("no banner: %s; want \"DEVELOPMENT MODE: INSECURE\" in it", p.output())
 	}
 	c := p.dial(t, apptest.Dialer{Header: http.Header{"Origin": {"http://localhost:3000"}}})
 	ask(t, c, `{"id":1,"connect":{}}`)
 	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"recoverable":true`) {
-		t.Errorf("subscribing: %s", reply)
+		t.Errorf("subscribing: %s; want %q in it", reply, `"recoverable":true`)
 	}
 	for path, want := range map[string]string{"/": "<html", "/health": "{}", "/metrics": "centrifugo_node_num_clients 1"} {
 		if _, body, err := apptest.Request(http.MethodGet, p.url(path), "", nil); err != nil || !strings.Contains(body, want) {
-			t.Errorf("%s: %.100q, %v", path, body, err)
+			t.Errorf("%s: %.100q, %v; want %q in it", path, body, err, want)
 		}
 	}
 	_, body, err := apptest.Request(http.MethodPost, p.url("/api/publish"), `{"channel":"news","data":1}`, nil)
 	if err != nil || !strings.Contains(body, `"offset":1`) {
-		t.Errorf("publishing without a key: %s, %v", body, err)
+		t.Errorf("publishing without a key: %s, %v; want %q in it", body, err, `"offset":1`)
 	}
 	_ = c.Close() // or the server would wait for its answer to 3001
 	p.terminate()
@@ -207,7 +208,7 @@ func TestLogFile(t *testing.T) {
 		}
 	}
 	if p.output() != "" {
-		t.Errorf("standard error: %s", p.output())
+		t.Errorf("standard error: %s; want nothing", p.output())
 	}
 }
 
@@ -217,7 +218,7 @@ func TestHangup(t *testing.T) {
 	p := serve(t, open)
 	c := p.connect(t)
 	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"later:x"}}`); !strings.Contains(reply, `"code":102`) {
-		t.Errorf("before: %s", reply)
+		t.Errorf("before: %s; want %q in it", reply, `"code":102`)
 	}
 	for _, step := range []struct{ configuration, message string }{
 		{`{"channel": `, "configuration not reloaded"},
@@ -227,12 +228,12 @@ func TestHangup(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.signal(syscall.SIGHUP)
-		if !apptest.Eventually(func() bool { return strings.Contains(p.output(), step.message) }) {
+		if !await.Reached(func() bool { return strings.Contains(p.output(), step.message) }) {
 			t.Fatalf("the log has no %s: %s", step.message, p.output())
 		}
 	}
 	if reply := ask(t, c, `{"id":3,"subscribe":{"channel":"later:x"}}`); !strings.Contains(reply, `"subscribe":{`) {
-		t.Errorf("after: %s", reply)
+		t.Errorf("after: %s; want %q in it", reply, `"subscribe":{`)
 	}
 	_ = c.Close() // or the server would wait for its answer to 3001
 	p.terminate()

@@ -26,7 +26,7 @@ func TestFewOpenFiles(t *testing.T) {
 	}
 	for n := range possible {
 		if reply := ask(t, p.dial(t, apptest.Dialer{}), `{"id":1,"connect":{}}`); !strings.Contains(reply, `"connect"`) {
-			t.Fatalf("connection %d: %s", n, reply)
+			t.Fatalf("connection %d: %s; want %q in it", n, reply, `"connect"`)
 		}
 	}
 	p.terminate()
@@ -39,6 +39,6 @@ func TestStaticBinary(t *testing.T) {
 		t.Skipf("make: %v", err)
 	}
 	if !strings.Contains(string(text), "CGO_ENABLED=0 ") {
-		t.Errorf("make build runs %s", text)
+		t.Errorf("make build runs %s; want \"CGO_ENABLED=0 \" in it", text)
 	}
 }

@@ -42,7 +42,7 @@ func each(t *testing.T, n, goroutines int, f func(i int) error) {
 		}
 	}
 	if count > 5 {
-		t.Errorf("%d failed in all", count)
+		t.Errorf("%d failed in all; want at most 5", count)
 	}
 }
 
@@ -110,10 +110,10 @@ func TestChurn(t *testing.T) {
 	p.roundTrip(t)
 	p.back(t, before)
 	if answer := p.call("channels", `{}`); answer != `{"result":{"channels":{}}}` {
-		t.Errorf("channels are left: %s", answer)
+		t.Errorf("channels are left: %s; want %q", answer, `{"result":{"channels":{}}}`)
 	}
 	if answer := p.call("presence", `{"channel":"full:0"}`); answer != `{"result":{"presence":{}}}` {
-		t.Errorf("presence is left: %s", answer)
+		t.Errorf("presence is left: %s; want %q", answer, `{"result":{"presence":{}}}`)
 	}
 	p.terminate()
 }

@@ -121,7 +121,7 @@ func sizeLimits(t *testing.T, p *process) {
 	half := exact(limit + 1)
 	bomb := deflated(t, make([]byte, 10<<20))
 	if len(bomb) > limit {
-		t.Fatalf("the bomb has %d bytes", len(bomb))
+		t.Fatalf("the bomb has %d bytes; want at most %v", len(bomb), limit)
 	}
 	tests := []struct {
 		name  string
@@ -231,15 +231,11 @@ func slowClients(t *testing.T, p *process) {
 					}
 				}
 			}()
-			started := time.Now()
 			code, err := c.WaitClosed()
 			close(quit)
 			<-stopped
 			if code != test.want {
 				t.Errorf("closed with %d, %v; want %d", code, err, test.want)
-			}
-			if took := time.Since(started); took > 10*time.Second {
-				t.Errorf("it took %v", took)
 			}
 		})
 	}
@@ -293,7 +289,7 @@ func badHandshakes(t *testing.T, p *process) {
 		t.Fatal(err)
 	}
 	if text := readUntil(c, `"client":`); !strings.Contains(text, `{"id":1,"connect":{"client":`) {
-		t.Errorf("pipelined: %q", text)
+		t.Errorf("pipelined: %q; want %q in it", text, `{"id":1,"connect":{"client":`)
 	}
 }
 

@@ -13,12 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
 // process is the server as a process of its own.
 type process struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	dir     string // its working directory, with config.json
 	address string
@@ -44,12 +45,12 @@ const rights = `"allow_subscribe_for_client": true, "allow_subscribe_for_anonymo
 var loopback = []string{"-a", "127.0.0.1", "-p", "0"}
 
 // launch starts the binary in a directory of its own.
-func launch(t *testing.T, configuration string, args ...string) *process {
+func launch(t testing.TB, configuration string, args ...string) *process {
 	t.Helper()
 	return launchCommand(t, configuration, exec.Command(binary, args...))
 }
 
-func launchCommand(t *testing.T, configuration string, cmd *exec.Cmd) *process {
+func launchCommand(t testing.TB, configuration string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), ended: make(chan struct{})}
 	if err := os.WriteFile(p.path("config.json"), []byte(configuration), 0o600); err != nil {
@@ -80,7 +81,7 @@ func launchCommand(t *testing.T, configuration string, cmd *exec.Cmd) *process {
 }
 
 // serve starts a server and waits until it serves.
-func serve(t *testing.T, configuration string, args ...string) *process {
+func serve(t testing.TB, configuration string, args ...string) *process {
 	t.Helper()
 	p := launch(t, configuration, append(loopback, args...)...)
 	p.awaitAddress(p.path("stderr"))
@@ -90,7 +91,7 @@ func serve(t *testing.T, configuration string, args ...string) *process {
 // awaitAddress reads the address of the listener from the log.
 func (p *process) awaitAddress(log string) {
 	p.t.Helper()
-	if !apptest.Eventually(func() bool {
+	if !await.Reached(func() bool {
 		select {
 		case <-p.ended:
 			p.t.Fatalf("the server ended: %s", p.output())
@@ -182,7 +183,7 @@ func (p *process) call(method, body string) string {
 }
 
 // dial opens a connection that lasts as long as the test.
-func (p *process) dial(t *testing.T, d apptest.Dialer) *apptest.Conn {
+func (p *process) dial(t testing.TB, d apptest.Dialer) *apptest.Conn {
 	t.Helper()
 	c, err := d.Dial(p.address)
 	if err != nil {
@@ -193,17 +194,17 @@ func (p *process) dial(t *testing.T, d apptest.Dialer) *apptest.Conn {
 }
 
 // connect opens a connection and connects.
-func (p *process) connect(t *testing.T) *apptest.Conn {
+func (p *process) connect(t testing.TB) *apptest.Conn {
 	t.Helper()
 	c := p.dial(t, apptest.Dialer{})
 	if reply := ask(t, c, `{"id":1,"connect":{}}`); !strings.HasPrefix(reply, `{"id":1,"connect":{`) {
-		t.Fatalf("connecting: %s", reply)
+		t.Fatalf("connecting: %s; want prefix %q", reply, `{"id":1,"connect":{`)
 	}
 	return c
 }
 
 // ask sends a message and returns the next one that is not a ping.
-func ask(t *testing.T, c *apptest.Conn, message string) string {
+func ask(t testing.TB, c *apptest.Conn, message string) string {
 	t.Helper()
 	if err := c.Text(message); err != nil {
 		t.Fatalf("sending %.200s: %v", message, err)
@@ -230,17 +231,17 @@ func next(c *apptest.Conn) (string, error) {
 
 // roundTrip proves that the server still serves: one client subscribes, another
 // one publishes, as does the API.
-func (p *process) roundTrip(t *testing.T) {
+func (p *process) roundTrip(t testing.TB) {
 	t.Helper()
 	subscriber, publisher := p.connect(t), p.connect(t)
 	if reply := ask(t, subscriber, `{"id":2,"subscribe":{"channel":"still"}}`); reply != `{"id":2,"subscribe":{}}` {
-		t.Fatalf("subscribing: %s", reply)
+		t.Fatalf("subscribing: %s; want %q", reply, `{"id":2,"subscribe":{}}`)
 	}
 	if reply := ask(t, publisher, `{"id":2,"publish":{"channel":"still","data":1}}`); reply != `{"id":2,"publish":{}}` {
-		t.Fatalf("publishing: %s", reply)
+		t.Fatalf("publishing: %s; want %q", reply, `{"id":2,"publish":{}}`)
 	}
 	if answer := p.call("publish", `{"channel":"still","data":2}`); answer != `{"result":{}}` {
-		t.Fatalf("publishing by the API: %s", answer)
+		t.Fatalf("publishing by the API: %s; want %q", answer, `{"result":{}}`)
 	}
 	var got strings.Builder
 	for strings.Count(got.String(), `"pub"`) < 2 {
@@ -302,7 +303,7 @@ const heapSlack = 4 << 20
 func (p *process) back(t *testing.T, before figures) {
 	t.Helper()
 	var now figures
-	if !apptest.Eventually(func() bool {
+	if !await.Reached(func() bool {
 		now = p.figures()
 		return now.goroutines <= before.goroutines+1 && now.descriptors <= before.descriptors &&
 			now.heap <= before.heap+heapSlack && now.clients == before.clients && now.users == before.users &&
@@ -350,7 +351,7 @@ func (p *process) shrinks(t *testing.T, before figures) {
 func (p *process) warm() figures {
 	p.t.Helper()
 	p.roundTrip(p.t)
-	if !apptest.Eventually(func() bool { return p.figures().clients == 0 }) {
+	if !await.Reached(func() bool { return p.figures().clients == 0 }) {
 		p.t.Fatal("connections are left of the round trip")
 	}
 	return p.figures()

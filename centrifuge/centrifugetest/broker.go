@@ -23,12 +23,14 @@ func TestBroker(t *testing.T, newBroker func(t *testing.T) centrifuge.Broker, op
 	}{
 		{"delivers what is published", testDelivery, nil},
 		{"delivers only to subscribed channels", testOtherChannel, nil},
-		{"ends a subscription", testUnsubscribe, nil},
+		{"ends a subscription", testUnsubscribe, []Feature{PromptMessages}},
 		{"delivers joins and leaves in order", testJoinLeave, nil},
 		{"keeps the order of publications", testOrder, nil},
 		{"calls the handler one by one in a channel", testOneByOne, nil},
 		{"takes any channel name", testChannelNames, nil},
 		{"takes large payloads", testLargePayload, nil},
+		{"subscribes to many channels in one call", testManyChannels, nil},
+		{"subscribes to patterns", testPatterns, nil},
 		{"is silent after close", testSilentAfterClose, nil},
 		{"publishes once for an idempotency key", testIdempotencyWithoutHistory, []Feature{Idempotency}},
 	} {
@@ -82,7 +84,9 @@ func (b *brokerCase) publish(t *testing.T, channel, data string, opts centrifuge
 func testDelivery(t *testing.T, b *brokerCase) {
 	b.subscribe(t, b.channel)
 	info := &centrifuge.ClientInfo{User: "u", Client: "c", ConnInfo: []byte(`{"a":1}`), ChanInfo: []byte(`{"b":2}`)}
-	pub := &centrifuge.Publication{Data: []byte("{\"x\": 1}\x00\n"), Info: info, Tags: map[string]string{"k": "v", "": "e"}}
+	pub := &centrifuge.Publication{
+		Data: []byte("{\"x\": 1}\x00\n"), Info: info, Tags: map[string]string{"k": "v", "": "e"}, ExcludeClient: "x", UseDelta: true,
+	}
 	want := *pub
 	result, err := b.Publish(t.Context(), b.channel, pub, centrifuge.PublishOptions{Tags: pub.Tags, ClientInfo: info})
 	if err != nil || result != (centrifuge.PublishResult{}) {
@@ -95,6 +99,39 @@ func testDelivery(t *testing.T, b *brokerCase) {
 	if e.pub.Offset != 0 || e.epoch != "" || e.prev != nil {
 		t.Errorf("offset %d, epoch %q and previous payload %q without history, want none", e.pub.Offset, e.epoch, e.prev)
 	}
+}
+
+// testPatterns is skipped for a broker that is no PatternBroker.
+func testPatterns(t *testing.T, b *brokerCase) {
+	patterns, ok := b.Broker.(centrifuge.PatternBroker)
+	if !ok {
+		t.Skip("the broker has no patterns")
+	}
+	prefix, pattern := b.channel+":", "*.end"
+	first, second := prefix+"1.end", prefix+"2.end"
+	for _, channel := range []string{first, second} { // the receiver says that they match
+		b.subscribed.Store(channel, true)
+	}
+	if err := patterns.SubscribePattern(t.Context(), prefix, pattern); err != nil {
+		t.Fatalf("subscribing to a pattern: %v", err)
+	}
+	b.subscribe(t, second)
+	b.publish(t, prefix+"1.other", "0", centrifuge.PublishOptions{})
+	b.publish(t, first, "1", centrifuge.PublishOptions{})
+	b.publish(t, second, "2", centrifuge.PublishOptions{}) // once, although two subscriptions are for it
+	b.publish(t, first, "3", centrifuge.PublishOptions{})
+	b.wantPublication(t, first, "1")
+	b.wantPublication(t, second, "2")
+	b.wantPublication(t, first, "3")
+	b.unsubscribe(t, second)
+	b.subscribed.Delete(first)
+	if err := patterns.UnsubscribePattern(t.Context(), prefix, pattern); err != nil {
+		t.Fatalf("unsubscribing from a pattern: %v", err)
+	}
+	b.publish(t, first, "4", centrifuge.PublishOptions{})
+	b.subscribe(t, b.channel)
+	b.publish(t, b.channel, "5", centrifuge.PublishOptions{})
+	b.wantPublication(t, b.channel, "5")
 }
 
 func testOtherChannel(t *testing.T, b *brokerCase) {
@@ -210,6 +247,78 @@ func testLargePayload(t *testing.T, b *brokerCase) {
 	}
 }
 
+// testManyChannels is for a broker that is a centrifuge.MultiSubscriber.
+func testManyChannels(t *testing.T, b *brokerCase) {
+	multi, ok := b.Broker.(centrifuge.MultiSubscriber)
+	if !ok {
+		t.Skip("the broker is no centrifuge.MultiSubscriber")
+	}
+	const count = 1000
+	channels := make([]string, count)
+	for i := range channels {
+		channels[i] = fmt.Sprintf("%s/%d", b.channel, i)
+	}
+	publishAll := func(data string) {
+		for _, channel := range channels {
+			b.publish(t, channel, data, centrifuge.PublishOptions{})
+		}
+	}
+	subscribe := func(channels []string) {
+		for _, channel := range channels {
+			b.subscribed.Store(channel, true)
+		}
+		wantAllDone(t, "SubscribeMany", channels, multi.SubscribeMany(t.Context(), channels))
+	}
+	subscribe(channels)
+	publishAll("1")
+	for _, channel := range channels[:count/2] {
+		b.subscribed.Delete(channel)
+	}
+	b.wantAll(t, channels, "1")
+	wantAllDone(t, "UnsubscribeMany", channels[:count/2], multi.UnsubscribeMany(t.Context(), channels[:count/2]))
+	b.unsubscribe(t, channels[count-1]) // the calls for single channels end what those for many began
+	publishAll("2")
+	b.wantAll(t, channels[count/2:count-1], "2")
+	subscribe(channels[:count/2])
+	publishAll("3")
+	b.wantAll(t, channels[:count-1], "3")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if errs := multi.SubscribeMany(ctx, channels); len(errs) != 0 && len(errs) != count {
+		t.Errorf("SubscribeMany with a cancelled context returned %d errors, want none or %d", len(errs), count)
+	}
+}
+
+// wantAllDone checks what a call for many channels returned.
+func wantAllDone(t *testing.T, call string, channels []string, errs []error) {
+	t.Helper()
+	if len(errs) != 0 && len(errs) != len(channels) {
+		t.Fatalf("%s returned %d errors for %d channels", call, len(errs), len(channels))
+	}
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("%s failed for %q: %v", call, channels[i], err)
+		}
+	}
+}
+
+// wantAll waits for a publication in each of the channels, in any order, and for no
+// other one.
+func (b *brokerCase) wantAll(t *testing.T, channels []string, data string) {
+	t.Helper()
+	missing := make(map[string]bool, len(channels))
+	for _, channel := range channels {
+		missing[channel] = true
+	}
+	for len(missing) > 0 {
+		e := b.next(t)
+		if !missing[e.channel] || e.kind != "publication" || string(e.pub.Data) != data {
+			t.Fatalf("got %s in %q with %+v, want a publication of %s in each channel that is subscribed to", e.kind, e.channel, e.pub, data)
+		}
+		delete(missing, e.channel)
+	}
+}
+
 func testSilentAfterClose(t *testing.T, b *brokerCase) {
 	b.subscribe(t, b.channel)
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -239,7 +348,7 @@ func testSilentAfterClose(t *testing.T, b *brokerCase) {
 		<-b.events
 	}
 	if _, err := b.Publish(context.Background(), b.channel, &centrifuge.Publication{Data: []byte("2")}, centrifuge.PublishOptions{}); err == nil {
-		t.Error("publishing after close succeeded")
+		t.Error("publishing after close succeeded; want an error")
 	}
 	if len(b.events) > 0 {
 		t.Error("the handler was called after close")
@@ -251,10 +360,10 @@ func testIdempotencyWithoutHistory(t *testing.T, b *brokerCase) {
 	b.subscribe(t, b.channel+"other")
 	once := centrifuge.PublishOptions{IdempotencyKey: "key", IdempotencyTTL: time.Minute}
 	if got := b.publish(t, b.channel, "1", once); got.Suppressed != centrifuge.NotSuppressed {
-		t.Errorf("the first is suppressed: %+v", got)
+		t.Errorf("the first is suppressed: %+v; want Suppressed %v", got, centrifuge.NotSuppressed)
 	}
 	if got := b.publish(t, b.channel, "2", once); got.Suppressed != centrifuge.SuppressedIdempotency {
-		t.Errorf("the second is not suppressed: %+v", got)
+		t.Errorf("the second is not suppressed: %+v; want Suppressed %v", got, centrifuge.SuppressedIdempotency)
 	}
 	b.wantPublication(t, b.channel, "1")
 	b.publish(t, b.channel+"other", "3", once) // a key counts in its channel

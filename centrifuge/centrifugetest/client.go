@@ -45,7 +45,7 @@ func Connect(ctx context.Context, tb testing.TB, n *centrifuge.Node, format prot
 	ctx = centrifuge.SetCredentials(ctx, &centrifuge.Credentials{UserID: user})
 	c := Dial(ctx, tb, n, format)
 	if reply := c.Do(&protocol.Command{Connect: &protocol.ConnectRequest{}}); reply == nil || reply.Error != nil {
-		tb.Fatalf("connecting: %+v", reply)
+		tb.Fatalf("connecting: %+v; want a reply without error", reply)
 	}
 	return c
 }

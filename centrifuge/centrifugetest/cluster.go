@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
@@ -65,7 +66,7 @@ func startNodes(t *testing.T, join func() centrifuge.Controller, adapt func(cent
 		nodes = append(nodes, startNode(t, adapt(join())))
 	}
 	for _, n := range nodes {
-		eventually(t, "every node knows the others", func() bool { return n.known() == len(nodes) })
+		await.Until(t, "every node knows the others", func() bool { return n.known() == len(nodes) })
 	}
 	return nodes
 }
@@ -127,7 +128,7 @@ func testNodes(t *testing.T, join func() centrifuge.Controller) {
 	if err := b.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	eventually(t, "a node that shuts down is removed", func() bool { return a.known() == len(nodes)-1 })
+	await.Until(t, "a node that shuts down is removed", func() bool { return a.known() == len(nodes)-1 })
 }
 
 // testSessionDelivery checks that commands of a client arrive from another node, in order.
@@ -177,7 +178,7 @@ func testReleases(t *testing.T, join func() centrifuge.Controller) {
 		t.Errorf("the client was closed with %v; want 4001, of the message that is known", why)
 	}
 	for _, n := range nodes {
-		eventually(t, "the messages are counted", func() bool {
+		await.Until(t, "the messages are counted", func() bool {
 			stats := n.Stats()
 			return stats.ControlIgnored == 2 && stats.ControlMalformed == 2
 		})
@@ -203,6 +204,8 @@ func testUnreliable(t *testing.T, join func() centrifuge.Controller) {
 			missing := 0
 			if errors.As(err, &incomplete) {
 				missing = len(incomplete.Missing)
+			} else if loss > 0 && errors.Is(err, context.DeadlineExceeded) {
+				continue // the question was not sent in time
 			} else if err != nil {
 				t.Errorf("Survey() = %v; want no error, or a SurveyError", err)
 			}

@@ -191,7 +191,7 @@ func testControllerClosed(t *testing.T, nodes []*controlNode) {
 	nodes[1].want(t, "1")
 	nodes[2].want(t, "1")
 	if err := nodes[0].PublishControl(context.Background(), "", []byte("3")); err == nil {
-		t.Error("publishing after close succeeded")
+		t.Error("publishing after close succeeded; want an error")
 	}
 	if len(nodes[0].messages) > 0 {
 		t.Error("the handler was called after close")

@@ -103,6 +103,25 @@ func (b *FaultyBroker) Unsubscribe(ctx context.Context, channel string) error {
 	return b.do(func() error { return b.HistoryBroker.Unsubscribe(ctx, channel) })
 }
 
+// SubscribeMany implements centrifuge.MultiSubscriber, also for a broker that does not.
+// The channels fail one by one.
+func (b *FaultyBroker) SubscribeMany(ctx context.Context, channels []string) []error {
+	return b.each(ctx, channels, (*FaultyBroker).Subscribe)
+}
+
+// UnsubscribeMany implements centrifuge.MultiSubscriber, as SubscribeMany does.
+func (b *FaultyBroker) UnsubscribeMany(ctx context.Context, channels []string) []error {
+	return b.each(ctx, channels, (*FaultyBroker).Unsubscribe)
+}
+
+func (b *FaultyBroker) each(ctx context.Context, channels []string, call func(*FaultyBroker, context.Context, string) error) []error {
+	errs := make([]error, len(channels))
+	for i, channel := range channels {
+		errs[i] = call(b, ctx, channel)
+	}
+	return errs
+}
+
 // Publish implements centrifuge.Broker.
 func (b *FaultyBroker) Publish(ctx context.Context, channel string, pub *centrifuge.Publication, opts centrifuge.PublishOptions) (result centrifuge.PublishResult, err error) {
 	b.delay()

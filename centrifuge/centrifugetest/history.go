@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 // shortTTL is the shortest that every engine can keep.
@@ -103,24 +104,26 @@ func testPositions(t *testing.T, h *historyCase) {
 	}
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
 	if result.Offset != 3 || result.Epoch != epoch || len(result.Publications) != 3 {
-		t.Fatalf("history of %d at %+v", len(result.Publications), result.StreamPosition)
+		t.Fatalf("history of %d at %+v; want result.Offset 3, result.Epoch %v and 3",
+			len(result.Publications), result.StreamPosition, epoch)
 	}
 }
 
 func testKeptWhole(t *testing.T, h *historyCase) {
 	info := &centrifuge.ClientInfo{User: "u", Client: "c", ConnInfo: []byte("1"), ChanInfo: []byte("2")}
-	pub := &centrifuge.Publication{Data: []byte("{\"x\": 1}\x00\n"), Info: info, Tags: map[string]string{"k": "v"}}
+	pub := &centrifuge.Publication{Data: []byte("{\"x\": 1}\x00\n"), Info: info, Tags: map[string]string{"k": "v"}, ExcludeClient: "x"}
 	if _, err := h.Publish(t.Context(), h.channel, pub, kept); err != nil {
 		t.Fatal(err)
 	}
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
 	if len(result.Publications) != 1 {
-		t.Fatalf("%d publications", len(result.Publications))
+		t.Fatalf("%d publications; want 1", len(result.Publications))
 	}
 	got := result.Publications[0]
-	if string(got.Data) != "{\"x\": 1}\x00\n" || got.Tags["k"] != "v" || got.Info == nil ||
+	if string(got.Data) != "{\"x\": 1}\x00\n" || got.ExcludeClient != "x" || got.Tags["k"] != "v" || got.Info == nil ||
 		got.Info.User != "u" || got.Info.Client != "c" || string(got.Info.ConnInfo) != "1" || string(got.Info.ChanInfo) != "2" {
-		t.Errorf("got %+v, %+v", got, got.Info)
+		t.Errorf("got %+v, %+v; want Data \"{\\\"x\\\": 1}\\x00\\n\", ExcludeClient \"x\", \"v\", User \"u\", Client \"c\", ConnInfo \"1\" and ChanInfo \"2\"",
+			got, got.Info)
 	}
 }
 
@@ -142,7 +145,7 @@ func testHistorySize(t *testing.T, h *historyCase) {
 func testUnusedChannel(t *testing.T, h *historyCase) {
 	first := h.read(t, centrifuge.HistoryOptions{})
 	if first.Offset != 0 || first.Epoch == "" || len(first.Publications) != 0 {
-		t.Errorf("got %+v", first)
+		t.Errorf("got %+v; want Offset 0 and no Publications", first)
 	}
 	if again := h.read(t, centrifuge.HistoryOptions{Limit: -1}); again.StreamPosition != first.StreamPosition {
 		t.Errorf("got %+v, want %+v", again.StreamPosition, first.StreamPosition)
@@ -168,7 +171,7 @@ func testWithoutHistory(t *testing.T, h *historyCase) {
 	}
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
 	if result.StreamPosition != first.StreamPosition || len(result.Publications) != 1 {
-		t.Errorf("history of %d at %+v", len(result.Publications), result.StreamPosition)
+		t.Errorf("history of %d at %+v; want %v and 1", len(result.Publications), result.StreamPosition, first.StreamPosition)
 	}
 }
 
@@ -186,7 +189,7 @@ func testRemoveHistory(t *testing.T, h *historyCase) {
 		t.Errorf("history of %d at %+v, want none at %+v", len(result.Publications), result.StreamPosition, second)
 	}
 	if third := h.publish(t, h.channel, "3", kept); third.Offset != 3 || third.Epoch != second.Epoch {
-		t.Errorf("published to %+v", third)
+		t.Errorf("published to %+v; want Offset 3 and Epoch %v", third, second.Epoch)
 	}
 	h.wantOffsets(t, 3)
 }
@@ -199,7 +202,7 @@ func testHistoryTTL(t *testing.T, h *historyCase) {
 	if got := offsets(h.read(t, centrifuge.HistoryOptions{Limit: -1})); len(got) != 1 && time.Since(start) < shortTTL {
 		t.Fatalf("history has %v at once", got)
 	}
-	eventually(t, "publications expired", func() bool {
+	await.Until(t, "publications expired", func() bool {
 		return len(h.read(t, centrifuge.HistoryOptions{Limit: -1}).Publications) == 0
 	})
 	if got := h.read(t, centrifuge.HistoryOptions{}); got.StreamPosition != result.StreamPosition {
@@ -208,10 +211,10 @@ func testHistoryTTL(t *testing.T, h *historyCase) {
 	opts.UseDelta = true
 	h.subscribe(t, h.channel)
 	if next := h.publish(t, h.channel, "2", opts); next.Offset != 2 || next.Epoch != result.Epoch {
-		t.Errorf("published to %+v", next)
+		t.Errorf("published to %+v; want Offset 2 and Epoch %v", next, result.Epoch)
 	}
 	if e := h.wantPublication(t, h.channel, "2"); e.prev != nil {
-		t.Errorf("previous payload %q of an expired publication", e.prev)
+		t.Errorf("previous payload %q of an expired publication; want nil", e.prev)
 	}
 }
 
@@ -221,7 +224,7 @@ func testHistoryTTLProlonged(t *testing.T, h *historyCase) {
 	h.publish(t, h.channel, "1", opts)
 	h.publish(t, h.channel, "2", kept)
 	deadline := time.Now().Add(shortTTL + shortTTL/2)
-	eventually(t, "the first TTL has passed", func() bool { return time.Now().After(deadline) })
+	await.Until(t, "the first TTL has passed", func() bool { return time.Now().After(deadline) })
 	h.wantOffsets(t, 1, 2)
 }
 
@@ -230,10 +233,10 @@ func testMetaTTL(t *testing.T, h *historyCase) {
 	opts.HistoryTTL, opts.HistoryMetaTTL = shortTTL, 2*shortTTL
 	first := h.publish(t, h.channel, "1", opts)
 	deadline := time.Now().Add(3 * shortTTL)
-	eventually(t, "the metadata expired", func() bool { return time.Now().After(deadline) })
+	await.Until(t, "the metadata expired", func() bool { return time.Now().After(deadline) })
 	next := h.publish(t, h.channel, "2", opts)
 	if next.Offset != 1 || next.Epoch == first.Epoch || next.Epoch == "" {
-		t.Errorf("published to %+v after %+v", next, first)
+		t.Errorf("published to %+v after %+v; want Offset 1 and Epoch anything but %v", next, first, first.Epoch)
 	}
 	h.wantOffsets(t, 1)
 }
@@ -319,7 +322,7 @@ func testPages(t *testing.T, h *historyCase) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
 		}
 		if result.Offset != 8 || result.Epoch != epoch {
-			t.Errorf("%s: position %+v", c.name, result.StreamPosition)
+			t.Errorf("%s: position %+v; want result.Offset 8 and result.Epoch %v", c.name, result.StreamPosition, epoch)
 		}
 	}
 }
@@ -356,7 +359,7 @@ func testIdempotencyTTL(t *testing.T, h *historyCase) {
 	once := kept
 	once.IdempotencyKey, once.IdempotencyTTL = "key", shortTTL
 	h.publish(t, h.channel, "1", once)
-	eventually(t, "the key is forgotten", func() bool {
+	await.Until(t, "the key is forgotten", func() bool {
 		return h.publish(t, h.channel, "2", once).Suppressed == centrifuge.NotSuppressed
 	})
 	h.wantOffsets(t, 1, 2)
@@ -393,7 +396,7 @@ func testVersions(t *testing.T, h *historyCase) {
 	}
 	opts := centrifuge.PublishOptions{Version: 1} // without history it has no meaning
 	if result := h.publish(t, h.channel, `"plain"`, opts); result.Suppressed != centrifuge.NotSuppressed {
-		t.Errorf("got %+v without history", result)
+		t.Errorf("got %+v without history; want Suppressed %v", result, centrifuge.NotSuppressed)
 	}
 	h.wantPublication(t, h.channel, `"plain"`)
 }
@@ -404,7 +407,7 @@ func testVersionReset(t *testing.T, h *historyCase) {
 	h.publish(t, h.channel, "1", versioned)
 	h.publish(t, h.channel, "2", kept)
 	if result := h.publish(t, h.channel, "3", versioned); result.Suppressed != centrifuge.NotSuppressed {
-		t.Errorf("got %+v", result)
+		t.Errorf("got %+v; want Suppressed %v", result, centrifuge.NotSuppressed)
 	}
 	h.wantOffsets(t, 1, 2, 3)
 }

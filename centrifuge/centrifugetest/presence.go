@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 // TestPresenceManager is the conformance suite of centrifuge.PresenceManager.
@@ -141,16 +142,16 @@ func testPresenceTTL(t *testing.T, p *presenceCase) {
 	p.add(t, "a", "1")
 	p.add(t, "b", "1")
 	var c *centrifuge.ClientInfo
-	eventually(t, "a and b expired", func() bool {
+	await.Until(t, "a and b expired", func() bool {
 		c = p.add(t, "c", "2") // renewed all the time
 		stats, err := p.PresenceStats(t.Context(), p.channel)
 		if err != nil || stats.NumClients == 0 {
-			t.Fatalf("stats are %+v, %v", stats, err)
+			t.Fatalf("stats are %+v, %v; want more than 0", stats, err)
 		}
 		return stats.NumClients == 1
 	})
 	p.want(t, c)
-	eventually(t, "c expired", func() bool {
+	await.Until(t, "c expired", func() bool {
 		present, err := p.Presence(t.Context(), p.channel)
 		if err != nil {
 			t.Fatal(err)

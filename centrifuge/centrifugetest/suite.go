@@ -26,6 +26,9 @@ const (
 	Versions Feature = "versions"
 	// VersionReset: a publication without a version makes the stored one zero.
 	VersionReset Feature = "version reset"
+	// PromptMessages: what was published before Subscribe never arrives after it. The
+	// servers of a Redis Cluster pass messages to each other, which takes time.
+	PromptMessages Feature = "prompt messages"
 )
 
 // Option adapts a suite to an engine.
@@ -79,22 +82,6 @@ func (s *suite) run(t *testing.T, name string, f func(t *testing.T), needs ...Fe
 func uniqueChannel(t *testing.T) string {
 	t.Helper()
 	return fmt.Sprintf("%s:%016x", t.Name(), rand.Uint64()) //nolint:gosec // no secret
-}
-
-// eventually waits until done says so.
-func eventually(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	timeout := time.NewTimer(waitLimit)
-	defer timeout.Stop()
-	for !done() {
-		select {
-		case <-ticker.C:
-		case <-timeout.C:
-			t.Fatalf("still not after %v: %s", waitLimit, what)
-		}
-	}
 }
 
 // closeAtEnd closes c when the case is over.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 // TransportPeer is the client's end of a connection of a transport under test. It speaks
@@ -33,28 +34,47 @@ type TransportPeer interface {
 type TransportServer func(t *testing.T, n *centrifuge.Node) (dial func(t *testing.T) TransportPeer)
 
 // TestTransport checks that a transport keeps the contract of centrifuge.Transport. It
-// does not look at what the bytes on the wire are.
-func TestTransport(t *testing.T, serve TransportServer) {
+// does not look at what the bytes on the wire are. Some cases run in parallel.
+func TestTransport(t *testing.T, serve TransportServer) { testTransport(t, serve, false) }
+
+// TestUnidirectionalTransport is TestTransport for a transport whose client sends one message,
+// a connect request in JSON. What the peer receives are bare pushes in JSON.
+func TestUnidirectionalTransport(t *testing.T, serve TransportServer) { testTransport(t, serve, true) }
+
+func testTransport(t *testing.T, serve TransportServer, uni bool) {
+	t.Helper()
 	for _, c := range []struct {
-		name string
-		run  func(s *transportSuite, t *testing.T)
+		name     string
+		run      func(s *transportSuite, t *testing.T)
+		waits    bool // most of its time, so that it runs beside others
+		commands bool // needs a transport on which clients send commands
 	}{
-		{"connect", (*transportSuite).connects},
-		{"ping", (*transportSuite).pings},
-		{"no pong", (*transportSuite).noPong},
-		{"close code", (*transportSuite).closeCode},
-		{"close after the queue", (*transportSuite).closeAfterQueue},
-		{"order", (*transportSuite).order},
-		{"large message", (*transportSuite).largeMessage},
-		{"slow reader", (*transportSuite).slowReader},
-		{"stuck writer", (*transportSuite).stuckWriter},
-		{"queue overflow", (*transportSuite).overflow},
-		{"stuck at shutdown", (*transportSuite).stuckAtShutdown},
-		{"peer leaves", (*transportSuite).peerLeaves},
-		{"concurrent close", (*transportSuite).concurrentClose},
-		{"panic in a handler", (*transportSuite).panicInHandler},
+		{"connect", (*transportSuite).connects, false, true},
+		{"publications", (*transportSuite).publications, false, false},
+		{"ping", (*transportSuite).pings, true, false},
+		{"no pong", (*transportSuite).noPong, true, true},
+		{"close code", (*transportSuite).closeCode, false, false},
+		{"close after the queue", (*transportSuite).closeAfterQueue, false, false},
+		{"order", (*transportSuite).order, false, false},
+		{"subscription options", (*transportSuite).options, false, true},
+		{"large message", (*transportSuite).largeMessage, false, false},
+		{"slow reader", (*transportSuite).slowReader, false, false},
+		{"stuck writer", (*transportSuite).stuckWriter, true, false},
+		{"queue overflow", (*transportSuite).overflow, false, false},
+		{"stuck at shutdown", (*transportSuite).stuckAtShutdown, true, false},
+		{"peer leaves", (*transportSuite).peerLeaves, false, false},
+		{"concurrent close", (*transportSuite).concurrentClose, false, false},
+		{"panic in a handler", (*transportSuite).panicInHandler, false, true},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.run(&transportSuite{serve: serve}, t) })
+		if uni && c.commands {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			if c.waits {
+				t.Parallel()
+			}
+			c.run(&transportSuite{serve: serve, uni: uni}, t)
+		})
 	}
 }
 
@@ -64,10 +84,12 @@ const channelUnderTest = "suite"
 // transportSuite is one case: a node and the connections to it.
 type transportSuite struct {
 	serve TransportServer
+	uni   bool
 	node  *centrifuge.Node
 	dial  func(t *testing.T) TransportPeer
 
 	clients      chan *centrifuge.Client // those that have connected
+	told         chan struct{}           // one for each of them, if they are unidirectional
 	disconnected chan centrifuge.Disconnect
 }
 
@@ -75,14 +97,24 @@ type transportSuite struct {
 func (s *transportSuite) start(t *testing.T, config centrifuge.Config) {
 	t.Helper()
 	s.clients, s.disconnected = make(chan *centrifuge.Client, 100), make(chan centrifuge.Disconnect, 100)
+	s.told = make(chan struct{}, 100)
 	config.LogLevel = centrifuge.LogNone
 	config.Handlers = centrifuge.Handlers{
-		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}}, nil
+		Connecting: func(_ context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			subscriptions := make(map[string]centrifuge.SubscribeOptions)
+			for _, channel := range e.Channels {
+				subscriptions[channel] = subscriptionOptions(channel)
+			}
+			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}, Subscriptions: subscriptions}, nil
 		},
-		Connected: func(_ context.Context, e centrifuge.ConnectedEvent) { s.clients <- e.Client },
-		Subscribe: func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
-			return centrifuge.SubscribeReply{}, nil
+		Connected: func(_ context.Context, e centrifuge.ConnectedEvent) {
+			s.clients <- e.Client
+			if s.uni {
+				s.told <- struct{}{}
+			}
+		},
+		Subscribe: func(_ context.Context, e centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+			return centrifuge.SubscribeReply{Options: subscriptionOptions(e.Channel)}, nil
 		},
 		RPC: func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
 			if e.Method == "panic" {
@@ -117,14 +149,31 @@ func (s *transportSuite) shutdown(t *testing.T) {
 type suitePeer struct {
 	TransportPeer
 	t     *testing.T
+	uni   bool
 	lines []string // received and not taken
+}
+
+// wrapped returns a push as it is on the wire.
+func (p *suitePeer) wrapped(push string) string {
+	if p.uni {
+		return push
+	}
+	return `{"push":` + push + `}`
 }
 
 // connected dials, connects and subscribes.
 func (s *transportSuite) connected(t *testing.T) *suitePeer {
 	t.Helper()
-	p := &suitePeer{TransportPeer: s.dial(t), t: t}
+	p := &suitePeer{TransportPeer: s.dial(t), t: t, uni: s.uni}
 	t.Cleanup(func() { _ = p.Close() })
+	if s.uni {
+		p.send(`{"subs":{"` + channelUnderTest + `":{}}}`)
+		p.wantPrefix(`{"connect":{"client":"`)
+		// Otherwise it may be ended before the application was told of it, which is then
+		// not told of the end.
+		await.Receive(t, s.told, "Connected")
+		return p
+	}
 	p.send(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"subscribe":{"channel":"` + channelUnderTest + `"}}`)
 	p.wantPrefix(`{"id":1,"connect":{"client":"`)
 	p.wantPrefix(`{"id":2,"subscribe":`)
@@ -187,7 +236,7 @@ func (p *suitePeer) wantNumbers(from, to, size int) {
 	p.t.Helper()
 	for number := from; number < to; number++ {
 		line, ok := p.next()
-		want := fmt.Sprintf(`{"push":{"channel":"%s","pub":{"data":[%d,"%s"]}}}`, channelUnderTest, number, strings.Repeat("x", size))
+		want := p.wrapped(fmt.Sprintf(`{"channel":"%s","pub":{"data":[%d,"%s"]}}`, channelUnderTest, number, strings.Repeat("x", size)))
 		if !ok || line != want {
 			p.t.Fatalf("received %.100q of %d bytes, %v; want %.100q of %d bytes", line, len(line), ok, want, len(want))
 		}
@@ -215,9 +264,9 @@ func (s *transportSuite) wantDisconnected(t *testing.T, codes ...uint32) {
 // wantReleased waits until nothing is left of any connection.
 func (s *transportSuite) wantReleased(t *testing.T) {
 	t.Helper()
-	eventually(t, "every connection is released", func() bool { return s.node.NumClients() == 0 })
+	await.Until(t, "every connection is released", func() bool { return s.node.NumClients() == 0 })
 	if stats := s.node.Stats(); stats.Subscriptions != 0 {
-		t.Errorf("%d subscriptions are left", stats.Subscriptions)
+		t.Errorf("%d subscriptions are left; want 0", stats.Subscriptions)
 	}
 }
 
@@ -226,6 +275,14 @@ func (s *transportSuite) connects(t *testing.T) {
 	p := s.connected(t)
 	p.send(`{"id":3,"rpc":{"data":"hello"}}`)
 	p.wantPrefix(`{"id":3,"rpc":{"data":"hello"}}`)
+}
+
+func (s *transportSuite) publications(t *testing.T) {
+	s.start(t, centrifuge.Config{})
+	p := s.connected(t)
+	s.publish(t, 1, 10)
+	s.publish(t, 2, 10)
+	p.wantNumbers(1, 3, 10)
 }
 
 // quickPings is a configuration in which pings come often.
@@ -239,10 +296,12 @@ func (s *transportSuite) pings(t *testing.T) {
 		if err != nil || strings.TrimSpace(string(message)) != "{}" {
 			t.Fatalf("Receive = %q, %v; want a ping", message, err)
 		}
-		p.send("{}")
+		if !s.uni {
+			p.send("{}")
+		}
 	}
-	p.send(`{"id":3,"rpc":{"data":"alive"}}`)
-	p.wantPrefix(`{"id":3,"rpc":{"data":"alive"}}`)
+	s.publish(t, 1, 10)
+	p.wantNumbers(1, 2, 10)
 }
 
 func (s *transportSuite) noPong(t *testing.T) {
@@ -282,7 +341,7 @@ func (s *transportSuite) closeAfterQueue(t *testing.T) {
 	}
 	client.Disconnect(centrifuge.DisconnectForceReconnect)
 	for i := range 100 {
-		p.wantPrefix(fmt.Sprintf(`{"push":{"message":{"data":%d}}}`, i))
+		p.wantPrefix(p.wrapped(fmt.Sprintf(`{"message":{"data":%d}}`, i)))
 	}
 	if got := p.end(); got != centrifuge.DisconnectForceReconnect {
 		t.Errorf("the connection ended with %v; want %v", got, centrifuge.DisconnectForceReconnect)

@@ -12,11 +12,8 @@ import (
 
 const namespace = "centrifugo"
 
-// Labels of clients, whose names are not told apart.
-const (
-	unnamed     = "unregistered"
-	unversioned = "unregistered"
-)
+// unregistered is the label of clients that are not told apart.
+const unregistered = "unregistered"
 
 // quantiles of the summaries.
 var quantiles = [...]float64{0.5, 0.99, 0.999}
@@ -25,11 +22,19 @@ var quantiles = [...]float64{0.5, 0.99, 0.999}
 // concurrent use.
 type Collector struct {
 	node    *centrifuge.Node
-	version string
+	options Options
 }
 
-// NewCollector returns a collector to register; version is a label.
-func NewCollector(n *centrifuge.Node, version string) *Collector { return &Collector{n, version} }
+// Options of a Collector.
+type Options struct {
+	// Version of the program, a label.
+	Version string
+	// RecoveredPublications exports the histogram of recovered publications.
+	RecoveredPublications bool
+}
+
+// NewCollector returns a collector to register.
+func NewCollector(n *centrifuge.Node, o Options) *Collector { return &Collector{n, o} }
 
 var _ prometheus.Collector = (*Collector)(nil)
 
@@ -38,42 +43,49 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	numClients         = desc("node_num_clients", "Connections on this node.")
-	numUsers           = desc("node_num_users", "Distinct users connected to this node.")
-	numSubscriptions   = desc("node_num_subscriptions", "Subscriptions on this node.")
-	numChannels        = desc("node_num_channels", "Channels with subscribers on this node.")
-	numNodes           = desc("node_num_nodes", "Known nodes of the cluster.")
-	build              = desc("node_build", "Always 1; the version is a label.", "version")
-	messagesSent       = desc("node_messages_sent_count", "Messages given to the broker.", "type", "channel_namespace")
-	messagesReceived   = desc("node_messages_received_count", "Messages that came from the broker.", "type", "channel_namespace")
-	recovers           = desc("client_recover", "Recoveries asked for by clients.", "recovered", "channel_namespace", "has_recovered_publications")
-	replyErrors        = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
-	disconnects        = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
-	unsubscribes       = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
-	subscriptions      = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
-	connected          = desc("client_connections_inflight", "Connections on this node, those included that have not connected yet; clients are not told apart.", "transport", "accept_protocol", "client_name", "client_version")
-	subscribed         = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
-	framesSent         = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
-	framesSentSize     = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
-	framesReceived     = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
-	framesReceivedSize = desc("transport_messages_received_size", "Bytes of commands received from clients, after decompression.", "transport", "frame_type", "channel_namespace")
-	actions            = desc("node_action_count", "What the node did inside, failed attempts included.", "action", "channel_namespace")
-	broadcasts         = desc("node_broadcast_duration_seconds", "Time taken to hand a message to the connections of its channel.", "type", "channel_namespace")
-	lag                = desc("node_pub_sub_lag_seconds", "Time from publishing to arriving at this node, where the broker tells it.")
-	accepted           = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
-	closes             = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
-	slowQueued         = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
-	historyChannels    = desc("memory_history_channels", "Channels with history in the memory engine.")
-	historyBytes       = desc("memory_history_bytes", "Approximate size of that history in bytes.")
-	historyEvicted     = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
-	slowRefused        = desc("client_slow_queue_refused_count", "Connections closed because the queues of all slow connections together exceeded their limit.")
-	omitted            = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
-	abandoned          = desc("client_abandoned_messages_count", "Messages of clients that left, dropped because the ones before them took too long.")
-	superseded         = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
-	suppressed         = desc("broker_publish_suppressed_count", "Publications suppressed by an idempotency key or a version.", "reason", "channel_namespace")
-	commandSummary     = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
-	commandHistogram   = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
-	pingPong           = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
+	numClients            = desc("node_num_clients", "Connections on this node.")
+	numUsers              = desc("node_num_users", "Distinct users connected to this node.")
+	numSubscriptions      = desc("node_num_subscriptions", "Subscriptions on this node.")
+	numChannels           = desc("node_num_channels", "Channels with subscribers on this node.")
+	numNodes              = desc("node_num_nodes", "Known nodes of the cluster.")
+	build                 = desc("node_build", "Always 1; the version is a label.", "version")
+	messagesSent          = desc("node_messages_sent_count", "Messages given to the broker.", "type", "channel_namespace")
+	messagesReceived      = desc("node_messages_received_count", "Messages that came from the broker.", "type", "channel_namespace")
+	recovers              = desc("client_recover", "Recoveries asked for by clients.", "recovered", "channel_namespace", "has_recovered_publications")
+	replyErrors           = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
+	disconnects           = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
+	unsubscribes          = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
+	subscriptions         = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
+	connected             = desc("client_connections_inflight", "Connections on this node, by what clients call themselves; those that have not connected yet are unregistered.", "transport", "accept_protocol", "client_name", "client_version")
+	subscribed            = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
+	framesSent            = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
+	framesSentSize        = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
+	framesReceived        = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
+	framesReceivedSize    = desc("transport_messages_received_size", "Bytes of commands received from clients, after decompression.", "transport", "frame_type", "channel_namespace")
+	actions               = desc("node_action_count", "What the node did inside, failed attempts included.", "action", "channel_namespace")
+	controlDiscarded      = desc("node_control_discarded_count", "Control messages of other nodes that were not applied: malformed, ignored (of a newer release) or dropped (too many).", "reason")
+	surveySummary         = desc("node_survey_duration_seconds", "Time taken by surveys of the nodes.", "op")
+	surveyHistogram       = desc("node_survey_duration_seconds_histogram", "Time taken by surveys of the nodes.", "op")
+	broadcasts            = desc("node_broadcast_duration_seconds", "Time taken to hand a message to the connections of its channel.", "type", "channel_namespace")
+	lag                   = desc("node_pub_sub_lag_seconds", "Time from publishing to arriving at this node, where the broker tells it.")
+	accepted              = desc("client_connections_accepted", "Connections that have connected.", "transport", "accept_protocol", "client_name", "client_version")
+	closes                = desc("transport_outgoing_close_count", "Connections closed by the server.", "transport", "code")
+	slowQueued            = desc("client_slow_queue_bytes", "Bytes that wait for connections whose sockets are full.")
+	historyChannels       = desc("memory_history_channels", "Channels with history in the memory engine.")
+	historyBytes          = desc("memory_history_bytes", "Approximate size of that history in bytes.")
+	historyEvicted        = desc("memory_history_evicted_count", "Channels whose history was dropped because the engine was at its limit.")
+	slowRefused           = desc("client_slow_queue_refused_count", "Connections closed because the queues of all slow connections together exceeded their limit.")
+	slowReaders           = desc("client_slow_reader_count", "What was done about clients that read too slowly: connections closed (disconnect), publications not sent (latest), subscriptions ended (drop_oldest).", "policy")
+	deltas                = desc("node_deltas_count", "Deltas computed, one for each publication that needs one.")
+	omitted               = desc("client_omitted_count", "Publications and other payloads not sent to JSON clients because they are not valid JSON.", "type")
+	abandoned             = desc("client_abandoned_messages_count", "Messages of clients that left, dropped because the ones before them took too long.")
+	superseded            = desc("node_batch_superseded_count", "Publications not sent because their batch had a newer one (batch_flush_latest).")
+	suppressed            = desc("broker_publish_suppressed_count", "Publications suppressed by an idempotency key or a version.", "reason", "channel_namespace")
+	commandSummary        = desc("client_command_duration_seconds", "Time taken by commands of clients.", "method", "channel_namespace")
+	commandHistogram      = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
+	filtered              = desc("node_tags_filter_dropped_publications", "Publications not sent to a subscriber because they do not match its filter of tags.", "channel_namespace")
+	recoveredPublications = desc("client_recovered_publications", "Publications that a recovery brought.", "channel_namespace")
+	pingPong              = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
 )
 
 // Describe implements prometheus.Collector.
@@ -81,8 +93,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
-		framesReceived, framesReceivedSize, actions, broadcasts, lag, accepted, closes, slowQueued, slowRefused, omitted, historyChannels, historyBytes, historyEvicted,
-		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong,
+		framesReceived, framesReceivedSize, actions, controlDiscarded, surveySummary, surveyHistogram, broadcasts, lag, accepted, closes, slowQueued, slowRefused, slowReaders, deltas, omitted, historyChannels, historyBytes, historyEvicted,
+		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong, filtered, recoveredPublications,
 	} {
 		ch <- d
 	}
@@ -97,7 +109,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(numSubscriptions, s.Subscriptions)
 	out.gauge(numChannels, s.Channels)
 	out.gauge(numNodes, s.Nodes)
-	out.gauge(build, 1, c.version)
+	out.gauge(build, 1, c.options.Version)
 	out.counter(messagesSent, s.PublicationsSent, "publication", "")
 	out.counter(messagesSent, s.JoinsSent, "join", "")
 	out.counter(messagesSent, s.LeavesSent, "leave", "")
@@ -109,10 +121,14 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(recovers, s.RecoveredWith, "yes", "", "yes")
 	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
 	out.counter(recovers, s.Unrecovered, "no", "", "no")
-	out.counter(subscriptions, s.SubscriptionsAccepted, unnamed, "")
-	out.gauge(subscribed, s.Subscriptions, unnamed, "")
+	out.counter(subscriptions, s.SubscriptionsAccepted, unregistered, "")
+	out.gauge(subscribed, s.Subscriptions, unregistered, "")
 	out.gauge(slowQueued, int(s.SlowQueued))
 	out.counter(slowRefused, s.SlowRefused)
+	out.counter(slowReaders, s.SlowDisconnected, "disconnect")
+	out.counter(slowReaders, s.SlowSuperseded, "latest")
+	out.counter(slowReaders, s.SlowGaps, "drop_oldest")
+	out.counter(deltas, s.Deltas)
 	out.counter(omitted, s.OmittedPublications, "publication")
 	out.counter(omitted, s.OmittedPayloads, "payload")
 	out.gauge(historyChannels, int(s.History.Channels))
@@ -125,6 +141,13 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for name, n := range s.Actions {
 		out.counter(actions, n, name, "")
 	}
+	out.counter(controlDiscarded, s.ControlMalformed, "malformed")
+	out.counter(controlDiscarded, s.ControlIgnored, "ignored")
+	out.counter(controlDiscarded, s.ControlDropped, "dropped")
+	for op, h := range s.Surveys {
+		out.summary(surveySummary, h, op)
+		out.histogram(surveyHistogram, h, op)
+	}
 	for kind, h := range s.Broadcasts {
 		out.histogram(broadcasts, h, kind, "")
 	}
@@ -133,8 +156,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		out.counter(unsubscribes, n, text(code), "")
 	}
 	for name, t := range s.Transports {
-		out.gauge(connected, t.Current, name, "", unnamed, unversioned)
-		out.counter(accepted, t.Accepted, name, "", unnamed, unversioned)
+		c.clients(out, name, t)
+		out.histogram(pingPong, t.PingPong, name)
 		for kind, f := range t.Frames {
 			out.counter(framesSent, f.Sent, name, kind, "")
 			out.counter(framesSentSize, f.SentBytes, name, kind, "")
@@ -157,7 +180,28 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 			out.counter(replyErrors, n, method, text(code), "")
 		}
 	}
-	out.histogram(pingPong, s.PingPong, "")
+	out.counter(filtered, s.Filtered, "")
+	if c.options.RecoveredPublications {
+		out.counts(recoveredPublications, s.RecoveredPublications, "")
+	}
+}
+
+// clients tells what the clients of a transport call themselves. There is always a series of
+// those that are not told apart.
+func (c *Collector) clients(out sink, transport string, t centrifuge.TransportStats) {
+	rest := centrifuge.SoftwareStats{Current: t.Current, Accepted: t.Accepted}
+	other := centrifuge.Software{Name: unregistered, Version: unregistered}
+	for l, n := range t.Software {
+		if l == other {
+			continue
+		}
+		rest.Current -= n.Current
+		rest.Accepted -= min(n.Accepted, rest.Accepted)
+		out.gauge(connected, n.Current, transport, "", l.Name, l.Version)
+		out.counter(accepted, n.Accepted, transport, "", l.Name, l.Version)
+	}
+	out.gauge(connected, max(rest.Current, 0), transport, "", other.Name, other.Version)
+	out.counter(accepted, rest.Accepted, transport, "", other.Name, other.Version)
 }
 
 func text(code uint32) string { return strconv.FormatUint(uint64(code), 10) }
@@ -179,6 +223,14 @@ func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labe
 		buckets[bound] = h.Buckets[i]
 	}
 	s <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
+}
+
+func (s sink) counts(d *prometheus.Desc, h centrifuge.CountSnapshot, labels ...string) {
+	buckets := make(map[float64]uint64, len(h.Buckets))
+	for i, bound := range centrifuge.CountBounds() {
+		buckets[bound] = h.Buckets[i]
+	}
+	s <- prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum), buckets, labels...)
 }
 
 // summary gives the quantiles that older dashboards ask for, estimated from the

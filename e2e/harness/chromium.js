@@ -19,15 +19,21 @@ const ARGUMENTS = [
 
 /** A browser with a profile of its own; close() ends it and removes the profile. */
 export class Browser {
-  static async start(options = {}) {
+  /**
+   * With a certificate (certificate.js), the browser trusts it and speaks QUIC; with quic, a host and port, it asks that
+   * origin over HTTP/3 at once. (It does not follow Alt-Svc to a server whose certificate has no known authority.)
+   */
+  static async start({ certificate, quic, ...options } = {}) {
     if (!existsSync(PATH)) {
       throw new Error(`no Chromium at ${PATH}: run e2e/setup.sh (apt-get install chromium) or set CHROMIUM_BIN`);
     }
     const browser = new Browser();
     browser.profile = await mkdtemp(join(tmpdir(), 'centrifugo-e2e-chromium-'));
-    browser.context = await chromium.launchPersistentContext(browser.profile, {
-      executablePath: PATH, headless: true, args: ARGUMENTS, ...options,
-    });
+    const args = !certificate ? ARGUMENTS : [
+      ...ARGUMENTS.filter((argument) => argument !== '--disable-quic'), `--ignore-certificate-errors-spki-list=${certificate.keyHash}`,
+      ...(quic ? [`--origin-to-force-quic-on=${quic}`] : []),
+    ];
+    browser.context = await chromium.launchPersistentContext(browser.profile, { executablePath: PATH, headless: true, args, ...options });
     return browser;
   }
 

@@ -32,6 +32,8 @@ export function config({ client = {}, channel = {}, ...sections } = {}) {
     log: { level: 'info' },
     health: { enabled: true },
     http_api: { key: API_KEY },
+    http_stream: { enabled: true },
+    sse: { enabled: true },
     client: {
       token: { hmac_secret_key: SECRET },
       allow_anonymous_connect_without_token: true,

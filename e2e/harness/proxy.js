@@ -38,6 +38,15 @@ export class Proxy {
     for (const pair of this.pairs) pair.hold();
   }
 
+  /** Reads nothing more of the server, as a client does that is too slow, until resume(). */
+  pause() {
+    for (const pair of this.pairs) pair.server.pause();
+  }
+
+  resume() {
+    for (const pair of this.pairs) pair.server.resume();
+  }
+
   async stop() {
     this.cut();
     this.listener.close();
@@ -60,6 +69,7 @@ export class Proxy {
 
 class Pair {
   constructor(client, server, delay) {
+    this.server = server;
     this.sockets = [client, server];
     this.timers = new Set();
     this.held = false;

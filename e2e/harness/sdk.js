@@ -1,9 +1,10 @@
-// The SDKs under Node.js: two generations in two formats.
+// The SDKs under Node.js: two generations in two formats, the newer one over each transport.
 
 import { Centrifuge as JSONV2 } from 'centrifuge';
 import { Centrifuge as ProtobufV2 } from 'centrifuge/build/protobuf';
 import JSONV1 from 'centrifuge-v1';
 import ProtobufV1 from 'centrifuge-v1/dist/centrifuge.protobuf.js';
+import { EventSource } from 'eventsource';
 import WebSocket from 'ws';
 import { openSession } from './session.js';
 
@@ -23,7 +24,10 @@ export const variants = [
   { generation: 'v2', format: 'protobuf', Centrifuge: ProtobufV2, websocket: TaskedWebSocket },
   { generation: 'v1', format: 'json', Centrifuge: JSONV1, websocket: TaskedWebSocket },
   { generation: 'v1', format: 'protobuf', Centrifuge: ProtobufV1, websocket: TaskedWebSocket },
-].map((variant) => ({ ...variant, name: `${variant.generation} ${variant.format}` }));
+  { generation: 'v2', format: 'json', Centrifuge: JSONV2, transport: 'http_stream' },
+  { generation: 'v2', format: 'protobuf', Centrifuge: ProtobufV2, transport: 'http_stream' },
+  { generation: 'v2', format: 'json', Centrifuge: JSONV2, transport: 'sse', eventsource: EventSource },
+].map((variant) => ({ ...variant, name: [variant.generation, variant.format, variant.transport].filter(Boolean).join(' ') }));
 
 /** Sessions of one test: closed together at its end. */
 export class Party {

@@ -20,10 +20,13 @@ export class Server {
   /**
    * Starts a server with the configuration (an object, http_server excluded)
    * or, without one, with the given arguments only. Resolves when it answers.
+   *
+   * With a certificate, clients are served over TLS and HTTP/3 at the URL secure; url, without
+   * TLS, has the API and health.
    */
-  static async start({ config, args = [], port, ready = '/health' } = {}) {
+  static async start({ config, args = [], port, ready = '/health', certificate } = {}) {
     for (let attempt = 1; ; attempt++) {
-      const server = new Server(port ?? await freePort(), ready);
+      const server = new Server(port ?? await freePort(), ready, certificate, certificate && await freePort());
       try {
         await server.#launch(config, args);
         return server;
@@ -35,11 +38,14 @@ export class Server {
     }
   }
 
-  constructor(port, ready) {
+  constructor(port, ready, certificate, internalPort) {
     this.port = port;
     this.ready = ready;
-    this.url = `http://127.0.0.1:${port}`;
-    this.websocket = `ws://127.0.0.1:${port}/connection/websocket`;
+    this.certificate = certificate;
+    this.internalPort = internalPort;
+    this.url = `http://127.0.0.1:${internalPort ?? port}`;
+    this.secure = certificate && `https://127.0.0.1:${port}`;
+    this.websocket = `${certificate ? 'wss' : 'ws'}://127.0.0.1:${port}/connection/websocket`;
     this.api = new API(this.url);
     this.log = '';
     this.process = null;
@@ -78,7 +84,7 @@ export class Server {
     const flags = ['--http_server.port', String(this.port), ...args];
     if (config) {
       const path = join(this.directory, 'config.json');
-      await writeFile(path, JSON.stringify({ ...config, http_server: { address: '127.0.0.1' } }));
+      await writeFile(path, JSON.stringify({ ...config, http_server: { address: '127.0.0.1', ...this.#listeners() } }));
       flags.unshift('--config', path);
     }
     const child = spawn(binary(), flags, { cwd: this.directory, env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe'] });
@@ -90,6 +96,15 @@ export class Server {
     process.once('exit', killer);
     child.once('exit', () => process.off('exit', killer));
     await within(START_TIMEOUT, this.#answering(child), () => this.#broken('did not start in time'));
+  }
+
+  #listeners() {
+    if (!this.certificate) return {};
+    const { cert, key } = this.certificate;
+    return {
+      internal_port: String(this.internalPort), tls_external: true, http3: { enabled: true },
+      tls: { enabled: true, cert_pem: cert, key_pem: key },
+    };
   }
 
   async #answering(child) {

@@ -104,13 +104,29 @@ class Session {
   }
 }
 
+/**
+ * What the SDK is given to use a transport other than WebSocket, of the server that has the WebSocket endpoint url.
+ * transport may be a list: the SDK then falls back from one to the next.
+ */
+function endpoints(url, transport) {
+  if (!transport) return { endpoint: url, options: {} };
+  const base = url.replace(/^ws/, 'http').replace(/\/connection\/websocket$/, '');
+  const endpoint = [transport].flat().map((name) => ({
+    transport: name, endpoint: name === 'websocket' ? url : `${base}/connection/${name}`,
+  }));
+  return { endpoint, options: { emulationEndpoint: `${base}/emulation` } };
+}
+
 /** SDK 5.x, protocol V2. */
 class SessionV2 extends Session {
-  constructor(url, { token, getToken, options = {}, ...rest }) {
+  constructor(url, { token, getToken, options = {}, transport, eventsource, ...rest }) {
     super(rest);
     this.generation = 'v2';
     this.refusal = 'unsubscribed'; // the event that ends a subscribe without success
-    this.sdk = new this.Centrifuge(url, {
+    const via = endpoints(url, transport);
+    this.sdk = new this.Centrifuge(via.endpoint, {
+      ...via.options,
+      ...(eventsource && { eventsource }),
       ...(this.websocket && { websocket: this.websocket }),
       ...(token !== undefined && { token }),
       ...(getToken && { getToken }),
@@ -288,6 +304,8 @@ class Channel {
 const generations = { v1: SessionV1, v2: SessionV2 };
 
 /** Makes a session, not yet connected. Options: token, getToken, getChannelToken, options (for the SDK itself), name. */
-export function openSession({ generation, format, Centrifuge, websocket }, url, options = {}) {
-  return new generations[generation](url, { Centrifuge, format, websocket, name: `${generation} ${format}`, ...options });
+export function openSession({ generation, format, Centrifuge, websocket, transport, eventsource }, url, options = {}) {
+  return new generations[generation](url, {
+    Centrifuge, format, websocket, transport, eventsource, name: `${generation} ${format}`, ...options,
+  });
 }

@@ -137,7 +137,7 @@ suite('connect', config(), (scenario) => {
     await channel.events.next('subscribed');
     await channel.publish('after');
     assert.deepEqual(await channel.payloads(1), ['after']);
-  });
+  }, ['websocket']);
 
   scenario('an application that gives no token stays out', async ({ party, variant }) => {
     const { UnauthorizedError } = await import(variant.format === 'json' ? 'centrifuge' : 'centrifuge/build/protobuf');

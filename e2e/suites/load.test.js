@@ -7,7 +7,10 @@ import { suite } from '../harness/suite.js';
 
 const CHANNEL_LIMIT = 1000;
 
-suite('load', config({ client: { ...config().client, channel_limit: CHANNEL_LIMIT } }), (scenario) => {
+// With HTTP transports all subscribes of a reconnect are one request, in which each quote takes two bytes.
+const emulation = { max_request_body_size: 256 * 1024 };
+
+suite('load', config({ client: { ...config().client, channel_limit: CHANNEL_LIMIT }, emulation }), (scenario) => {
   scenario('a storm of unsubscribes and subscribes ends in one subscription', async ({ party, api }) => {
     const session = await party.join();
     const channel = session.open(fresh('open'));
@@ -23,9 +26,9 @@ suite('load', config({ client: { ...config().client, channel_limit: CHANNEL_LIMI
     await api.publish(channel.name, 'end');
     assert.deepEqual(await channel.payloads(2), ['once', 'end']);
     assert.deepEqual(session.events.all('lost'), []);
-  });
+  }, ['websocket']); // requests of HTTP transports may overtake each other
 
-  scenario('a storm of publications among many clients: all get the same order', async ({ party }) => {
+  scenario('a storm of publications among many clients: all get the same order', async ({ party, variant }) => {
     const sessions = await Promise.all(Array.from({ length: 5 }, () => party.join()));
     const name = fresh('open');
     const channels = sessions.map((session) => session.open(name));
@@ -36,6 +39,8 @@ suite('load', config({ client: { ...config().client, channel_limit: CHANNEL_LIMI
     for (const other of seen.slice(1)) assert.deepEqual(other, seen[0]);
     for (let who = 0; who < 5; who++) {
       const own = seen[0].filter((pub) => pub.data.who === who).map((pub) => pub.data.n);
+      // The SDK sends a request for each command and does not wait for the one before.
+      if (variant.transport) own.sort((a, b) => a - b);
       assert.deepEqual(own, Array.from({ length: 40 }, (_, n) => n), `the order of publisher ${who}`);
     }
   });

@@ -122,5 +122,5 @@ suite('payloads', config(), (scenario) => {
     assert.ok(sent.includes(MESSAGE_LIMIT + 1));
     await observer.publish(channel.name, 'others go on');
     assert.deepEqual(await channel.payloads(1), ['others go on']);
-  });
+  }, ['websocket']);
 });

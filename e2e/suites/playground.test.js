@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { makeCertificate } from '../harness/certificate.js';
 import { Browser } from '../harness/chromium.js';
 import { Server } from '../harness/server.js';
 
@@ -222,4 +223,51 @@ describe('playground', () => {
     assert.deepEqual(tab.complaints, []);
     await tab.page.close();
   });
+});
+
+describe('playground over each transport', () => {
+  const names = ['http_stream', 'sse', 'webtransport', 'websocket'];
+  let server;
+  let browser;
+
+  before(async () => {
+    const certificate = await makeCertificate();
+    server = await Server.start({ args: ['--dev'], config: { webtransport: { enabled: true } }, certificate });
+    // Without the hash of the certificate Chromium opens a session only to an origin that it is told to ask over QUIC.
+    browser = await Browser.start({ certificate, quic: `127.0.0.1:${server.port}`, ignoreHTTPSErrors: true });
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.stop();
+  });
+
+  for (const name of names) {
+    test(name, { timeout: 60_000 }, async () => {
+      const tab = new Tab(await browser.tab(`${server.secure}/#over-${name}`));
+      await tab.shows('state', /^connected$/);
+      assert.deepEqual((await tab.$('transport').locator('option').evaluateAll((all) => all.map((o) => o.value))).sort(), [...names].sort());
+      if (name !== 'websocket') {
+        await tab.$('transport').selectOption(name);
+        await tab.frame('note', `${name} open`).waitFor();
+      }
+      await tab.shows('endpoint', `/connection/${name}`);
+      await tab.shows('state', /^connected$/);
+      await tab.shows('subscription-state', /^subscribed$/);
+      await tab.publish({ over: name });
+      await tab.event('publication', `{"over":"${name}"}`).waitFor();
+
+      await tab.$('offline').selectOption('60');
+      await tab.click('drop');
+      await tab.shows('state', 'waiting to reconnect');
+      await server.api.call('publish', { channel: `over-${name}`, data: 'missed' });
+      await tab.click('connect');
+      await tab.shows('recovery', 'recovered 1 publication');
+
+      await server.api.call('disconnect', { user: '', disconnect: { code: 3503, reason: 'force disconnect' } });
+      await tab.shows('state', /^disconnected$/);
+      await tab.shows('state-reason', '3503 force disconnect');
+      assert.deepEqual(tab.complaints, []);
+      await tab.page.close();
+    });
+  }
 });

@@ -35,9 +35,9 @@ func TestPublishReachesOtherNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if push := client.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != `{}` {
-		t.Errorf("got %+v", push)
+		t.Errorf("got %+v; want Pub.Data %q", push, `{}`)
 	}
 	if _, err := a.History(t.Context(), "news", centrifuge.HistoryOptions{}); !errors.Is(err, centrifuge.ErrNoHistory) {
-		t.Errorf("history: %v", err)
+		t.Errorf("history: %v; want %v", err, centrifuge.ErrNoHistory)
 	}
 }

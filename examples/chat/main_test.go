@@ -50,12 +50,12 @@ func TestChat(t *testing.T) {
 			continue // a join
 		}
 		if string(push.Pub.Data) != `"hello"` || push.Pub.Info == nil || push.Pub.Info.User != "alice" || push.Pub.Offset != 1 {
-			t.Errorf("bob got %+v", push.Pub)
+			t.Errorf("bob got %+v; want Data %q, Info.User \"alice\" and Offset 1", push.Pub, `"hello"`)
 		}
 		break
 	}
 	if r := alice.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "admin"}}); r == nil || r.Error == nil || r.Error.Code != 103 {
-		t.Errorf("a channel that is no chat: %+v", r)
+		t.Errorf("a channel that is no chat: %+v; want Error.Code 103", r)
 	}
 }
 

@@ -25,7 +25,7 @@ func TestMiddleware(t *testing.T) {
 	}()
 	url := "ws" + strings.TrimPrefix(server.URL, "http")
 	if _, _, _, err := ws.Dial(t.Context(), url); err == nil {
-		t.Fatal("a stranger was let in")
+		t.Fatal("a stranger was let in; want an error")
 	}
 	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP(http.Header{"Cookie": {"session=alexander"}})}
 	conn, _, _, err := dialer.Dial(t.Context(), url)
@@ -45,6 +45,6 @@ func TestMiddleware(t *testing.T) {
 		replies += string(message) + "\n"
 	}
 	if !strings.Contains(replies, `{"id":1,"connect":{"client":`) {
-		t.Errorf("no connect reply in %q", replies)
+		t.Errorf("no connect reply in %q; want %q in it", replies, `{"id":1,"connect":{"client":`)
 	}
 }

@@ -99,7 +99,7 @@ func TestRouters(t *testing.T) {
 func converse(t *testing.T, c *wsclient.Client, say string) (position string) {
 	t.Helper()
 	if got := c.Do(`{"id":1,"connect":{}}`); !strings.Contains(got, `"connect":{"client":`) {
-		t.Fatalf("connect: reply %s", got)
+		t.Fatalf("connect: reply %s; want %q in it", got, `"connect":{"client":`)
 	}
 	reply := c.Do(`{"id":2,"subscribe":{"channel":"chat:go"}}`)
 	epoch := regexp.MustCompile(`"recoverable":true,"epoch":"([^"]+)"`).FindStringSubmatch(reply)

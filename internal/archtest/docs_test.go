@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/token"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -71,7 +72,7 @@ func codes(t *testing.T, typ string) map[int]code {
 		}
 	}
 	if len(found) < 5 {
-		t.Fatalf("found %d values of %s", len(found), typ)
+		t.Fatalf("found %d values of %s; want at least 5", len(found), typ)
 	}
 	return found
 }
@@ -155,7 +156,7 @@ func TestSchemaIsDocumented(t *testing.T) {
 	}
 	for name := range numbers {
 		if !strings.Contains(text, "`"+name+"`") {
-			t.Errorf("docs/protocol.md, section 4, does not name the field %s", name)
+			t.Errorf("docs/protocol.md, section 4, does not name the field %s; want %q in it", name, "`"+name+"`")
 		}
 	}
 }
@@ -260,11 +261,86 @@ func TestCitations(t *testing.T) {
 			cited++
 			heading := "\n" + strings.Repeat("#", strings.Count(m[2], ".")+2) + " " + m[2] + " "
 			if !strings.Contains("\n"+read(t, "docs/"+m[1]+".md"), heading) {
-				t.Errorf("%s cites %s, which does not exist", name, m[0])
+				t.Errorf("%s cites %s, which does not exist; want %q in it", name, m[0], heading)
 			}
 		}
 	}
 	if cited == 0 {
-		t.Error("no text cites a section: the test does not see the citations")
+		t.Error("no text cites a section: the test does not see the citations; want more than 0")
+	}
+}
+
+// TestPackageTable: the package table of docs/architecture.md lists every directory with
+// Go code, and no others. An entry covers the directories below it; examples and programs
+// are described elsewhere.
+func TestPackageTable(t *testing.T) {
+	_, text, ok := strings.Cut(read(t, "docs/architecture.md"), "\n## Packages\n")
+	if !ok {
+		t.Fatal("docs/architecture.md has no section Packages")
+	}
+	text, _, _ = strings.Cut(text, "\n## ")
+	listed := make(map[string]bool) // whether a directory uses the entry
+	name := regexp.MustCompile("`([a-z/*]+)`")
+	for line := range strings.Lines(text) {
+		row := strings.Split(line, "|")
+		if len(row) < 4 {
+			continue
+		}
+		parent := "" // later names of a cell have the directory of the first
+		for _, m := range name.FindAllStringSubmatch(row[1], -1) {
+			entry := strings.TrimSuffix(m[1], "/*")
+			if parent == "" {
+				parent = path.Dir(entry)
+			} else {
+				entry = path.Join(parent, entry)
+			}
+			listed[entry] = false
+		}
+	}
+	seen := make(map[string]bool)
+	for _, s := range load(t) {
+		if seen[s.pkg] || anyWithin(s.pkg, "examples", "cmd") {
+			continue
+		}
+		seen[s.pkg] = true
+		best := "" // the longest entry that covers the package
+		for entry := range listed {
+			if within(s.pkg, entry) && len(entry) > len(best) {
+				best = entry
+			}
+		}
+		// A package of internal is in the table by its own name: the entry of its parent is not enough.
+		if rest, inner := strings.CutPrefix(s.pkg, best+"/"); best == "" || inner && strings.HasPrefix(rest, "internal/") {
+			t.Errorf("the package table of docs/architecture.md does not list %s", s.pkg)
+			continue
+		}
+		listed[best] = true
+	}
+	for entry, used := range listed {
+		if !used {
+			t.Errorf("docs/architecture.md lists the package %s, which has no Go file", entry)
+		}
+	}
+}
+
+// TestDecisions: each record of a decision has a number of its own, which its heading repeats.
+func TestDecisions(t *testing.T) {
+	seen := make(map[string]string)
+	for _, name := range texts(t) {
+		file, ok := strings.CutPrefix(name, "docs/adr/")
+		if !ok {
+			continue
+		}
+		number, _, _ := strings.Cut(file, "-")
+		if other := seen[number]; other != "" {
+			t.Errorf("%s and %s have the same number; want nothing", other, file)
+		}
+		seen[number] = file
+		if want := "# " + strings.TrimLeft(number, "0") + ". "; !strings.HasPrefix(read(t, name), want) {
+			t.Errorf("%s begins with %.20q; want %q", name, read(t, name), want)
+		}
+	}
+	if len(seen) < 15 {
+		t.Errorf("%d records were found; want at least 15", len(seen))
 	}
 }

@@ -63,7 +63,7 @@ func TestPackagesHaveComments(t *testing.T) {
 	}
 	for pkg, n := range comments {
 		if n != 1 {
-			t.Errorf("%s has %d package comments, it should have one", pkg, n)
+			t.Errorf("%s has %d package comments, it should have one; want 1", pkg, n)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -34,10 +35,22 @@ type source struct {
 // generated code and programs that generate it are not part of a package.
 var generated = regexp.MustCompile(`(?m)^(// Code generated .* DO NOT EDIT\.|//go:build ignore)$`)
 
-// load parses every Go file. It opens the files itself, rather than asking the
-// go command, so that the test cache notices when one changes.
+// load returns every Go file, parsed once for all tests.
 func load(t *testing.T) []source {
 	t.Helper()
+	sources, err := loadOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sources) < 10 {
+		t.Fatalf("only %d files: is the root of the repository still %s?; want at least 10", len(sources), root)
+	}
+	return sources
+}
+
+// loadOnce parses every Go file. It opens the files itself, rather than asking the
+// go command, so that the test cache notices when one changes.
+var loadOnce = sync.OnceValues(func() ([]source, error) {
 	var sources []source
 	err := fs.WalkDir(os.DirFS(root), ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
@@ -52,14 +65,8 @@ func load(t *testing.T) []source {
 		sources = append(sources, s)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(sources) < 10 {
-		t.Fatalf("only %d files: is the root of the repository still %s?", len(sources), root)
-	}
-	return sources
-}
+	return sources, err
+})
 
 func parse(name string) (source, error) {
 	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))

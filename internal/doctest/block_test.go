@@ -31,7 +31,7 @@ var skipReasons = map[string]string{
 	"docker":     "needs a container runtime",
 }
 
-var languages = []string{"", "text", "sh", "json", "yaml", "toml", "go", "js", "php", "python", "nginx", "ini", "dockerfile"}
+var languages = []string{"", "text", "sh", "json", "yaml", "toml", "go", "js", "php", "python", "nginx", "haproxy", "caddyfile", "ini", "dockerfile"}
 
 var attributes = []string{"server", "background", "until", "output", "file", "claims", "needs", "skip", "transcript"}
 
@@ -91,7 +91,7 @@ func TestBlocks(t *testing.T) {
 	}
 	for _, bad := range []string{"```sh\n", "```cobol\n```\n", "```sh fast\n```\n", "```sh skip=lazy\n```\n", "```sh skip\n```\n"} {
 		if _, err := blocks("a.md", bad); err == nil {
-			t.Errorf("%q is accepted", bad)
+			t.Errorf("%q is accepted; want an error", bad)
 		}
 	}
 }

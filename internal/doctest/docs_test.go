@@ -6,9 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"centrifugo/internal/pgtest"
 	_ "centrifugo/server" // so that the test cache notices changes of the server
 )
 
@@ -79,8 +82,11 @@ func TestDocuments(t *testing.T) {
 			switch name {
 			case "README.md":
 				s.copyRepository()
-			case "docs/library.md":
+			case "docs/library.md", "docs/grpc.md", "docs/proxy.md", "docs/scale.md":
 				s.linkRepository()
+			case "docs/consumers.md":
+				s.linkRepository()
+				s.postgres = strconv.Itoa(pgtest.Start(t).Port)
 			}
 			for _, b := range found {
 				if err := s.run(b); err != nil {
@@ -103,7 +109,15 @@ func (s *session) linkRepository() {
 // copyRepository gives the reader a clone to build in.
 func (s *session) copyRepository() {
 	s.t.Helper()
-	for _, name := range []string{"go.mod", "go.sum", "Makefile", "centrifuge", "cmd", "internal", "protocol", "server", "examples"} {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, entry := range entries {
+		name := entry.Name()
+		if strings.HasPrefix(name, ".") || slices.Contains([]string{"bench", "bin", "e2e"}, name) {
+			continue // what a program is not built from
+		}
 		from, to := filepath.Join(root, name), filepath.Join(s.dir, name)
 		info, err := os.Stat(from)
 		if err != nil {
@@ -154,7 +168,7 @@ func TestMistakesAreFound(t *testing.T) {
 				err = errors.Join(err, s.run(b))
 			}
 			if err == nil {
-				t.Error("the mistake is not found")
+				t.Error("the mistake is not found; want an error")
 			}
 		})
 	}
@@ -195,7 +209,7 @@ func TestMissingPrograms(t *testing.T) {
 	}
 	t.Setenv("DOCTEST_REQUIRE", "python3 node")
 	if err := s.run(found[0]); err == nil {
-		t.Error("a program that is required is not missed")
+		t.Error("a program that is required is not missed; want an error")
 	}
 }
 
@@ -219,7 +233,7 @@ func TestPackagesOfNode(t *testing.T) {
 			found = true
 			for _, p := range strings.Fields(packages) {
 				if !strings.Contains(string(pinned), `"`+p+`":`) {
-					t.Errorf("%s: npm install %s, which e2e/package.json does not have", name, p)
+					t.Errorf("%s: npm install %s, which e2e/package.json does not have; want %q in it", name, p, `"`+p+`":`)
 				}
 			}
 		}

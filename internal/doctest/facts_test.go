@@ -74,7 +74,7 @@ func defaults(t *testing.T) map[string]string {
 		out[m[1]] = strings.TrimSpace(m[2])
 	}
 	if len(out) < 1000 || out["http_server.port"] != "8000" {
-		t.Fatalf("%d keys are read from docs/config.md", len(out))
+		t.Fatalf("%d keys are read from docs/config.md; want at least 1000 and \"8000\"", len(out))
 	}
 	return out
 }
@@ -111,7 +111,7 @@ func TestLimitsHaveTheirDefaults(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| [^|]+ \\| `([a-z_.]+)` \\| ([^|]+) \\|")
 	rows := row.FindAllStringSubmatch(documents(t)["docs/limits.md"], -1)
 	if len(rows) < 15 {
-		t.Fatalf("only %d rows", len(rows))
+		t.Fatalf("only %d rows; want at least 15", len(rows))
 	}
 	for _, m := range rows {
 		want, ok := keys[m[1]]

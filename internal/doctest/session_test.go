@@ -22,24 +22,27 @@ type session struct {
 	private string // what belongs to the session and not to the reader
 	port    string // in place of 8000
 	other   string // in place of 3000, for a backend
-	environ []string
-	server  *process
-	beside  []*process        // those in the background; the last one is read
-	printed string            // by the last block that ran in the foreground
-	skipped bool              // whether the last block that could print was
-	without bool              // whether the last block for the background was skipped
-	names   map[string]string // what stands for the names of transcripts
+	grpc    string // in place of 10000
+	// in place of 5432; 5432 where no database runs
+	postgres string
+	environ  []string
+	server   *process
+	beside   []*process        // those in the background; the last one is read
+	printed  string            // by the last block that ran in the foreground
+	skipped  bool              // whether the last block that could print was
+	without  bool              // whether the last block for the background was skipped
+	names    map[string]string // what stands for the names of transcripts
 }
 
 func newSession(t *testing.T) *session {
 	t.Helper()
-	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t)}
+	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t), grpc: freePort(t), postgres: "5432"}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "CENTRIFUGO_") && !strings.HasPrefix(variable, "PATH=") {
 			s.environ = append(s.environ, variable)
 		}
 	}
-	s.environ = append(s.environ, "CENTRIFUGO_HTTP_SERVER_PORT="+s.port, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
+	s.environ = append(s.environ, "CENTRIFUGO_HTTP_SERVER_PORT="+s.port, "CENTRIFUGO_GRPC_API_PORT="+s.grpc, "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"),
 		"GOFLAGS="+strings.TrimSpace(goFlags+" "+os.Getenv("GOFLAGS")), "PWD="+s.dir)
 	if err := os.WriteFile(s.state(), nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -75,7 +78,7 @@ func (s *session) state() string { return filepath.Join(s.private, "variables") 
 // run executes a block and says what is wrong with it.
 func (s *session) run(b block) error {
 	text := strings.NewReplacer("localhost:8000", "localhost:"+s.port, "0.1:8000", "0.1:"+s.port, "…:8000", "…:"+s.port,
-		"localhost:3000", "localhost:"+s.other, "listen(3000", "listen("+s.other, "listen 443", "listen 127.0.0.1:"+s.other).Replace(b.text)
+		"localhost:10000", "localhost:"+s.grpc, "0.1:5432", "0.1:"+s.postgres, "localhost:3000", "localhost:"+s.other, "listen(3000", "listen("+s.other, "backend.py 3000", "backend.py "+s.other, "listen 443", "listen 127.0.0.1:"+s.other).Replace(b.text)
 	if reason, ok := b.attrs["skip"]; ok {
 		s.t.Logf("SKIPPED %s: %s", b, skipReasons[reason])
 		s.skipped = true
@@ -111,6 +114,8 @@ func (s *session) run(b block) error {
 		return s.compile(text)
 	case "nginx":
 		return s.with("nginx", b, func() error { return s.checkNginx(text) })
+	case "haproxy", "caddyfile":
+		return nil // server/internal/app runs them (TestProxies)
 	case "ini":
 		return s.with("systemd-analyze", b, func() error { return s.checkUnit(text) })
 	case "sh":
@@ -243,6 +248,10 @@ func (s *session) check(file, text string, name string, args ...string) error {
 }
 
 func (s *session) checkConfiguration(format, text string) error {
+	text, err := s.withCertificate(text)
+	if err != nil {
+		return err
+	}
 	file := filepath.Join(s.private, "checked."+format)
 	return s.check(file, text, binary, "checkconfig", "--strict", "-c", file)
 }
@@ -253,18 +262,31 @@ func (s *session) checkUnit(text string) error {
 	return s.check(file, text, "systemd-analyze", "verify", file)
 }
 
-// checkNginx puts the block where nginx includes such files.
-func (s *session) checkNginx(text string) error {
+// withCertificate replaces the paths of a certificate and its key that the documents name by
+// those of real ones.
+func (s *session) withCertificate(text string) (string, error) {
+	const documented, documentedKey = "/etc/ssl/rt.example.com.pem", "/etc/ssl/rt.example.com.key"
+	if !strings.Contains(text, documented) {
+		return text, nil
+	}
 	certificate := filepath.Join(s.private, "certificate.pem")
 	cmd := s.command("go", "run", filepath.Join(runtimeRoot(), "src/crypto/tls/generate_cert.go"), "-host", "localhost")
 	cmd.Dir = s.private
 	if err := run(cmd); err != nil {
-		return fmt.Errorf("making a certificate: %w", err)
+		return "", fmt.Errorf("making a certificate: %w", err)
 	}
 	if err := os.Rename(filepath.Join(s.private, "cert.pem"), certificate); err != nil {
-		return fmt.Errorf("making a certificate: %w", err)
+		return "", fmt.Errorf("making a certificate: %w", err)
 	}
-	text = strings.NewReplacer("/etc/ssl/rt.example.com.pem", certificate, "/etc/ssl/rt.example.com.key", filepath.Join(s.private, "key.pem")).Replace(text)
+	return strings.NewReplacer(documented, certificate, documentedKey, filepath.Join(s.private, "key.pem")).Replace(text), nil
+}
+
+// checkNginx puts the block where nginx includes such files.
+func (s *session) checkNginx(text string) error {
+	text, err := s.withCertificate(text)
+	if err != nil {
+		return err
+	}
 	file := filepath.Join(s.private, "nginx.conf")
 	return s.check(file, "pid "+s.private+"/nginx.pid;\nevents {}\nhttp {\n"+text+"}\n", "nginx", "-t", "-q", "-c", file, "-e", "stderr")
 }

@@ -1,6 +1,6 @@
-// Package logsample bounds how often a log repeats itself. What a client can
-// provoke at will is logged through a Sampler, so that a flood of refusals costs
-// neither disk nor CPU, and the log still tells how many there were.
+// Package logsample bounds the rate of repeated log lines. Events that a client can
+// cause at will are logged through a Sampler: a flood of refusals then costs little disk
+// and CPU, and the log still has their number.
 package logsample
 
 import (
@@ -11,15 +11,14 @@ import (
 // maxKeys bounds a Sampler's memory. Keys beyond it share one.
 const maxKeys = 256
 
-// Key names the kind of a log line: lines of one key are the same but for their
-// details.
+// Key identifies a kind of log line. Lines of one key differ only in their fields.
 type Key struct {
 	Message string
 	Code    uint32
 }
 
-// Sampler lets through a number of lines of each kind in each interval. It is safe
-// for concurrent use.
+// Sampler admits a number of lines of each kind per interval. It is safe for concurrent
+// use.
 type Sampler struct {
 	// Static after construction.
 	lines    int
@@ -36,13 +35,13 @@ type kind struct {
 	suppressed uint64
 }
 
-// New returns a Sampler that lets through lines of each kind per interval.
+// New returns a Sampler that admits the given number of lines of each kind per interval.
 func New(lines int, interval time.Duration) *Sampler {
 	return &Sampler{lines: lines, interval: interval, kinds: make(map[Key]*kind)}
 }
 
-// Take reports whether a line of the kind key is to be logged, and if so how many
-// were not since the last one that was.
+// Take reports whether to log a line of the kind key. If so, suppressed is the number of
+// lines of that kind that were not logged since the last one.
 func (s *Sampler) Take(key Key) (ok bool, suppressed uint64) {
 	now := time.Now()
 	s.mu.Lock()

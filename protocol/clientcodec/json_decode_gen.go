@@ -359,6 +359,10 @@ func (r *jsonReader) publication() *protocol.Publication {
 			m.PrevData = r.Raw()
 		case "version":
 			m.Version = r.Uint(math.MaxUint64)
+		case "exclude_client":
+			m.ExcludeClient = r.Str()
+		case "use_delta":
+			m.UseDelta = r.Bool()
 		default:
 			r.Unknown()
 		}

@@ -321,6 +321,10 @@ func (r *protoReader) publication() *protocol.Publication {
 			m.PrevData = r.Raw()
 		case 16:
 			m.Version = r.Uint64()
+		case 1000:
+			m.ExcludeClient = r.Str()
+		case 1001:
+			m.UseDelta = r.Bool()
 		}
 	}
 	r.Exit(outer)

@@ -32,18 +32,19 @@ func main() {
 	m := &measurement{}
 	flag.StringVar(&m.server, "binary", "bin/centrifugo", "the server, and the tool that loads it")
 	out := flag.String("out", "", "file to write the report to, with growth.svg beside it; standard output if empty, without the plot")
+	costs := flag.String("costs", "", "file to write the costs to that bench/cmd/model computes with; none if empty")
 	flag.IntVar(&m.rounds, "rounds", 5, "rounds of each measurement, at most: some that take long have fewer")
 	flag.IntVar(&m.seconds, "seconds", 5, "length of each paced run")
 	only := flag.String("only", "", "regular expression: measure only works with such names")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := m.run(ctx, *out, *only); err != nil {
+	if err := m.run(ctx, *out, *costs, *only); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func (m *measurement) run(ctx context.Context, out, only string) error {
+func (m *measurement) run(ctx context.Context, out, costs, only string) error {
 	if m.rounds < 1 || m.seconds < 1 {
 		return errors.New("rounds and seconds are at least 1")
 	}
@@ -80,6 +81,11 @@ func (m *measurement) run(ctx context.Context, out, only string) error {
 		return fmt.Errorf("no work has a name like %q", only)
 	}
 	log.Printf("%d works in %v", len(done), time.Since(began).Round(time.Second))
+	if costs != "" {
+		if err := writeCosts(costs, done); err != nil {
+			return err
+		}
+	}
 	return m.write(out, done)
 }
 

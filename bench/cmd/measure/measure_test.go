@@ -59,7 +59,7 @@ func TestFigures(t *testing.T) {
 	}
 	f := figure{value: ratio}
 	if m := f.of(s); m.low != 1.1 || m.high != 1.5 {
-		t.Errorf("from %v to %v", m.low, m.high)
+		t.Errorf("from %v to %v; want 1.1 and 1.5", m.low, m.high)
 	}
 }
 
@@ -72,7 +72,7 @@ func TestMissing(t *testing.T) {
 	} {
 		f := figure{work: name, value: value, limit: 100}
 		if m := f.of(s); m.err == nil {
-			t.Errorf("%s: %+v", name, m)
+			t.Errorf("%s: %+v; want an error", name, m)
 		}
 	}
 	f := figure{value: func(lookup) float64 { return 1 }}
@@ -112,7 +112,7 @@ func TestParseBenchmarks(t *testing.T) {
 	s := parseBenchmarks("goos: linux\nBenchmarkMerge/single-8 \t 100\t 12.5 ns/op\t 3 B/op\t 0 allocs/op\nBenchmarkX-y/z-2 10 1 ns/op 5.5 MB/s\nBenchmarkMerge/single-8\nPASS\nok x 1.2s\n")
 	want := sample{"Merge/single ns/op": 12.5, "Merge/single B/op": 3, "Merge/single allocs/op": 0, "X-y/z ns/op": 1, "X-y/z MB/s": 5.5}
 	if len(s) != len(want) {
-		t.Errorf("%v", s)
+		t.Errorf("%v; want length %v", s, len(want))
 	}
 	for name, v := range want {
 		if got, ok := s[name]; !ok || got != v {
@@ -147,10 +147,10 @@ func TestMerge(t *testing.T) {
 	a := settings{"client": settings{"x": 1, "y": 2}, "z": 3}
 	b := merge(a, settings{"client": settings{"y": 4}, "w": 5})
 	if got := b["client"].(settings); got["x"] != 1 || got["y"] != 4 || b["z"] != 3 || b["w"] != 5 {
-		t.Errorf("%v", b)
+		t.Errorf("%v; want 1, 4, 3 and 5", b)
 	}
 	if a["client"].(settings)["y"] != 2 || len(a) != 2 {
-		t.Errorf("the first was changed: %v", a)
+		t.Errorf("the first was changed: %v; want 2 and length 2", a)
 	}
 }
 
@@ -171,7 +171,7 @@ func TestMeasure(t *testing.T) {
 	m := &measurement{rounds: 5, seconds: 1}
 	o := m.measure(t.Context(), w)
 	if got := strings.Join(order, ""); got != "abbabb" || o.err == nil {
-		t.Errorf("ran %s, %v", got, o.err)
+		t.Errorf("ran %s, %v; want \"abbabb\"", got, o.err)
 	}
 	report := m.report([]outcome{o})
 	for _, want := range []string{"| a to b | ≤ 1x |", "| missing | ≤ 1 | failed: missing: no figure came out | **no** |", "| a | 25 | NaN |", "| b | 40 | NaN |"} {
@@ -182,7 +182,7 @@ func TestMeasure(t *testing.T) {
 	w.sides[1].run = run("b", errors.New("lost |\nall"))
 	o = m.measure(t.Context(), w)
 	if report := m.report([]outcome{o}); o.err == nil || !strings.Contains(report, "| a to b | ≤ 1x | failed: b: lost / all | **no** |") {
-		t.Errorf("%v\n%s", o.err, report)
+		t.Errorf("%v\n%s; want %q in it", o.err, report, "| a to b | ≤ 1x | failed: b: lost / all | **no** |")
 	}
 }
 
@@ -193,7 +193,7 @@ func TestWorks(t *testing.T) {
 	asked := 0
 	for _, w := range works(m) {
 		if names[w.name] || !regexp.MustCompile(`^[a-z0-9-]+$`).MatchString(w.name) || w.title == "" || w.note == "" || len(w.sides) == 0 {
-			t.Errorf("%q", w.name)
+			t.Errorf("%q; want a name of its own of a-z, 0-9 and -, a title, a note and sides", w.name)
 		}
 		names[w.name] = true
 		sides := make(map[string]bool)
@@ -210,7 +210,7 @@ func TestWorks(t *testing.T) {
 		}
 	}
 	if asked < 24 {
-		t.Errorf("only %d figures are asked for", asked)
+		t.Errorf("only %d figures are asked for; want at least 24", asked)
 	}
 }
 
@@ -231,7 +231,7 @@ func TestPlots(t *testing.T) {
 			break
 		}
 		if err != nil {
-			t.Fatalf("%v\n%s", err, svg)
+			t.Fatalf("%v\n%s; want valid XML", err, svg)
 		}
 	}
 	for _, want := range []string{">2,000</text>", ">5.00</text>", "dashed", "flat within 15 %"} {
@@ -241,5 +241,18 @@ func TestPlots(t *testing.T) {
 	}
 	if plots([]outcome{{work: w, err: errors.New("failed")}}) != "" {
 		t.Error("a plot of nothing")
+	}
+}
+
+func TestParseInfo(t *testing.T) {
+	const info = "# CPU\r\nused_cpu_sys:1.25\r\nused_cpu_user:0.5\r\nused_cpu_sys_children:9\r\n\r\n# Commandstats\r\ncmdstat_xrange:calls=12,usec=30,usec_per_call=2.5\r\n"
+	got, err := parseInfo([]byte(info))
+	if err != nil || got["cpu"] != 1.75 || got["xrange"] != 12 || len(got) != 2 {
+		t.Errorf("parseInfo = %v, %v; want cpu 1.75, xrange 12", got, err)
+	}
+	for _, bad := range []string{"", "Could not connect", "used_cpu_sys:x"} {
+		if got, err := parseInfo([]byte(bad)); err == nil {
+			t.Errorf("parseInfo(%q) = %v; want an error", bad, got)
+		}
 	}
 }

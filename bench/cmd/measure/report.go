@@ -14,8 +14,8 @@ import (
 func (m *measurement) report(done []outcome) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Results\n\nWritten by `make bench` (`go run ./bench/cmd/measure -rounds %d -seconds %d`) on %s.\n\n", m.rounds, m.seconds, time.Now().UTC().Format("2006-01-02"))
-	fmt.Fprintf(&b, "Machine: %s. Load, server and floor share it, over loopback. The server has its default configuration, plus what lets the load in; payloads have 128 bytes and are JSON unless it is said.\n\n", machine())
-	b.WriteString("Figures are medians of the rounds; a ratio is one of figures of the same round. In parentheses: the least and the most of the rounds. What each figure means is in [docs/performance.md](../docs/performance.md).\n\n")
+	fmt.Fprintf(&b, "Machine: %s. Load, server and floor share it, over loopback. The server has its default configuration, plus what admits the load; payloads have 128 bytes and are JSON unless stated otherwise.\n\n", machine())
+	b.WriteString("Figures are medians of the rounds; a ratio compares figures of the same round. In parentheses: the lowest and the highest of the rounds. What each figure means is in [docs/performance.md](../docs/performance.md).\n\n")
 	b.WriteString("| Work | must reach | measured | reached |\n|---|---|---|---|\n")
 	for _, o := range done {
 		o.writeRows(&b)

@@ -76,7 +76,7 @@ func (m *measurement) paused(seconds int, args ...string) []string {
 // load runs the tool against a process. Whatever it holds against the server,
 // anything lost above all, is an error.
 func (m *measurement) load(ctx context.Context, p *process, args ...string) (sample, error) {
-	args = append([]string{"bench", "--address", p.url("ws"), "--insecure-skip-verify=" + strconv.FormatBool(p.secure), "--pid", strconv.Itoa(p.cmd.Process.Pid), "--json", "--quiet"}, args...)
+	args = append([]string{"bench", "--address", p.url("ws"), "--api", p.url("http") + "/api", "--insecure-skip-verify=" + strconv.FormatBool(p.secure), "--pid", strconv.Itoa(p.cmd.Process.Pid), "--json", "--quiet"}, args...)
 	cmd := exec.CommandContext(ctx, m.server, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -114,10 +114,10 @@ func parseReport(text []byte) (sample, error) {
 // crowd is clients that stay connected while others are measured.
 type crowd struct{ cmd *exec.Cmd }
 
-// gather connects n clients, each to a channel of its own, and returns when they
-// are there.
-func (m *measurement) gather(ctx context.Context, p *process, n int) (*crowd, error) {
-	cmd := exec.CommandContext(ctx, m.server, "bench", "idle", "--address", p.url("ws"), "--clients", strconv.Itoa(n), "--channel", "crowd", "--warmup", "1s", "--duration", "1h")
+// gather connects n clients, subscribes them to a channel, and returns when they are
+// there.
+func (m *measurement) gather(ctx context.Context, p *process, n int, channel string) (*crowd, error) {
+	cmd := exec.CommandContext(ctx, m.server, "bench", "idle", "--address", p.url("ws"), "--clients", strconv.Itoa(n), "--channel", channel, "--warmup", "1s", "--duration", "1h")
 	progress, err := cmd.StderrPipe()
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func amidst(crowd int, s subject, args ...string) runner {
 			return nil, err
 		}
 		defer p.stop()
-		c, err := m.gather(ctx, p, crowd)
+		c, err := m.gather(ctx, p, crowd, "crowd")
 		if err != nil {
 			return nil, err
 		}

@@ -8,9 +8,12 @@ import "fmt"
 func works(m *measurement) []work {
 	all := idleWorks(m)
 	all = append(all, fanoutWorks(m)...)
+	all = append(all, transportWorks(m)...)
 	all = append(all, channelWorks(m)...)
 	all = append(all, stormWorks(m)...)
 	all = append(all, growthWorks(m)...)
+	all = append(all, redisWorks(m)...)
+	all = append(all, scaleWork(m))
 	return append(all, codeWorks()...)
 }
 
@@ -22,6 +25,7 @@ const (
 	latencyP50     = "deliver.latency.p50_ms"
 	latencyP99     = "deliver.latency.p99_ms"
 	deliveries     = "deliver.per_second"
+	deliveredBytes = "deliver.bytes_per_second"
 	clientMemory   = "server.rss_per_client_bytes"
 	channelMemory  = "server.rss_per_subscription_bytes"
 	publicationCPU = "server.cpu_us_per_publication"
@@ -59,8 +63,8 @@ func idleWorks(m *measurement) []work {
 	return []work{
 		{
 			name: "idle", title: "Idle connections", rounds: 2,
-			note: "15,000 WebSocket connections with one subscription each. Memory is what the resident memory (RSS) of the server grew by, 3 s after the last has subscribed, by connections; " +
-				fmt.Sprintf("CPU is that of the %d s after it, in which each is pinged twice and answers.", pings),
+			note: "15,000 WebSocket connections with one subscription each. Memory is the growth of the server's resident memory (RSS) per connection, measured 3 s after the last subscription; " +
+				fmt.Sprintf("CPU is measured in the %d s after that, in which each connection answers two pings.", pings),
 			sides:   []side{{name: "plain", run: against(subject{}, m.paused(pings, "idle", "--clients", clients)...)}},
 			columns: columns,
 			figures: []figure{
@@ -89,7 +93,7 @@ func stormWorks(m *measurement) []work {
 	return []work{
 		{
 			name: "storm", title: "Connect and subscribe",
-			note: "1,000 clients connect and subscribe, 128 at a time; all are cut off; again. The floor takes the handshake with net/http, answers both commands and keeps the socket.",
+			note: "1,000 clients connect and subscribe, 128 at a time; then all are cut off and connect again. The floor does the handshake with net/http, answers both commands and keeps the socket.",
 			sides: []side{
 				{name: "floor", run: against(subject{floor: true}, m.paced("storm")...)},
 				{name: "server", run: against(subject{}, m.paced("storm")...)},
@@ -99,15 +103,15 @@ func stormWorks(m *measurement) []work {
 		},
 		{
 			name: "recover", title: "Recovery",
-			note: fmt.Sprintf("2,000 clients of one channel with history are cut off, %d publications are made, and all come back at once and recover them. The second side is the same clients coming back to the same kind of channel with nothing missed: what remains when its cost is taken away is the recovery itself.", missed),
+			note: fmt.Sprintf("2,000 clients of one channel with history are cut off, %d publications are made, and all come back at once and recover them. The second side is the same clients coming back to the same kind of channel with nothing missed: the difference is the cost of the recovery itself.", missed),
 			sides: []side{
 				{name: "recover", run: against(subject{config: positioned}, m.paced("recover", "--clients", "2000", "--missed", fmt.Sprint(missed), "--channel", "hist:bench")...)},
 				{name: "reconnect", run: against(subject{config: positioned}, m.paced("storm", "--clients", "2000", "--concurrency", "1024", "--channel", "hist:bench")...)},
 			},
 			columns: []column{{"CPU µs per connection", connectCPU, 1, 0}, {"connections/s", "connect.per_second", 0, 0}, {"p99 ms", "connect.latency.p99_ms", 1, 0}},
 			figures: []figure{
-				{work: "recovery storm, 2,000 clients x 100 missed: CPU per recovered publication, the cost of reconnecting taken away", limit: 0.5, places: 2, unit: " µs", signed: true, value: net},
-				{work: "the same with the reconnecting in it", limit: 0.5, places: 2, unit: " µs", value: recovered,
+				{work: "recovery storm, 2,000 clients x 100 missed: CPU per recovered publication, without the cost of reconnecting", limit: 0.5, places: 2, unit: " µs", signed: true, value: net},
+				{work: "the same with the cost of reconnecting", limit: 0.5, places: 2, unit: " µs", value: recovered,
 					remark: func(at lookup) string {
 						return fmt.Sprintf("reconnecting alone is %.2f µs of it", at("reconnect", connectCPU)/missed)
 					}},

@@ -9,12 +9,12 @@ func channelWorks(m *measurement) []work {
 	return []work{
 		{
 			name: "unique", title: "Unique channels over the HTTP API", rounds: 3,
-			note: "1,000 clients with a channel each; 2,000 publications of 128 bytes a second over 32 kept connections of the HTTP API.",
+			note: "1,000 clients with a channel each; 2,000 publications of 128 bytes a second over 32 persistent connections of the HTTP API.",
 			sides: []side{
 				{name: "server", run: against(subject{}, m.paced("unique", "--rate", "2000")...)},
 			},
 			columns: []column{{"CPU µs per publication", publicationCPU, 1, 0}, {"p50 ms", latencyP50, 2, 0}, {"p99 ms", latencyP99, 2, 0}, {"publications/s", "publish.per_second", 0, 0}, loadCPU},
-			figures: []figure{{work: "unique channels, 2,000/s over the HTTP API: CPU per publication, all in all", limit: shown, places: 1, unit: " µs",
+			figures: []figure{{work: "unique channels, 2,000/s over the HTTP API: CPU per publication, total", limit: shown, places: 1, unit: " µs",
 				value: just("server", publicationCPU)}},
 		},
 		profileWork(m),
@@ -49,7 +49,7 @@ var manyChannels = settings{"client": settings{"channel_limit": 1_000_000}}
 func profileWork(m *measurement) work {
 	w := work{
 		name: "profile", title: "Where the CPU of a publication over HTTP goes", rounds: 1,
-		note: "A CPU profile from the debug endpoint during the same load. A sample belongs to the innermost frame of its stack that says whose it is: " +
+		note: "A CPU profile from the debug endpoint during the same load. A sample is attributed by the innermost frame of its stack that belongs to one of these groups: " +
 			"*sockets* are system calls on sockets and epoll, the runtime's network poller among them, with the kernel's time in them; *net/http* is that package and what it parses with (net/textproto, net/url, bufio, mime, context, time); " +
 			"*scheduler* are stacks of the Go scheduler alone: goroutines that wait for a request are woken and parked; *collector* is garbage collection; *ours* is all code of this project that is innermost, " +
 			"middleware and the decoding of the request's JSON too, with what it calls in the runtime.",

@@ -9,7 +9,7 @@ import (
 const hist = "hist:bench" // a channel with history and recovery
 
 func fanoutWorks(m *measurement) []work {
-	return append(steadyWorks(m), coresWork(m), deflateWork(m), deflateMemoryWork(m), slowWork(m))
+	return append(steadyWorks(m), coresWork(m), deflateWork(m), deflateMemoryWork(m), deltaWork(m), slowWork(m))
 }
 
 // steadyWorks are the fan-outs that are compared with the floor.
@@ -80,7 +80,7 @@ func deflateWork(m *measurement) work {
 			{name: "plain", run: against(subject{config: compression}, m.paced("fanout", "--payload", "1024")...)},
 			{name: "deflate", run: against(subject{config: compression}, m.paced("fanout", "--payload", "1024", "--deflate")...)},
 		},
-		columns: append(delivering[:len(delivering):len(delivering)], column{"bytes/s", "deliver.bytes_per_second", 0, 0}),
+		columns: append(delivering[:len(delivering):len(delivering)], column{"bytes/s", deliveredBytes, 0, 0}),
 		figures: []figure{{work: "permessage-deflate, 1 KB payload: CPU per delivery, to without", limit: 1.10, places: 2, unit: "x", value: over("deflate", "plain", deliveryCPU)}},
 	}
 }
@@ -89,7 +89,7 @@ func deflateMemoryWork(m *measurement) work {
 	args := []string{"fanout", "--clients", "15000", "--rate", "2", "--payload", "1024", "--warmup", "3s"}
 	return work{
 		name: "deflate-memory", title: "Memory with permessage-deflate",
-		note: "15,000 connections that have got 6 publications of 1 KB each; memory as above, 3 s after the last has subscribed.",
+		note: "15,000 connections that have received 6 publications of 1 KB each; memory as above, 3 s after the last subscription.",
 		sides: []side{
 			{name: "plain", run: against(subject{config: compression}, m.paused(1, args...)...)},
 			{name: "deflate", run: against(subject{config: compression}, m.paused(1, append(args[:len(args):len(args)], "--deflate")...)...)},
@@ -97,6 +97,41 @@ func deflateMemoryWork(m *measurement) work {
 		columns: []column{{"bytes per connection", clientMemory, 0, 0}},
 		figures: []figure{{work: "permessage-deflate: memory per connection more than without", limit: 200, unit: " B", together: true, signed: true,
 			value: func(at lookup) float64 { return at("deflate", clientMemory) - at("plain", clientMemory) }}},
+	}
+}
+
+// deltas allows them in a channel delta:..., which has no history.
+var deltas = settings{"channel": settings{"namespaces": []settings{
+	merge(open, settings{"name": "delta", "allowed_delta_types": []string{"fossil"}, "delta_publish": true}),
+}}}
+
+// deltaWork publishes a document of which the stamp changes. The clients of the tool
+// apply each delta, which its own CPU shows.
+func deltaWork(m *measurement) work {
+	args := []string{"fanout", "--payload", "2048", "--rate", "50", "--channel", "delta:bench"}
+	run := func(more ...string) runner {
+		return against(subject{config: deltas}, m.paced(append(args[:len(args):len(args)], more...)...)...)
+	}
+	perDelivery := func(over, base string) func(lookup) float64 {
+		return func(at lookup) float64 {
+			return at(over, deliveredBytes) / at(over, deliveries) / (at(base, deliveredBytes) / at(base, deliveries))
+		}
+	}
+	return work{
+		name: "delta", title: "Deltas",
+		note: "50 publications a second of a JSON document of 2 KB, in which one field changes, to 1,000 subscribers with deltas and to the same without.",
+		sides: []side{
+			{name: "plain", run: run()},
+			{name: "delta", run: run("--delta")},
+			{name: "plain, Protobuf", run: run("--protobuf")},
+			{name: "delta, Protobuf", run: run("--protobuf", "--delta")},
+		},
+		columns: append(delivering[:len(delivering):len(delivering)], column{"bytes/s", deliveredBytes, 0, 0}),
+		figures: []figure{
+			{work: "deltas, 2 KB document with one field changing: bytes, to without", limit: 0.30, places: 3, unit: "x", value: perDelivery("delta", "plain")},
+			{work: "the same in Protobuf", limit: 0.30, places: 3, unit: "x", value: perDelivery("delta, Protobuf", "plain, Protobuf")},
+			{work: "deltas: CPU per delivery, to without", limit: 1.10, places: 2, unit: "x", value: over("delta", "plain", deliveryCPU)},
+		},
 	}
 }
 

@@ -39,7 +39,7 @@ func subscriberGrowth(m *measurement) growth {
 	return growth{
 		work: work{
 			name: "growth-subscribers", title: "Growth: subscribers",
-			note:    "50,000 deliveries a second whatever the number of subscribers of the one channel: 500 publications a second to 100, 3.125 to 16,000. The HTTP request of a publication is in it: its cost is shared by as many deliveries as there are subscribers.",
+			note:    "50,000 deliveries a second whatever the number of subscribers of the one channel: 500 publications a second to 100, 3.125 to 16,000. The cost includes the HTTP request of a publication, shared by as many deliveries as there are subscribers.",
 			columns: delivering,
 			chart:   &chart{title: "CPU per delivery", unit: "µs", axis: "subscribers"},
 		},
@@ -54,7 +54,7 @@ func channelGrowth(m *measurement) growth {
 	return growth{
 		work: work{
 			name: "growth-channels", title: "Growth: channels",
-			note:    "2,000 publications a second over HTTP, spread over channels with one subscriber each; 10 connections have the channels, one when there is one channel.",
+			note:    "2,000 publications a second over HTTP, spread over channels with one subscriber each; 10 connections hold the channels, or one if there is one channel.",
 			columns: []column{{"CPU µs per publication", publicationCPU, 1, 0}, {"p99 ms", latencyP99, 2, 0}, {"publications/s", "publish.per_second", 0, 0}},
 			chart:   &chart{title: "CPU per publication", unit: "µs", axis: "channels"},
 		},
@@ -71,8 +71,8 @@ func connectionGrowth(m *measurement) growth {
 	return growth{
 		work: work{
 			name: "growth-connections", title: "Growth: connections",
-			note: "Idle connections with one subscription each, as above. So that what the server needs once is not counted, 1,000 other connections are there before and stay. " +
-				"By default the heap is between once and twice as large as what is live, as the collector happens to have been round, and a thousand connections cannot even that out: here the server runs with GOGC=10, with which it is between 1 and 1.1 times.",
+			note: "Idle connections with one subscription each, as above. 1,000 other connections exist before and stay, so that what the server needs once is not counted. " +
+				"By default the heap is between one and two times the size of the live objects, depending on the phase of the collector, which a thousand connections do not average out. Here the server runs with GOGC=10, which keeps the heap between 1 and 1.1 times that size.",
 			columns: []column{{"bytes per connection", clientMemory, 0, 0}, {"connects/s", "connect.per_second", 0, 0}},
 			chart:   &chart{title: "Memory per connection", unit: "B", axis: "connections"},
 		},

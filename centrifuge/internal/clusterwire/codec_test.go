@@ -29,7 +29,7 @@ var samples = []*Message{
 		Positioning: true, Recovery: true, RecoveryCache: true, AutoRecover: true, RecoverSince: &Position{Offset: 2, Epoch: "e"},
 		MetaTTLNano: 3, MaxSubscribers: 4, AllowDelta: true, AllowTagsFilter: true,
 		ServerTagsFilter: &FilterNode{Op: "and", Key: "k", Cmp: "in", Val: "v", Vals: []string{"a", "b"}, Nodes: []*FilterNode{{Key: "x"}}},
-		Source:           5,
+		Source:           5, AllowCompaction: true, Slow: 2,
 	}}},
 	{Op: OpUnsubscribe, Unsubscribe: &Unsubscribe{Target: target, Channel: "news", Code: 2000, Reason: "server unsubscribe"}},
 	{Op: OpDisconnect, Disconnect: &Disconnect{Target: target, Code: 3503, Reason: "force disconnect"}},
@@ -212,10 +212,10 @@ func TestBounds(t *testing.T) {
 	}
 	large := &Message{Op: OpRefresh, From: "n", Refresh: &Refresh{Info: make([]byte, MaxHeader)}}
 	if _, err := Append(nil, large); err == nil {
-		t.Error("Append made a header beyond the bound")
+		t.Error("Append made a header beyond the bound; want an error")
 	}
 	if _, err := Decode(append(bytes.Repeat([]byte(" "), MaxHeader), `{"v":1,"op":"shutdown","from":"n"}`...)); err == nil {
-		t.Error("Decode accepted a header beyond the bound")
+		t.Error("Decode accepted a header beyond the bound; want an error")
 	}
 }
 

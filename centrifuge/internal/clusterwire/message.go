@@ -111,6 +111,8 @@ type SubscribeOptions struct {
 	AllowTagsFilter  bool        `json:"allow_tags_filter,omitempty"`
 	ServerTagsFilter *FilterNode `json:"server_tags_filter,omitempty"`
 	Source           uint8       `json:"source,omitempty"`
+	AllowCompaction  bool        `json:"allow_compaction,omitempty"`
+	Slow             uint8       `json:"slow,omitempty"` // policy for slow readers; an unknown one is 0
 }
 
 // Position is a position in a stream.

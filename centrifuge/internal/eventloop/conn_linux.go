@@ -11,14 +11,28 @@ import (
 // Beneath prepares c, when it is a TCP connection, to be what a TLS connection
 // runs over: a Loop that is given that one then polls it. Otherwise it returns c.
 func Beneath(c net.Conn) net.Conn {
-	tcp, ok := c.(*net.TCPConn)
-	if !ok {
-		return c
+	switch c := c.(type) {
+	case *net.TCPConn:
+		b := &Conn{}
+		b.tcp.Store(c)
+		return b
+	case Attributed:
+		b := &attributedConn{from: c.RemoteAddr()}
+		b.tcp.Store(c.Raw())
+		return b
 	}
-	b := &Conn{}
-	b.tcp.Store(tcp)
-	return b
+	return c
 }
+
+// attributedConn is a Conn with the address of an Attributed. The others do without the field.
+type attributedConn struct {
+	Conn
+
+	from net.Addr
+}
+
+// RemoteAddr implements net.Conn.
+func (c *attributedConn) RemoteAddr() net.Addr { return c.from }
 
 // Conn is a TCP connection that a Loop can take away from whoever uses it: from
 // a tls.Conn, which goes on to read and write, but without waiting.

@@ -42,6 +42,15 @@ func IsEnded(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
 }
 
+// Attributed is a TCP connection that comes from somewhere else than its socket says, as
+// behind a load balancer that names the client. RemoteAddr returns that address; every other
+// method does what those of Raw do.
+type Attributed interface {
+	net.Conn
+	// Raw returns the connection whose socket is polled.
+	Raw() *net.TCPConn
+}
+
 // Handler owns one socket. Calls of Data never overlap; Writable and Closed may
 // overlap with Data where it goes on after Resume. No method may block, except
 // on a socket that is Blocking.
@@ -92,6 +101,10 @@ type Config struct {
 	BufferSize int
 	// WriteTimeout bounds a write of 64 KiB to a Blocking socket, zero for one second.
 	WriteTimeout time.Duration
+	// ScheduledWrites makes writes to polled sockets ordinary system calls, which the
+	// scheduler knows of: the garbage collector stops the program sooner, and a write
+	// costs more CPU. See rawWrite for figures.
+	ScheduledWrites bool
 	// Panicked hears of a panic in a handler. The connection is closed, the
 	// poller lives on. Nil panics stay unheard.
 	Panicked func(value any, stack []byte)

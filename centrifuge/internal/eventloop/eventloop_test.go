@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"centrifugo/internal/await"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -49,22 +51,11 @@ func (r *recorder) Writable() {
 }
 func (r *recorder) Closed(err error) { r.closed <- err }
 
-func receive[T any](t testing.TB, c chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(waitLimit):
-		t.Fatalf("no %s came", what)
-		panic("unreachable")
-	}
-}
-
 func (r *recorder) expect(t *testing.T, want string) {
 	t.Helper()
 	var got []byte
 	for len(got) < len(want) {
-		got = append(got, receive(t, r.data, "data")...)
+		got = append(got, await.Receive(t, r.data, "data")...)
 	}
 	if string(got) != want {
 		t.Fatalf("got %q, want %q", got, want)
@@ -171,18 +162,18 @@ func TestExchange(t *testing.T) {
 		send(t, client, long)
 		r.expect(t, long)
 		if n, err := r.socket.Write([]byte("hello")); n != 5 || err != nil {
-			t.Fatalf("Write: %d, %v", n, err)
+			t.Fatalf("Write: %d, %v; want 5", n, err)
 		}
 		got := make([]byte, 5)
 		if _, err := io.ReadFull(client, got); err != nil || string(got) != "hello" {
-			t.Fatalf("client got %q, %v", got, err)
+			t.Fatalf("client got %q, %v; want \"hello\"", got, err)
 		}
 		_ = client.CloseWrite()
-		if err := receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
-			t.Fatalf("closed with %v", err)
+		if err := await.Receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
+			t.Fatalf("closed with %v; want %v", err, io.EOF)
 		}
 		if _, err := r.socket.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-			t.Fatalf("Write after the end: %v", err)
+			t.Fatalf("Write after the end: %v; want %v", err, net.ErrClosed)
 		}
 		r.socket.Close()
 		r.socket.Resume()
@@ -205,14 +196,14 @@ func TestCloseEndsConnectionAndIsSilent(t *testing.T) {
 			r.socket.Close()
 			r.socket.Close()
 			if n, err := client.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
-				t.Fatalf("client read %d, %v", n, err)
+				t.Fatalf("client read %d, %v; want 0 and %v", n, err, io.EOF)
 			}
 			if err := r.socket.Start(nil); !started && !errors.Is(err, net.ErrClosed) {
 				t.Fatalf("Start after Close: %v", err)
 			}
 			l.Close()
-			if len(r.closed) != 0 {
-				t.Fatal("Close was reported to its caller")
+			if got := len(r.closed); got != 0 {
+				t.Fatalf("Close was reported to its caller: len(r.closed) = %v; want 0", got)
 			}
 		}
 	})
@@ -226,8 +217,8 @@ func TestPauseAndResume(t *testing.T) {
 		start(t, r, "abc")
 		for i, want := range []string{"a", "b", "c"} {
 			r.expect(t, want)
-			if len(r.data) != 0 {
-				t.Fatal("data came while paused")
+			if got := len(r.data); got != 0 {
+				t.Fatalf("data came while paused: len(r.data) = %v; want 0", got)
 			}
 			if i == 2 {
 				send(t, client, "de")
@@ -239,12 +230,12 @@ func TestPauseAndResume(t *testing.T) {
 		r.expect(t, "e")
 		// The end of the stream waits as data would.
 		_ = client.CloseWrite()
-		if len(r.closed) != 0 {
-			t.Fatal("end came while paused")
+		if got := len(r.closed); got != 0 {
+			t.Fatalf("end came while paused: len(r.closed) = %v; want 0", got)
 		}
 		resumeWhenPaused(r)
-		if err := receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
-			t.Fatalf("closed with %v", err)
+		if err := await.Receive(t, r.closed, "end"); !errors.Is(err, io.EOF) {
+			t.Fatalf("closed with %v; want %v", err, io.EOF)
 		}
 	})
 }
@@ -294,8 +285,8 @@ func TestWhatCameBeforeTheEndIsRead(t *testing.T) {
 					r.hook = nil
 					resumeWhenPaused(r)
 					r.expect(t, "12")
-					if err := receive(t, r.closed, "end"); err == nil {
-						t.Error("closed without a reason")
+					if err := await.Receive(t, r.closed, "end"); err == nil {
+						t.Error("closed without a reason; want an error")
 					}
 				})
 			}
@@ -349,8 +340,8 @@ func TestWritable(t *testing.T) {
 			if n += again; n == len(chunk) || err != nil {
 				t.Fatalf("a full socket took %d, %v", again, err)
 			}
-			if len(r.writable) != 0 {
-				t.Fatal("Writable was called without WantWrite")
+			if got := len(r.writable); got != 0 {
+				t.Fatalf("Writable was called without WantWrite: len(r.writable) = %v; want 0", got)
 			}
 			r.socket.WantWrite(true)
 			received := make(chan []byte)
@@ -360,14 +351,14 @@ func TestWritable(t *testing.T) {
 				received <- b
 			}()
 			for rest := append(chunk[n:], 'y'); len(rest) > 0; {
-				receive(t, r.writable, "writable socket")
+				await.Receive(t, r.writable, "writable socket")
 				if n, err = r.socket.Write(rest); err != nil {
 					t.Fatal(err)
 				}
 				rest = rest[n:]
 			}
 			r.socket.WantWrite(false)
-			if !bytes.Equal(receive(t, received, "what was written"), append(sent.Bytes(), 'y')) {
+			if !bytes.Equal(await.Receive(t, received, "what was written"), append(sent.Bytes(), 'y')) {
 				t.Fatal("what came is not what was written")
 			}
 		})
@@ -395,7 +386,7 @@ func TestPanicClosesOnlyItsConnection(t *testing.T) {
 		panics := make(chan any, 8)
 		l := newLoop(t, Config{Pollers: 1, Panicked: func(v any, stack []byte) {
 			if !bytes.Contains(stack, []byte("eventloop_test.go")) {
-				t.Errorf("stack does not show the handler: %s", stack)
+				t.Errorf("stack does not show the handler: %s; want \"eventloop_test.go\" in it", stack)
 			}
 			panics <- v
 		}})
@@ -405,14 +396,14 @@ func TestPanicClosesOnlyItsConnection(t *testing.T) {
 		start(t, bad, "")
 		start(t, good, "")
 		send(t, badClient, "x")
-		if v := receive(t, panics, "panic"); v != "at the disco" {
-			t.Fatalf("panic was %v", v)
+		if v := await.Receive(t, panics, "panic"); v != "at the disco" {
+			t.Fatalf("panic was %v; want \"at the disco\"", v)
 		}
-		if err := receive(t, bad.closed, "end"); !errors.Is(err, ErrPanic) {
-			t.Fatalf("closed with %v", err)
+		if err := await.Receive(t, bad.closed, "end"); !errors.Is(err, ErrPanic) {
+			t.Fatalf("closed with %v; want %v", err, ErrPanic)
 		}
 		if _, err := badClient.Read(make([]byte, 1)); err == nil {
-			t.Fatal("connection lives on")
+			t.Fatal("connection lives on; want an error")
 		}
 		send(t, goodClient, "still here")
 		good.expect(t, "still here")
@@ -434,14 +425,14 @@ func TestLoopCloseTellsAll(t *testing.T) {
 		l.Close()
 		l.Close()
 		for i, r := range all {
-			if err := receive(t, r.closed, "end"); !errors.Is(err, ErrClosed) {
-				t.Fatalf("socket %d closed with %v", i, err)
+			if err := await.Receive(t, r.closed, "end"); !errors.Is(err, ErrClosed) {
+				t.Fatalf("socket %d closed with %v; want %v", i, err, ErrClosed)
 			}
 		}
 		server, _ := k.pair(t)
 		defer func() { _ = server.Close() }()
 		if _, err := k.add(l, server, newRecorder()); !errors.Is(err, ErrClosed) {
-			t.Fatalf("Add after Close: %v", err)
+			t.Fatalf("Add after Close: %v; want %v", err, ErrClosed)
 		}
 	})
 }
@@ -540,7 +531,7 @@ func TestReadAllocatesNothing(t *testing.T) {
 		_, _ = client.Write(message)
 		<-r.came
 	}); n != 0 {
-		t.Fatalf("%v allocations for a read", n)
+		t.Fatalf("%v allocations for a read; want 0", n)
 	}
 }
 

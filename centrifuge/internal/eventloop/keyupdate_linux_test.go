@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"centrifugo/internal/await"
 )
 
 // Go's client cannot ask for new keys, so that this one seals its own records
@@ -154,10 +156,10 @@ func TestKeyUpdate(t *testing.T) {
 				}
 				r.expect(t, text+"/"+text)
 				if n, err := r.socket.Write([]byte(text)); n != len(text) || err != nil {
-					t.Fatalf("Write: %d, %v", n, err)
+					t.Fatalf("Write: %d, %v; want %v", n, err, len(text))
 				}
 				if kind, payload := in.open(client); kind != recordHandshake || payload != keyUpdated {
-					t.Fatalf("record %d %q is not a key update", kind, payload)
+					t.Fatalf("record %d %q is not a key update; want %v and %v", kind, payload, recordHandshake, keyUpdated)
 				}
 				in.update()
 				if kind, payload := in.open(client); kind != recordApplication || payload != text {
@@ -194,7 +196,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 			<-r.data
 		}
 	}
-	if err := receive(t, r.closed, "end"); isEOF(err) {
+	if err := await.Receive(t, r.closed, "end"); isEOF(err) {
 		t.Fatalf("closed with %v", err)
 	}
 	s.mu.Lock()

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"centrifugo/internal/await"
 )
 
 // TestVerifiedReleases: the fields are touched only with a release on the list, and only
@@ -142,7 +144,7 @@ func (w *watched) look(what string, want func(records, handshake kept) bool) {
 	var found [2]kept
 	for end := time.Now().Add(waitLimit); time.Now().Before(end); {
 		send(w.t, w.other, "x")
-		if found = receive(w.t, w.found, "other event"); want(found[0], found[1]) {
+		if found = await.Receive(w.t, w.found, "other event"); want(found[0], found[1]) {
 			return
 		}
 	}
@@ -261,7 +263,7 @@ func TestRenegotiationIsRefused(t *testing.T) {
 		w.look("half of a hello", func(_, handshake kept) bool { return handshake.content == hello[:10] })
 	}
 	send(t, c, seal(recordHandshake, hello[10:]))
-	if err := receive(t, w.closed, "end"); !isTLS(err) {
+	if err := await.Receive(t, w.closed, "end"); !isTLS(err) {
 		t.Errorf("closed with %v; want an error of TLS", err)
 	}
 	_ = c.SetReadDeadline(time.Now().Add(waitLimit))

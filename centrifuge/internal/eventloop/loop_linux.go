@@ -75,8 +75,11 @@ func (l *Loop) stopPollers() {
 func (l *Loop) addPolled(c net.Conn, h Handler) (_ Socket, polled bool, _ error) {
 	switch c := c.(type) {
 	case *tls.Conn:
-		if raw, ok := c.NetConn().(*Conn); ok {
+		switch raw := c.NetConn().(type) {
+		case *Conn:
 			return l.addSecure(c, raw, h)
+		case *attributedConn:
+			return l.addSecure(c, &raw.Conn, h)
 		}
 	case *net.TCPConn:
 		return l.addPlain(c, h)
@@ -84,6 +87,8 @@ func (l *Loop) addPolled(c net.Conn, h Handler) (_ Socket, polled bool, _ error)
 		if tcp := c.tcp.Load(); tcp != nil {
 			return l.addPlain(tcp, h)
 		}
+	case Attributed:
+		return l.addPlain(c.Raw(), h)
 	}
 	return nil, false, nil
 }

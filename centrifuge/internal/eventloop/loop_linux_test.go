@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"centrifugo/internal/await"
 )
 
 // A paused socket must not be reported again and again because its peer has
@@ -27,10 +29,10 @@ func TestPausedSocketIsQuietAndKeepsWhatCame(t *testing.T) {
 	send(t, client, "unread")
 	_ = client.CloseWrite()
 	if n := pendingEvents(t, l.pollers[0]); n != 0 {
-		t.Fatalf("%d events of a paused socket", n)
+		t.Fatalf("%d events of a paused socket; want 0", n)
 	}
-	if len(r.closed) != 0 {
-		t.Fatal("the end of a stream is not the end of a paused connection")
+	if got := len(r.closed); got != 0 {
+		t.Fatalf("the end of a stream is not the end of a paused connection: len(r.closed) = %v; want 0", got)
 	}
 	_ = client.SetLinger(0)
 	_ = client.Close() // resets the connection
@@ -44,16 +46,16 @@ func TestPausedSocketIsQuietAndKeepsWhatCame(t *testing.T) {
 		runtime.Gosched()
 	}
 	if n := pendingEvents(t, l.pollers[0]); n != 0 {
-		t.Fatalf("%d events of a paused socket that was reset", n)
+		t.Fatalf("%d events of a paused socket that was reset; want 0", n)
 	}
 	r.socket.WantWrite(true) // changes nothing while it is paused
 	if n := pendingEvents(t, l.pollers[0]); n != 0 || len(r.closed) != 0 {
-		t.Fatalf("%d events, %d ends", n, len(r.closed))
+		t.Fatalf("%d events, %d ends; want 0 and none", n, len(r.closed))
 	}
 	r.socket.Resume()
 	r.expect(t, "unread")
-	if err := receive(t, r.closed, "end"); err == nil {
-		t.Fatal("closed without a reason")
+	if err := await.Receive(t, r.closed, "end"); err == nil {
+		t.Fatal("closed without a reason; want an error")
 	}
 }
 
@@ -85,16 +87,16 @@ func TestEventOfAnEarlierOwnerIsDropped(t *testing.T) {
 	}
 	event.Pad = int32(next.generation)
 	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 1 || found[0].socket != next {
-		t.Fatal("did not find the owner")
+		t.Fatalf("did not find the owner; want len(found) 1 and found[0].socket %v", next)
 	}
 }
 
 // The socket is part of what an idle connection costs.
 func TestSocketSize(t *testing.T) {
 	if size := unsafe.Sizeof(polledSocket{}); size > 64 {
-		t.Errorf("a socket has %d bytes", size)
+		t.Errorf("a socket has %d bytes; want at most 64", size)
 	}
 	if size := unsafe.Sizeof(secureSocket{}); size > 176 {
-		t.Errorf("a secure one has %d bytes", size)
+		t.Errorf("a secure one has %d bytes; want at most 176", size)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"centrifugo/internal/await"
 )
 
 // echo sends back what comes. It pauses at random, in the middle of what it is
@@ -167,11 +169,11 @@ func exchange(t *testing.T, l *Loop, accepted net.Conn, dialed peer, total int) 
 	if err := dialed.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, e.closed, "end"); !errors.Is(err, io.EOF) {
-		t.Fatalf("closed with %v", err)
+	if err := await.Receive(t, e.closed, "end"); !errors.Is(err, io.EOF) {
+		t.Fatalf("closed with %v; want %v", err, io.EOF)
 	}
 	if n, err := dialed.Read(got); n != 0 || !errors.Is(err, io.EOF) {
-		t.Fatalf("%d, %v after the end", n, err)
+		t.Fatalf("%d, %v after the end; want 0 and %v", n, err, io.EOF)
 	}
 	e.resumes.Wait()
 }
@@ -195,7 +197,8 @@ func TestSecureSlowReader(t *testing.T) {
 	sealed := len(s.sealed)
 	s.mu.Unlock()
 	if sealed == 0 || sealed > maxSealed || s.uncounted == 0 || s.uncounted > recordSize {
-		t.Fatalf("%d bytes are encrypted and not sent, for %d", sealed, s.uncounted)
+		t.Fatalf("%d bytes are encrypted and not sent, for %d; want more than 0, at most %v, more than 0 and at most %v",
+			sealed, s.uncounted, maxSealed, recordSize)
 	}
 	s.WantWrite(true)
 	received := make(chan int)
@@ -204,13 +207,13 @@ func TestSecureSlowReader(t *testing.T) {
 		received <- len(all)
 	}()
 	for rest := chunk[n:]; len(rest) > 0; rest = rest[n:] {
-		receive(t, r.writable, "writable socket")
+		await.Receive(t, r.writable, "writable socket")
 		if n, err = s.Write(rest); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Close()
-	if got := receive(t, received, "end"); got != sent {
+	if got := await.Receive(t, received, "end"); got != sent {
 		t.Fatalf("%d bytes of %d came", got, sent)
 	}
 }
@@ -234,7 +237,7 @@ func TestSecureEnds(t *testing.T) {
 		"forged record": {func(t *testing.T, c *tls.Conn, tcp *net.TCPConn) {
 			send(t, tcp, "\x17\x03\x03\x00\x30"+strings.Repeat("x", 0x30))
 			if _, err := c.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "bad record MAC") {
-				t.Errorf("the client was told %v", err)
+				t.Errorf("the client was told %v; want an error and \"bad record MAC\" in it", err)
 			}
 		}, isTLS},
 		"no TLS at all": {func(t *testing.T, _ *tls.Conn, tcp *net.TCPConn) { send(t, tcp, "GET / HTTP/1.1\r\n\r\n") }, isTLS},
@@ -247,7 +250,7 @@ func TestSecureEnds(t *testing.T) {
 			send(t, client, "hello")
 			r.expect(t, "hello")
 			c.end(t, client, client.NetConn().(*net.TCPConn))
-			if err := receive(t, r.closed, "end"); !c.check(err) {
+			if err := await.Receive(t, r.closed, "end"); !c.check(err) {
 				t.Fatalf("closed with %v", err)
 			}
 		})
@@ -268,7 +271,7 @@ func TestSecureTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := l.Add(server, newRecorder()); !errors.Is(err, net.ErrClosed) {
-		t.Fatalf("added twice: %v", err)
+		t.Fatalf("added twice: %v; want %v", err, net.ErrClosed)
 	}
 	if after := server.RemoteAddr().String(); after == before || server.LocalAddr() == nil {
 		t.Fatalf("address %s is still kept", after)
@@ -288,8 +291,8 @@ func TestSecureTakeOver(t *testing.T) {
 	early.expect(t, "late")
 
 	a, b := net.Pipe()
-	if Beneath(a) != a {
-		t.Fatal("prepared what is not TCP")
+	if got := Beneath(a); got != a {
+		t.Fatalf("prepared what is not TCP: Beneath(a) = %v; want %v", got, a)
 	}
 	_, _ = a.Close(), b.Close()
 
@@ -302,4 +305,38 @@ func TestSecureTakeOver(t *testing.T) {
 	start(t, bare, "")
 	send(t, c, "bare")
 	bare.expect(t, "bare")
+}
+
+// attributed is a connection whose peer is elsewhere.
+type attributed struct{ *net.TCPConn }
+
+func (attributed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 7), Port: 1} }
+
+func (a attributed) Raw() *net.TCPConn { return a.TCPConn }
+
+// A connection that comes from behind a load balancer is polled, with and without TLS.
+func TestAttributedIsPolled(t *testing.T) {
+	l := newLoop(t, Config{})
+	tcp, c := pair(t)
+	bare := newRecorder()
+	var err error
+	if bare.socket, err = l.Add(attributed{tcp}, bare); err != nil || bare.socket.Blocking() {
+		t.Fatalf("%T, %v; want a polled socket", bare.socket, err)
+	}
+	start(t, bare, "")
+	send(t, c, "bare")
+	bare.expect(t, "bare")
+
+	tcp, c = pair(t)
+	server, client := securePair(t, attributed{tcp}, c, nil)
+	if got := server.RemoteAddr().String(); got != "203.0.113.7:1" {
+		t.Errorf("remote address %s; want 203.0.113.7:1", got)
+	}
+	r := newRecorder()
+	if r.socket, err = l.Add(server, r); err != nil || r.socket.Blocking() {
+		t.Fatalf("%T, %v; want a polled socket", r.socket, err)
+	}
+	start(t, r, "")
+	send(t, client, "secure")
+	r.expect(t, "secure")
 }

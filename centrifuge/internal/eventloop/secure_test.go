@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"centrifugo/internal/await"
 )
 
 // certificate is self-signed; clients do not verify it.
@@ -43,7 +45,7 @@ func securePair(t testing.TB, s, c net.Conn, adapt func(server, client *tls.Conf
 	if err := dialed.HandshakeContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, failed, "handshake"); err != nil {
+	if err := await.Receive(t, failed, "handshake"); err != nil {
 		t.Fatal(err)
 	}
 	return accepted, dialed

@@ -9,10 +9,11 @@ package fanout
 const replyShare = 8
 
 // relief holds the state of outboxes with a large message in the queue, or with a
-// goroutine that waits for the queue to drain. Few outboxes have it.
+// goroutine or subscribers that wait for the queue to drain. Few outboxes have it.
 type relief struct {
 	apart   int           // bytes of the largest message that the bound leaves out
 	drained chan struct{} // closed by the outbox when enough was read; nil when no goroutine waits
+	waiting []*Subscriber // those with SlowLatest that keep a publication back
 }
 
 // contendedLocked reports whether a write is in progress or the socket is full, so that
@@ -87,7 +88,10 @@ func (o *Outbox) relieveLocked() {
 		close(r.drained)
 		r.drained = nil
 	}
-	if r.drained == nil && (r.apart == 0 || !ended && o.size+o.pending == 0) {
+	if ended {
+		r.waiting = nil
+	}
+	if r.drained == nil && len(r.waiting) == 0 && (r.apart == 0 || !ended && o.size+o.pending == 0) {
 		o.relief = nil // otherwise it tells what a connection has left unread
 	}
 }

@@ -83,7 +83,7 @@ func TestOutboxBoundReturns(t *testing.T) {
 	sink.stick(true)
 	putAndFlush(&o, frameOf(60))
 	if got := o.Put(frameOf(60)); got != PutOverflow {
-		t.Errorf("%d", got)
+		t.Errorf("%d; want %v", got, PutOverflow)
 	}
 }
 
@@ -146,7 +146,10 @@ func TestOutboxDrained(t *testing.T) {
 }
 
 // sippingSink takes a little of what it is given, each time that it is asked.
-type sippingSink struct{ left int }
+type sippingSink struct {
+	ownerless
+	left int
+}
 
 func (s *sippingSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	for _, f := range batch {

@@ -14,6 +14,8 @@ import (
 
 // slowSink keeps a part of what it is given, as a socket does that takes some.
 type slowSink struct {
+	ownerless
+
 	mu       sync.Mutex
 	takes    int // bytes of each call
 	pending  int
@@ -86,27 +88,27 @@ func TestBudgetCounts(t *testing.T) {
 
 	second, other := newSlow(nil, b, 64, false)
 	if got := second.Put(frameOf(400)); got != PutDirty {
-		t.Errorf("putting to a free socket: %d", got)
+		t.Errorf("putting to a free socket: %d; want %v", got, PutDirty)
 	}
 	second.Flush() // its socket is full: the budget is used up
 	if told := other.told(); len(told) != 1 || !errors.Is(told[0], ErrOverBudget) {
-		t.Errorf("the sink was told %v", told)
+		t.Errorf("the sink was told %v; want length 1 and %v", told, ErrOverBudget)
 	}
 	if got := second.Put(frameOf(1)); got != PutClosed {
-		t.Errorf("an outbox takes frames after that: %d", got)
+		t.Errorf("an outbox takes frames after that: %d; want %v", got, PutClosed)
 	}
 	expect(700, 1)
 	if got := first.Put(frameOf(301)); got != PutOverflow {
-		t.Errorf("putting more than the budget has: %d", got)
+		t.Errorf("putting more than the budget has: %d; want %v", got, PutOverflow)
 	}
 	if got := first.Put(frameOf(1)); got != PutClosed {
-		t.Errorf("an outbox takes frames behind a gap: %d", got)
+		t.Errorf("an outbox takes frames behind a gap: %d; want %v", got, PutClosed)
 	}
 	expect(700, 2)
 	first.Close(false, func() {})
 	expect(0, 2)
-	if len(sink.told()) != 0 {
-		t.Error("a sink was told of an overflow that Put has told")
+	if got := len(sink.told()); got != 0 {
+		t.Errorf("a sink was told of an overflow that Put has told: len(sink.told()) = %v; want 0", got)
 	}
 }
 
@@ -122,14 +124,14 @@ func TestBudgetOfBlockingSinks(t *testing.T) {
 		putAndFlush(&o, frameOf(100))
 		<-sink.entered
 		if o.Put(frameOf(4), frameOf(4)) != PutQueued || b.Used() != 8 {
-			t.Errorf("%d bytes used", b.Used())
+			t.Errorf("%d bytes used; want o.Put(frameOf(4), frameOf(4)) %v and 8", b.Used(), PutQueued)
 		}
 		if o.Put(frameOf(4)) != PutOverflow || b.Used() != 8 || b.Refused() != 1 {
-			t.Errorf("%d bytes used, %d refused", b.Used(), b.Refused())
+			t.Errorf("%d bytes used, %d refused; want o.Put(frameOf(4)) %v, 8 and 1", b.Used(), b.Refused(), PutOverflow)
 		}
 		o.Close(false, func() {})
 		if b.Used() != 0 {
-			t.Errorf("%d bytes used after Close", b.Used())
+			t.Errorf("%d bytes used after Close; want 0", b.Used())
 		}
 		sink.release <- struct{}{}
 	})
@@ -164,7 +166,7 @@ func TestBudgetWithoutBound(t *testing.T) {
 	o, _ := newSlow(nil, b, 64, false)
 	putAndFlush(o, frameOf(1<<20))
 	if b.Used() != 1<<20 || o.Put(frameOf(1)) != PutQueued || b.Used() != 1<<20+1 {
-		t.Errorf("%d bytes used", b.Used())
+		t.Errorf("%d bytes used; want %v, o.Put(frameOf(1)) %v and %v", b.Used(), 1<<20, PutQueued, 1<<20+1)
 	}
 }
 
@@ -232,7 +234,8 @@ func TestBudgetIsGivenBack(t *testing.T) {
 				sum += o.account.charged
 			}
 			if b.Used() != int64(sum) || sum > 2000 {
-				t.Fatalf("seed %d: %d bytes used, the outboxes are charged %d", seed, b.Used(), sum)
+				t.Fatalf("seed %d: %d bytes used, the outboxes are charged %d; want %v and at most 2000",
+					seed, b.Used(), sum, int64(sum))
 			}
 			if outs[i].state == outboxClosed {
 				outs[i], sinks[i] = newSlow(nil, b, 1+r.IntN(5), false)
@@ -242,12 +245,12 @@ func TestBudgetIsGivenBack(t *testing.T) {
 			o.Close(r.IntN(2) == 0, func() {})
 		}
 		if b.Used() != 0 {
-			t.Fatalf("seed %d: %d bytes were not given back", seed, b.Used())
+			t.Fatalf("seed %d: %d bytes were not given back; want 0", seed, b.Used())
 		}
 		refused += b.Refused()
 	}
 	if refused < 100 {
-		t.Errorf("only %d were refused: the test does not test it", refused)
+		t.Errorf("only %d were refused: the test does not test it; want at least 100", refused)
 	}
 }
 
@@ -291,7 +294,7 @@ func TestBudgetIsGivenBackConcurrently(t *testing.T) {
 			}
 			synctest.Wait()
 			if b.Used() != 0 {
-				t.Fatalf("seed %d: %d bytes were not given back", seed, b.Used())
+				t.Fatalf("seed %d: %d bytes were not given back; want 0", seed, b.Used())
 			}
 		})
 	}
@@ -300,6 +303,6 @@ func TestBudgetIsGivenBackConcurrently(t *testing.T) {
 // TestOutboxSize: every connection has one, and with it stays within 512 bytes.
 func TestOutboxSize(t *testing.T) {
 	if size := unsafe.Sizeof(Outbox{}); size > 120 {
-		t.Errorf("%d bytes", size)
+		t.Errorf("%d bytes; want at most 120", size)
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // discardSink takes everything.
-type discardSink struct{}
+type discardSink struct{ ownerless }
 
 func (discardSink) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil }
 

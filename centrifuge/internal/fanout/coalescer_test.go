@@ -166,14 +166,15 @@ func TestBatchLatest(t *testing.T) {
 			pushes := g.take(nil)
 			var got []string
 			for _, p := range pushes {
-				got = append(got, fmt.Sprintf("%d-%d", p.first(), p.Offset))
+				got = append(got, fmt.Sprintf("%d-%d", p.First(), p.Offset))
 				bytes -= p.size()
 			}
 			if strings.Join(got, " ") != test.want {
 				t.Errorf("left are %v, want %s", got, test.want)
 			}
 			if bytes != 0 || count != len(pushes)+superseded || g.bytes+g.count+len(g.pushes) != 0 {
-				t.Errorf("the account is wrong: %d bytes too many, %d came, %d left out", bytes, count, superseded)
+				t.Errorf("the account is wrong: %d bytes too many, %d came, %d left out; want 0, %v and 0",
+					bytes, count, superseded, len(pushes)+superseded)
 			}
 		})
 	}
@@ -195,7 +196,7 @@ func TestLatestIsNoGap(t *testing.T) {
 		b.Broadcast(newPush("a", 7))
 		s.wantWrites(t, "a gap")
 		if len(s.losses) != 1 || s.losses[0] != LossGap {
-			t.Errorf("1 and 2 are missing: %v", s.losses)
+			t.Errorf("1 and 2 are missing: %v; want length 1 and [0] %v", s.losses, LossGap)
 		}
 		for at, other := range others {
 			got, lost := other.sink.count(), len(other.losses)
@@ -254,7 +255,7 @@ func TestLatestAndDeltas(t *testing.T) {
 		mid := newSubscriber(1, jsonFormat)
 		s.Options, mid.Options = &SubscriberOptions{Delta: true}, &SubscriberOptions{Delta: true}
 		mid.join(h, "a")
-		mid.HasBase(3)
+		mid.HasBase(3, "e")
 		mid.Open(true, 3, "e")
 		var prev []byte
 		send := func(offset uint64) {
@@ -280,11 +281,11 @@ func TestLatestAndDeltas(t *testing.T) {
 			{"has the one before the newest", mid, []bool{true, true}},
 		} {
 			if len(test.s.sink.frames) != len(test.delta) {
-				t.Fatalf("%s: %d frames, losses %v", test.name, len(test.s.sink.frames), test.s.losses)
+				t.Fatalf("%s: %d frames, losses %v; want %v", test.name, len(test.s.sink.frames), test.s.losses, len(test.delta))
 			}
 			for i, f := range test.s.sink.frames {
 				if got := strings.Contains(string(f.Bytes), `"delta":true`); got != test.delta[i] {
-					t.Errorf("%s: frame %d: delta is %v: %s", test.name, i, got, f.Bytes)
+					t.Errorf("%s: frame %d: delta is %v: %s; want %v", test.name, i, got, f.Bytes, test.delta[i])
 				}
 			}
 		}
@@ -309,7 +310,7 @@ func TestBatchAndNewcomers(t *testing.T) {
 			s.wantWrites(t, "the rest of the batch", 1)
 			s.checkRun(t, 2)
 			if len(s.losses) > 0 {
-				t.Errorf("losses: %v", s.losses)
+				t.Errorf("losses: %v; want none", s.losses)
 			}
 			b.Close()
 			h.Close()
@@ -327,7 +328,7 @@ func TestBatchIsDropped(t *testing.T) {
 		b.Drop("a")
 		b.Drop("a") // once more does nothing
 		if n := b.open.Load(); n != 0 {
-			t.Errorf("%d channels are gathered", n)
+			t.Errorf("%d channels are gathered; want 0", n)
 		}
 		next := newSubscriber(0, jsonFormat)
 		next.join(h, "a")
@@ -339,8 +340,8 @@ func TestBatchIsDropped(t *testing.T) {
 		b.Broadcast(newPush("a", 2))
 		next.wantWrites(t, "not gathered any more", 1)
 		next.checkRun(t, 1)
-		if s.sink.count() != 0 {
-			t.Error("who has left got something")
+		if got := s.sink.count(); got != 0 {
+			t.Errorf("who has left got something: s.sink.count() = %v; want 0", got)
 		}
 		b.Close()
 		h.Close()
@@ -452,7 +453,7 @@ func TestBatchOrder(t *testing.T) {
 					keylock.Unlock()
 					s.mu.Lock()
 					if len(s.losses) > 0 {
-						t.Errorf("a subscriber lost something: %v", s.losses)
+						t.Errorf("a subscriber lost something: %v; want none", s.losses)
 					}
 					s.mu.Unlock()
 					s.checkRun(t, from)
@@ -461,7 +462,7 @@ func TestBatchOrder(t *testing.T) {
 		}
 		work.Wait()
 		if n := b.open.Load(); n != 0 {
-			t.Errorf("%d channels are still gathered", n)
+			t.Errorf("%d channels are still gathered; want 0", n)
 		}
 	}
 	t.Run("fake time", func(t *testing.T) {
@@ -489,6 +490,6 @@ func TestBatchComplete(t *testing.T) {
 	}
 	s.checkRun(t, 0)
 	if fewer := len(s.sink.calls); fewer > pushes/2 {
-		t.Errorf("%d writes for %d pushes", fewer, pushes)
+		t.Errorf("%d writes for %d pushes; want at most %v", fewer, pushes, pushes/2)
 	}
 }

@@ -51,7 +51,7 @@ func (c *coalescing) supersede(p *Push) bool {
 				break
 			}
 		}
-		if successor.Epoch != old.Epoch || successor.first() != old.Offset+1 {
+		if successor.Epoch != old.Epoch || successor.First() != old.Offset+1 {
 			return false
 		}
 		successor.replaced += old.replaced + 1
@@ -64,11 +64,11 @@ func (c *coalescing) supersede(p *Push) bool {
 }
 
 // older returns the index of the newest publication that p may replace, or -1. It
-// has the same key and, if p has an offset, an offset too.
+// has the same channel and key and, if p has an offset, an offset too.
 func (c *coalescing) older(p *Push) int {
 	for i := len(c.pushes) - 1; i >= 0; i-- {
 		q := c.pushes[i]
-		if q.Pub != nil && (q.Offset != 0) == (p.Offset != 0) && q.Pub.Key == p.Pub.Key &&
+		if q.Pub != nil && (q.Offset != 0) == (p.Offset != 0) && q.Pub.Key == p.Pub.Key && q.Pub.Channel == p.Pub.Channel &&
 			(!c.options.ByTags || maps.Equal(q.Pub.Tags, p.Pub.Tags)) {
 			return i
 		}

@@ -173,7 +173,7 @@ func TestDelayWaitsForNobody(t *testing.T) {
 		time.Sleep(delayed)
 		synctest.Wait()
 		if len(stuck.entered) != 1 || sinks[1].count() != 1 || sinks[2].count() != 1 {
-			t.Errorf("the others got %d and %d frames", sinks[1].count(), sinks[2].count())
+			t.Errorf("the others got %d and %d frames; want len(stuck.entered) 1, 1 and 1", sinks[1].count(), sinks[2].count())
 		}
 		close(stuck.release)
 	})
@@ -204,7 +204,7 @@ func TestDelayOfMany(t *testing.T) {
 		time.Sleep(delayed)
 		synctest.Wait()
 		if late.Load() != 0 {
-			t.Errorf("%d of %d were not written when they were due", late.Load(), many)
+			t.Errorf("%d of %d were not written when they were due; want 0", late.Load(), many)
 		}
 		if waiters, capacity, awake := d.load(); awake || waiters != 0 || capacity > maxKeptWaiters {
 			t.Errorf("%d waiters are left, capacity for %d is kept", waiters, capacity)
@@ -216,6 +216,10 @@ type sinkFunc func([]*protocol.Encoded)
 
 func (f sinkFunc) WriteFrames(batch []*protocol.Encoded) (int, error) { f(batch); return 0, nil }
 func (sinkFunc) Failed(error)                                         {}
+func (sinkFunc) Lost(*Subscriber, Loss)                               {}
+func (sinkFunc) Omitted(*Subscriber, *Push, protocol.Omitted)         {}
+func (sinkFunc) Superseded(int)                                       {}
+func (sinkFunc) ID() string                                           { return "" }
 
 // TestDelayConcurrently: several putters for each of several outboxes with all
 // kinds of sinks, some of which are closed in the middle. Order is kept and
@@ -274,7 +278,7 @@ func TestDelayConcurrently(t *testing.T) {
 				}
 			}
 			if finals.Load() != 1 {
-				t.Errorf("the end was told %d times", finals.Load())
+				t.Errorf("the end was told %d times; want 1", finals.Load())
 			}
 		})
 	}

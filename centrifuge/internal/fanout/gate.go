@@ -56,7 +56,7 @@ func (g *Gate) admitLocked(p *Push, maxHeld int) verdict {
 		g.epoch = p.Epoch // the stream did not exist at the time of subscribing
 	}
 	switch {
-	case p.Epoch != g.epoch || p.first() > g.next:
+	case p.Epoch != g.epoch || p.First() > g.next:
 		return g.breakLocked()
 	case p.Offset < g.next:
 		return drop // the history that was read has it
@@ -125,6 +125,14 @@ func (g *Gate) Position() (offset uint64, epoch string, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.next - 1, g.epoch, g.state == gateOpen && g.positioned
+}
+
+// Last returns the offset and epoch of the last push that passed, also after the gate was
+// closed or broken. They mean nothing unless the gate was opened positioned.
+func (g *Gate) Last() (offset uint64, epoch string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.next - 1, g.epoch
 }
 
 // Break breaks an open gate whose position was found to be wrong by other means. It

@@ -10,7 +10,7 @@ import (
 )
 
 // nullSink keeps nothing.
-type nullSink struct{}
+type nullSink struct{ ownerless }
 
 func (nullSink) WriteFrames([]*protocol.Encoded) (int, error) { return 0, nil }
 func (nullSink) Failed(error)                                 {}
@@ -36,7 +36,10 @@ func BenchmarkDeliver(b *testing.B) {
 }
 
 // writingSink makes a system call for each frame.
-type writingSink struct{ file *os.File }
+type writingSink struct {
+	ownerless
+	file *os.File
+}
 
 func (s writingSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
 	for _, f := range batch {
@@ -67,7 +70,7 @@ func BenchmarkLanes(b *testing.B) {
 				}
 				defer func() { _ = file.Close() }()
 				s := &testSubscriber{}
-				s.out.Init(writingSink{file}, 0, 64, false)
+				s.out.Init(writingSink{file: file}, 0, 64, false)
 				s.Out, s.Lane = &s.out, h.Lane(uint64(i)) //nolint:gosec // not negative
 				s.join(h, "a")
 				s.Open(false, 0, "")

@@ -19,10 +19,15 @@ type testSubscriber struct {
 	out  Outbox
 	sink recordingSink
 
-	mu      sync.Mutex
-	losses  []Loss
-	without protocol.Omitted
+	mu         sync.Mutex
+	losses     []Loss
+	without    protocol.Omitted
+	superseded atomic.Int64
 }
+
+func (s *testSubscriber) Superseded(n int) { s.superseded.Add(int64(n)) }
+
+func (*testSubscriber) ID() string { return "me" }
 
 func (s *testSubscriber) Omitted(_ *Subscriber, _ *Push, what protocol.Omitted) {
 	s.mu.Lock()
@@ -96,7 +101,7 @@ func TestHubChanges(t *testing.T) {
 						h.Remove(&s.Subscriber)
 						s.mu.Lock()
 						if len(s.losses) > 0 {
-							t.Errorf("a subscriber lost something: %v", s.losses)
+							t.Errorf("a subscriber lost something: %v; want none", s.losses)
 						}
 						s.mu.Unlock()
 						s.checkRun(t, from)
@@ -106,7 +111,7 @@ func TestHubChanges(t *testing.T) {
 			work.Wait()
 			synctest.Wait()
 			if channels, subs := h.Count(); channels != 0 || subs != 0 {
-				t.Errorf("%d channels and %d subscribers are left", channels, subs)
+				t.Errorf("%d channels and %d subscribers are left; want 0 and 0", channels, subs)
 			}
 		})
 	}
@@ -141,7 +146,7 @@ func TestFirstPublicationTellsTheEpoch(t *testing.T) {
 		push *Push
 		want bool
 	}{"first": {p, true}, "first, info left out": {badInfo, true}, "second": {second, false}} {
-		encoded, _, err := test.push.encode(jsonFormat, formPlain)
+		encoded, _, err := test.push.encode(jsonFormat, formPlain, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -209,12 +214,12 @@ func TestFirstAndLast(t *testing.T) {
 		t.Error("first is wrong")
 	}
 	if h.NumSubscribers("x") != 2 || h.NumSubscribers("y") != 0 {
-		t.Error("the count is wrong")
+		t.Error("the count is wrong; want 2 and 0")
 	}
 	seen := make(map[string]int)
 	h.Each(func(channel string, n int) { seen[channel] = n })
 	if len(seen) != 1 || seen["x"] != 2 {
-		t.Errorf("Each has %v", seen)
+		t.Errorf("Each has %v; want length 1 and 2", seen)
 	}
 	if h.Remove(&a.Subscriber) || !h.Remove(&b.Subscriber) {
 		t.Error("last is wrong")
@@ -260,7 +265,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 			t.Errorf("%d and %d pushes, want 3 and 2", first.sink.count(), second.sink.count())
 		}
 		if n := h.NumSubscribers("a"); n != 1 {
-			t.Errorf("%d subscribers", n)
+			t.Errorf("%d subscribers; want 1", n)
 		}
 		if !h.Remove(&second.Subscriber) || h.NumSubscribers("a") != 0 {
 			t.Error("the last is not the last")

@@ -35,7 +35,7 @@ func TestLaneBatches(t *testing.T) {
 		release()
 		synctest.Wait()
 		if len(s.sink.calls) != 1 || s.sink.calls[0] != 30 {
-			t.Errorf("writes of %v frames", s.sink.calls)
+			t.Errorf("writes of %v frames; want length 1 and [0] 30", s.sink.calls)
 		}
 		s.checkRun(t, 0)
 		h.Close()
@@ -78,7 +78,7 @@ func TestRemovedWhileBehind(t *testing.T) {
 		release()
 		synctest.Wait()
 		if s.sink.count() != 0 {
-			t.Errorf("%d pushes after the removal", s.sink.count())
+			t.Errorf("%d pushes after the removal; want 0", s.sink.count())
 		}
 		h.Close()
 	})
@@ -214,7 +214,7 @@ func TestLaneShrinks(t *testing.T) {
 		}
 		set := many[0].set
 		if n := cap(set.members[0]); n > 64 {
-			t.Errorf("capacity for %d subscribers is kept", n)
+			t.Errorf("capacity for %d subscribers is kept; want at most 64", n)
 		}
 		h.Close()
 	})

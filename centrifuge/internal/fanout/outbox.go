@@ -3,15 +3,16 @@ package fanout
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"centrifugo/protocol"
 )
 
-// Sink writes the messages of one connection. Calls do not overlap. The sink of a
-// connection with subscriptions is also their Owner.
+// Sink is one connection: it writes the messages of its outbox and owns its subscriptions.
 type Sink interface {
-	// WriteFrames returns how many bytes the socket did not take and the sink
-	// keeps; see centrifuge.Transport.
+	Owner
+	// WriteFrames writes a batch. Calls do not overlap. It returns how many bytes the
+	// socket did not take and the sink keeps; see centrifuge.Transport.
 	WriteFrames(batch []*protocol.Encoded) (pending int, err error)
 	// Failed is called once after an error of WriteFrames, or with
 	// ErrOverBudget; the outbox is closed then. It must not block.
@@ -25,8 +26,10 @@ type Outbox struct {
 	sink     Sink
 	delay    *Delay // nil: a flush writes at once
 	max      int    // bytes
-	maxBatch int32  // messages
+	maxBatch uint16 // messages
 	blocking bool
+
+	traced atomic.Bool // what is put and written for the connection is traced
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -64,6 +67,7 @@ const (
 	PutDirty                     // the caller must Flush, now or after more puts
 	PutFull                      // replies only: the caller must Flush before it puts more
 	PutOverflow                  // refused: the reader is too slow; the caller must Close
+	PutSlow                      // refused, and the outbox goes on; see putTolerant
 	PutClosed                    // refused: the connection has ended or overflowed
 )
 
@@ -76,11 +80,11 @@ const (
 )
 
 // Init prepares an outbox that holds at most maxBytes and writes at most maxBatch messages
-// at once. A blocking sink is written to by a goroutine that exists while there is work,
+// at once, of which 65535 is the greatest number. A blocking sink is written to by a goroutine that exists while there is work,
 // another one by the caller of Flush.
 func (o *Outbox) Init(sink Sink, maxBytes, maxBatch int, blocking bool) {
 	o.sink, o.max, o.blocking = sink, maxBytes, blocking
-	o.maxBatch = int32(min(max(maxBatch, 1), math.MaxInt32)) //nolint:gosec // bounded
+	o.maxBatch = uint16(min(max(maxBatch, 1), math.MaxUint16)) //nolint:gosec // bounded
 }
 
 // Share sets what an outbox shares with others, before the first Put: a delay by which
@@ -99,13 +103,27 @@ func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 	if len(frames) == 0 {
 		return PutQueued
 	}
-	size := 0
+	o.mu.Lock()
+	result := o.putLocked(frames, reply)
+	o.mu.Unlock()
+	return result
+}
+
+// endedLocked reports whether nothing is accepted any more.
+func (o *Outbox) endedLocked() bool {
+	return o.state == outboxClosed || o.final != nil || o.overflowed
+}
+
+func sizeOf(frames []*protocol.Encoded) (size int) {
 	for _, f := range frames {
 		size += len(f.Bytes)
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.state == outboxClosed || o.final != nil || o.overflowed {
+	return size
+}
+
+func (o *Outbox) putLocked(frames []*protocol.Encoded, reply bool) PutResult {
+	size := sizeOf(frames)
+	if o.endedLocked() {
 		return PutClosed
 	}
 	if o.contendedLocked() && o.refusesLocked(size, reply) {
@@ -114,19 +132,15 @@ func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 		o.overflowed = true
 		return PutOverflow
 	}
+	return o.appendLocked(frames, size, reply)
+}
+
+// appendLocked queues frames that the bound and the budget have accepted.
+func (o *Outbox) appendLocked(frames []*protocol.Encoded, size int, reply bool) PutResult {
 	if o.IsLarge(size) {
 		o.setApartLocked(size, reply)
 	}
-	o.size += size
-	if o.one == nil {
-		o.one, frames = frames[0], frames[1:]
-	}
-	if len(frames) > 0 {
-		if o.more == nil {
-			o.more = getQueue()
-		}
-		o.more.push(frames...)
-	}
+	o.enqueueLocked(frames, size)
 	switch {
 	case o.state == outboxIdle:
 		o.state = outboxQueued
@@ -142,6 +156,21 @@ func (o *Outbox) put(frames []*protocol.Encoded, reply bool) PutResult {
 	}
 	o.state = outboxQueued
 	return PutDirty
+}
+
+// enqueueLocked adds frames, at least one, of size bytes to the queue.
+func (o *Outbox) enqueueLocked(frames []*protocol.Encoded, size int) {
+	o.size += size
+	if o.one == nil {
+		o.one, frames = frames[0], frames[1:]
+	}
+	if len(frames) == 0 {
+		return
+	}
+	if o.more == nil {
+		o.more = getQueue()
+	}
+	o.more.push(frames...)
 }
 
 func (o *Outbox) countLocked() int {
@@ -214,6 +243,7 @@ const maxTurn = 4
 // as fast as they are written.
 func (o *Outbox) write(waiting int) {
 	batch := getQueue()
+	dirty := false
 	for turn := 1; ; turn++ {
 		o.mu.Lock()
 		batch.items = o.takeLocked(batch.items)
@@ -225,7 +255,11 @@ func (o *Outbox) write(waiting int) {
 		clear(batch.items)
 		batch.items = batch.items[:0]
 
-		if o.wrote(pending, err, waiting > 0) {
+		done, relieved := o.wrote(pending, err, waiting > 0)
+		for _, s := range relieved {
+			dirty = s.putWaiting() == PutDirty || dirty
+		}
+		if done {
 			break
 		}
 		if turn >= maxTurn && waiting <= 0 && !o.blocking {
@@ -234,11 +268,15 @@ func (o *Outbox) write(waiting int) {
 		}
 	}
 	putQueue(batch)
+	if dirty {
+		o.Flush()
+	}
 }
 
 // wrote updates the state after a write and reports whether the writer is done. waiting
-// reports whether messages remain that waited when the writer began.
-func (o *Outbox) wrote(pending int, err error, waiting bool) (done bool) {
+// reports whether messages remain that waited when the writer began. The caller must call
+// putWaiting of the subscribers that are relieved.
+func (o *Outbox) wrote(pending int, err error, waiting bool) (done bool, relieved []*Subscriber) {
 	o.mu.Lock()
 	o.pending = pending
 	final := o.final
@@ -264,12 +302,14 @@ func (o *Outbox) wrote(pending int, err error, waiting bool) (done bool) {
 		delayed, turn = true, o.delayLocked()
 	default:
 		if o.relief != nil {
+			relieved = o.takeWaitingLocked()
 			o.relieveLocked()
 		}
 		o.mu.Unlock()
-		return false
+		return false, relieved
 	}
 	if o.relief != nil {
+		relieved = o.takeWaitingLocked()
 		o.relieveLocked()
 	}
 	o.final = nil
@@ -283,7 +323,7 @@ func (o *Outbox) wrote(pending int, err error, waiting bool) (done bool) {
 	if final != nil {
 		final()
 	}
-	return true
+	return true, relieved
 }
 
 // takeLocked moves the next messages into batch, which is empty.
@@ -357,7 +397,11 @@ func (o *Outbox) Block(pending int) bool {
 // nothing is written to the sink any more, at once or by the writer; for a blocking
 // sink without flush, at once, also during a write. A second Close does nothing and
 // reports false.
-func (o *Outbox) Close(flush bool, final func()) bool {
+func (o *Outbox) Close(flush bool, final func()) bool { return o.CloseWith(nil, flush, final) }
+
+// CloseWith is Close with a last message, which is written even without flush and if the
+// socket is full: the sink keeps what the socket does not accept. Nil is none.
+func (o *Outbox) CloseWith(last *protocol.Encoded, flush bool, final func()) bool {
 	o.mu.Lock()
 	if o.state == outboxClosed || o.final != nil {
 		o.mu.Unlock()
@@ -366,15 +410,18 @@ func (o *Outbox) Close(flush bool, final func()) bool {
 	if !flush {
 		o.dropLocked()
 	}
+	if last != nil {
+		o.enqueueLocked([]*protocol.Encoded{last}, len(last.Bytes)) // no bound counts it
+	}
 	switch {
-	case o.state == outboxFlushing && o.blocking && !flush:
+	case o.state == outboxFlushing && o.blocking && !flush && last == nil:
 		o.final = nothing // the writer closes the outbox
 		o.mu.Unlock()
 		final()
 	case o.state == outboxFlushing:
 		o.final = final
 		o.mu.Unlock()
-	case (o.state == outboxQueued || o.state == outboxDelayed) && flush:
+	case last != nil, (o.state == outboxQueued || o.state == outboxDelayed) && flush:
 		o.final = final
 		o.startLocked()
 	default:
@@ -408,6 +455,13 @@ func (o *Outbox) closeLocked() {
 	if o.relief != nil {
 		o.relieveLocked()
 	}
+}
+
+// Waiting returns the bytes that wait to be sent, with those that the sink keeps.
+func (o *Outbox) Waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size + o.pending
 }
 
 // Stalled reports whether the socket is full.

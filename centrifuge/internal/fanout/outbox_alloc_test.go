@@ -26,7 +26,7 @@ func TestMergeAllocations(t *testing.T) {
 			o.Flush()
 		})
 		if allocs > 0 {
-			t.Errorf("%s: %.1f allocations", name, allocs)
+			t.Errorf("%s: %.1f allocations; want 0", name, allocs)
 		}
 		if o.one != nil || o.more != nil {
 			t.Errorf("%s: an idle outbox holds memory", name)

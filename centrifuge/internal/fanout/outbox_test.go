@@ -13,9 +13,17 @@ import (
 	"centrifugo/protocol"
 )
 
+// ownerless is the Owner in a Sink whose subscriptions do not matter.
+type ownerless struct{}
+
+func (ownerless) Lost(*Subscriber, Loss)                       {}
+func (ownerless) Omitted(*Subscriber, *Push, protocol.Omitted) {}
+func (ownerless) Superseded(int)                               {}
+func (ownerless) ID() string                                   { return "" }
+
 // recordingSink keeps what it gets and notices a second writer.
 type recordingSink struct {
-	Owner // of the connection's subscriptions, if there are any
+	Owner // nil where nothing happens to the subscriptions
 
 	writing atomic.Int32
 	twice   atomic.Bool
@@ -151,11 +159,11 @@ func TestOutboxConcurrently(t *testing.T) {
 				checkOrder(t, sink.frames, !closes, putters, each)
 				if !closes {
 					if o.Close(true, func() { finals.Add(1) }); o.queued() != 0 {
-						t.Errorf("%d bytes are left", o.queued())
+						t.Errorf("%d bytes are left; want 0", o.queued())
 					}
 				}
 				if finals.Load() != 1 {
-					t.Errorf("the end was told %d times", finals.Load())
+					t.Errorf("the end was told %d times; want 1", finals.Load())
 				}
 			})
 		}
@@ -190,8 +198,8 @@ func TestOutboxBound(t *testing.T) {
 		t.Errorf("%d frames came, %d bytes wait", sink.count(), o.queued())
 	}
 	put(10, PutDirty)
-	if o.countLocked() != 10 {
-		t.Error("the frames are not queued")
+	if got := o.countLocked(); got != 10 {
+		t.Errorf("the frames are not queued: o.countLocked() = %v; want 10", got)
 	}
 	o.Flush()
 	if o.one != nil || o.more != nil || o.state != outboxIdle {
@@ -205,7 +213,7 @@ func TestOutboxBound(t *testing.T) {
 	o.Unblock()
 	put(1, PutClosed) // it must not arrive behind the gap
 	if sink.count() != 26 {
-		t.Errorf("%d frames came", sink.count())
+		t.Errorf("%d frames came; want 26", sink.count())
 	}
 }
 
@@ -219,7 +227,7 @@ func TestOutboxBatches(t *testing.T) {
 	}
 	o.Flush()
 	if len(sink.calls) != 3 || sink.calls[0] != 4 || sink.calls[1] != 4 || sink.calls[2] != 2 {
-		t.Errorf("calls of %v frames", sink.calls)
+		t.Errorf("calls of %v frames; want length 3, [0] 4, [1] 4 and [2] 2", sink.calls)
 	}
 	checkOrder(t, sink.frames, true, 1, 10)
 }
@@ -257,15 +265,42 @@ func TestOutboxCloses(t *testing.T) {
 			if sink.count() != test.frames {
 				t.Errorf("%d frames came, want %d", sink.count(), test.frames)
 			}
-			if o.Put(numbered(0, 9)) != PutClosed {
-				t.Error("a closed outbox takes frames")
+			if got := o.Put(numbered(0, 9)); got != PutClosed {
+				t.Errorf("a closed outbox takes frames: o.Put(numbered(0, 9)) = %v; want PutClosed", got)
 			}
 			o.Flush()
 			o.Unblock()
-			if sink.count() != test.frames {
-				t.Error("a closed outbox writes")
+			if got := sink.count(); got != test.frames {
+				t.Errorf("a closed outbox writes: sink.count() = %v; want %v", got, test.frames)
 			}
 		})
+	}
+}
+
+// TestOutboxClosesWithALastMessage checks that the last message is written without flush
+// too, and to a full socket.
+func TestOutboxClosesWithALastMessage(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		for _, full := range []bool{false, true} {
+			sink := &recordingSink{}
+			var o Outbox
+			o.Init(sink, 0, 10, false)
+			if full {
+				o.Block(1)
+			}
+			o.Put(numbered(0, 0))
+			finals := 0
+			if !o.CloseWith(numbered(0, 1), flush, func() { finals++ }) || finals != 1 {
+				t.Errorf("flush %v, full %v: final was called %d times; want once", flush, full, finals)
+			}
+			want := 1
+			if flush {
+				want = 2
+			}
+			if got := sink.count(); got != want {
+				t.Errorf("flush %v, full %v: %d messages were written; want %d", flush, full, got, want)
+			}
+		}
 	}
 }
 
@@ -286,8 +321,8 @@ func TestOutboxClosesDuringWrite(t *testing.T) {
 				if !o.Close(flush, func() { close(ended) }) {
 					t.Error("Close did nothing")
 				}
-				if o.Put(numbered(0, 2)) != PutClosed {
-					t.Error("an outbox that is closing takes frames")
+				if got := o.Put(numbered(0, 2)); got != PutClosed {
+					t.Errorf("an outbox that is closing takes frames: o.Put(numbered(0, 2)) = %v; want PutClosed", got)
 				}
 				atOnce := blocking && !flush
 				select {
@@ -327,7 +362,7 @@ func TestOutboxError(t *testing.T) {
 	o.Flush()
 	o.Unblock()
 	if sink.failed.Load() != 1 {
-		t.Errorf("told %d times", sink.failed.Load())
+		t.Errorf("told %d times; want 1", sink.failed.Load())
 	}
 	if o.Put(numbered(0, 2)) != PutClosed || o.Close(true, func() { t.Error("the end was told") }) {
 		t.Error("an outbox is open after an error")

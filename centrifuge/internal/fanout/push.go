@@ -5,7 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"centrifugo/centrifuge/internal/fossil"
+	"centrifugo/internal/fossil"
 	"centrifugo/protocol"
 )
 
@@ -21,10 +21,24 @@ type Push struct {
 	Pub   *protocol.Publication
 	Join  *protocol.ClientInfo
 	Leave *protocol.ClientInfo
-	// Prev is the payload before Pub in the stream, or nil if no deltas are needed.
+	// Prev is the payload that the delta of Pub is a difference to, or nil if no delta
+	// is needed: the one before Pub in the stream or, without an offset, the one with
+	// the number before Seq.
 	Prev []byte
+	// Seq numbers the publications that a node delivers into a channel whose latest
+	// publication it keeps; zero for other channels.
+	Seq uint64
+	// Exclude is the id of a connection that the publication is not sent to; empty for
+	// none.
+	Exclude string
+	// Deltas, if not nil, counts the deltas that were computed.
+	Deltas *atomic.Uint64
+	// Trace says for which subscribers it is traced what becomes of the publication. It is
+	// set before the broadcast.
+	Trace TraceScope
 
-	forms [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
+	plain [protocol.NumFormats]atomic.Pointer[protocol.Encoded]
+	more  atomic.Pointer[moreForms] // nil until a subscriber needs another form
 
 	deltaOnce sync.Once
 	// replaced is the number of publications directly before this one that were
@@ -37,8 +51,8 @@ type Push struct {
 // isPosition reports whether p is the position of the stream's top.
 func (p *Push) isPosition() bool { return p.Pub == nil && p.Join == nil && p.Leave == nil }
 
-// first returns the first offset that p covers.
-func (p *Push) first() uint64 {
+// First returns the first offset that p covers.
+func (p *Push) First() uint64 {
 	return p.Offset - uint64(p.replaced)
 }
 
@@ -53,6 +67,45 @@ const (
 	numForms
 )
 
+// moreForms are the encoded messages of a push that subscribers with options need.
+type moreForms struct {
+	deltas  [int(numForms-formFull) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
+	compact atomic.Pointer[compactForms] // nil until a subscriber with a channel id needs one
+}
+
+// compactForms are the encoded messages with a numeric channel id (protocol.md 4.4).
+type compactForms struct {
+	id    int64
+	forms [int(numForms) * protocol.NumFormats]atomic.Pointer[protocol.Encoded]
+}
+
+// slot returns where the message for s in a form is kept. It returns nil if the
+// message cannot be shared: s has another channel id than the subscribers before,
+// which happens only while a channel gets a new id.
+func (p *Push) slot(s *Subscriber, form form) *atomic.Pointer[protocol.Encoded] {
+	id := s.channelID()
+	if form == formPlain && id == 0 {
+		return &p.plain[s.Format]
+	}
+	more := p.more.Load()
+	if more == nil {
+		p.more.CompareAndSwap(nil, new(moreForms))
+		more = p.more.Load()
+	}
+	if id == 0 {
+		return &more.deltas[int(form-formFull)*protocol.NumFormats+int(s.Format)]
+	}
+	compact := more.compact.Load()
+	if compact == nil {
+		more.compact.CompareAndSwap(nil, &compactForms{id: id})
+		compact = more.compact.Load()
+	}
+	if compact.id != id {
+		return nil
+	}
+	return &compact.forms[int(form)*protocol.NumFormats+int(s.Format)]
+}
+
 // unencodable marks a form that could not be encoded.
 var unencodable = new(protocol.Encoded)
 
@@ -61,15 +114,18 @@ var unencodable = new(protocol.Encoded)
 // subscriber. If lanes race here, one result is dropped. If payloads had to be
 // omitted, the owner of the first subscriber is notified.
 func (p *Push) encoded(s *Subscriber, form form) *protocol.Encoded {
-	slot := &p.forms[int(form)*protocol.NumFormats+int(s.Format)]
+	slot := p.slot(s, form)
+	if slot == nil {
+		slot = new(atomic.Pointer[protocol.Encoded])
+	}
 	message := slot.Load()
 	if message == nil {
-		made, omitted, err := p.encode(s.Format, form)
+		made, omitted, err := p.encode(s.Format, form, s.channelID())
 		if err != nil {
 			made = unencodable
 		}
 		if slot.CompareAndSwap(nil, made) && omitted.Any() {
-			s.omitted(p, omitted)
+			s.Out.sink.Omitted(s, p, omitted)
 		}
 		message = slot.Load()
 	}
@@ -79,10 +135,10 @@ func (p *Push) encoded(s *Subscriber, form form) *protocol.Encoded {
 	return message
 }
 
-// encode encodes p in f. Payloads other than the data that have no form in f are
-// omitted.
-func (p *Push) encode(f protocol.Format, form form) (*protocol.Encoded, protocol.Omitted, error) {
-	message, err := p.encodeWhole(f, form)
+// encode encodes p in f, with the channel id if it is not zero. Payloads other than the
+// data that have no form in f are omitted.
+func (p *Push) encode(f protocol.Format, form form, id int64) (*protocol.Encoded, protocol.Omitted, error) {
+	message, err := p.encodeWhole(f, form, id)
 	if !errors.Is(err, protocol.ErrNotJSON) {
 		return message, protocol.Omitted{}, err
 	}
@@ -90,15 +146,18 @@ func (p *Push) encode(f protocol.Format, form form) (*protocol.Encoded, protocol
 	if !omitted.Any() {
 		return nil, omitted, err
 	}
-	message, err = rest.encodeWhole(f, form)
+	message, err = rest.encodeWhole(f, form, id)
 	return message, omitted, err
 }
 
-func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, error) {
+func (p *Push) encodeWhole(f protocol.Format, form form, id int64) (*protocol.Encoded, error) {
 	if form != formPlain && !f.Protobuf() && !protocol.ValidJSON(p.Pub.Data) {
 		return nil, protocol.ErrNotJSON // as a JSON string, invalid UTF-8 would change
 	}
 	push := &protocol.Push{Channel: p.Channel}
+	if id != 0 {
+		push.ID, push.Channel = id, ""
+	}
 	switch {
 	case p.Join != nil:
 		push.Join = &protocol.Join{Info: p.Join}
@@ -115,7 +174,11 @@ func (p *Push) encodeWhole(f protocol.Format, form form) (*protocol.Encoded, err
 	default:
 		push.Pub = deltaForm(f, p.Pub, p.delta)
 	}
-	return protocol.Encode(f, &protocol.Reply{Push: push})
+	message, err := protocol.Encode(f, &protocol.Reply{Push: push})
+	if err == nil && f.Uni() && p.Pub != nil && p.Offset > 0 {
+		message.Moves = &protocol.Move{Channel: p.Channel, Epoch: p.Epoch, Offset: p.Offset}
+	}
+	return message, err
 }
 
 // withoutNonJSON returns a copy of p without the payloads that are not JSON. It is not
@@ -185,6 +248,9 @@ func (p *Push) hasDelta() bool {
 	p.deltaOnce.Do(func() {
 		if p.Prev == nil {
 			return
+		}
+		if p.Deltas != nil {
+			p.Deltas.Add(1)
 		}
 		if delta, ok := fossil.Append(nil, p.Prev, p.Pub.Data); ok {
 			p.delta = delta

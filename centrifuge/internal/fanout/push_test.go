@@ -70,7 +70,7 @@ func TestUnencodable(t *testing.T) {
 				}
 				synctest.Wait()
 				if len(text.losses) != 0 || text.without.Publications != 2 {
-					t.Errorf("%.10q: losses %v, left out %+v", bad, text.losses, text.without)
+					t.Errorf("%.10q: losses %v, left out %+v; want none and Publications 2", bad, text.losses, text.without)
 				}
 				if len(binary.losses) != 0 || binary.without.Any() || binary.sink.count() != len(payloads) {
 					t.Errorf("%.10q: losses %v, left out %+v, %d frames", bad, binary.losses, binary.without, binary.sink.count())
@@ -117,7 +117,7 @@ func TestOmittedInfo(t *testing.T) {
 		told := 0
 		for i, s := range subs {
 			if len(s.losses) != 0 || s.sink.count() != 3 {
-				t.Errorf("%d: losses %v, %d frames", i, s.losses, s.sink.count())
+				t.Errorf("%d: losses %v, %d frames; want none and 3", i, s.losses, s.sink.count())
 			}
 			told += s.without.Payloads
 		}

@@ -1,6 +1,10 @@
 package fanout
 
-import "centrifugo/protocol"
+import (
+	"sync/atomic"
+
+	"centrifugo/protocol"
+)
 
 // Subscriber is the subscription of one connection to one channel. A node may hold
 // millions, so rarely used fields are in SubscriberOptions.
@@ -26,13 +30,45 @@ func (s *Subscriber) Name() string { return s.Channel }
 // SubscriberOptions are the options that few subscribers use.
 type SubscriberOptions struct {
 	// Static after Hub.Add.
-	Filter Filter // nil passes everything
+	Filter   Filter         // nil passes everything
+	Filtered *atomic.Uint64 // counts what Filter did not pass, nil for none
 	// Delta sends publications in the form that protocol.md 6.7 asks for.
 	Delta bool
+	// Slow is what becomes of publications while the connection reads too slowly.
+	Slow SlowPolicy
+	// ChannelID, if not zero, is sent with pushes in place of the channel's name
+	// (protocol.md 4.4).
+	ChannelID int64
 
-	// Guarded by Gate.mu: the offset of the publication that was sent last, which is
-	// the base of the next delta.
-	base uint64
+	// Guarded by Gate.mu.
+
+	base    base
+	newest  *Push // the newest publication of those that are being put
+	waiting *Push // SlowLatest: what is sent when the connection has read enough
+}
+
+// base identifies the publication that was sent to a subscriber last, which the next
+// delta may refer to: by its position or, if it has no offset, by Push.Seq. The zero
+// value means that the publication before the next one was not sent.
+type base struct {
+	offset, seq uint64
+	epoch       string
+}
+
+// precedes reports whether b is the publication directly before p.
+func (b *base) precedes(p *Push) bool {
+	if p.Offset == 0 {
+		return b.seq > 0 && b.seq+1 == p.Seq
+	}
+	return b.offset > 0 && b.offset+1 == p.Offset && b.epoch == p.Epoch
+}
+
+// channelID returns zero if the channel is sent by name.
+func (s *Subscriber) channelID() int64 {
+	if s.Options == nil {
+		return 0
+	}
+	return s.Options.ChannelID
 }
 
 // Owner is notified of problems of the subscriptions of its connection. Its methods
@@ -44,28 +80,24 @@ type Owner interface {
 	// no form in the connection's format, and once for a push that is sent to all
 	// connections of that format without some payloads.
 	Omitted(s *Subscriber, p *Push, what protocol.Omitted)
+	// Superseded is called when n publications are not sent because of SlowLatest.
+	Superseded(n int)
+	// ID is the id of the connection, for Push.Exclude.
+	ID() string
 }
 
-func (s *Subscriber) lost(why Loss) {
-	if owner, ok := s.Out.sink.(Owner); ok {
-		owner.Lost(s, why)
-	}
-}
-
-func (s *Subscriber) omitted(p *Push, what protocol.Omitted) {
-	if owner, ok := s.Out.sink.(Owner); ok {
-		owner.Omitted(s, p, what)
-	}
-}
+// isExcluded reports whether p is not for the connection of s.
+func (s *Subscriber) isExcluded(p *Push) bool { return s.Out.sink.ID() == p.Exclude }
 
 // Loss is the reason why a subscriber cannot continue.
 type Loss uint8
 
 // The reasons.
 const (
-	LossNone Loss = iota
-	LossGap       // a publication was missed
-	LossSlow      // the connection's outbox is full
+	LossNone    Loss = iota
+	LossGap          // a publication was missed
+	LossSlow         // the connection's outbox is full
+	LossSlowGap      // the outbox is full: publications were dropped (SlowDropOldest)
 )
 
 // Filter decides by tags whether a subscriber gets a publication.
@@ -77,11 +109,16 @@ type Filter interface {
 // its subscribers.
 type delivery struct {
 	pushes   []*Push
+	trace    TraceScope          // the widest of the pushes
 	messages []*protocol.Encoded // scratch: the pushes as one subscriber gets them
 }
 
 func (d *delivery) reset(pushes []*Push) {
 	d.pushes = pushes
+	d.trace = TraceNone
+	for _, p := range pushes {
+		d.trace = max(d.trace, p.Trace)
+	}
 	clear(d.messages)
 	d.messages = d.messages[:0]
 }
@@ -89,24 +126,44 @@ func (d *delivery) reset(pushes []*Push) {
 // deliver puts the pushes into the outbox. It reports whether the outbox was idle
 // and needs a flush.
 func (s *Subscriber) deliver(d *delivery) (dirty bool) {
+	if d.trace != TraceNone && s.isTraced(d.trace) {
+		return s.deliverTraced(d)
+	}
 	s.mu.Lock()
 	messages, loss := s.admittedLocked(d.messages[:0], d.pushes)
 	d.messages = messages
 	if len(messages) > 0 {
-		// The gate's lock is held, so that pushes keep their order.
-		switch s.Out.Put(messages...) {
-		case PutDirty:
-			dirty = true
-		case PutOverflow:
-			loss = LossSlow
-		case PutQueued, PutFull, PutClosed:
-		}
+		dirty, loss = s.putLocked(messages, loss)
 	}
 	s.mu.Unlock()
 	if loss != LossNone {
-		s.lost(loss)
+		s.Out.sink.Lost(s, loss)
 	}
 	return dirty
+}
+
+// putLocked puts the messages of pushes that were admitted. The gate's lock is held, so
+// that pushes keep their order. It returns the loss that there was before, or that of the
+// put.
+func (s *Subscriber) putLocked(messages []*protocol.Encoded, before Loss) (dirty bool, loss Loss) {
+	loss = before
+	var result PutResult
+	if s.Options == nil || s.Options.Slow == SlowDisconnect {
+		result = s.Out.Put(messages...)
+	} else {
+		var slow Loss
+		if result, slow = s.putByPolicyLocked(messages); slow != LossNone {
+			loss = slow
+		}
+	}
+	switch result {
+	case PutDirty:
+		dirty = true
+	case PutOverflow:
+		loss = LossSlow
+	case PutQueued, PutFull, PutClosed, PutSlow:
+	}
+	return dirty, loss
 }
 
 // Open opens the held gate at the position of the stream that was read while it
@@ -132,7 +189,10 @@ func (s *Subscriber) open(put func(...*protocol.Encoded) PutResult, positioned b
 	if !ok {
 		return PutQueued, false, LossNone
 	}
-	messages, loss := s.admittedLocked(first, held)
+	messages, loss := s.admittedTracedLocked(first, held)
+	if s.Options != nil {
+		s.Options.newest = nil
+	}
 	result := put(messages...)
 	if result == PutOverflow {
 		loss = LossSlow
@@ -169,13 +229,13 @@ func (s *Subscriber) PutPosition(encode func(offset uint64, epoch string) *proto
 	return s.Out.Put(message)
 }
 
-// HasBase records that the client has the publication with this offset, which may
+// HasBase records that the client has the publication with this position, which may
 // be the base of the next delta. It is called before the gate is opened, for a
 // subscriber with SubscriberOptions.Delta.
-func (s *Subscriber) HasBase(offset uint64) {
+func (s *Subscriber) HasBase(offset uint64, epoch string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Options.base = offset
+	s.Options.base = base{offset: offset, epoch: epoch}
 }
 
 // admittedLocked appends to dst the encoded form of each push that passes the gate
@@ -200,28 +260,67 @@ func (s *Subscriber) admittedLocked(dst []*protocol.Encoded, pushes []*Push) ([]
 			return dst, LossGap
 		case pass:
 		}
-		if s.Options != nil && s.Options.excludes(p) {
-			continue // the position has moved nevertheless
+		// The position has moved, also for what is not sent.
+		if s.Options == nil && p.Exclude == "" { // nearly all
+			if message := p.plain[s.Format].Load(); message != nil && message != unencodable {
+				dst = append(dst, message)
+				continue
+			}
 		}
-		form := s.formLocked(p)
-		message := p.encoded(s, form)
-		if message == nil {
-			// The position has moved here too: a payload of another client does not end
-			// the subscription.
-			s.omitted(p, protocol.Omitted{Publications: 1})
-			continue
+		if message := s.messageLocked(p); message != nil {
+			dst = append(dst, message)
 		}
-		if form != formPlain {
-			s.Options.base = p.Offset
-		}
-		dst = append(dst, message)
 	}
 	return dst, LossNone
 }
 
+// messageLocked returns the message of an admitted push, or nil if it is not sent.
+func (s *Subscriber) messageLocked(p *Push) *protocol.Encoded {
+	if s.Options != nil && s.Options.excludes(p) || p.Exclude != "" && s.isExcluded(p) {
+		s.skippedLocked()
+		return nil
+	}
+	form := s.formLocked(p)
+	message := p.encoded(s, form)
+	if message == nil {
+		// A payload of another client does not end the subscription.
+		s.Out.sink.Omitted(s, p, protocol.Omitted{Publications: 1})
+		s.skippedLocked()
+		return nil
+	}
+	if s.Options != nil && p.Pub != nil {
+		s.Options.sent(p, form)
+	}
+	return message
+}
+
+// skippedLocked notes that a publication is not sent, so that the next one cannot be a
+// delta to it.
+func (s *Subscriber) skippedLocked() {
+	if s.Options != nil {
+		s.Options.base = base{}
+	}
+}
+
+// sent notes that p is about to be put.
+func (o *SubscriberOptions) sent(p *Push, form form) {
+	if form != formPlain {
+		o.base = base{offset: p.Offset, seq: p.Seq, epoch: p.Epoch}
+	}
+	if o.Slow != SlowDisconnect {
+		o.newest = p
+	}
+}
+
 // excludes reports whether p is a publication that does not match the filter.
 func (o *SubscriberOptions) excludes(p *Push) bool {
-	return o.Filter != nil && p.Pub != nil && !o.Filter.Match(p.Pub.Tags)
+	if o.Filter == nil || p.Pub == nil || o.Filter.Match(p.Pub.Tags) {
+		return false
+	}
+	if o.Filtered != nil {
+		o.Filtered.Add(1)
+	}
+	return true
 }
 
 // formLocked chooses between plain, full and delta. A delta is sent only to a client
@@ -230,8 +329,7 @@ func (s *Subscriber) formLocked(p *Push) form {
 	if s.Options == nil || !s.Options.Delta || p.Pub == nil {
 		return formPlain
 	}
-	follows := p.Offset > 1 && s.Options.base == p.Offset-1
-	if follows && p.hasDelta() {
+	if s.Options.base.precedes(p) && p.hasDelta() {
 		return formDelta
 	}
 	return formFull

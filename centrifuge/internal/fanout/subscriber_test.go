@@ -18,8 +18,8 @@ func TestSubHolds(t *testing.T) {
 			h.Broadcast(newPush("a", i+1))
 		}
 		synctest.Wait()
-		if s.sink.count() != 0 {
-			t.Error("a held gate let something through")
+		if got := s.sink.count(); got != 0 {
+			t.Errorf("a held gate let something through: s.sink.count() = %v; want 0", got)
 		}
 		reply := &protocol.Encoded{Bytes: []byte("reply")}
 		dirty, ok, loss := s.Open(true, 3, "e", reply)
@@ -28,7 +28,7 @@ func TestSubHolds(t *testing.T) {
 		}
 		s.out.Flush()
 		if s.sink.frames[0] != reply || s.sink.count() != 3 {
-			t.Fatalf("%d frames, the first is %s", s.sink.count(), s.sink.frames[0].Bytes)
+			t.Fatalf("%d frames, the first is %s; want s.sink.frames[0] %v and 3", s.sink.count(), s.sink.frames[0].Bytes, reply)
 		}
 		s.sink.frames = s.sink.frames[1:]
 		s.checkRun(t, 3)

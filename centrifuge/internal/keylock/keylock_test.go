@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"centrifugo/internal/memtest"
 )
 
 func TestLockExcludesTheSameKey(t *testing.T) {
@@ -30,7 +32,7 @@ func TestLockExcludesTheSameKey(t *testing.T) {
 		t.Errorf("counted %d, want %d: two holders at once", total, 8*2000)
 	}
 	if n := l.Len(); n != 0 {
-		t.Errorf("%d entries left", n)
+		t.Errorf("%d entries left; want 0", n)
 	}
 }
 
@@ -65,39 +67,31 @@ func waiting(e *Entry) int {
 func TestLockDoesNotAllocate(t *testing.T) {
 	l := New()
 	if n := testing.AllocsPerRun(1000, func() { l.Lock("channel").Unlock() }); n != 0 {
-		t.Errorf("%v allocations per call", n)
+		t.Errorf("%v allocations per call; want 0", n)
 	}
 }
 
 func TestMemoryReturns(t *testing.T) {
 	const n = 250_000
 	l := New()
-	before := heap()
+	before := memtest.Heap()
 	entries := make([]*Entry, n)
 	for i := range entries {
 		entries[i] = l.Lock("channel" + strconv.Itoa(i))
 	}
-	during := heap()
+	during := memtest.Heap()
 	for _, e := range entries {
 		e.Unlock()
 	}
 	clear(entries)
-	after := heap()
+	after := memtest.Heap()
 	if during-before < 10<<20 {
 		t.Fatalf("the locks took %d bytes: the measurement is wrong", during-before)
 	}
 	if after-before > 1<<20 {
-		t.Errorf("%d bytes left of %d", after-before, during-before)
+		t.Errorf("%d bytes left of %d; want at most %v", after-before, during-before, 1<<20)
 	}
 	runtime.KeepAlive(l)
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // far below 2^63
 }
 
 func BenchmarkLock(b *testing.B) {
@@ -134,7 +128,7 @@ func TestTryLock(t *testing.T) {
 	<-got
 	held.Unlock()
 	if n := l.Len(); n != 0 {
-		t.Errorf("%d entries left", n)
+		t.Errorf("%d entries left; want 0", n)
 	}
 }
 

@@ -83,7 +83,7 @@ func (s *Stream) Append(pub *protocol.Publication, size int) {
 
 // Size is about the bytes that pub takes in memory.
 func Size(pub *protocol.Publication) int {
-	const overhead, infoOverhead, tagOverhead = 160, 96, 48
+	const overhead, infoOverhead, tagOverhead = 176, 96, 48
 	size := overhead + len(pub.Data)
 	if i := pub.Info; i != nil {
 		size += infoOverhead + len(i.ConnInfo) + len(i.ChanInfo)

@@ -65,7 +65,7 @@ func TestEmpty(t *testing.T) {
 		t.Error("an empty stream returned something")
 	}
 	if p := s.Position(); p.Offset != 0 || len(p.Epoch) != epochLetters {
-		t.Errorf("position %v", p)
+		t.Errorf("position %v; want Offset 0 and len(Epoch) %v", p, epochLetters)
 	}
 	if New().Position().Epoch == s.Position().Epoch {
 		t.Error("two streams share an epoch")
@@ -80,8 +80,8 @@ func TestAppend(t *testing.T) {
 	if first.Offset != 1 || second.Offset != 2 {
 		t.Errorf("offsets = %d, %d; want 1, 2", first.Offset, second.Offset)
 	}
-	if s.Last() != second {
-		t.Error("the last is not the newest")
+	if got := s.Last(); got != second {
+		t.Errorf("the last is not the newest: s.Last() = %v; want %v", got, second)
 	}
 	s.Append(&protocol.Publication{}, 0)
 	if s.Len() != 0 || s.Last() != nil || s.Position().Offset != 3 {
@@ -99,7 +99,7 @@ func TestClearKeepsPosition(t *testing.T) {
 	}
 	fill(s, 1, 10)
 	if got := offsets(s.After(0, -1)); !slices.Equal(got, []uint64{4}) {
-		t.Errorf("got %v", got)
+		t.Errorf("got %v; want [4]", got)
 	}
 }
 
@@ -107,15 +107,15 @@ func TestStorageFollowsSize(t *testing.T) {
 	s := New()
 	fill(s, 1, 1)
 	if len(s.ring) != 1 {
-		t.Errorf("one publication takes %d places", len(s.ring))
+		t.Errorf("one publication takes %d places; want 1", len(s.ring))
 	}
 	fill(s, 10_000, 1000)
 	if len(s.ring) != 1024 {
-		t.Errorf("1000 publications take %d places", len(s.ring))
+		t.Errorf("1000 publications take %d places; want 1024", len(s.ring))
 	}
 	fill(s, 1, 10)
 	if len(s.ring) > 64 {
-		t.Errorf("10 publications take %d places", len(s.ring))
+		t.Errorf("10 publications take %d places; want at most 64", len(s.ring))
 	}
 	retained := 0
 	for _, pub := range s.ring {
@@ -152,7 +152,7 @@ func TestVersions(t *testing.T) {
 			s := New()
 			s.SetVersion(tc.stored, tc.storedEpoch)
 			if got := s.Stale(tc.version, tc.epoch); got != tc.wantSuppresed {
-				t.Errorf("got %v", got)
+				t.Errorf("got %v; want %v", got, tc.wantSuppresed)
 			}
 		})
 	}
@@ -225,7 +225,7 @@ func TestAppendDoesNotAllocateWhenFull(t *testing.T) {
 		fill(s, 200, size)
 		pub := &protocol.Publication{}
 		if n := testing.AllocsPerRun(100, func() { s.Append(pub, size) }); n != 0 {
-			t.Errorf("size %d: %v allocations", size, n)
+			t.Errorf("size %d: %v allocations; want 0", size, n)
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package tagfilter decides by a publication's tags whether a subscriber wants it
-// (protocol.md 6.6). A filter comes from a client: it is checked and bounded
-// when it is compiled, so that matching is cheap and cannot fail.
+// Package tagfilter decides by a publication's tags whether to deliver it to a subscriber
+// (protocol.md 6.6). Clients send the filters: a filter is checked and bounded when it is
+// compiled, so that matching is cheap and cannot fail.
 package tagfilter
 
 import (
@@ -13,9 +13,9 @@ import (
 	"centrifugo/protocol"
 )
 
-// Limits of one filter. They bound what a match costs, 20 µs on a slow core, and
-// what a subscription keeps, 300 KB. A command of the default size of 64 KiB
-// seldom reaches them.
+// Limits of one filter. They bound the time of a match to 20 µs on a slow core and the
+// memory of a subscription to 300 KB. A command of the default size of 64 KiB rarely
+// reaches them.
 const (
 	MaxDepth  = 64
 	MaxNodes  = 1024
@@ -23,7 +23,7 @@ const (
 	MaxBytes  = 64 << 10 // of all keys and values together
 )
 
-// ErrInvalid is what every error of Compile is.
+// ErrInvalid is wrapped by every error of Compile.
 var ErrInvalid = errors.New("invalid tags filter")
 
 // Filter is a compiled filter. It is immutable and safe for concurrent use.
@@ -31,8 +31,8 @@ type Filter struct {
 	nodes []node // each before those below it
 }
 
-// node is one node of a filter. Subscriptions keep many, so that what few kinds of
-// tests need is apart.
+// node is one node of a filter. Subscriptions keep many nodes, so fields that only few
+// kinds of tests need are in operand.
 type node struct {
 	test    test
 	negate  bool
@@ -85,8 +85,8 @@ const (
 	takesList
 )
 
-// Compile checks f and makes a filter of it that keeps no reference to f. Its
-// errors wrap ErrInvalid and are worded for the client's developer.
+// Compile checks f and compiles it into a filter that keeps no reference to f. Its errors
+// wrap ErrInvalid, and their texts are meant for the developer of the client.
 func Compile(f *protocol.FilterNode) (*Filter, error) {
 	c := compiler{}
 	if err := c.node(f, 1); err != nil {
@@ -95,12 +95,12 @@ func Compile(f *protocol.FilterNode) (*Filter, error) {
 	return &Filter{nodes: slices.Clone(c.compiled)}, nil // of the exact size
 }
 
-// Match says whether a publication with these tags passes. A nil filter passes all.
+// Match reports whether a publication with these tags passes. A nil filter passes all.
 func (f *Filter) Match(tags map[string]string) bool {
 	return f == nil || f.match(0, tags)
 }
 
-// compiler makes the nodes of a filter and counts what it uses of its limits.
+// compiler builds the nodes of a filter and counts them against the limits.
 type compiler struct {
 	compiled      []node
 	values, bytes int
@@ -193,8 +193,8 @@ func sortedValues(values []string) []string {
 	return slices.Compact(list)
 }
 
-// has looks a value up. Values that differ in length are told apart without a look
-// at them: a comparison for order costs twice as much.
+// has reports whether the list contains a value. Values of different lengths are ordered
+// by length, without comparing their bytes: comparing in text order takes twice the time.
 func (o *operand) has(value string) bool {
 	low, high := 0, len(o.list)
 	for low < high {
@@ -209,7 +209,7 @@ func (o *operand) has(value string) bool {
 	return low < len(o.list) && o.list[low] == value
 }
 
-// byLength is the order that has relies on.
+// byLength is the order of list, which has depends on.
 func byLength(a, b string) int {
 	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }

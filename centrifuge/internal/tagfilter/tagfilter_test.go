@@ -88,7 +88,7 @@ func TestMatch(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := f.Match(tags); got != tc.want {
-				t.Errorf("got %v", got)
+				t.Errorf("got %v; want %v", got, tc.want)
 			}
 		})
 	}
@@ -145,7 +145,7 @@ func TestCompileRejects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Compile(f); !errors.Is(err, ErrInvalid) {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v; want %v", err, ErrInvalid)
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestDecimals(t *testing.T) {
 				t.Fatalf("%s or %s is not valid", a, b)
 			}
 			if got := x.compare(y); (got < 0) != (i < j) || (got > 0) != (i > j) {
-				t.Errorf("%s compared with %s is %d", a, b, got)
+				t.Errorf("%s compared with %s is %d; want %v and %v", a, b, got, i < j, i > j)
 			}
 		}
 	}
@@ -257,7 +257,7 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := testing.AllocsPerRun(100, func() { f.Match(tags) }); n != 0 {
-			t.Errorf("%v allocations for %+v", n, node)
+			t.Errorf("%v allocations for %+v; want 0", n, node)
 		}
 	}
 }
@@ -298,7 +298,7 @@ func FuzzFilter(f *testing.F) {
 		compiled, err := Compile(node)
 		if err != nil {
 			if !errors.Is(err, ErrInvalid) {
-				t.Errorf("unnamed error %v", err)
+				t.Errorf("unnamed error %v; want %v", err, ErrInvalid)
 			}
 			return
 		}
@@ -350,6 +350,8 @@ func BenchmarkMatch(b *testing.B) {
 	for _, node := range []*filter{
 		leaf("ticker", "eq", "value77"), leaf("ticker", "in", "", many...), leaf("price", "gt", "100.5"),
 		branch("and", leaf("ticker", "sw", "value"), leaf("price", "lte", "200")),
+		branch("or", leaf("ticker", "eq", "other"), leaf("ticker", "in", "", "one", "two", "three"), leaf("price", "gt", "200"),
+			leaf("ticker", "sw", "other"), leaf("ticker", "ct", "77")), // five comparisons, none of them spared
 	} {
 		f, err := Compile(node)
 		if err != nil {

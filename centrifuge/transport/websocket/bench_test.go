@@ -71,7 +71,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		},
 	} {
 		if n := testing.AllocsPerRun(1000, f); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
+			t.Errorf("%s: %v allocations; want 0", name, n)
 		}
 	}
 }

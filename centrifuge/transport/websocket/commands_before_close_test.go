@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
@@ -148,8 +149,8 @@ func TestCommandsBeforeClose(t *testing.T) {
 							p.say(f, false, &protocol.Command{ID: 1, Connect: &protocol.ConnectRequest{}})
 							p.reply(f)
 							way.end(p, publishCommands(t, f, channel, count, 1))
-							if d := receive(t, s.ends, "Disconnected"); d.Code != way.code {
-								t.Errorf("%s: ended with %v", channel, d)
+							if d := await.Receive(t, s.ends, "Disconnected"); d.Code != way.code {
+								t.Errorf("%s: ended with %v; want Code %v", channel, d, way.code)
 							}
 							checkNumbers(t, s.published(t, channel), count)
 						}
@@ -190,13 +191,13 @@ func TestLastWordsBehindASlowHandler(t *testing.T) {
 						commands = sendCommands(t, c.count, 1000)
 					}
 					way.end(p, commands)
-					receive(t, s.held, "command")
+					await.Receive(t, s.held, "command")
 					if !c.send {
 						_, _ = io.Copy(io.Discard, p.r) // until the server has seen the end
 					}
 					close(hold)
-					if d := receive(t, s.ends, "Disconnected"); d.Code != way.code {
-						t.Errorf("ended with %v", d)
+					if d := await.Receive(t, s.ends, "Disconnected"); d.Code != way.code {
+						t.Errorf("ended with %v; want Code %v", d, way.code)
 					}
 					got := s.published(t, c.channel)
 					if c.send {

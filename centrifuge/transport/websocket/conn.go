@@ -9,6 +9,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/protocol"
 )
 
 // session is the node's side of a connection: *centrifuge.Conn.
@@ -16,6 +17,11 @@ type session interface {
 	// Receive processes a message that is valid only during the call. If it returns
 	// false, the transport must not read before Resume.
 	Receive(message []byte) (more bool)
+	// Connect processes the connect request of a unidirectional connection. It reports
+	// false if the connection has ended.
+	Connect(request *protocol.ConnectRequest) bool
+	// Disconnect ends the connection for a reason of the transport.
+	Disconnect(centrifuge.Disconnect)
 	// Connected reports whether the connect command has succeeded.
 	Connected() bool
 	// Writable reports that the socket has accepted some of the pending bytes.
@@ -41,6 +47,14 @@ const (
 	stateDead          // the socket is closed
 )
 
+// progress of a connection, as bits: another bool would make every connection larger.
+type progress uint8
+
+const (
+	progressConnected progress = 1 << iota // the session has reported it
+	progressAsked                          // the connect request of a unidirectional connection was received
+)
+
 var (
 	errCloseTimeout = errors.New("peer did not answer the close frame")
 	errLeft         = errors.New("peer left")
@@ -60,16 +74,16 @@ type conn struct {
 
 	// Owned by the reader: the goroutine in Data.
 	reader    reader
-	discard   bool   // further bytes are ignored
-	connected bool   // the session has reported it
+	discard   bool // further bytes are ignored
+	progress  progress
 	controls  uint16 // control frames received before the connect command
 	discarded uint32 // bytes received since discard was set, up to maxDiscarded
 
 	// Guarded by mu, which is held while bytes are written to the socket. This orders
 	// replies, pongs and the close frame.
 	mu         sync.Mutex
-	session    session     // nil before start
-	backlog    *backlog    // nil while the socket has accepted everything
+	session    session // nil before start
+	backlog    eventloop.Backlog
 	broken     bool        // the peer reads no more; what it has sent is still read to its end
 	closeTimer *time.Timer // nil until a close frame is sent
 }
@@ -81,14 +95,19 @@ var (
 
 // Info implements centrifuge.Transport.
 func (c *conn) Info() centrifuge.TransportInfo {
-	return centrifuge.TransportInfo{
+	config := &c.handler.config
+	info := centrifuge.TransportInfo{
 		Name:       "websocket",
 		Protobuf:   c.request.protobuf,
 		Generation: c.request.generation,
 		NativePing: c.request.nativePing,
 		Blocking:   c.socket.Blocking(),
-		MaxBatch:   c.handler.config.MaxBatch,
+		MaxBatch:   config.MaxBatch,
 	}
+	if config.Unidirectional {
+		info.Name, info.Unidirectional, info.DisconnectPush = "uni_websocket", true, !config.NoDisconnectPush
+	}
+	return info
 }
 
 // Resume implements centrifuge.Transport.
@@ -100,14 +119,14 @@ func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.socket, err = loop.Add(tcp, c); err == nil {
-		c.handler.live.Add(1)
+		c.handler.group.Begin()
 	}
 	return err
 }
 
 // start sets the connection's session and begins reading; first holds the bytes that
-// were received behind the handshake.
-func (c *conn) start(s session, first []byte) {
+// were received behind the handshake. The connect request is that in the URL, or nil.
+func (c *conn) start(s session, connect *protocol.ConnectRequest, first []byte) {
 	c.mu.Lock()
 	c.session = s
 	dead := c.stateIs(stateDead)
@@ -115,6 +134,10 @@ func (c *conn) start(s session, first []byte) {
 	if dead { // it ended before there was a session to tell
 		s.Closed(net.ErrClosed)
 		return
+	}
+	if connect != nil {
+		c.progress |= progressAsked
+		s.Connect(connect)
 	}
 	if err := c.socket.Start(first); err != nil {
 		c.drop(err)
@@ -151,11 +174,11 @@ func (c *conn) dropLocked() session {
 		return nil
 	}
 	c.state.Store(uint32(stateDead))
-	c.backlog = nil
+	c.backlog = eventloop.Backlog{}
 	if c.closeTimer != nil {
 		c.closeTimer.Stop()
 	}
 	c.socket.Close()
-	c.handler.ended()
+	c.handler.group.End()
 	return c.session
 }

@@ -19,6 +19,10 @@ func (c *conn) Close(code uint32, reason string) {
 		c.mu.Unlock()
 		return
 	}
+	if c.handler.config.NoClosingHandshake {
+		c.closeWithoutHandshake()
+		return
+	}
 	if code > 0xFFFF || !validCloseCode(uint16(code)) {
 		code = 0 // a frame without a code
 	}
@@ -35,7 +39,7 @@ func (c *conn) hasBacklog() bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.backlog != nil
+	return c.backlog.Len() > 0
 }
 
 func (c *conn) sendClose(code uint16, reason string) {
@@ -84,7 +88,7 @@ func (c *conn) peerClosed(payload []byte) {
 	}
 	c.mu.Lock()
 	err := c.sendCloseLocked(code, "")
-	waits := err == nil && c.backlog != nil
+	waits := err == nil && c.backlog.Len() > 0
 	c.mu.Unlock()
 	if !waits {
 		c.drop(said)

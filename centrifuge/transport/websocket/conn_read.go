@@ -28,10 +28,10 @@ func (c *conn) rules() rules {
 }
 
 func (c *conn) isConnected() bool {
-	if !c.connected {
-		c.connected = c.session.Connected()
+	if c.progress&progressConnected == 0 && c.session.Connected() {
+		c.progress |= progressConnected
 	}
-	return c.connected
+	return c.progress&progressConnected != 0
 }
 
 // inflatedLimit returns the maximum size of a message after inflating, in bytes.
@@ -125,6 +125,9 @@ func (c *conn) receive(e event) (more bool) {
 		c.fail(&CloseError{closeInvalidData, "text is not UTF-8"})
 		return true
 	}
+	if c.handler.config.Unidirectional {
+		return c.receiveConnect(message)
+	}
 	return c.session.Receive(message)
 }
 
@@ -140,7 +143,7 @@ func (c *conn) fail(why *CloseError) {
 	}
 	c.mu.Lock()
 	err := c.sendCloseLocked(why.Code, why.Reason)
-	if err == nil && c.backlog == nil {
+	if err == nil && c.backlog.Len() == 0 {
 		err = c.socket.CloseWrite()
 	}
 	c.mu.Unlock()

@@ -19,6 +19,7 @@ import (
 	"unsafe"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
@@ -72,7 +73,7 @@ func TestWrite(t *testing.T) {
 				p.expect(c.first, c.want)
 			}
 			if pending := write(t, p, nil); pending != 0 {
-				t.Fatalf("%d bytes pending", pending)
+				t.Fatalf("%d bytes pending; want 0", pending)
 			}
 		}
 	})
@@ -94,8 +95,8 @@ func TestOtherWireForm(t *testing.T) {
 	if &again[0] != &s.handler.deflater.deflated(f[0], false)[0] {
 		t.Error("the message was compressed twice")
 	}
-	if f[0].Wire(protocol.WireEvent, buildEvent) != event {
-		t.Error("the form of the other transport was built twice")
+	if got := f[0].Wire(protocol.WireEvent, buildEvent); got != event {
+		t.Errorf("the form of the other transport was built twice: f[0].Wire(protocol.WireEvent, buildEvent) = %v; want %v", got, event)
 	}
 }
 
@@ -117,7 +118,7 @@ func TestSlowReader(t *testing.T) {
 			sent++
 		}
 		if pending >= len(block)+maxServerHeader {
-			t.Fatalf("%d bytes pending of %d", pending, len(block))
+			t.Fatalf("%d bytes pending of %d; want less than %v", pending, len(block), len(block)+maxServerHeader)
 		}
 		// Pings whose answers are not read cost one pong, not a thousand.
 		p.send(bytes.Repeat(frame(finPing, strings.Repeat("p", 100)), 1000), frame(finPing, "last"), frame(finText, "mark"))
@@ -134,9 +135,9 @@ func TestSlowReader(t *testing.T) {
 		p.expect(finPing, "")
 		p.expect(finText, "tail\nend")
 		p.expect(finPong, "last")
-		receive(t, p.session.writable, "Writable")
+		await.Receive(t, p.session.writable, "Writable")
 		for pending := write(t, p, nil); pending != 0; pending = write(t, p, nil) {
-			receive(t, p.session.writable, "Writable")
+			await.Receive(t, p.session.writable, "Writable")
 		}
 		write(t, p, frames("after"))
 		p.expect(finText, "after")
@@ -185,17 +186,17 @@ func TestCloseByServer(t *testing.T) {
 			p.session.transport.Close(3000, "again")
 			p.expect(finText, "last words")
 			if reason := p.expectClose(3012); reason != "no pong" {
-				t.Fatalf("reason %q", reason)
+				t.Fatalf("reason %q; want \"no pong\"", reason)
 			}
 			// What comes before the answer is not for the session.
 			p.send(frame(finText, "late"), frame(finPing, "late"), frame(finClose, "\x0b\xc4"))
 			p.expectEnd()
 			p.session.expectGone(t, &CloseError{Code: 3012})
-			if len(p.session.messages) != 0 {
-				t.Fatal("message after Close")
+			if got := len(p.session.messages); got != 0 {
+				t.Fatalf("message after Close: len(p.session.messages) = %v; want 0", got)
 			}
 			if pending, err := p.session.transport.Write(context.Background(), frames("x")); pending != 0 || err != nil {
-				t.Fatalf("Write after Close: %d, %v", pending, err)
+				t.Fatalf("Write after Close: %d, %v; want 0", pending, err)
 			}
 			if err := p.session.transport.Ping(); err != nil {
 				t.Fatalf("Ping after Close: %v", err)
@@ -266,8 +267,8 @@ func TestCloseByASlowReader(t *testing.T) {
 		for ; write(t, p, frames(block)) == 0; sent++ {
 		}
 		p.send(frame(finClose, "\x03\xe8"), frame(finClose, "\x03\xe9"))
-		for c := p.session.transport.(*conn); !c.stateIs(stateLeaving); { // the poller is about to read it
-		}
+		c := p.session.transport.(*conn)
+		await.Until(t, "the poller to read the close frame", func() bool { return c.stateIs(stateLeaving) })
 		for range sent {
 			p.expect(finText, block)
 		}
@@ -320,7 +321,7 @@ func TestWriteToAVanishedPeer(t *testing.T) {
 		_ = tcp.Close()
 		p.session.expectGone(t, nil)
 		if pending, err := p.session.transport.Write(context.Background(), frames("x")); pending != 0 || err != nil {
-			t.Fatalf("%d bytes are pending, %v: the session was told of the end", pending, err)
+			t.Fatalf("%d bytes are pending, %v: the session was told of the end; want 0", pending, err)
 		}
 	})
 }
@@ -330,7 +331,7 @@ func TestFirstFramesBehindTheHandshake(t *testing.T) {
 		s := newServerOn(t, Config{}, wire)
 		first := join(frame(finText, "one"), frame(finText, strings.Repeat("2", 3000)), frame(finText, "three")[:4])
 		p := s.dialRaw(t, handshake("/", "X-Session: first")+string(first))
-		p.session = receive(t, s.session("first"), "session")
+		p.session = await.Receive(t, s.session("first"), "session")
 		p.send(frame(finText, "three")[4:])
 		p.session.expect(t, "one", strings.Repeat("2", 3000), "three")
 	})
@@ -344,7 +345,7 @@ func TestNativePing(t *testing.T) {
 		}
 		p.expect(finPing, "")
 		p.send(frame(finPong, ""))
-		receive(t, p.session.pongs, "pong")
+		await.Receive(t, p.session.pongs, "pong")
 	})
 }
 
@@ -356,8 +357,8 @@ func TestBackPressure(t *testing.T) {
 		p.send(frame(finText, "a"), frame(finText, "b"), frame(opText, "c"), frame(finCont, "c"))
 		for _, m := range []string{"a", "b", "cc"} {
 			p.session.expect(t, m)
-			if len(p.session.messages) != 0 {
-				t.Fatal("message while paused")
+			if got := len(p.session.messages); got != 0 {
+				t.Fatalf("message while paused: len(p.session.messages) = %v; want 0", got)
 			}
 			p.session.transport.Resume()
 		}
@@ -383,7 +384,7 @@ func TestPanicStaysInItsConnection(t *testing.T) {
 		bad, good := s.dial(t, "/"), s.dial(t, "/")
 		bad.send(frame(finText, "boom"))
 		bad.session.expectGone(t, nil)
-		if err := receive(t, s.errors, "error"); !strings.Contains(err.Error(), "boom") {
+		if err := await.Receive(t, s.errors, "error"); !strings.Contains(err.Error(), "boom") {
 			t.Fatal(err)
 		}
 		good.send(frame(finText, "fine"))
@@ -413,7 +414,7 @@ func TestRefusedByTheNode(t *testing.T) {
 				t.Fatal(p.answer.Status)
 			}
 			if reason := p.expectClose(c.code); reason != c.reason {
-				t.Fatalf("reason %q", reason)
+				t.Fatalf("reason %q; want %v", reason, c.reason)
 			}
 			p.send(frame(finText, "ignored"), frame(finClose, ""))
 			p.expectEnd()
@@ -513,7 +514,7 @@ func TestManyConnectionsLeaveNothing(t *testing.T) {
 		}
 		all.Wait()
 		// Those of the HTTP server end just after the session came.
-		await(t, "goroutines", goroutines, runtime.NumGoroutine)
+		awaitAtMost(t, "goroutines", goroutines, runtime.NumGoroutine)
 		for w, peers := range crews {
 			all.Go(func() {
 				for i, p := range peers {
@@ -523,7 +524,7 @@ func TestManyConnectionsLeaveNothing(t *testing.T) {
 		}
 		all.Wait()
 		// A socket is closed when its last user has left, which may be just after Closed.
-		await(t, "descriptors", before+1, func() int { return descriptors(t) }) // the listener's poller may come to it late
+		awaitAtMost(t, "descriptors", before+1, func() int { return descriptors(t) }) // the listener's poller may come to it late
 	})
 }
 
@@ -544,15 +545,11 @@ func (p *peer) end(t *testing.T, way int) {
 	_ = p.Close()
 }
 
-// await waits until count is at most most.
-func await(t *testing.T, what string, most int, count func() int) {
+// awaitAtMost waits until count is at most most.
+func awaitAtMost(t *testing.T, what string, most int, count func() int) {
 	t.Helper()
-	ticker := time.NewTicker(time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(waitLimit); count() > most; <-ticker.C {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d %s, want %d", count(), what, most)
-		}
+	if !await.Reached(func() bool { return count() <= most }) {
+		t.Fatalf("%d %s; want at most %d", count(), what, most)
 	}
 }
 
@@ -576,7 +573,7 @@ func TestGarbageInPlaceOfTLS(t *testing.T) {
 			_, _ = io.WriteString(c, garbage) // it may be cut short
 			_ = c.(*net.TCPConn).CloseWrite()
 			if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Fatal("the server still waits")
+				t.Fatalf("the server still waits: got %v; want another error than %v", err, os.ErrDeadlineExceeded)
 			}
 		})
 	}
@@ -597,7 +594,7 @@ func descriptors(t *testing.T) int {
 // What an idle connection costs here: this, and 64 bytes of its socket.
 func TestConnSize(t *testing.T) {
 	if size := unsafe.Sizeof(conn{}); size > 96 {
-		t.Fatalf("a connection has %d bytes", size)
+		t.Fatalf("a connection has %d bytes; want at most 96", size)
 	}
 }
 
@@ -609,7 +606,7 @@ func TestBacklogIsSharedSafely(t *testing.T) {
 		p := s.dial(t, "/")
 		message := strings.Repeat("x", 16<<20)
 		if pending, err := p.session.transport.Write(context.Background(), frames(message)); pending == 0 || err != nil {
-			t.Fatalf("%d bytes are pending, %v", pending, err)
+			t.Fatalf("%d bytes are pending, %v; want more than 0", pending, err)
 		}
 		asked := make(chan error, 1)
 		go func() {
@@ -626,7 +623,7 @@ func TestBacklogIsSharedSafely(t *testing.T) {
 			}
 		}()
 		p.expect(finText, message)
-		if err := receive(t, asked, "end"); err != nil {
+		if err := await.Receive(t, asked, "end"); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/klauspost/compress/flate"
 
+	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
@@ -60,7 +61,7 @@ func TestOutgoingCompression(t *testing.T) {
 			write(t, p, one)
 			gotFirst, got, err := p.message()
 			if err != nil || gotFirst != first|bitRSV1 || len(got) > 100 || inflated(t, got) != join(one) {
-				t.Fatalf("%x %q %v", gotFirst, got, err)
+				t.Fatalf("%x %q %v; want at most 100 bytes, deflated, of %q", gotFirst, got, err, join(one))
 			}
 			write(t, plain, one)
 			plain.expect(first, join(one))
@@ -115,7 +116,7 @@ func TestIncomingCompression(t *testing.T) {
 		p.session.expect(t, "short", limit)
 		p.send(frame(finText|bitRSV1, deflate(t, limit+"x")))
 		p.expectClose(closeTooBig)
-		if d := receive(t, p.session.disconnects, "Disconnect"); d.Code != closeTooBig {
+		if d := await.Receive(t, p.session.disconnects, "Disconnect"); d.Code != closeTooBig {
 			t.Fatal(d)
 		}
 	})
@@ -131,16 +132,16 @@ func TestDeflateBomb(t *testing.T) {
 		t.Fatalf("%d bytes, %v", len(out), bad)
 	}
 	if cap(i.out) > limit+1 {
-		t.Fatalf("buffer grew to %d bytes", cap(i.out))
+		t.Fatalf("buffer grew to %d bytes; want at most %v", cap(i.out), limit+1)
 	}
 	if out, bad := i.inflate([]byte(deflate(t, strings.Repeat("y", limit))), limit); bad != nil || len(out) != limit {
-		t.Fatalf("%d bytes, %v", len(out), bad)
+		t.Fatalf("%d bytes, %v; want nil and %v", len(out), bad, limit)
 	}
 	s := newServer(t, Config{Compression: true}, false)
 	p := s.dial(t, "/", deflateOfferLine)
 	p.send(frame(finBinary|bitRSV1, string(bomb)))
 	if len(bomb) > 65536 {
-		t.Fatalf("bomb of %d bytes is refused for its own size", len(bomb))
+		t.Fatalf("bomb of %d bytes is refused for its own size; want at most 65536", len(bomb))
 	}
 	if reason := p.expectClose(closeTooBig); !strings.Contains(reason, "inflated") {
 		t.Fatal(reason)

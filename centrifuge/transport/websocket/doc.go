@@ -3,12 +3,14 @@
 //
 // A TCP connection lives on an event loop: while it is idle it has no goroutine,
 // no buffer and no timer. So does TLS over a connection of Listener; other TLS
-// has one goroutine for each connection.
+// has one goroutine for each connection. A WebSocket over HTTP/2 or HTTP/3 (RFC 8441, RFC
+// 9220) has that one and the one of its request.
 //
 //	node.go        a Handler for a node
 //	listener.go    connections that can be taken away from under TLS
 //	handler.go     the HTTP side: checks, upgrade, acceptance by the node
 //	handshake.go   what a request asks for: encoding, generation, compression
+//	extended.go    streams of HTTP/2 and HTTP/3 as connections
 //	conn.go        one connection: its parts, its states, its end
 //	conn_read.go   bytes -> events -> the session
 //	conn_write.go  frames -> bytes; what the socket did not take

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 // floodUntilCut sends flood again and again until the server has ended the
@@ -71,13 +72,13 @@ func TestPingsOfReader(t *testing.T) {
 			_, err := p.Write(append(bytes.Repeat(frame(finPing, strings.Repeat("p", 125)), 100_000), frame(finPing, "last")...))
 			flooded <- err
 		}()
-		if err := receive(t, flooded, "end of the flood"); err != nil {
+		if err := await.Receive(t, flooded, "end of the flood"); err != nil {
 			t.Fatal(err)
 		}
 		for {
 			first, payload, err := p.message()
 			if err != nil || first != finPong {
-				t.Fatalf("%x %q, %v", first, payload, err)
+				t.Fatalf("%x %q, %v; want %v", first, payload, err, finPong)
 			}
 			if string(payload) == "last" {
 				break
@@ -85,7 +86,7 @@ func TestPingsOfReader(t *testing.T) {
 		}
 		p.send(frame(finText, `{"id":2,"history":{"channel":"a"}}`))
 		if r := p.replies(1)[0]; r.ID != 2 {
-			t.Errorf("%+v", r)
+			t.Errorf("%+v; want ID 2", r)
 		}
 	})
 }
@@ -103,7 +104,7 @@ func TestFloodBehindTheEnd(t *testing.T) {
 			p := s.dial(t, "/")
 			p.send(violation)
 			if first, _, err := p.message(); err != nil || first != bitFin|opClose {
-				t.Fatalf("%s: %x, %v", name, first, err)
+				t.Fatalf("%s: %x, %v; want %v", name, first, err, bitFin|opClose)
 			}
 			p.floodUntilCut(make([]byte, 64<<10))
 			p.session.expectGone(t, nil)

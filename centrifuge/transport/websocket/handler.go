@@ -5,16 +5,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/centrifuge/transport/internal/refuse"
+	"centrifugo/protocol"
 )
 
 // handshakeTimeout bounds the time for writing the answer of the handshake.
@@ -31,21 +30,22 @@ type Handler struct {
 	config   Config
 	accept   accept
 	deflater *deflater
-
-	live    atomic.Int64  // connections whose socket is open
-	drained chan struct{} // one token when live falls to zero
-
-	// Guarded by mu.
-	mu     sync.Mutex
-	loop   *eventloop.Loop // nil before the first connection
-	closed bool
+	group    *eventloop.Group
 }
 
 // newHandler is NewHandler with the node's part abstracted.
 func newHandler(accept accept, config Config) *Handler {
 	config = config.withDefaults()
 	return &Handler{
-		config: config, accept: accept, deflater: newDeflater(config.CompressionLevel), drained: make(chan struct{}, 1),
+		config: config, accept: accept, deflater: newDeflater(config.CompressionLevel),
+		group: eventloop.NewGroup(eventloop.Config{
+			Pollers:         config.Pollers,
+			WriteTimeout:    config.WriteTimeout,
+			ScheduledWrites: config.ScheduledWrites,
+			Panicked: func(value any, stack []byte) {
+				config.OnError(fmt.Errorf("panic in a websocket connection: %v\n%s", value, stack))
+			},
+		}),
 	}
 }
 
@@ -53,68 +53,20 @@ func newHandler(accept accept, config Config) *Handler {
 // done first. After Node.Shutdown has sent close frames, each connection lasts until its
 // peer has answered, at most Config.CloseTimeout. Closing a socket at once could discard
 // data that the peer has not read yet.
-func (h *Handler) Drain(ctx context.Context) error {
-	for h.live.Load() > 0 {
-		select {
-		case <-h.drained:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
-func (h *Handler) ended() {
-	if h.live.Add(-1) > 0 {
-		return
-	}
-	select {
-	case h.drained <- struct{}{}:
-	default: // there is a token
-	}
-}
+func (h *Handler) Drain(ctx context.Context) error { return h.group.Drain(ctx) }
 
 // Close closes all connections without close frames and ends the handler's goroutines.
 // Call it after Node.Shutdown and Drain.
-func (h *Handler) Close() {
-	h.mu.Lock()
-	loop := h.loop
-	h.closed = true
-	h.mu.Unlock()
-	if loop != nil {
-		loop.Close()
-	}
-}
-
-// eventLoop starts the loop for the first connection.
-func (h *Handler) eventLoop() (*eventloop.Loop, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closed {
-		return nil, eventloop.ErrClosed
-	}
-	if h.loop != nil {
-		return h.loop, nil
-	}
-	loop, err := eventloop.New(eventloop.Config{
-		Pollers:      h.config.Pollers,
-		WriteTimeout: h.config.WriteTimeout,
-		Panicked: func(value any, stack []byte) {
-			h.config.OnError(fmt.Errorf("panic in a websocket connection: %v\n%s", value, stack))
-		},
-	})
-	h.loop = loop
-	return loop, err
-}
+func (h *Handler) Close() { h.group.Close() }
 
 // ServeHTTP implements http.Handler. It returns when the connection is
-// established.
+// established, over HTTP/2 and HTTP/3 when it has ended.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	asked, ok := h.admit(w, r)
 	if !ok {
 		return
 	}
-	loop, err := h.eventLoop()
+	loop, err := h.group.Loop()
 	if err != nil {
 		http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 		h.config.OnError(fmt.Errorf("starting event loop: %w", err))
@@ -127,6 +79,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if stream, ok := tcp.(*streamConn); ok {
+		defer stream.wait()
+	}
 	c := &conn{handler: h, request: asked.request}
 	if err := c.join(loop, tcp); err != nil {
 		_ = tcp.Close() // the loop was closed meanwhile
@@ -137,7 +92,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s = refused{}
 		h.refuse(c, err)
 	}
-	c.start(s, first)
+	c.start(s, asked.connect, first)
 }
 
 // admit checks a request and answers those that cannot become a connection.
@@ -147,36 +102,22 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) 
 		http.Error(w, text, status)
 		return upgrade{}, false
 	}
-	if r.ProtoMajor > 1 { // has no Upgrade header (RFC 9113 8.2.2), which a 426 must have
-		if r.Method == http.MethodConnect {
-			return answer(http.StatusNotImplemented, "websocket over HTTP/2 is not supported, use HTTP/1.1")
+	if status, text := checkHandshake(w.Header(), r); status != 0 {
+		return answer(status, text)
+	}
+	if !h.config.CheckOrigin(r) {
+		return answer(http.StatusForbidden, "origin is not allowed")
+	}
+	if h.config.Unidirectional {
+		asked, status, reason := h.parseUnidirectional(r)
+		if status != 0 {
+			return answer(status, reason)
 		}
-		return answer(http.StatusHTTPVersionNotSupported, "websocket needs HTTP/1.1")
-	}
-	if !isUpgrade(r) {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
-		return answer(http.StatusUpgradeRequired, "websocket upgrade required")
-	}
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		return answer(http.StatusMethodNotAllowed, "method must be GET")
-	}
-	if !hasToken(r.Header["Sec-Websocket-Version"], "13") {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", "websocket")
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		return answer(http.StatusUpgradeRequired, "websocket version must be 13")
-	}
-	if !validKey(r.Header.Get("Sec-WebSocket-Key")) {
-		return answer(http.StatusBadRequest, "invalid Sec-WebSocket-Key")
+		return asked, true
 	}
 	request, ok := parseRequest(r.URL.Query())
 	if !ok {
 		return answer(http.StatusBadRequest, "unknown cf_protocol_version")
-	}
-	if !h.config.CheckOrigin(r) {
-		return answer(http.StatusForbidden, "origin is not allowed")
 	}
 	asked := upgrade{request: request, subprotocol: subprotocol(r.Header["Sec-Websocket-Protocol"])}
 	asked.protobuf = asked.protobuf || asked.subprotocol == subprotocolProtobuf
@@ -184,9 +125,54 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) (upgrade, bool) 
 	return asked, true
 }
 
+// checkHandshake returns the status of the answer to a request that opens no WebSocket, and
+// sets the header of the answer; zero for one that does.
+func checkHandshake(header http.Header, r *http.Request) (status int, text string) {
+	if r.ProtoMajor > 1 { // has no Upgrade header (RFC 9113 8.2.2), which a 426 must have
+		return checkExtended(header, r)
+	}
+	if !isUpgrade(r) {
+		header.Set("Connection", "Upgrade")
+		header.Set("Upgrade", "websocket")
+		return http.StatusUpgradeRequired, "websocket upgrade required"
+	}
+	if r.Method != http.MethodGet {
+		header.Set("Allow", http.MethodGet)
+		return http.StatusMethodNotAllowed, "method must be GET"
+	}
+	if !hasToken(r.Header["Sec-Websocket-Version"], "13") {
+		header.Set("Connection", "Upgrade")
+		header.Set("Upgrade", "websocket")
+		header.Set("Sec-WebSocket-Version", "13")
+		return http.StatusUpgradeRequired, "websocket version must be 13"
+	}
+	if !validKey(r.Header.Get("Sec-WebSocket-Key")) {
+		return http.StatusBadRequest, "invalid Sec-WebSocket-Key"
+	}
+	return 0, ""
+}
+
+// checkExtended is checkHandshake for HTTP/2 and HTTP/3, where there is no key.
+func checkExtended(header http.Header, r *http.Request) (status int, text string) {
+	switch {
+	case isExtendedConnect(r) && hasToken(r.Header["Sec-Websocket-Version"], "13"):
+		return 0, ""
+	case isExtendedConnect(r):
+		header.Set("Sec-WebSocket-Version", "13")
+		return http.StatusBadRequest, "websocket version must be 13"
+	case r.Method == http.MethodConnect:
+		return http.StatusNotImplemented, "the protocol must be websocket"
+	}
+	return http.StatusHTTPVersionNotSupported, "websocket needs HTTP/1.1, or a CONNECT request"
+}
+
 // upgrade answers the handshake. first holds bytes that were received behind the request.
 // The buffers of net/http are released.
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, asked *upgrade) (tcp net.Conn, first []byte, err error) {
+	if r.ProtoMajor > 1 {
+		stream, err := openStream(w, r, asked)
+		return stream, nil, err
+	}
 	tcp, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
@@ -213,14 +199,7 @@ func buffered(r *bufio.Reader) []byte {
 
 // refuse closes a connection that the node did not accept.
 func (h *Handler) refuse(c *conn, err error) {
-	disconnect := centrifuge.DisconnectServerError
-	switch {
-	case errors.As(err, &disconnect):
-	case errors.Is(err, centrifuge.ErrShutdown):
-		disconnect = centrifuge.DisconnectShutdown
-	default:
-		h.config.OnError(fmt.Errorf("accepting websocket connection: %w", err))
-	}
+	disconnect := refuse.Disconnect(err, c.Info().Name, h.config.OnError)
 	reason := disconnect.Reason
 	if g := c.request.generation; g == centrifuge.GenerationV1 || g == centrifuge.GenerationV1Draft {
 		text, _ := json.Marshal(struct { // protocol.md 5.8; a string and a bool cannot fail
@@ -236,10 +215,12 @@ func (h *Handler) refuse(c *conn, err error) {
 // close frame is answered.
 type refused struct{}
 
-func (refused) Receive([]byte) bool            { return true }
-func (refused) Connected() bool                { return false }
-func (refused) Writable()                      {}
-func (refused) Pong()                          {}
-func (refused) Full(int)                       {}
-func (refused) Violated(centrifuge.Disconnect) {}
-func (refused) Closed(error)                   {}
+func (refused) Receive([]byte) bool                   { return true }
+func (refused) Connect(*protocol.ConnectRequest) bool { return false }
+func (refused) Disconnect(centrifuge.Disconnect)      {}
+func (refused) Connected() bool                       { return false }
+func (refused) Writable()                             {}
+func (refused) Pong()                                 {}
+func (refused) Full(int)                              {}
+func (refused) Violated(centrifuge.Disconnect)        {}
+func (refused) Closed(error)                          {}

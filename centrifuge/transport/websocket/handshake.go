@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"centrifugo/centrifuge"
+	"centrifugo/protocol"
 
 	"github.com/gobwas/httphead"
 )
@@ -26,7 +27,8 @@ const deflateResponse = "permessage-deflate; server_no_context_takeover; client_
 // upgrade is what an upgrade request asks for.
 type upgrade struct {
 	request
-	subprotocol string // that is chosen, empty for none
+	subprotocol string                   // that is chosen, empty for none
+	connect     *protocol.ConnectRequest // in the URL of a unidirectional connection, or nil
 }
 
 // request is what a connection keeps of it.
@@ -111,16 +113,6 @@ func hasToken(values []string, token string) bool {
 func validKey(key string) bool {
 	nonce, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(nonce) == 16
-}
-
-// sameHost is the default check of the Origin header.
-func sameHost(r *http.Request) bool {
-	origin := r.Header.Get("Origin")
-	if origin == "" {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
 // wantsDeflate reports whether one of the offers in a request's

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 func TestHandshakeRefused(t *testing.T) {
@@ -89,9 +90,9 @@ func TestHandshakeLists(t *testing.T) {
 			if got := p.answer.Header.Values("Sec-WebSocket-Protocol"); c.protocol == "" && len(got) != 0 || c.protocol != "" && (len(got) != 1 || got[0] != c.protocol) {
 				t.Errorf("subprotocol %q", got)
 			}
-			session := receive(t, s.session(""), "session")
+			session := await.Receive(t, s.session(""), "session")
 			if got := session.transport.Info().Protobuf; got != c.protobuf {
-				t.Errorf("Protobuf %t", got)
+				t.Errorf("Protobuf %t; want %v", got, c.protobuf)
 			}
 			p.send(frame(finText, "hello"))
 			session.expect(t, "hello")
@@ -120,7 +121,7 @@ func TestHandshakeOfThePythonSDK(t *testing.T) {
 	}
 	p.send(frame(finText, `{"id":1,"connect":{"name":"python"}}`))
 	if _, payload, err := p.message(); err != nil || !strings.HasPrefix(string(payload), `{"id":1,"connect":{"client":`) {
-		t.Fatalf("%q, %v", payload, err)
+		t.Fatalf("%q, %v; want prefix %q", payload, err, `{"id":1,"connect":{"client":`)
 	}
 }
 
@@ -159,11 +160,11 @@ func TestOverHTTP2(t *testing.T) {
 				}
 				_ = answer.Body.Close()
 				if answer.ProtoMajor != 2 || answer.StatusCode != http.StatusHTTPVersionNotSupported {
-					t.Errorf("%s: %s over %s", method, answer.Status, answer.Proto)
+					t.Errorf("%s: %s over %s; want 2 and %v", method, answer.Status, answer.Proto, http.StatusHTTPVersionNotSupported)
 				}
 				for _, header := range []string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"} {
 					if got := answer.Header.Values(header); len(got) != 0 {
-						t.Errorf("%s: %s is %q", method, header, got)
+						t.Errorf("%s: %s is %q; want none", method, header, got)
 					}
 				}
 			}
@@ -203,10 +204,10 @@ func TestHandshakeAccepted(t *testing.T) {
 				t.Errorf("accept key %q", got)
 			}
 			if got := h.Get("Sec-WebSocket-Protocol"); got != c.protocol {
-				t.Errorf("subprotocol %q", got)
+				t.Errorf("subprotocol %q; want %v", got, c.protocol)
 			}
 			if got := h.Get("Sec-WebSocket-Extensions"); got != c.extensions {
-				t.Errorf("extensions %q", got)
+				t.Errorf("extensions %q; want %v", got, c.extensions)
 			}
 			c.want.Name, c.want.MaxBatch = "websocket", 7
 			if got := p.session.transport.Info(); got != c.want {
@@ -239,7 +240,7 @@ func TestWantsDeflate(t *testing.T) {
 		"permessage-deflate; ;;=":                                            false,
 	} {
 		if got := wantsDeflate([]string{"first-header", header}); got != want {
-			t.Errorf("%q: %v", header, got)
+			t.Errorf("%q: %v; want %v", header, got, want)
 		}
 	}
 }
@@ -248,6 +249,6 @@ func TestOriginCheckIsConfigurable(t *testing.T) {
 	s := newServer(t, Config{CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "https://good.example" }}, false)
 	s.dial(t, "/", "Origin: https://good.example")
 	if p := s.dialRaw(t, handshake("/")); p.answer.StatusCode != http.StatusForbidden {
-		t.Fatalf("status %d", p.answer.StatusCode)
+		t.Fatalf("status %d; want %v", p.answer.StatusCode, http.StatusForbidden)
 	}
 }

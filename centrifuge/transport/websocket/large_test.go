@@ -158,7 +158,7 @@ func TestLargeReplies(t *testing.T) {
 				whole := 0
 				check := func(r *largeRecovery, asked bool) {
 					if r == nil || len(r.Publications) != count || asked && !r.Recovered {
-						t.Errorf("%v", r)
+						t.Errorf("%v; want %d publications, recovered if asked for (%v)", r, count, asked)
 						return
 					}
 					whole++
@@ -182,7 +182,7 @@ func TestLargeReplies(t *testing.T) {
 				if test.channels > 0 && test.name != "history" && test.name != "history again and again" {
 					publishMany(t, node, "a", 1, 10)
 					if r := p.replies(1)[0]; r.Push.Pub == nil || len(r.Push.Pub.Data) != 8 {
-						t.Errorf("%+v", r)
+						t.Errorf("%+v; want len(Push.Pub.Data) 8", r)
 					}
 				}
 			})
@@ -202,7 +202,7 @@ func TestLargePublication(t *testing.T) {
 		for i, size := range []int{1 << 20, 3 << 20, 10, 1<<20 + 1} {
 			publishMany(t, node, "a", 1, size)
 			if r := p.replies(1)[0]; r.Push.Pub == nil || len(r.Push.Pub.Data) != size-2 {
-				t.Fatalf("publication %d did not come", i)
+				t.Fatalf("publication %d did not come; want len(r.Push.Pub.Data) %v", i, size-2)
 			}
 		}
 		publishMany(t, node, "a", 1, 2<<20)
@@ -210,7 +210,7 @@ func TestLargePublication(t *testing.T) {
 		replies := p.replies(2)               // in one message or in two
 		for i, size := range []int{2 << 20, 500_000} {
 			if r := replies[i]; r.Push.Pub == nil || len(r.Push.Pub.Data) != size-2 {
-				t.Fatalf("publication %d of two did not come", i)
+				t.Fatalf("publication %d of two did not come; want len(r.Push.Pub.Data) %v", i, size-2)
 			}
 		}
 	})

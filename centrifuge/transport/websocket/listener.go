@@ -14,7 +14,10 @@ import (
 // connections of any other listener with a goroutine each. Leave Listener out to have
 // that: it takes about 11 KB more per idle connection and does not depend on internals
 // of crypto/tls. Listener has an effect on TCP connections on Linux; all others are
-// returned unchanged.
+// returned unchanged. A connection with a method Raw() *net.TCPConn counts as the TCP connection
+// that Raw returns, and keeps its own RemoteAddr: a listener that reads a header before the
+// first byte of the connection, such as one for the PROXY protocol, returns these. Its
+// other methods must do what those of the TCP connection do.
 func Listener(l net.Listener) net.Listener { return listener{l} }
 
 // KeepsTLSBuffers reports whether idle TLS connections of a Listener take about 5 KB more

@@ -4,17 +4,13 @@ package websocket
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"os"
 	"runtime"
-	"runtime/debug"
-	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
+	"centrifugo/internal/memtest"
 )
 
 // held is a session that keeps what the core would at least keep.
@@ -28,14 +24,7 @@ type held struct {
 // which cost it nothing; what a session of the core adds is not in it.
 func TestIdleConnectionMemory(t *testing.T) {
 	const budget = 1536 // bytes of heap and stacks, the context of the request included
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	connections := min(9500, int(limit.Cur)/2-100)
-	if testing.Short() {
-		connections = min(connections, 2000)
-	}
+	connections := memtest.Connections(t)
 	accepted := make(chan *held, connections)
 	s := &server{}
 	s.serve(t, func(ctx context.Context, transport centrifuge.Transport) (session, error) {
@@ -44,57 +33,17 @@ func TestIdleConnectionMemory(t *testing.T) {
 		return h, nil
 	}, Config{}, false)
 	sessions := make([]*held, 0, connections)
-	heapBefore, rssBefore := used(t)
+	heapBefore, rssBefore := memtest.Used(t)
 	for range connections {
-		fd := bareClient(t, s.http.Listener.Addr().(*net.TCPAddr))
-		defer func() { _ = unix.Close(fd) }()
-		sessions = append(sessions, receive(t, accepted, "session"))
+		memtest.BareClient(t, s.http.Listener.Addr().(*net.TCPAddr), handshake("/"), "HTTP/1.1 101 ")
+		sessions = append(sessions, await.Receive(t, accepted, "session"))
 	}
-	heapAfter, rssAfter := used(t)
+	heapAfter, rssAfter := memtest.Used(t)
 	heap := (heapAfter - heapBefore) / connections
 	t.Logf("%d idle connections: %d bytes of heap and stacks each, %d bytes of RSS each",
 		connections, heap, (rssAfter-rssBefore)/connections)
-	if heap > budget && !raceEnabled {
+	if heap > budget && !memtest.Race {
 		t.Errorf("%d bytes each, budget %d", heap, budget)
 	}
 	runtime.KeepAlive(sessions)
-}
-
-// used returns the bytes of heap and stacks in use, and the resident set.
-func used(t *testing.T) (heap, rss int) {
-	t.Helper()
-	runtime.GC()
-	debug.FreeOSMemory()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	statm, err := os.ReadFile("/proc/self/statm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var total, resident int
-	if _, err := fmt.Sscan(string(statm), &total, &resident); err != nil {
-		t.Fatal(err)
-	}
-	return int(m.HeapAlloc + m.StackInuse), resident * os.Getpagesize()
-}
-
-// bareClient makes a WebSocket connection without help of the net package.
-func bareClient(t *testing.T, address *net.TCPAddr) int {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: address.Port, Addr: [4]byte(address.IP.To4())}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.Write(fd, []byte(handshake("/"))); err != nil {
-		t.Fatal(err)
-	}
-	answer := make([]byte, 1024)
-	n, err := unix.Read(fd, answer)
-	if err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 101 ") {
-		t.Fatalf("%q %v", answer[:max(n, 0)], err)
-	}
-	return fd
 }

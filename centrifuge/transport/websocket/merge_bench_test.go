@@ -88,7 +88,7 @@ func payload(b *testing.B, i int) []byte {
 	b.Helper()
 	data := fmt.Appendf(nil, `{"i":%3d,"text":"%0109d"}`, i, 0)
 	if len(data) != 128 {
-		b.Fatalf("a payload of %d bytes", len(data))
+		b.Fatalf("a payload of %d bytes; want 128", len(data))
 	}
 	return data
 }
@@ -109,7 +109,10 @@ func publications(b *testing.B, n int) []*protocol.Encoded {
 }
 
 // transportSink writes what an outbox gives it to a transport.
-type transportSink struct{ centrifuge.Transport }
+type transportSink struct {
+	fanout.Owner // nil: nothing happens to subscriptions
+	centrifuge.Transport
+}
 
 // WriteFrames implements fanout.Sink.
 func (s transportSink) WriteFrames(batch []*protocol.Encoded) (int, error) {
@@ -138,7 +141,7 @@ func BenchmarkMerge(b *testing.B) {
 			reader := &discarder{Reader: bufio.NewReaderSize(p.Conn, 64<<10)}
 			go reader.run(all)
 			var out fanout.Outbox
-			out.Init(transportSink{p.session.transport}, 1<<20, c.maxBatch, false)
+			out.Init(transportSink{Transport: p.session.transport}, 1<<20, c.maxBatch, false)
 			batch := publications(b, mergeCount)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 // mergeNode is a node behind a Handler, for clients that subscribe to anything
@@ -47,7 +48,7 @@ func dialMerged(tb testing.TB, s *server, clients chan *centrifuge.Client) (*pee
 	if _, _, err := p.message(); err != nil {
 		tb.Fatal(err)
 	}
-	return p, receive(tb, clients, "client")
+	return p, await.Receive(tb, clients, "client")
 }
 
 // TestMerged: a hundred replies come in order, in as few messages as the

@@ -21,5 +21,8 @@ func NewHandler(n *centrifuge.Node, config Config) *Handler {
 // nodeSession is the session of a connection that a node accepted.
 type nodeSession struct{ *centrifuge.Conn }
 
+// Disconnect implements session.
+func (s nodeSession) Disconnect(d centrifuge.Disconnect) { s.Client().Disconnect(d) }
+
 // Connected implements session.
 func (s nodeSession) Connected() bool { return s.Client().Connected() }

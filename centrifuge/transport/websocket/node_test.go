@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 )
 
 type userKey struct{}
@@ -68,7 +69,7 @@ func TestNode(t *testing.T) {
 				Connect struct{ Client string }
 			}
 			if err := json.Unmarshal([]byte(text), &reply); err != nil || reply.ID != 1 || reply.Connect.Client == "" {
-				t.Fatalf("%q: %v", text, err)
+				t.Fatalf("%q: %v; want reply.ID 1", text, err)
 			}
 			return p
 		}
@@ -105,13 +106,13 @@ func TestSlowClientOfANode(t *testing.T) {
 		if _, _, err := p.message(); err != nil {
 			t.Fatal(err)
 		}
-		client := receive(t, clients, "client")
+		client := await.Receive(t, clients, "client")
 		padding := strings.Repeat("x", 10_000)
 		message := func(i int) string { return fmt.Sprintf(`{"n":%d,"p":%q}`, i, padding) }
 		sent := 0
 		for ; client.Context().Err() == nil; sent++ {
 			if err := client.Send([]byte(message(sent))); err != nil || sent > 10_000 {
-				t.Fatalf("%d messages, %v", sent, err)
+				t.Fatalf("%d messages, %v; want at most 10,000", sent, err)
 			}
 		}
 		for i := 0; ; {
@@ -147,10 +148,17 @@ func ExampleNewHandler() {
 	}
 	handler := NewHandler(node, Config{Compression: true, CompressionMinSize: 512})
 	server := httptest.NewServer(handler) // or http.ListenAndServe, behind the middleware that says who connects
+	answer, err := http.Get(server.URL)
+	if err != nil {
+		panic(err)
+	}
+	_ = answer.Body.Close()
+	fmt.Println(answer.Status, answer.Header.Get("Upgrade"))
 	server.Close()
 	_ = node.Shutdown(context.Background())
 	handler.Close()
 	// Output:
+	// 426 Upgrade Required websocket
 }
 
 func ExampleListener() {

@@ -19,7 +19,9 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/internal/await"
 	"centrifugo/internal/wsframe"
+	"centrifugo/protocol"
 
 	"go.uber.org/goleak"
 )
@@ -48,12 +50,14 @@ func (s *testSession) Receive(m []byte) bool {
 	s.messages <- string(m)
 	return more
 }
-func (s *testSession) Connected() bool                  { return !s.fresh.Load() }
-func (s *testSession) Writable()                        { s.writable <- struct{}{} }
-func (s *testSession) Full(int)                         { s.full.Add(1) }
-func (s *testSession) Pong()                            { s.pongs <- struct{}{} }
-func (s *testSession) Violated(d centrifuge.Disconnect) { s.disconnects <- d }
-func (s *testSession) Closed(err error)                 { s.gone <- err }
+func (s *testSession) Connect(*protocol.ConnectRequest) bool { return true }
+func (s *testSession) Disconnect(d centrifuge.Disconnect)    { s.transport.Close(d.Code, d.Reason) }
+func (s *testSession) Connected() bool                       { return !s.fresh.Load() }
+func (s *testSession) Writable()                             { s.writable <- struct{}{} }
+func (s *testSession) Full(int)                              { s.full.Add(1) }
+func (s *testSession) Pong()                                 { s.pongs <- struct{}{} }
+func (s *testSession) Violated(d centrifuge.Disconnect)      { s.disconnects <- d }
+func (s *testSession) Closed(err error)                      { s.gone <- err }
 
 // server is a Handler behind an HTTP server.
 type server struct {
@@ -226,21 +230,10 @@ func (s *server) dial(t testing.TB, path string, extra ...string) *peer {
 	key := strconv.FormatInt(s.dialed.Add(1), 10)
 	p := s.dialRaw(t, handshake(path, append(extra, "X-Session: "+key)...))
 	if p.answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("handshake: %s", p.answer.Status)
+		t.Fatalf("handshake: %s; want %v", p.answer.Status, http.StatusSwitchingProtocols)
 	}
-	p.session = receive(t, s.session(key), "session")
+	p.session = await.Receive(t, s.session(key), "session")
 	return p
-}
-
-func receive[T any](t testing.TB, c chan T, what string) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(waitLimit):
-		t.Fatalf("no %s came", what)
-		panic("unreachable")
-	}
 }
 
 // frame builds a client's frame.
@@ -303,7 +296,7 @@ func (p *peer) expectEnd() {
 func (s *testSession) expect(t testing.TB, messages ...string) {
 	t.Helper()
 	for _, want := range messages {
-		if got := receive(t, s.messages, fmt.Sprintf("message %.40q", want)); got != want {
+		if got := await.Receive(t, s.messages, fmt.Sprintf("message %.40q", want)); got != want {
 			t.Fatalf("received %.80q, want %.80q", got, want)
 		}
 	}
@@ -312,7 +305,7 @@ func (s *testSession) expect(t testing.TB, messages ...string) {
 // expectGone waits for the end, and makes sure that it came once.
 func (s *testSession) expectGone(t testing.TB, want error) {
 	t.Helper()
-	err := receive(t, s.gone, "Closed")
+	err := await.Receive(t, s.gone, "Closed")
 	if wantClose, ok := want.(*CloseError); ok { //nolint:errorlint // the test's own value
 		var got *CloseError
 		if !errors.As(err, &got) || got.Code != wantClose.Code {
@@ -321,7 +314,7 @@ func (s *testSession) expectGone(t testing.TB, want error) {
 	} else if want != nil && !errors.Is(err, want) {
 		t.Fatalf("gone with %v, want %v", err, want)
 	}
-	if len(s.gone) != 0 {
-		t.Fatal("gone twice")
+	if got := len(s.gone); got != 0 {
+		t.Fatalf("gone twice: len(s.gone) = %v; want 0", got)
 	}
 }

@@ -48,13 +48,14 @@ func checkKept(t testing.TB, r *reader, rules rules, sent int) {
 		t.Fatalf("%d bytes of a message are kept, the limit is %d, %d were sent", n, rules.limit, sent)
 	}
 	if n := cap(p.message); n > max(maxKeptMessage, 2*int(rules.limit)) {
-		t.Fatalf("a buffer of %d bytes is kept for a limit of %d", n, rules.limit)
+		t.Fatalf("a buffer of %d bytes is kept for a limit of %d; want at most %v",
+			n, rules.limit, max(maxKeptMessage, 2*int(rules.limit)))
 	}
 	if rules.frames > 0 && p.inMessage && p.frames > rules.frames {
 		t.Fatalf("%d fragments, the limit is %d", p.frames, rules.frames)
 	}
 	if cap(p.control) > maxControlSize {
-		t.Fatalf("%d bytes are kept for a control frame", cap(p.control))
+		t.Fatalf("%d bytes are kept for a control frame; want at most %v", cap(p.control), maxControlSize)
 	}
 }
 
@@ -93,7 +94,7 @@ func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
 		t.Fatal(bad)
 	}
 	if size := cap(r.partial.message); size > 4096 {
-		t.Fatalf("%d bytes are kept for 2", size)
+		t.Fatalf("%d bytes are kept for 2; want at most 4096", size)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"centrifugo/internal/await"
 )
 
 // join concatenates frames.
@@ -162,7 +164,7 @@ func TestRFC(t *testing.T) {
 					}
 					p.session.expect(t, c.messages...)
 					for range c.native {
-						receive(t, p.session.pongs, "pong")
+						await.Receive(t, p.session.pongs, "pong")
 					}
 					if len(p.session.messages) != 0 {
 						t.Fatalf("unexpected message %q", <-p.session.messages)
@@ -191,8 +193,8 @@ func checkEnd(t *testing.T, p *peer, code uint16) {
 	p.expectClose(code)
 	p.expectEnd()
 	if code == closeProtocolError || code == closeInvalidData || code == closeTooBig {
-		if d := receive(t, p.session.disconnects, "Disconnect"); d.Code != uint32(code) || d.Reason == "" {
-			t.Fatalf("Disconnect %v", d)
+		if d := await.Receive(t, p.session.disconnects, "Disconnect"); d.Code != uint32(code) || d.Reason == "" {
+			t.Fatalf("Disconnect %v; want Code %v", d, uint32(code))
 		}
 		_ = p.Close()
 		p.session.expectGone(t, nil)
@@ -235,7 +237,7 @@ func TestFrameHelpers(t *testing.T) {
 		b := frame(finText, strings.Repeat("x", n))
 		h, size, bad := parseHeader(b)
 		if bad != nil || size == 0 || h.length != int64(n) || len(b) != size+n {
-			t.Fatalf("%d: %+v %d %v", n, h, size, bad)
+			t.Fatalf("%d: %+v %d %v; want nil, more than 0, length %v and len(b) %v", n, h, size, bad, int64(n), size+n)
 		}
 		plain := appendHeader(nil, finText, n)
 		plain = append(plain, make([]byte, n)...)
@@ -246,6 +248,6 @@ func TestFrameHelpers(t *testing.T) {
 	long := strings.Repeat("x", 122) + "äöü"
 	b := appendClose(nil, 3000, long)
 	if len(b) != 2+2+122 || string(b[4:]) != long[:122] {
-		t.Fatalf("reason was cut to %q", b[4:])
+		t.Fatalf("reason was cut to %q; want len(b) %v and %v", b[4:], 2+2+122, long[:122])
 	}
 }

@@ -60,7 +60,7 @@ func (p *peer) reply(f protocol.Format) string {
 	p.t.Helper()
 	first, payload, err := p.message()
 	if err != nil || first != firstByte(f.Protobuf()) {
-		p.t.Fatalf("got %x %q, %v", first, payload, err)
+		p.t.Fatalf("got %x %q, %v; want %x", first, payload, err, firstByte(f.Protobuf()))
 	}
 	message, _, err := protocol.Split(f, payload)
 	if err != nil {
@@ -76,7 +76,7 @@ func (p *peer) reply(f protocol.Format) string {
 	case reply.RPC != nil:
 		return string(reply.RPC.Data)
 	case reply.Connect == nil:
-		p.t.Fatalf("got %q", payload)
+		p.t.Fatalf("got %q; want a reply to connect or RPC", payload)
 	}
 	return "connected"
 }
@@ -140,7 +140,7 @@ func TestEarlyBudgetOfANode(t *testing.T) {
 		p.reply(0)
 		p.say(0, false, &protocol.Command{ID: 2, RPC: &protocol.RPCRequest{Data: large}})
 		if got := p.reply(0); got != "300002" {
-			t.Fatalf("%s bytes arrived", got)
+			t.Fatalf("%s bytes arrived; want \"300002\"", got)
 		}
 	})
 }

@@ -27,6 +27,11 @@ func (p *suitePeer) Send(message []byte) error {
 func (p *suitePeer) Receive() ([]byte, error) {
 	p.renew()
 	first, payload, err := p.message()
+	for err == nil && first == bitFin|opPing { // beside the pings of the protocol, on unidirectional connections
+		if _, err = p.Write(frame(bitFin|opPong, string(payload))); err == nil {
+			first, payload, err = p.message()
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, err
@@ -50,11 +55,21 @@ func (p *suitePeer) Close() error { return p.Conn.Close() }
 
 // TestTransport runs the suite of transports on the event loop and with a goroutine for
 // each connection.
-func TestTransport(t *testing.T) {
+func TestTransport(t *testing.T) { testTransport(t, Config{}, centrifugetest.TestTransport) }
+
+// TestUnidirectionalTransport is TestTransport for unidirectional connections.
+func TestUnidirectionalTransport(t *testing.T) {
+	testTransport(t, Config{Unidirectional: true}, centrifugetest.TestUnidirectionalTransport)
+}
+
+func testTransport(t *testing.T, config Config, suite func(*testing.T, centrifugetest.TransportServer)) {
+	t.Helper()
 	allWires(t, func(t *testing.T, wire wire) {
-		centrifugetest.TestTransport(t, func(t *testing.T, n *centrifuge.Node) func(t *testing.T) centrifugetest.TransportPeer {
+		suite(t, func(t *testing.T, n *centrifuge.Node) func(t *testing.T) centrifugetest.TransportPeer {
 			s := &server{errors: make(chan error, 100)}
-			s.serveOn(t, NewHandler(n, Config{}).accept, Config{WriteTimeout: time.Minute}, wire) // the node's bound must do
+			served := config
+			served.WriteTimeout = time.Minute // the node's bound must do
+			s.serveOn(t, NewHandler(n, config).accept, served, wire)
 			return func(t *testing.T) centrifugetest.TransportPeer {
 				return &suitePeer{peer: s.dialRaw(t, handshake("/"))}
 			}

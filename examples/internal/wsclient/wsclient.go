@@ -16,7 +16,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 )
 
-const timeout = 30 * time.Second // for one step
+const timeout = time.Minute // for one step
 
 // Client is a connection. It is not safe for concurrent use.
 type Client struct {
@@ -64,9 +64,7 @@ func dial(t testing.TB, url string, header http.Header) (net.Conn, error) {
 // Do sends a command, an object that begins with its id, and returns the reply.
 func (c *Client) Do(command string) string {
 	c.t.Helper()
-	if err := wsutil.WriteClientText(c.conn, []byte(command)); err != nil {
-		c.t.Fatalf("sending %s: %v", command, err)
-	}
+	c.Send(command)
 	id, _, _ := strings.Cut(command, ",")
 	for {
 		line, err := c.line()
@@ -80,33 +78,63 @@ func (c *Client) Do(command string) string {
 	}
 }
 
+// Send sends a command without waiting for what comes of it.
+func (c *Client) Send(command string) {
+	c.t.Helper()
+	if err := wsutil.WriteClientText(c.conn, []byte(command)); err != nil {
+		c.t.Fatalf("sending %s: %v", command, err)
+	}
+}
+
+// push is what of a push tests look at.
+type push struct {
+	Push struct {
+		Channel     string
+		Pub         struct{ Data json.RawMessage }
+		Unsubscribe *struct{ Code int }
+	}
+}
+
 // Publications returns the data of the next n publications.
 func (c *Client) Publications(n int) []string {
 	c.t.Helper()
 	var got []string
 	for len(got) < n {
-		var line string
-		if len(c.pushes) > 0 {
-			line, c.pushes = c.pushes[0], c.pushes[1:]
-		} else {
-			var err error
-			if line, err = c.line(); err != nil {
-				c.t.Fatalf("waiting for publication %d: %v", len(got)+1, err)
-			}
-		}
-		var message struct {
-			Push struct {
-				Pub struct{ Data json.RawMessage }
-			}
-		}
-		if err := json.Unmarshal([]byte(line), &message); err != nil {
-			c.t.Fatalf("the server sent %q: %v", line, err)
-		}
+		message := c.push(fmt.Sprintf("publication %d", len(got)+1))
 		if data := message.Push.Pub.Data; data != nil {
 			got = append(got, string(data))
 		}
 	}
 	return got
+}
+
+// Unsubscribed waits until the server ends the subscription to a channel, and returns the code.
+func (c *Client) Unsubscribed(channel string) int {
+	c.t.Helper()
+	for {
+		message := c.push("the end of the subscription to " + channel)
+		if message.Push.Unsubscribe != nil && message.Push.Channel == channel {
+			return message.Push.Unsubscribe.Code
+		}
+	}
+}
+
+// push returns the next push, also one that Do has skipped.
+func (c *Client) push(awaited string) (message push) {
+	c.t.Helper()
+	var line string
+	if len(c.pushes) > 0 {
+		line, c.pushes = c.pushes[0], c.pushes[1:]
+	} else {
+		var err error
+		if line, err = c.line(); err != nil {
+			c.t.Fatalf("waiting for %s: %v", awaited, err)
+		}
+	}
+	if err := json.Unmarshal([]byte(line), &message); err != nil {
+		c.t.Fatalf("the server sent %q: %v", line, err)
+	}
+	return message
 }
 
 // Closed waits for the end of the connection and returns the code of the close
@@ -128,7 +156,20 @@ func (c *Client) Closed() int {
 // Close ends the connection without a close frame, as a lost network does.
 func (c *Client) Close() { _ = c.conn.Close() }
 
+// line returns the next line that is no ping; pings are answered.
 func (c *Client) line() (string, error) {
+	for {
+		line, err := c.anyLine()
+		if err != nil || line != "{}" {
+			return line, err
+		}
+		if err := wsutil.WriteClientText(c.conn, []byte(line)); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (c *Client) anyLine() (string, error) {
 	for len(c.lines) == 0 {
 		if err := c.conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 			return "", err

@@ -9,23 +9,42 @@ import (
 
 // publish decides a publish command (server.md 4.4). The core adds the client
 // info of the publisher.
-func (p *Policy) publish(_ context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
+func (p *Policy) publish(ctx context.Context, e centrifuge.PublishEvent) (centrifuge.PublishReply, error) {
 	verdict := p.Rules().MayPublish(channels.PublishQuery{
 		Channel:    e.Channel,
 		User:       e.Client.UserID(),
 		Subscribed: e.Client.IsSubscribed(e.Channel),
 		Data:       e.Data,
 	})
-	if err := refusal(verdict.Outcome); err != nil {
+	var reply centrifuge.PublishReply
+	var err error
+	switch verdict.Outcome {
+	case channels.AskProxy:
+		reply, err = p.publishByProxy(ctx, e, verdict)
+	case channels.AskStreamProxy:
+		return p.publishByStream(ctx, e, verdict)
+	default:
+		if err = refusal(verdict.Outcome); err == nil {
+			reply.Options = publishOptions(verdict.Namespace)
+			reply.Options.UseDelta = verdict.Namespace.Options.DeltaPublish
+		}
+	}
+	if err != nil {
 		return centrifuge.PublishReply{}, err
 	}
-	ns := verdict.Namespace
-	return centrifuge.PublishReply{Options: centrifuge.PublishOptions{
+	if verdict.Namespace.Options.PublishExcludeSender {
+		reply.Options.ExcludeClient = e.Client.ID()
+	}
+	return reply, nil
+}
+
+// publishOptions returns the options of a publication that follow from its namespace.
+func publishOptions(ns *channels.Namespace) centrifuge.PublishOptions {
+	return centrifuge.PublishOptions{
 		HistorySize:    ns.Options.HistorySize,
 		HistoryTTL:     ns.Options.HistoryTTL,
 		HistoryMetaTTL: ns.HistoryMetaTTL,
-		UseDelta:       ns.Options.DeltaPublish,
-	}}, nil
+	}
 }
 
 func readQuery(c *centrifuge.Client, channel string) channels.ReadQuery {

@@ -70,7 +70,7 @@ func TestChannelCommands(t *testing.T) {
 				if test.subscribed {
 					subscribe := &protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: test.channel}}
 					if got := outcome(c, subscribe); got != 0 {
-						t.Fatalf("subscribing: %d", got)
+						t.Fatalf("subscribing: %d; want 0", got)
 					}
 				}
 				if got := outcome(c, command.make()); got != command.want {
@@ -87,23 +87,23 @@ func TestPublishIsKept(t *testing.T) {
 	c := s.connect(t, claims{"sub": "42", "info": claims{"name": "A"}})
 	for _, data := range []string{`{"a":1}`, `null`} {
 		if got := outcome(c, &protocol.Command{Publish: &protocol.PublishRequest{Channel: "open:1", Data: []byte(data)}}); got != 0 {
-			t.Fatalf("publishing %s: %d", data, got)
+			t.Fatalf("publishing %s: %d; want 0", data, got)
 		}
 	}
 	_, reply := answer(c, &protocol.Command{History: &protocol.HistoryRequest{Channel: "open:1", Limit: -1}})
 	if reply == nil || len(reply.History.Publications) != 2 || reply.History.Offset != 2 {
-		t.Fatalf("history %+v", reply)
+		t.Fatalf("history %+v; want len(History.Publications) 2 and History.Offset 2", reply)
 	}
 	pub := reply.History.Publications[0]
 	if string(pub.Data) != `{"a":1}` || pub.Info == nil || pub.Info.User != "42" || string(pub.Info.ConnInfo) != `{"name":"A"}` {
-		t.Errorf("publication %+v, info %+v", pub, pub.Info)
+		t.Errorf("publication %+v, info %+v; want Data %q, User \"42\" and ConnInfo %q", pub, pub.Info, `{"a":1}`, `{"name":"A"}`)
 	}
 	if len(s.read) != 1 || s.read[0].MetaTTL != time.Hour {
-		t.Errorf("history was read with %+v", s.read)
+		t.Errorf("history was read with %+v; want length 1 and [0].MetaTTL %v", s.read, time.Hour)
 	}
 	since := &protocol.StreamPosition{Offset: 1, Epoch: "other"}
 	if got := outcome(c, &protocol.Command{History: &protocol.HistoryRequest{Channel: "open:1", Since: since}}); got != 112 {
-		t.Errorf("history of another epoch: %d", got)
+		t.Errorf("history of another epoch: %d; want 112", got)
 	}
 }
 

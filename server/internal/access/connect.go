@@ -8,28 +8,37 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/auth"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/proxy"
 	"centrifugo/server/internal/subscribeopts"
 )
-
-// tokenChannelsKey is the context key of the channels in the token of a connection. The
-// token of a refresh must have the same.
-type tokenChannelsKey struct{}
 
 type channelSet map[string]struct{}
 
 // connectRequest is a connect command that is being decided.
 type connectRequest struct {
 	*settings
-	user  string
-	reply centrifuge.ConnectingReply
+	session *proxy.Session // nil without proxies
+	user    string
+	reply   centrifuge.ConnectingReply
 }
 
-// connecting authenticates a connection by the first way of server.md 3.8 that
+// authenticate authenticates a connection by the first way of server.md 3.8 that
 // applies, and returns its server-side subscriptions.
-func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-	c := &connectRequest{settings: p.settings.Load()}
-	c.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
+func (p *Policy) authenticate(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+	c, err := p.newConnectRequest(ctx, e)
+	if err != nil {
+		return centrifuge.ConnectingReply{}, err
+	}
+	byProxy, err := p.byProxy(ctx, c, e)
+	if err != nil {
+		return centrifuge.ConnectingReply{}, err
+	}
 	switch {
+	case byProxy:
+		if err := p.subscribePersonal(ctx, c, e.ClientID); err != nil {
+			return centrifuge.ConnectingReply{}, err
+		}
+		return c.reply, nil // it has been told what channels the client requests
 	case e.Token != "":
 		if err := p.byToken(ctx, c, e); err != nil {
 			return centrifuge.ConnectingReply{}, err
@@ -54,25 +63,46 @@ func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (
 	return c.reply, nil
 }
 
+// newConnectRequest prepares what all ways to connect have in common.
+func (p *Policy) newConnectRequest(ctx context.Context, e centrifuge.ConnectingEvent) (*connectRequest, error) {
+	session, err := p.proxies.NewSession(ctx, e.Headers)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it answers the command
+	}
+	c := &connectRequest{settings: p.settings.Load(), session: session}
+	c.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
+	if session != nil {
+		c.reply.Context = proxy.WithSession(ctx, session)
+	}
+	return c, nil
+}
+
 // byToken authenticates a connection by its token (server.md 3.6).
 func (p *Policy) byToken(ctx context.Context, c *connectRequest, e centrifuge.ConnectingEvent) error {
-	token, err := c.connect.VerifyConnect(e.Token)
+	token, err := c.connect.VerifyConnect(ctx, e.Token)
 	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
 		return centrifuge.ErrorTokenExpired
 	case errors.Is(err, auth.ErrBase64):
 		return centrifuge.ErrorInternal
+	case errors.Is(err, auth.ErrKeysUnavailable):
+		return because(centrifuge.ErrorInternal, "connection token: %w", err)
 	case err != nil:
 		return because(centrifuge.DisconnectInvalidToken, "connection token: %w", err)
 	case token.User == "" && c.client.DisallowAnonymousConnectionTokens:
 		return because(centrifuge.DisconnectPermissionDenied, "connection token names no user")
+	}
+	facts := tokenFacts{id: token.ID, issuedAt: token.IssuedAt}
+	if p.revocations.Revoked(facts.of(token.User)) {
+		return because(centrifuge.ErrorTokenExpired, "connection token is revoked")
 	}
 	credentials := &centrifuge.Credentials{UserID: token.User, Info: token.Info}
 	if !c.client.Insecure {
 		credentials.Exp = token.ExpireAt
 	}
 	c.user = token.User
-	c.reply.Credentials, c.reply.ClientSideRefresh = credentials, true
+	c.reply.Credentials, c.reply.ClientSideRefresh = credentials, !p.serverRefreshes()
+	c.session.SetMeta(token.Meta)
 	for channel, sub := range token.Subs {
 		ns, ok := c.rules.Namespace(channel)
 		if !ok {
@@ -82,11 +112,16 @@ func (p *Policy) byToken(ctx context.Context, c *connectRequest, e centrifuge.Co
 		opts.Info, opts.Data = sub.Info, sub.Data
 		c.reply.Subscriptions[channel] = opts
 	}
-	c.reply.Context = context.WithValue(ctx, tokenChannelsKey{}, channelsOf(token))
+	state := stateOf(ctx)
+	state.channels = channelsOf(token)
+	state.noteConnection(facts)
 	return nil
 }
 
 func channelsOf(token auth.ConnectToken) channelSet {
+	if len(token.Subs) == 0 {
+		return nil
+	}
 	set := make(channelSet, len(token.Subs))
 	for channel := range token.Subs {
 		set[channel] = struct{}{}
@@ -152,27 +187,41 @@ func (c *connectRequest) subscribeAsked(asked []string) error {
 	return nil
 }
 
-// refresh extends a connection by a new token. The core has checked that the command
-// has a token.
+// refresh extends a connection: the refresh proxy does, or a new token. The core has checked
+// that the command has a token.
 func (p *Policy) refresh(ctx context.Context, e centrifuge.RefreshEvent) (centrifuge.RefreshReply, error) {
 	if !e.ClientSideRefresh {
-		// Only a proxy could extend it, and proxies are not implemented.
-		return centrifuge.RefreshReply{Expired: true}, nil
+		return p.refreshByProxy(ctx, e), nil
 	}
 	s := p.settings.Load()
-	token, err := s.connect.VerifyConnect(e.Token)
+	token, err := s.connect.VerifyConnect(ctx, e.Token)
 	switch {
 	case errors.Is(err, auth.ErrTokenExpired):
 		return centrifuge.RefreshReply{Expired: true}, nil
 	case errors.Is(err, auth.ErrBase64):
 		return centrifuge.RefreshReply{}, centrifuge.ErrorInternal
+	case errors.Is(err, auth.ErrKeysUnavailable):
+		return centrifuge.RefreshReply{}, because(centrifuge.ErrorInternal, "refresh token: %w", err)
 	case err != nil:
 		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInvalidToken, "refresh token: %w", err)
 	case token.User != e.Client.UserID():
 		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInvalidToken, "refresh token is for another user")
 	}
-	if before, _ := ctx.Value(tokenChannelsKey{}).(channelSet); !maps.Equal(before, channelsOf(token)) {
+	state := stateOf(ctx)
+	var before channelSet
+	if state != nil {
+		before = state.channels
+	}
+	if !maps.Equal(before, channelsOf(token)) {
 		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectInsufficientState, "refresh token has other channels")
+	}
+	facts := tokenFacts{id: token.ID, issuedAt: token.IssuedAt}
+	state.noteConnection(facts)
+	switch {
+	case p.revocations.Blocked(token.User):
+		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectPermissionDenied, "user is blocked")
+	case p.revocations.Revoked(facts.of(token.User)):
+		return centrifuge.RefreshReply{}, because(centrifuge.DisconnectStateInvalidated, "refresh token is revoked")
 	}
 	reply := centrifuge.RefreshReply{ExpireAt: token.ExpireAt, Info: token.Info}
 	if s.client.Insecure {

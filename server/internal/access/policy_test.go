@@ -17,6 +17,8 @@ import (
 	"centrifugo/centrifuge/centrifugetest"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/proxy"
+	"centrifugo/server/internal/revocation"
 )
 
 const (
@@ -70,7 +72,9 @@ func baseSections() Sections {
 					AllowSubscribeForClient: true, ForcePositioning: true, ForceRecovery: true,
 				})},
 				{Name: "limited", ChannelOptions: config.ChannelOptions{AllowUserLimitedChannels: true, AllowSubscribeForClient: true}},
-				{Name: "proxied", ChannelOptions: config.ChannelOptions{SubscribeProxyEnabled: true, PublishProxyEnabled: true}},
+				{Name: "proxied", ChannelOptions: config.ChannelOptions{
+					SubscribeProxyEnabled: true, SubscribeProxyName: proxy.DefaultName, PublishProxyEnabled: true, PublishProxyName: proxy.DefaultName,
+				}},
 				{Name: "streamed", ChannelOptions: config.ChannelOptions{SubscribeStreamProxyEnabled: true}},
 				{Name: "object", ChannelOptions: config.ChannelOptions{AllowPublishForClient: true, PublicationDataFormat: "json_object"}},
 				{Name: "mine", ChannelOptions: config.ChannelOptions{Presence: true}},
@@ -83,8 +87,9 @@ func baseSections() Sections {
 
 type testServer struct {
 	*recorder
-	policy *Policy
-	log    *bytes.Buffer
+	policy      *Policy
+	revocations *revocation.Registry
+	log         *bytes.Buffer
 }
 
 // recorder is a node that records the calls of the policy.
@@ -111,31 +116,56 @@ func (r *recorder) History(ctx context.Context, channel string, opts centrifuge.
 
 type headerUserKey struct{}
 
-// newServer runs a node with a policy.
-func newServer(t testing.TB, change func(*Sections)) *testServer {
+// newServer runs a node with a policy, whose handlers adjust may change, and with the proxies
+// of its sections.
+func newServer(t testing.TB, change func(*Sections), adjust ...func(*centrifuge.Handlers)) *testServer {
 	t.Helper()
 	sections := baseSections()
 	if change != nil {
 		change(&sections)
 	}
+	proxies, err := proxy.NewSet(proxy.Sections{
+		Client: sections.Client.Proxy, Channel: sections.Channel.Proxy, RPC: sections.RPC.Proxy,
+	}, proxy.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := proxies.Close(); err != nil {
+			t.Errorf("closing proxies: %v", err)
+		}
+	})
 	node, err := centrifuge.New(centrifuge.Config{ChannelLimit: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &testServer{recorder: &recorder{Node: node}, log: &bytes.Buffer{}}
+	s.revocations = revocation.New(revocation.Options{
+		Enforce: func(entries []revocation.Entry) { s.policy.Enforce(entries) }, Log: slog.New(slog.DiscardHandler),
+	})
 	s.policy, err = New(sections, Options{
-		Node: s.recorder,
+		Node: s.recorder, Revocations: s.revocations, Proxies: proxies,
 		Log:  slog.New(slog.NewTextHandler(s.log, nil)),
 		User: func(ctx context.Context) string { user, _ := ctx.Value(headerUserKey{}).(string); return user },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	node.Handle(s.policy.Handlers())
+	handlers := s.policy.Handlers()
+	for _, f := range adjust {
+		f(&handlers)
+	}
+	node.Handle(handlers)
 	if err := node.Run(); err != nil {
 		t.Fatal(err)
 	}
+	running, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); s.revocations.Run(running) }()
 	t.Cleanup(func() {
+		stop()
+		<-done
+		s.policy.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := node.Shutdown(ctx); err != nil {
@@ -154,7 +184,7 @@ func (s *testServer) connect(t testing.TB, c claims) *centrifugetest.Client {
 	t.Helper()
 	client := s.dial(context.Background(), t)
 	if got := outcome(client, &protocol.Command{Connect: &protocol.ConnectRequest{Token: sign(t, secret, c)}}); got != 0 {
-		t.Fatalf("connecting as %v: %d", c, got)
+		t.Fatalf("connecting as %v: %d; want 0", c, got)
 	}
 	return client
 }
@@ -186,7 +216,7 @@ func TestNewRefusesBadSettings(t *testing.T) {
 	sections.Client.SubscriptionToken.AudienceRegex = "*"
 	_, err := New(sections, Options{})
 	if err == nil {
-		t.Fatal("accepted")
+		t.Fatal("accepted; want an error")
 	}
 	for _, part := range []string{"channel.namespaces[bad]", "client.token: issuer_regex", "client.subscription_token: audience_regex"} {
 		if !strings.Contains(err.Error(), part) {
@@ -202,7 +232,7 @@ func TestReload(t *testing.T) {
 		return outcome(c, &protocol.Command{Publish: &protocol.PublishRequest{Channel: "shut:1", Data: []byte("1")}})
 	}
 	if got := publish(old); got != 103 {
-		t.Fatalf("before: %d", got)
+		t.Fatalf("before: %d; want 103", got)
 	}
 	sections := baseSections()
 	sections.Client.Token.HMACSecretKey = "another secret"
@@ -211,7 +241,7 @@ func TestReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := publish(old); got != 0 {
-		t.Errorf("after: %d", got)
+		t.Errorf("after: %d; want 0", got)
 	}
 	tokens := map[string]uint32{sign(t, secret, claims{"sub": "42"}): 3500, sign(t, "another secret", claims{"sub": "42"}): 0}
 	for token, want := range tokens {
@@ -226,13 +256,13 @@ func TestReload(t *testing.T) {
 	sections.Client.Token.IssuerRegex = "["
 	rules := s.policy.Rules()
 	if err := s.policy.Reload(sections); err == nil {
-		t.Fatal("bad settings were accepted")
+		t.Fatal("bad settings were accepted; want an error")
 	}
-	if s.policy.Rules() != rules {
-		t.Error("rules changed by a reload that failed")
+	if got := s.policy.Rules(); got != rules {
+		t.Errorf("rules changed by a reload that failed: s.policy.Rules() = %v; want %v", got, rules)
 	}
 	c := s.dial(context.Background(), t)
 	if got := outcome(c, &protocol.Command{Connect: &protocol.ConnectRequest{Token: sign(t, "another secret", claims{"sub": "1"})}}); got != 0 {
-		t.Errorf("tokens changed by a reload that failed: %d", got)
+		t.Errorf("tokens changed by a reload that failed: %d; want 0", got)
 	}
 }

@@ -121,10 +121,11 @@ func TestSubscribeWishes(t *testing.T) {
 			}
 			code, reply := answer(c, &protocol.Command{Subscribe: request})
 			if code != 0 {
-				t.Fatalf("outcome %d", code)
+				t.Fatalf("outcome %d; want 0", code)
 			}
 			if got := reply.Subscribe; got.Positioned != test.positioned || got.Recoverable != test.recoverable {
-				t.Errorf("positioned %v, recoverable %v", got.Positioned, got.Recoverable)
+				t.Errorf("positioned %v, recoverable %v; want %v and %v",
+					got.Positioned, got.Recoverable, test.positioned, test.recoverable)
 			}
 		})
 	}
@@ -138,15 +139,15 @@ func TestSubscribeTokenOptions(t *testing.T) {
 		"override": claims{"presence": claims{"value": true}},
 	})}})
 	if reply == nil || !reply.Subscribe.Expires || reply.Subscribe.TTL == 0 || string(reply.Subscribe.Data) != `{"d":1}` {
-		t.Fatalf("reply %+v", reply)
+		t.Fatalf("reply %+v; want a subscription that expires, with a TTL and data {\"d\":1}", reply)
 	}
 	presence, err := s.Presence(context.Background(), "shut:1")
 	if err != nil || len(presence) != 1 {
-		t.Fatalf("presence %v, %v", presence, err)
+		t.Fatalf("presence %v, %v; want length 1", presence, err)
 	}
 	for _, info := range presence {
 		if string(info.ChanInfo) != `{"i":1}` {
-			t.Errorf("channel info %s", info.ChanInfo)
+			t.Errorf("channel info %s; want %q", info.ChanInfo, `{"i":1}`)
 		}
 	}
 }
@@ -162,14 +163,14 @@ func TestSubscribeJoinLeave(t *testing.T) {
 		t.Fatal(got)
 	}
 	if push := first.Push(); push == nil || push.Join == nil || push.Join.Info.User != "1" {
-		t.Fatalf("its own join: %+v", push)
+		t.Fatalf("its own join: %+v; want Join.Info.User \"1\"", push)
 	}
 	second := s.connect(t, claims{"sub": "2"})
 	if got := outcome(second, join(false)); got != 0 {
 		t.Fatal(got)
 	}
 	if push := first.Push(); push == nil || push.Join == nil || push.Join.Info.User != "2" {
-		t.Errorf("first: %+v", push)
+		t.Errorf("first: %+v; want Join.Info.User \"2\"", push)
 	}
 	if outcome(second, &protocol.Command{Presence: &protocol.PresenceRequest{Channel: "open:1"}}); second.Buffered() != 0 {
 		t.Errorf("second got a push it did not ask for")
@@ -204,14 +205,14 @@ func TestSubRefresh(t *testing.T) {
 			c := newServer(t, nil).connect(t, claims{"sub": "42"})
 			subscribe := &protocol.SubscribeRequest{Channel: "shut:1", Token: sign(t, secret, good)}
 			if got := outcome(c, &protocol.Command{Subscribe: subscribe}); got != 0 {
-				t.Fatalf("subscribing: %d", got)
+				t.Fatalf("subscribing: %d; want 0", got)
 			}
 			code, reply := answer(c, &protocol.Command{SubRefresh: &protocol.SubRefreshRequest{Channel: test.channel, Token: test.token(t)}})
 			if code != test.want {
 				t.Fatalf("outcome %d, want %d", code, test.want)
 			}
 			if code == 0 && (reply.SubRefresh.Expires != test.expires || test.expires && reply.SubRefresh.TTL == 0) {
-				t.Errorf("reply %+v", reply.SubRefresh)
+				t.Errorf("reply %+v; want expires %v, with a TTL then", reply.SubRefresh, test.expires)
 			}
 		})
 	}
@@ -234,10 +235,10 @@ func TestServerSideExpiry(t *testing.T) {
 				c.SendRaw([]byte("{}"))
 			}
 			if why := c.Closed(); why != centrifuge.DisconnectSubExpired {
-				t.Errorf("closed with %v", why)
+				t.Errorf("closed with %v; want %v", why, centrifuge.DisconnectSubExpired)
 			}
 			if d := time.Since(start).Truncate(time.Second); d != 50*time.Second {
-				t.Errorf("closed after %v", d)
+				t.Errorf("closed after %v; want %v", d, 50*time.Second)
 			}
 		})
 	}

@@ -9,6 +9,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/revocation"
 )
 
 // Node is the part of a *centrifuge.Node that the methods use.
@@ -24,23 +25,37 @@ type Node interface {
 	Refresh(ctx context.Context, t centrifuge.Target, opts centrifuge.RefreshOptions) error
 	Info(ctx context.Context) ([]centrifuge.NodeInfo, error)
 	Channels(ctx context.Context, pattern string) (map[string]centrifuge.ChannelStats, error)
+	Survey(ctx context.Context, op string, data []byte, toNode string) (map[string]centrifuge.SurveyResult, error)
 }
 
 // Observer is called after every call, the commands of a batch included. The code is
 // that of the error, zero for a success. It must be safe for concurrent use.
 type Observer func(protocol, method string, duration time.Duration, code uint32)
 
+// Tracer is called before every call, with the context of its carrier. The context that it
+// returns is that of the call, and ended is called with the code of the answer. It must be
+// safe for concurrent use.
+type Tracer func(ctx context.Context, protocol, method string) (traced context.Context, ended func(code uint32))
+
 // Options of an API.
 type Options struct {
 	// Protocol names the carrier in metrics and logs: "http", "grpc", "consuming".
 	Protocol string
+	// Binary is set if the payloads of requests are bytes, as over gRPC. Otherwise they
+	// are JSON values, and what JSON clients cannot receive is refused.
+	Binary bool
 	// Node executes the calls.
 	Node Node
 	// Rules returns the current channel rules. The API calls it once per channel, so
 	// a reload takes effect at once.
 	Rules func() *channels.Rules
+	// Revocations keeps blocked users and revoked tokens. Without it the methods for them
+	// are not available.
+	Revocations *revocation.Registry
 	// Observer may be nil.
 	Observer Observer
+	// Tracer may be nil.
+	Tracer Tracer
 	// Log receives errors of the node; nil means slog.Default.
 	Log *slog.Logger
 }
@@ -49,10 +64,14 @@ type Options struct {
 type API struct {
 	// Static after construction
 	protocol string
+	binary   bool
 	node     Node
 	rules    func() *channels.Rules
 	observer Observer
+	tracer   Tracer
 	log      *slog.Logger
+
+	revocations *revocation.Registry // nil: not available
 }
 
 // New returns an API. Options.Node and Options.Rules are required.
@@ -61,7 +80,7 @@ func New(opts Options) *API {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &API{protocol: opts.Protocol, node: opts.Node, rules: opts.Rules, observer: opts.Observer, log: log}
+	return &API{protocol: opts.Protocol, binary: opts.Binary, node: opts.Node, rules: opts.Rules, observer: opts.Observer, tracer: opts.Tracer, log: log, revocations: opts.Revocations}
 }
 
 // call is one call of a method. The functions of the methods are its methods.

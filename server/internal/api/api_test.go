@@ -57,7 +57,7 @@ func TestDeltaOfNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 		if calls := node.Calls(); len(calls) != 1 || strings.Contains(calls[0], "delta") != tt.want {
-			t.Errorf("%+v: %q", tt, calls)
+			t.Errorf("%+v: %q; want length 1 and %v", tt, calls, tt.want)
 		}
 	}
 }
@@ -104,12 +104,13 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 	})
 	if _, err := MethodPublish.Call(context.Background(), a, &PublishRequest{Channel: "a", Publication: publication(`"payload"`)}); err != ErrorInternal {
-		t.Errorf("err %v", err)
+		t.Errorf("err %v; want %v", err, ErrorInternal)
 	}
 	text := log.String()
 	if strings.Count(text, "\n") != 1 || !strings.Contains(text, "broker is down") || !strings.Contains(text, "channel=a") ||
 		!strings.Contains(text, "method=publish") || strings.Contains(text, "payload") {
-		t.Errorf("log %q", text)
+		t.Errorf("log %q; want 1, \"broker is down\" in it, \"channel=a\" in it, \"method=publish\" in it and no \"payload\" in it",
+			text)
 	}
 }
 
@@ -199,11 +200,11 @@ func TestPatternIsBounded(t *testing.T) {
 		want   *Error
 	}{{MaxPattern, nil}, {MaxPattern + 1, ErrorBadRequest}} {
 		if _, err := MethodChannels.Call(context.Background(), a, &ChannelsRequest{Pattern: strings.Repeat("a", test.length)}); err != test.want {
-			t.Errorf("pattern of %d bytes: %v", test.length, err)
+			t.Errorf("pattern of %d bytes: %v; want %v", test.length, err, test.want)
 		}
 	}
 	if calls := node.Calls(); len(calls) != 1 {
-		t.Errorf("the node was asked %d times", len(calls))
+		t.Errorf("the node was asked %d times; want 1", len(calls))
 	}
 }
 
@@ -229,7 +230,7 @@ func TestMethodForms(t *testing.T) {
 	for _, m := range Methods() {
 		for _, typ := range []reflect.Type{m.Request, m.Result} {
 			if typ.Kind() != reflect.Struct {
-				t.Fatalf("%s: %s is no struct", m.Name, typ)
+				t.Fatalf("%s: %s is no struct; want %v", m.Name, typ, reflect.Struct)
 			}
 			for _, f := range reflect.VisibleFields(typ) {
 				if !f.Anonymous && f.Tag.Get("json") == "" {

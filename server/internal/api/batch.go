@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"sync"
 )
@@ -56,25 +57,41 @@ func (r BatchResult) MarshalJSON() ([]byte, error) {
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
+	out.WriteString(`{"replies":[`)
 	for i, reply := range r.Replies {
-		key, value := "error", any(reply.Error)
-		if reply.Error == nil {
-			key, value = reply.Method.Name, reply.Result
+		if i > 0 {
+			out.WriteByte(',')
 		}
-		if i == 0 {
-			out.WriteString(`{"replies":[{"`)
-		} else {
-			out.WriteString(`},{"`)
+		if err := reply.encode(&out, enc); err != nil {
+			return nil, err
 		}
-		out.WriteString(key)
-		out.WriteString(`":`)
-		if err := enc.Encode(value); err != nil {
-			return nil, fmt.Errorf("encoding the reply to %s: %w", key, err)
-		}
-		out.Truncate(out.Len() - 1) // the line break of the encoder
 	}
-	out.WriteString(`}]}`)
+	out.WriteString(`]}`)
 	return out.Bytes(), nil
+}
+
+// encode writes the reply as an object; enc writes to out.
+func (r Reply) encode(out *bytes.Buffer, enc *json.Encoder) error {
+	key, value := "error", any(r.Error)
+	if r.Error == nil {
+		key, value = r.Method.Name, r.Result
+	}
+	out.WriteString(`{"`)
+	out.WriteString(key)
+	out.WriteString(`":`)
+	if err := enc.Encode(value); err != nil {
+		return fmt.Errorf("encoding the reply to %s: %w", key, err)
+	}
+	out.Truncate(out.Len() - 1) // the line break of the encoder
+	out.WriteByte('}')
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r Reply) MarshalJSON() ([]byte, error) {
+	var out bytes.Buffer
+	err := r.encode(&out, json.NewEncoder(&out))
+	return out.Bytes(), err
 }
 
 // Commands is the list of a batch. An element is nil where the JSON is null.
@@ -148,6 +165,20 @@ func (f form) decode(dec *json.Decoder) (*Command, error) {
 	return new(Command), nil
 }
 
+// DecodeCommand decodes one command of a stream, as UnmarshalJSON of Commands does. It
+// returns nil for null.
+func DecodeCommand(b []byte) (*Command, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	command, err := commandForm().decode(dec)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := dec.Token(); err != io.EOF { //nolint:errorlint // a Decoder returns io.EOF itself
+		return nil, errors.New("something follows the command")
+	}
+	return command, nil
+}
+
 // batch runs the commands one after another unless req.Parallel. It never fails as
 // a whole.
 func (c call) batch(ctx context.Context, req *BatchRequest) (BatchResult, *Error) {
@@ -160,6 +191,11 @@ func (c call) batch(ctx context.Context, req *BatchRequest) (BatchResult, *Error
 		replies[i] = c.command(ctx, command)
 	}
 	return BatchResult{Replies: replies}, nil
+}
+
+// Execute runs one command, as a batch does.
+func (a *API) Execute(ctx context.Context, command *Command) Reply {
+	return call{API: a, method: MethodBatch.Name}.command(ctx, command)
 }
 
 // command runs one command of a batch. Null is a bad request; a command without a

@@ -4,8 +4,8 @@ import "centrifugo/centrifuge"
 
 // Error is the answer to a call that failed (server.md 1.3).
 type Error struct {
-	Code    uint32 `json:"code,omitempty"`
-	Message string `json:"message,omitempty"`
+	Code    uint32 `json:"code"`
+	Message string `json:"message"`
 }
 
 // Error implements error.

@@ -11,7 +11,7 @@ import (
 // HistoryRequest reads the history of a channel.
 type HistoryRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 	// Limit bounds the number of publications. Zero returns only the position, a
 	// negative number all publications.
 	Limit int32 `json:"limit"`
@@ -36,7 +36,7 @@ type HistoryPublication struct {
 	// Info describes the publisher, if that was a client.
 	Info *ClientInfo `json:"info,omitempty"`
 	// Offset is the number of the publication in the history.
-	Offset uint64            `json:"offset,omitempty"`
+	Offset uint64            `json:"offset"`
 	Tags   map[string]string `json:"tags,omitempty"`
 }
 
@@ -45,7 +45,7 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 	if apiErr != nil {
 		return HistoryResult{}, apiErr
 	}
-	if !ns.HistoryEnabled() {
+	if !ns.HistoryEnabled() || c.rules().Pattern(req.Channel) {
 		return HistoryResult{}, ErrorNotAvailable
 	}
 	read, err := c.node.History(ctx, req.Channel, centrifuge.HistoryOptions{
@@ -76,7 +76,7 @@ func (c call) history(ctx context.Context, req *HistoryRequest) (HistoryResult, 
 // HistoryRemoveRequest removes the publications from the history of a channel.
 type HistoryRemoveRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 }
 
 // historyRemove removes publications. The offset and the epoch stay.
@@ -85,7 +85,7 @@ func (c call) historyRemove(ctx context.Context, req *HistoryRemoveRequest) (Emp
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	if !ns.HistoryEnabled() {
+	if !ns.HistoryEnabled() || c.rules().Pattern(req.Channel) {
 		return EmptyResult{}, ErrorNotAvailable
 	}
 	if err := c.node.RemoveHistory(ctx, req.Channel); err != nil {

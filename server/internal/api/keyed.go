@@ -12,8 +12,8 @@ import (
 // MapPublishRequest sets a key of a map channel.
 type MapPublishRequest struct {
 	// Channel is the name of the channel.
-	Channel        string            `json:"channel"`
-	Key            string            `json:"key"`
+	Channel        string            `json:"channel" required:"true"`
+	Key            string            `json:"key" required:"true"`
 	Data           json.RawMessage   `json:"data"`
 	B64Data        string            `json:"b64data"`
 	StreamData     json.RawMessage   `json:"stream_data"`
@@ -31,15 +31,15 @@ type MapPublishRequest struct {
 // MapRemoveRequest removes a key of a map channel.
 type MapRemoveRequest struct {
 	// Channel is the name of the channel.
-	Channel        string `json:"channel"`
-	Key            string `json:"key"`
+	Channel        string `json:"channel" required:"true"`
+	Key            string `json:"key" required:"true"`
 	IdempotencyKey string `json:"idempotency_key"`
 }
 
 // MapReadStateRequest reads a page of the keys of a map channel.
 type MapReadStateRequest struct {
 	// Channel is the name of the channel.
-	Channel        string `json:"channel"`
+	Channel        string `json:"channel" required:"true"`
 	Cursor         string `json:"cursor"`
 	Limit          int32  `json:"limit"`
 	Key            string `json:"key"`
@@ -51,7 +51,7 @@ type MapReadStateRequest struct {
 // MapReadStreamRequest reads the changes of a map channel.
 type MapReadStreamRequest struct {
 	// Channel is the name of the channel.
-	Channel     string `json:"channel"`
+	Channel     string `json:"channel" required:"true"`
 	SinceOffset uint64 `json:"since_offset"`
 	SinceEpoch  string `json:"since_epoch"`
 	Limit       int32  `json:"limit"`
@@ -61,23 +61,23 @@ type MapReadStreamRequest struct {
 // MapStatsRequest counts the keys of a map channel.
 type MapStatsRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 }
 
 // MapClearRequest removes all keys of a map channel.
 type MapClearRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 }
 
 // SharedPollPublishRequest sets a key of a shared poll channel.
 type SharedPollPublishRequest struct {
 	// Channel is the name of the channel.
-	Channel string          `json:"channel"`
-	Key     string          `json:"key"`
+	Channel string          `json:"channel" required:"true"`
+	Key     string          `json:"key" required:"true"`
 	Data    json.RawMessage `json:"data"`
 	B64Data string          `json:"b64data"`
-	Version uint64          `json:"version"`
+	Version uint64          `json:"version" required:"true"`
 	Epoch   string          `json:"epoch"`
 }
 
@@ -90,10 +90,10 @@ func (c call) mapPublish(_ context.Context, req *MapPublishRequest) (EmptyResult
 	default:
 		return EmptyResult{}, ErrorBadRequest
 	}
-	if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
+	if _, apiErr := c.payload("data", req.Data, req.B64Data); apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	if _, apiErr := payload("stream_data", req.StreamData, req.B64StreamData); apiErr != nil {
+	if _, apiErr := c.payload("stream_data", req.StreamData, req.B64StreamData); apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
 	return EmptyResult{}, c.refuseKeyed(req.Channel, isMap)
@@ -126,7 +126,7 @@ func (c call) sharedPollPublish(_ context.Context, req *SharedPollPublishRequest
 	if req.Channel == "" || req.Key == "" || req.Version == 0 {
 		return EmptyResult{}, ErrorBadRequest
 	}
-	if _, apiErr := payload("data", req.Data, req.B64Data); apiErr != nil {
+	if _, apiErr := c.payload("data", req.Data, req.B64Data); apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
 	return EmptyResult{}, c.refuseKeyed(req.Channel, isSharedPoll)

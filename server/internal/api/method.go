@@ -28,6 +28,11 @@ var (
 	MethodRPC               = define("rpc", "Call a method of the server by name. This server has none.", call.rpc)
 	MethodRefresh           = define("refresh", "Change when the connections of a user expire.", call.refresh)
 	MethodChannels          = define("channels", "List the channels that have subscribers.", call.channels)
+	MethodConnections       = define("connections", "List the connections of all nodes, page by page.", call.connections)
+	MethodBlockUser         = define("block_user", "Close the connections of a user and refuse new ones.", call.blockUser)
+	MethodUnblockUser       = define("unblock_user", "Let a blocked user connect again.", call.unblockUser)
+	MethodRevokeToken       = define("revoke_token", "Make one token invalid.", call.revokeToken)
+	MethodInvalidateTokens  = define("invalidate_user_tokens", "Make all tokens of a user invalid that were issued before a time.", call.invalidateUserTokens)
 	MethodMapPublish        = define("map_publish", "Set a key of a map channel.", call.mapPublish)
 	MethodMapRemove         = define("map_remove", "Remove a key of a map channel.", call.mapRemove)
 	MethodMapReadState      = define("map_read_state", "Read a page of the keys of a map channel.", call.mapReadState)
@@ -77,6 +82,14 @@ func (m *Method) CallJSON(ctx context.Context, a *API, body []byte) (result any,
 	return result, apiErr, nil
 }
 
+// NewRequest returns a pointer to a zero request, for carriers that decode it themselves.
+func (m *Method) NewRequest() any { return m.newRequest() }
+
+// CallDecoded calls the method with a request of NewRequest.
+func (m *Method) CallDecoded(ctx context.Context, a *API, req any) (any, *Error) {
+	return m.call(ctx, a, req)
+}
+
 // TypedMethod is a method with its types.
 type TypedMethod[Req, Res any] struct {
 	Method
@@ -99,18 +112,31 @@ func define[Req, Res any](
 	return m
 }
 
-// Call calls the method and reports the call to the observer.
+// Call calls the method, and reports the call to the tracer and the observer.
 func (m *TypedMethod[Req, Res]) Call(ctx context.Context, a *API, req *Req) (Res, *Error) {
+	if a.tracer == nil {
+		return m.observed(ctx, a, req)
+	}
+	ctx, ended := a.tracer(ctx, a.protocol, m.Name)
+	res, err := m.observed(ctx, a, req)
+	ended(codeOf(err))
+	return res, err
+}
+
+func codeOf(err *Error) uint32 {
+	if err == nil {
+		return 0
+	}
+	return err.Code
+}
+
+func (m *TypedMethod[Req, Res]) observed(ctx context.Context, a *API, req *Req) (Res, *Error) {
 	c := call{API: a, method: m.Name}
 	if a.observer == nil {
 		return m.do(c, ctx, req)
 	}
 	start := time.Now()
 	res, err := m.do(c, ctx, req)
-	var code uint32
-	if err != nil {
-		code = err.Code
-	}
-	a.observer(a.protocol, m.Name, time.Since(start), code)
+	a.observer(a.protocol, m.Name, time.Since(start), codeOf(err))
 	return res, err
 }

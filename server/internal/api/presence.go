@@ -11,7 +11,7 @@ import (
 // PresenceRequest lists the clients that are subscribed to a channel.
 type PresenceRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 }
 
 // PresenceResult holds the subscribed connections by client id.
@@ -62,7 +62,7 @@ func (a *API) withPresence(channel string) *Error {
 	if apiErr != nil {
 		return apiErr
 	}
-	if !ns.Options.Presence {
+	if !ns.Options.Presence || a.rules().Pattern(channel) {
 		return ErrorNotAvailable
 	}
 	return nil
@@ -71,7 +71,7 @@ func (a *API) withPresence(channel string) *Error {
 // PresenceStatsRequest counts the clients that are subscribed to a channel.
 type PresenceStatsRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 }
 
 // PresenceStatsResult counts connections and distinct users.

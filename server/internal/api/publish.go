@@ -14,7 +14,7 @@ import (
 // PublishRequest publishes into one channel (server.md 1.4).
 type PublishRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 	Publication
 }
 
@@ -33,6 +33,8 @@ type Publication struct {
 	IdempotencyKey string `json:"idempotency_key"`
 	// Delta enables delta compression, as delta_publish of the namespace does.
 	Delta bool `json:"delta"`
+	// ExcludeClient is the ID of a client that does not get the publication.
+	ExcludeClient string `json:"exclude_client"`
 	// Version suppresses the publication unless it is greater than the version of the
 	// latest publication in the channel.
 	Version uint64 `json:"version"`
@@ -54,13 +56,13 @@ type PublishResult struct {
 // BroadcastRequest publishes into several channels at once.
 type BroadcastRequest struct {
 	// Channels are the names of the channels.
-	Channels []string `json:"channels"`
+	Channels []string `json:"channels" required:"true"`
 	Publication
 }
 
 // BroadcastResult holds one response for each channel, in the order of the request.
 type BroadcastResult struct {
-	Responses []PublishResponse `json:"responses,omitempty"`
+	Responses []PublishResponse `json:"responses"`
 }
 
 // PublishResponse has either an error or a result.
@@ -77,7 +79,7 @@ func (c call) publish(ctx context.Context, req *PublishRequest) (PublishResult, 
 	if !stream(ns) {
 		return PublishResult{}, ErrorBadRequest
 	}
-	data, apiErr := payload("data", req.Data, req.B64Data)
+	data, apiErr := c.payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return PublishResult{}, apiErr
 	}
@@ -90,7 +92,7 @@ func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 	if len(req.Channels) == 0 {
 		return BroadcastResult{}, ErrorBadRequest
 	}
-	data, apiErr := payload("data", req.Data, req.B64Data)
+	data, apiErr := c.payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return BroadcastResult{}, apiErr
 	}
@@ -116,7 +118,7 @@ func (c call) broadcast(ctx context.Context, req *BroadcastRequest) (BroadcastRe
 func (c call) publishInto(
 	ctx context.Context, channel string, ns *channels.Namespace, data []byte, pub *Publication,
 ) (PublishResult, *Error) {
-	if !ns.Format.Valid(data) {
+	if !ns.Format.Valid(data) || c.rules().Pattern(channel) {
 		return PublishResult{}, ErrorBadRequest
 	}
 	opts := centrifuge.PublishOptions{
@@ -126,6 +128,7 @@ func (c call) publishInto(
 		Version:        pub.Version,
 		VersionEpoch:   pub.VersionEpoch,
 		UseDelta:       pub.Delta || ns.Options.DeltaPublish,
+		ExcludeClient:  pub.ExcludeClient,
 	}
 	if !pub.SkipHistory {
 		opts.HistorySize, opts.HistoryTTL = ns.Options.HistorySize, ns.Options.HistoryTTL
@@ -141,12 +144,12 @@ func stream(ns *channels.Namespace) bool {
 	return ns.Options.SubscriptionType == "" || ns.Options.SubscriptionType == "stream"
 }
 
-// payload returns the base64 alternative of a field, decoded, or else the JSON value.
-// It refuses values that JSON clients cannot receive: encoding/json accepts values
-// that are nested deeper or contain invalid UTF-8.
-func payload(field string, value json.RawMessage, b64 string) ([]byte, *Error) {
+// payload returns the base64 alternative of a field, decoded, or else its value. It
+// refuses JSON that clients cannot receive: encoding/json accepts values that are nested
+// deeper or contain invalid UTF-8.
+func (a *API) payload(field string, value json.RawMessage, b64 string) ([]byte, *Error) {
 	if b64 == "" {
-		if len(value) == 0 {
+		if len(value) == 0 || a.binary {
 			return value, nil
 		}
 		if err := protocol.CheckJSON(value); err != nil {

@@ -7,7 +7,7 @@ import (
 
 // RPCRequest calls a method of the server.
 type RPCRequest struct {
-	Method string          `json:"method"`
+	Method string          `json:"method" required:"true"`
 	Params json.RawMessage `json:"params"`
 }
 

@@ -45,7 +45,7 @@ func (t *Target) connections() (centrifuge.Target, *Error) {
 // SubscribeRequest subscribes the connections that exist when it is called.
 type SubscribeRequest struct {
 	// Channel is the name of the channel.
-	Channel string `json:"channel"`
+	Channel string `json:"channel" required:"true"`
 	Target
 	// ExpireAt is a Unix time in seconds. Zero means never.
 	ExpireAt int64 `json:"expire_at"`
@@ -123,11 +123,11 @@ func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	info, apiErr := payload("info", req.Info, req.B64Info)
+	info, apiErr := c.payload("info", req.Info, req.B64Info)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	data, apiErr := payload("data", req.Data, req.B64Data)
+	data, apiErr := c.payload("data", req.Data, req.B64Data)
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
@@ -217,7 +217,7 @@ func (c call) refresh(ctx context.Context, req *RefreshRequest) (EmptyResult, *E
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	info, apiErr := payload("info", req.Info, "")
+	info, apiErr := c.payload("info", req.Info, "")
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}

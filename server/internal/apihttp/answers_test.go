@@ -41,7 +41,16 @@ var methodBodies = []struct{ method, body string }{
 	{"rpc", `{}`},
 	{"refresh", `{"user":"u","expire_at":9}`},
 	{"refresh", `{"label_filter":{}}`},
+	{"block_user", `{"user":"u","expire_at":4000000000}`},
+	{"block_user", `{"user":"u","expire_at":9}`},
+	{"unblock_user", `{"user":"u"}`},
+	{"revoke_token", `{"uid":"t"}`},
+	{"revoke_token", `{"uid":""}`},
+	{"invalidate_user_tokens", `{"user":"u","issued_before":9,"expire_at":4000000000}`},
 	{"channels", `{"pattern":"*"}`},
+	{"connections", `{"limit":1}`},
+	{"connections", `{}`},
+	{"connections", `{"limit":1001}`},
 	{"map_publish", `{"channel":"map:1","key":"k","data":1}`},
 	{"map_publish", `{"channel":"map:1","key":"k","key_mode":"x"}`},
 	{"map_remove", `{"channel":"map:1","key":"k"}`},
@@ -78,6 +87,12 @@ func answersNode() *apitest.Node {
 	node.Stats = centrifuge.PresenceStats{NumClients: 2, NumUsers: 1}
 	info := &centrifuge.ClientInfo{User: "u", Client: "c1", ConnInfo: []byte(`{ "n" : "<b>" }`), ChanInfo: []byte(`[1, 2]`)}
 	node.Present = map[string]*centrifuge.ClientInfo{"c1": info, "c2": {Client: "c2"}}
+	node.Answers = map[string]centrifuge.SurveyResult{
+		"n2": {Data: []byte(`[{"client":"c2","about":{"node":"n2","state":{"channels":{}}}}]`)},
+		"n1": {Data: []byte(`[{"client":"c1","raw_info":"eyJpIjoiPGI+In0=","about":{"app_name":"js","transport":"websocket","protocol":"json","user":"u","node":"n1",
+			"connected_at":5,"last_ping":6,"queued_bytes":7,"state":{"channels":{"a":{"positioned":true,"offset":3,"epoch":"e","recoverable":true,"presence":true}}}}},
+			{"client":"c3","raw_info":"/w==","about":{"node":"n1","state":{"channels":{}}}}]`)},
+	}
 	node.Read = centrifuge.HistoryResult{
 		StreamPosition: centrifuge.StreamPosition{Offset: 2, Epoch: "e"},
 		Publications: []*centrifuge.Publication{

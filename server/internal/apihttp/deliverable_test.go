@@ -50,7 +50,7 @@ func TestUndeliverable(t *testing.T) {
 		client := centrifugetest.Connect(context.Background(), t, node, format, "u")
 		client.Send(&protocol.Command{ID: 2, Subscribe: &protocol.SubscribeRequest{Channel: "hist:1"}})
 		if reply := client.Read(); reply.Subscribe == nil {
-			t.Fatalf("subscribing: %+v", reply)
+			t.Fatalf("subscribing: %+v; want a subscribe reply", reply)
 		}
 		return client
 	}
@@ -63,31 +63,32 @@ func TestUndeliverable(t *testing.T) {
 		for _, way := range waysIn {
 			w := post(h, way.path, fmt.Sprintf(way.body, value))
 			if got := w.Body.String(); w.Code != 200 || !strings.Contains(got, `"code":107,"message":"bad request: `) || !strings.Contains(got, reason) {
-				t.Errorf("%s, %s: %d %.300s", way.name, name, w.Code, got)
+				t.Errorf("%s, %s: %d %.300s; want 200, %q in it and %q in it",
+					way.name, name, w.Code, got, `"code":107,"message":"bad request: `, reason)
 			}
 		}
 	}
 	history, err := node.History(context.Background(), "hist:1", centrifuge.HistoryOptions{Limit: -1})
 	if err != nil || history.Offset != 0 {
-		t.Errorf("history %+v, %v", history, err)
+		t.Errorf("history %+v, %v; want Offset 0", history, err)
 	}
 	post(h, "/api/publish", `{"channel":"hist:1","data":1}`)
 	if push := text.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != "1" {
-		t.Fatalf("got %+v, closed with %v", push, text.Closed())
+		t.Fatalf("got %+v, closed with %v; want Pub.Data \"1\"", push, text.Closed())
 	}
 	// Values at the bounds are delivered, by every method, in both encodings.
 	clients := []*centrifugetest.Client{text, subscriber(protocol.FormatProtobuf)}
 	deepest := strings.Repeat("[", protocol.MaxDepth) + strings.Repeat("]", protocol.MaxDepth)
 	for _, way := range waysIn[:10] {
 		if w := post(h, way.path, fmt.Sprintf(way.body, deepest)); w.Code != 200 || strings.Contains(w.Body.String(), "error") {
-			t.Errorf("%s, as deep as can be: %d %s", way.name, w.Code, w.Body)
+			t.Errorf("%s, as deep as can be: %d %s; want 200 and no \"error\" in it", way.name, w.Code, w.Body)
 		}
 		if !strings.Contains(way.body, "hist:1") {
 			continue
 		}
 		for _, client := range clients {
 			if push := client.Push(); push == nil || push.Pub == nil || string(push.Pub.Data) != deepest {
-				t.Fatalf("%s: got %+v, closed with %v", way.name, push, client.Closed())
+				t.Fatalf("%s: got %+v, closed with %v; want Pub.Data %v", way.name, push, client.Closed(), deepest)
 			}
 		}
 	}

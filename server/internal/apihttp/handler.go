@@ -1,6 +1,7 @@
 package apihttp
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -41,6 +42,8 @@ type Handler struct {
 	shuttingDown  func() bool
 	log           *slog.Logger
 	refusals      *middleware.RefusalLog
+	stopping      context.Context // of streams; Stop ends it
+	stop          context.CancelFunc
 }
 
 // errorModeTransport reports errors as HTTP status (server.md 1.3).
@@ -66,9 +69,14 @@ func New(opts Options) *Handler {
 		h.log = slog.Default()
 	}
 	h.refusals = middleware.NewRefusalLog(h.log, "api call refused")
+	h.stopping, h.stop = context.WithCancel(context.Background())
 	h.SetKey(opts.Config.Key, opts.Config.Insecure)
 	return h
 }
+
+// Stop ends the streams, and those that begin later, each behind the command that is
+// executed. It does not wait. Other calls go on.
+func (h *Handler) Stop() { h.stop() }
 
 // SetKey replaces the key; calls with the old one are refused from then on. If
 // insecure is set, calls need no key.
@@ -101,6 +109,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name, ok := strings.CutPrefix(rest, "/")
+	if ok && name == streamPath {
+		h.stream(w, r)
+		return
+	}
 	route, known := routes[name]
 	if !ok || !known {
 		http.NotFound(w, r)
@@ -112,16 +124,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // endpoint answers a request whose body is in b. It may use b for the answer.
 type endpoint func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer)
 
-// serve checks the HTTP method, then the key, then reads the body, as all endpoints do
-// (server.md 1.1 and 1.2).
-func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) {
+// admit checks the HTTP method, then the key, as all endpoints do (server.md 1.1 and 1.2).
+// It answers a request that it does not admit.
+func (h *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusMethodNotAllowed)
-		return
+		return false
 	}
 	if keys := h.keys.Load(); !keys.admits(r) {
 		h.logRefused(r, slog.LevelWarn, http.StatusUnauthorized, keys.whyNot(r))
 		w.WriteHeader(http.StatusUnauthorized)
+		return false
+	}
+	return true
+}
+
+// serve reads the body of a request that is admitted.
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) {
+	if !h.admit(w, r) {
 		return
 	}
 	b := buffers.Get().(*buffer) //nolint:forcetypeassert // the pool holds nothing else

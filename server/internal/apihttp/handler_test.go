@@ -17,6 +17,7 @@ import (
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/channels"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/revocation"
 )
 
 // testRules has a namespace for each case of the tests; channels without one
@@ -63,7 +64,7 @@ func newHandler(t testing.TB, node api.Node, change func(*Options)) *Handler {
 	log := slog.New(slog.DiscardHandler)
 	rules := testRules(t)
 	opts := Options{
-		API:    api.New(api.Options{Protocol: "http", Node: node, Rules: func() *channels.Rules { return rules }, Log: log}),
+		API:    api.New(api.Options{Protocol: "http", Node: node, Rules: func() *channels.Rules { return rules }, Revocations: revocation.New(revocation.Options{}), Log: log}),
 		Config: config.HTTPAPI{HandlerPrefix: "/api", Key: "K"},
 		Log:    log,
 	}
@@ -103,7 +104,7 @@ func TestRouting(t *testing.T) {
 		{"POST", "/api/nothing", 404, "404 page not found\n"},
 		{"POST", "/api/Info", 404, "404 page not found\n"},
 		{"POST", "/api/info/", 404, "404 page not found\n"},
-		{"POST", "/api/connections", 404, "404 page not found\n"},
+		{"POST", "/api/connections", 200, `{"result":{"connections":{}}}`},
 		{"POST", "/api/update_user_status", 404, "404 page not found\n"},
 		{"POST", "/api/device_list", 404, "404 page not found\n"},
 		{"POST", "/apiinfo", 404, "404 page not found\n"},
@@ -132,7 +133,7 @@ func TestVerbBeforeKey(t *testing.T) {
 	w := httptest.NewRecorder()
 	newHandler(t, &apitest.Node{}, nil).ServeHTTP(w, httptest.NewRequest("GET", "/api/info", nil))
 	if w.Code != 405 || w.Body.Len() != 0 {
-		t.Errorf("%d %q", w.Code, w.Body)
+		t.Errorf("%d %q; want 405 and 0", w.Code, w.Body)
 	}
 }
 
@@ -165,10 +166,10 @@ func TestPrefixes(t *testing.T) {
 		}
 		root := want[0]
 		if w := post(mux, root, `{"method":"info"}`); w.Code != 200 {
-			t.Errorf("prefix %q: legacy endpoint %d", prefix, w.Code)
+			t.Errorf("prefix %q: legacy endpoint %d; want 200", prefix, w.Code)
 		}
 		if w := post(mux, strings.TrimRight(root, "/")+"/info", `{}`); w.Code != 200 {
-			t.Errorf("prefix %q: method %d", prefix, w.Code)
+			t.Errorf("prefix %q: method %d; want 200", prefix, w.Code)
 		}
 	}
 }
@@ -223,16 +224,16 @@ func TestKeyNotSet(t *testing.T) {
 		o.Log = slog.New(slog.NewTextHandler(&logged, nil))
 	})
 	if !strings.Contains(logged.String(), "level=ERROR") {
-		t.Error("not logged")
+		t.Error("not logged; want \"level=ERROR\" in it")
 	}
 	for _, key := range []string{"", "K"} {
 		if w := post(h, "/api/info?api_key=", "{}", "X-API-Key", key); w.Code != 401 {
-			t.Errorf("key %q: status %d", key, w.Code)
+			t.Errorf("key %q: status %d; want 401", key, w.Code)
 		}
 	}
 	insecure := newHandler(t, &apitest.Node{}, func(o *Options) { o.Config.Key, o.Config.Insecure = "", true })
 	if w := post(insecure, "/api/info", "{}", "X-API-Key", "wrong"); w.Code != 200 {
-		t.Errorf("insecure: status %d", w.Code)
+		t.Errorf("insecure: status %d; want 200", w.Code)
 	}
 }
 
@@ -279,13 +280,13 @@ func TestErrorModes(t *testing.T) {
 					t.Errorf("%s: %d %s, want %d %s", answer.name, answer.w.Code, answer.w.Body, answer.status, answer.body)
 				}
 				if got := answer.w.Header().Get("Content-Type"); got != "application/json" {
-					t.Errorf("%s: content type %q", answer.name, got)
+					t.Errorf("%s: content type %q; want \"application/json\"", answer.name, got)
 				}
 			}
 		})
 	}
 	if got := transportStatus(113); got != 409 {
-		t.Errorf("113: %d", got)
+		t.Errorf("113: %d; want 409", got)
 	}
 }
 
@@ -338,15 +339,15 @@ func TestMalformedBodies(t *testing.T) {
 		for method := range routes {
 			w := post(h, "/api/"+method, body)
 			if w.Code != 400 || w.Body.String() != "Bad Request\n" {
-				t.Errorf("%s, %s: %d %q", method, name, w.Code, w.Body)
+				t.Errorf("%s, %s: %d %q; want 400 and \"Bad Request\\n\"", method, name, w.Code, w.Body)
 			}
 			if got := w.Header().Get("Content-Type"); !strings.HasPrefix(got, "text/plain") {
-				t.Errorf("%s, %s: content type %q", method, name, got)
+				t.Errorf("%s, %s: content type %q; want prefix \"text/plain\"", method, name, got)
 			}
 		}
 	}
 	if calls := node.Calls(); len(calls) != 0 {
-		t.Errorf("the node was asked: %q", calls)
+		t.Errorf("the node was asked: %q; want none", calls)
 	}
 }
 
@@ -358,26 +359,31 @@ func TestWrongTypes(t *testing.T) {
 		"delta": boolean, "version": unsigned, "version_epoch": str}
 	target := map[string]string{"user": str, "client": str, "session": str, "label_filter": object, "all_users": boolean}
 	fields := map[string][]map[string]string{
-		"publish":             {publication, {"channel": str}},
-		"broadcast":           {publication, {"channels": list}},
-		"subscribe":           {target, {"channel": str, "expire_at": signed, "b64info": str, "b64data": str, "recover_since": object, "override": object}},
-		"unsubscribe":         {target, {"channel": str}},
-		"disconnect":          {target, {"disconnect": object, "whitelist": list}},
-		"refresh":             {target, {"expired": boolean, "expire_at": signed}},
-		"presence":            {{"channel": str}},
-		"presence_stats":      {{"channel": str}},
-		"history":             {{"channel": str, "limit": signed, "since": object, "reverse": boolean}},
-		"history_remove":      {{"channel": str}},
-		"channels":            {{"pattern": str}},
-		"rpc":                 {{"method": str}},
-		"batch":               {{"commands": list, "parallel": boolean}},
-		"map_publish":         {{"channel": str, "key": str, "key_mode": str, "score": signed, "version": unsigned}},
-		"map_remove":          {{"channel": str, "key": str}},
-		"map_read_state":      {{"channel": str, "limit": signed, "asc": boolean}},
-		"map_read_stream":     {{"channel": str, "since_offset": unsigned}},
-		"map_stats":           {{"channel": str}},
-		"map_clear":           {{"channel": str}},
-		"shared_poll_publish": {{"channel": str, "key": str, "version": unsigned}},
+		"publish":                {publication, {"channel": str}},
+		"broadcast":              {publication, {"channels": list}},
+		"subscribe":              {target, {"channel": str, "expire_at": signed, "b64info": str, "b64data": str, "recover_since": object, "override": object}},
+		"unsubscribe":            {target, {"channel": str}},
+		"disconnect":             {target, {"disconnect": object, "whitelist": list}},
+		"block_user":             {{"user": str, "expire_at": signed}},
+		"unblock_user":           {{"user": str}},
+		"revoke_token":           {{"uid": str, "expire_at": signed}},
+		"invalidate_user_tokens": {{"user": str, "issued_before": signed, "expire_at": signed}},
+		"refresh":                {target, {"expired": boolean, "expire_at": signed}},
+		"presence":               {{"channel": str}},
+		"presence_stats":         {{"channel": str}},
+		"history":                {{"channel": str, "limit": signed, "since": object, "reverse": boolean}},
+		"history_remove":         {{"channel": str}},
+		"channels":               {{"pattern": str}},
+		"connections":            {{"user": str, "client": str, "limit": signed, "cursor": str, "expression": str}},
+		"rpc":                    {{"method": str}},
+		"batch":                  {{"commands": list, "parallel": boolean}},
+		"map_publish":            {{"channel": str, "key": str, "key_mode": str, "score": signed, "version": unsigned}},
+		"map_remove":             {{"channel": str, "key": str}},
+		"map_read_state":         {{"channel": str, "limit": signed, "asc": boolean}},
+		"map_read_stream":        {{"channel": str, "since_offset": unsigned}},
+		"map_stats":              {{"channel": str}},
+		"map_clear":              {{"channel": str}},
+		"shared_poll_publish":    {{"channel": str, "key": str, "version": unsigned}},
 	}
 	node := &apitest.Node{}
 	h := newHandler(t, node, nil)
@@ -395,7 +401,7 @@ func TestWrongTypes(t *testing.T) {
 				}
 				// Null does not change the field.
 				if w := post(h, "/api/"+method, `{"`+field+`":null}`); w.Code != 200 {
-					t.Errorf("%s %s=null: %d", method, field, w.Code)
+					t.Errorf("%s %s=null: %d; want 200", method, field, w.Code)
 				}
 			}
 		}
@@ -417,7 +423,7 @@ func TestWrongTypes(t *testing.T) {
 		{"batch", `{"commands":[{"publish":{"channel":1}}]}`},
 	} {
 		if w := post(h, "/api/"+nested.method, nested.body); w.Code != 400 {
-			t.Errorf("%s %s: %d", nested.method, nested.body, w.Code)
+			t.Errorf("%s %s: %d; want 400", nested.method, nested.body, w.Code)
 		}
 	}
 }
@@ -433,7 +439,7 @@ func TestBodyCannotBeRead(t *testing.T) {
 	w := httptest.NewRecorder()
 	newHandler(t, &apitest.Node{}, nil).ServeHTTP(w, r)
 	if w.Code != 500 || w.Body.String() != "Internal Server Error\n" {
-		t.Errorf("%d %q", w.Code, w.Body)
+		t.Errorf("%d %q; want 500 and \"Internal Server Error\\n\"", w.Code, w.Body)
 	}
 }
 
@@ -474,7 +480,7 @@ func TestBodyLimit(t *testing.T) {
 	}
 	if w := post(newHandler(t, &apitest.Node{}, nil), "/api/publish",
 		`{"channel":"a","data":"`+strings.Repeat("x", 5<<20)+`"}`); w.Code != 200 {
-		t.Errorf("5 MiB with the default limit: %d", w.Code)
+		t.Errorf("5 MiB with the default limit: %d; want 200", w.Code)
 	}
 }
 
@@ -486,10 +492,10 @@ func TestTooManyCommands(t *testing.T) {
 	}{{api.MaxCommands, 200}, {api.MaxCommands + 1, 413}} {
 		batch := `{"commands":[null` + strings.Repeat(",null", test.commands-1) + `]}`
 		if w := post(h, "/api/batch", batch); w.Code != test.status {
-			t.Errorf("batch of %d: %d", test.commands, w.Code)
+			t.Errorf("batch of %d: %d; want %v", test.commands, w.Code, test.status)
 		}
 		if w := post(h, "/api", strings.Repeat("{}", test.commands)); w.Code != test.status {
-			t.Errorf("legacy of %d: %d", test.commands, w.Code)
+			t.Errorf("legacy of %d: %d; want %v", test.commands, w.Code, test.status)
 		}
 	}
 }

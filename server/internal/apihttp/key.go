@@ -1,33 +1,25 @@
 package apihttp
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"strings"
+
+	"centrifugo/server/internal/secret"
 )
 
 // keyring checks the keys of calls (server.md 1.2).
 type keyring struct {
 	insecure bool
-	set      bool
-	// hash is compared instead of the key, so that the time of the comparison does not
-	// depend on the length of the key that was sent.
-	hash [sha256.Size]byte
+	key      secret.Secret
 }
 
 func newKeyring(key string, insecure bool) *keyring {
-	return &keyring{insecure: insecure, set: key != "", hash: sha256.Sum256([]byte(key))}
+	return &keyring{insecure: insecure, key: secret.New(key)}
 }
 
 // closed reports whether all calls are refused.
-func (k *keyring) closed() bool { return !k.insecure && !k.set }
-
-func (k *keyring) matches(key string) bool {
-	hash := sha256.Sum256([]byte(key))
-	return subtle.ConstantTimeCompare(hash[:], k.hash[:]) == 1
-}
+func (k *keyring) closed() bool { return !k.insecure && !k.key.IsSet() }
 
 // admits checks the key in the order of server.md 1.2: with an X-API-Key header
 // the Authorization header is ignored, but the query parameter is not.
@@ -35,17 +27,17 @@ func (k *keyring) admits(r *http.Request) bool {
 	if k.insecure {
 		return true
 	}
-	if !k.set {
+	if !k.key.IsSet() {
 		return false
 	}
 	if key := r.Header.Get("X-Api-Key"); key != "" {
-		if k.matches(key) {
+		if k.key.Matches(key) {
 			return true
 		}
 	} else if k.matchesAuthorization(r.Header.Get("Authorization")) {
 		return true
 	}
-	return r.URL.RawQuery != "" && k.matches(r.URL.Query().Get("api_key"))
+	return r.URL.RawQuery != "" && k.key.Matches(r.URL.Query().Get("api_key"))
 }
 
 var (
@@ -59,7 +51,7 @@ var (
 func (k *keyring) whyNot(r *http.Request) error {
 	header := r.Header.Get("Authorization")
 	switch {
-	case !k.set:
+	case !k.key.IsSet():
 		return errNoKeySet
 	case r.Header.Get("X-Api-Key") != "" || r.URL.Query().Get("api_key") != "":
 		return errBadKey
@@ -74,5 +66,5 @@ func (k *keyring) whyNot(r *http.Request) error {
 
 func (k *keyring) matchesAuthorization(header string) bool {
 	fields := strings.Fields(header)
-	return len(fields) == 2 && strings.EqualFold(fields[0], "apikey") && k.matches(fields[1])
+	return len(fields) == 2 && strings.EqualFold(fields[0], "apikey") && k.key.Matches(fields[1])
 }

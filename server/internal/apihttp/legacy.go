@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/config"
 )
 
 // legacyNames holds the names of the methods by their number at the legacy endpoint
@@ -77,6 +78,14 @@ type legacyReply struct {
 	ID     uint32     `json:"id,omitempty"`
 	Error  *api.Error `json:"error,omitempty"`
 	Result any        `json:"result,omitempty"`
+}
+
+// Commands returns a handler of bodies as the legacy endpoint takes them, on any path.
+// It checks no key: the caller admits requests. Config is not used.
+func Commands(opts Options) http.Handler {
+	opts.Config = config.HTTPAPI{Insecure: true}
+	h := New(opts)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, (*Handler).legacy) })
 }
 
 // legacy runs the commands of a body one after another and answers with one reply on

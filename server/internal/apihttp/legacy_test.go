@@ -43,8 +43,8 @@ func TestLegacy(t *testing.T) {
 		{"unknown number", `{"id":1,"method":13}`, 200, `{"id":1,"error":{"code":104,"message":"not found"}}`, 0},
 		{"number out of the table", `{"method":40}`, 200, err104, 0},
 		{"negative number", `{"method":-1}`, 200, err104, 0},
-		{"pro number", `{"method":14,"params":{}}`, 200, err104, 0},
-		{"pro name", `{"method":"block_user","params":{}}`, 200, err104, 0},
+		{"pro number", `{"method":15,"params":{}}`, 200, err104, 0},
+		{"pro name", `{"method":"update_user_status","params":{}}`, 200, err104, 0},
 		{"no batch", `{"method":"batch","params":{}}`, 400, "", 0},
 		{"unknown name", `{"method":"nothing"}`, 400, "", 0},
 		{"unknown name after a good command", `{` + pub + `}{"method":"nothing"}`, 400, "", 0},
@@ -117,10 +117,10 @@ func TestLegacyWhileShuttingDown(t *testing.T) {
 	down := false
 	h := newHandler(t, &apitest.Node{}, func(o *Options) { o.ShuttingDown = func() bool { return down } })
 	if w := post(h, "/api", `{"method":"info"}`); w.Code != 200 {
-		t.Errorf("before: %d", w.Code)
+		t.Errorf("before: %d; want 200", w.Code)
 	}
 	down = true
 	if w := post(h, "/api", `{"method":"info"}`); w.Code != 503 {
-		t.Errorf("while shutting down: %d", w.Code)
+		t.Errorf("while shutting down: %d; want 503", w.Code)
 	}
 }

@@ -286,7 +286,7 @@ func TestBinaryHistory(t *testing.T) {
 		"/api":         `{"method":"history","params":{"channel":"hist:1"}}`,
 	} {
 		if w := post(newHandler(t, node, nil), path, body); w.Code != 500 || w.Body.String() != "Internal Server Error\n" {
-			t.Errorf("%s: %d %q", path, w.Code, w.Body)
+			t.Errorf("%s: %d %q; want 500 and \"Internal Server Error\\n\"", path, w.Code, w.Body)
 		}
 	}
 }
@@ -364,7 +364,7 @@ func TestRPCAndKeyed(t *testing.T) {
 func TestBatch(t *testing.T) {
 	replies := func(replies ...string) string { return `{"replies":[` + strings.Join(replies, ",") + `]}` }
 	var pro []string
-	for _, name := range []string{"connections", "update_user_status", "block_user", "device_register", "send_push_notification"} {
+	for _, name := range []string{"device_list", "update_user_status", "delete_user_status", "device_register", "send_push_notification"} {
 		pro = append(pro, `{"`+name+`":{}}`)
 	}
 	runMethodTests(t, []methodTest{
@@ -387,12 +387,13 @@ func TestBatch(t *testing.T) {
 		{"every method", "batch", `{"commands":[{"broadcast":{"channels":["a"],"data":1}},{"subscribe":{"channel":"a"}},` +
 			`{"unsubscribe":{}},{"disconnect":{}},{"presence":{"channel":"pres:1"}},{"presence_stats":{"channel":"pres:1"}},` +
 			`{"history":{"channel":"hist:1"}},{"history_remove":{"channel":"hist:1"}},{"info":{}},{"rpc":{}},{"refresh":{}},{"channels":{}},` +
+			`{"block_user":{"user":"u"}},{"unblock_user":{"user":"u"}},{"revoke_token":{"uid":"t"}},{"invalidate_user_tokens":{"user":"u"}},` +
 			`{"map_publish":{}},{"map_remove":{}},{"map_read_state":{"channel":"map:1"}},{"map_read_stream":{"channel":"map:1"}},` +
 			`{"map_stats":{"channel":"map:1"}},{"map_clear":{"channel":"x:1"}},{"shared_poll_publish":{}}]}`,
 			replies(`{"broadcast":{"responses":[{"result":{}}]}}`, `{"subscribe":{}}`, `{"unsubscribe":{}}`, `{"disconnect":{}}`,
 				`{"presence":{"presence":{}}}`, `{"presence_stats":{"num_clients":0,"num_users":0}}`,
 				`{"history":{"publications":[],"epoch":"","offset":0}}`, `{"history_remove":{}}`, `{"info":{}}`, err107, `{"refresh":{}}`,
-				`{"channels":{"channels":{}}}`, err107, err107, err108, err108, err108, err102, err107),
+				`{"channels":{"channels":{}}}`, `{"block_user":{}}`, `{"unblock_user":{}}`, `{"revoke_token":{}}`, `{"invalidate_user_tokens":{}}`, err107, err107, err108, err108, err108, err102, err107),
 			"publish a 1 meta=1h0m0s\nsubscribe user=\"\" a source=10\nunsubscribe user=\"\" channel=\"\" 2000\n" +
 				"disconnect user=\"\" 3503 \"force disconnect\"\npresence pres:1\npresence_stats pres:1\n" +
 				"history hist:1 limit=0 since=- reverse=false meta=1h0m0s\nremove_history hist:1\ninfo\n" +

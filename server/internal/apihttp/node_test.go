@@ -14,6 +14,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/internal/memtest"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/api"
 )
@@ -61,7 +62,7 @@ func ask(t *testing.T, h http.Handler, path, body string) string {
 	t.Helper()
 	w := post(h, path, body)
 	if w.Code != 200 {
-		t.Errorf("%s %s: status %d", path, body, w.Code)
+		t.Errorf("%s %s: status %d; want 200", path, body, w.Code)
 	}
 	return epochs.ReplaceAllString(w.Body.String(), `"epoch":"E"`)
 }
@@ -107,7 +108,7 @@ func TestStreamOfARealNode(t *testing.T) {
 		}
 	}
 	if w := post(h, "/api/history", `{"channel":"hist:3","limit":1}`); w.Code != 500 {
-		t.Errorf("binary history: %d", w.Code)
+		t.Errorf("binary history: %d; want 500", w.Code)
 	}
 }
 
@@ -139,7 +140,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 		t.Errorf("subscribe: %+v", p.Subscribe)
 	}
 	if p := push(alice); p.Join == nil || p.Join.Info.User != "alice" {
-		t.Errorf("join: %+v", p)
+		t.Errorf("join: %+v; want Join.Info.User \"alice\"", p)
 	}
 	call("presence", `{"channel":"join:1"}`, fmt.Sprintf(
 		`{"result":{"presence":{%q:{"user":"alice","client":%q,"chan_info":{"i":1}}}}}`, alice.Client().ID(), alice.Client().ID()))
@@ -148,7 +149,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	// An empty user means the anonymous connections, not all.
 	call("subscribe", `{"channel":"news"}`, empty)
 	if p := push(anonymous); p.Channel != "news" || p.Subscribe == nil {
-		t.Errorf("subscribe of the anonymous: %+v", p)
+		t.Errorf("subscribe of the anonymous: %+v; want Channel \"news\"", p)
 	}
 	call("channels", `{}`, `{"result":{"channels":{"join:1":{"num_clients":1},"news":{"num_clients":1}}}}`)
 	call("channels", `{"pattern":"*oi*1"}`, `{"result":{"channels":{"join:1":{"num_clients":1}}}}`)
@@ -162,16 +163,16 @@ func TestConnectionsOfARealNode(t *testing.T) {
 		Result struct{ Nodes []api.NodeInfo }
 	}
 	if err := json.Unmarshal([]byte(ask(t, h, "/api/info", `{}`)), &info); err != nil || len(info.Result.Nodes) != 1 {
-		t.Fatalf("info %+v, %v", info, err)
+		t.Fatalf("info %+v, %v; want len(Result.Nodes) 1", info, err)
 	}
 	if n := info.Result.Nodes[0]; n.UID != node.ID() || n.Name != "n1" || n.Version != "test" || n.NumClients != 2 || n.NumUsers != 2 ||
 		n.NumChannels != 2 || n.NumSubs != 2 {
-		t.Errorf("info %+v", n)
+		t.Errorf("info %+v; want %s, name n1, version test, and 2 of each", n, node.ID())
 	}
 
 	call("unsubscribe", `{"channel":"join:1","user":"alice"}`, empty)
 	if p := push(alice); p.Unsubscribe == nil || p.Unsubscribe.Code != 2000 || p.Unsubscribe.Reason != "server unsubscribe" {
-		t.Errorf("unsubscribe: %+v", p)
+		t.Errorf("unsubscribe: %+v; want Unsubscribe.Code 2000 and Unsubscribe.Reason \"server unsubscribe\"", p)
 	}
 	call("refresh", fmt.Sprintf(`{"user":"alice","expire_at":%d}`, time.Now().Unix()+100), empty)
 	if p := push(alice); p.Refresh == nil || !p.Refresh.Expires || p.Refresh.TTL == 0 {
@@ -187,7 +188,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	call("disconnect", fmt.Sprintf(`{"client":%q}`, alice.Client().ID()), empty) // she is not anonymous
 	call("disconnect", fmt.Sprintf(`{"user":"alice","whitelist":[%q,%q]}`, alice.Client().ID(), third.Client().ID()), empty)
 	if got := second.Closed(); got != centrifuge.DisconnectForceNoReconnect {
-		t.Errorf("second: %v", got)
+		t.Errorf("second: %v; want %v", got, centrifuge.DisconnectForceNoReconnect)
 	}
 	call("disconnect", fmt.Sprintf(`{"user":"alice","client":%q,"disconnect":{"code":4001,"reason":"bye"}}`, alice.Client().ID()), empty)
 	if got := alice.Closed(); got != (centrifuge.Disconnect{Code: 4001, Reason: "bye"}) {
@@ -195,11 +196,11 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 	call("refresh", `{"user":"alice","expired":true}`, empty)
 	if got := third.Closed(); got != centrifuge.DisconnectExpired {
-		t.Errorf("third: %v", got)
+		t.Errorf("third: %v; want %v", got, centrifuge.DisconnectExpired)
 	}
 	call("refresh", `{"expire_at":1}`, empty)
 	if got := anonymous.Closed(); got != centrifuge.DisconnectExpired {
-		t.Errorf("anonymous: %v", got)
+		t.Errorf("anonymous: %v; want %v", got, centrifuge.DisconnectExpired)
 	}
 }
 
@@ -212,7 +213,7 @@ func TestSubscribeAgain(t *testing.T) {
 		c := centrifugetest.Connect(context.Background(), t, node, protocol.Format(0), user)
 		if user == "client" {
 			if reply := c.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "join:1"}}); reply == nil || reply.Error != nil {
-				t.Fatalf("subscribing: %+v", reply)
+				t.Fatalf("subscribing: %+v; want a reply without error", reply)
 			}
 		} else if got := ask(t, h, "/api/subscribe", `{"channel":"join:1","user":"server","info":1}`); got != empty {
 			t.Fatal(got)
@@ -277,7 +278,7 @@ func publisher(tb testing.TB, h http.Handler, text string) func() {
 
 // Allowed are the request, its channel, its data and the publication of the node.
 func TestPublishAllocations(t *testing.T) {
-	if raceEnabled {
+	if memtest.Race {
 		t.Skip("the race detector allocates")
 	}
 	h := newHandler(t, newNode(t), nil)

@@ -2,7 +2,9 @@ package apihttp
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,7 +72,8 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		if strings.Contains(m.body, "null,{}") { // a batch with commands that are none
 			continue
 		}
-		if err := validate(document, schemaOf(t, item.Post.RequestBody.Value.Content), []byte(m.body)); err != nil {
+		refused := strings.Contains(post(newHandler(t, answersNode(), nil), "/api/"+m.method, m.body).Body.String(), `"code":107`)
+		if err := validate(document, schemaOf(t, item.Post.RequestBody.Value.Content), []byte(m.body)); err != nil && !refused {
 			t.Errorf("request of %s %s: %v", m.method, m.body, err)
 		}
 	}
@@ -110,7 +113,10 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			t.Errorf("error %s: %v", text, err)
 		}
 	}
-	if got, want := document.Paths.Len(), len(api.Methods()); got != want {
+	if stream := document.Paths.Value("/stream"); stream == nil || stream.Post == nil {
+		t.Error("docs/openapi.json has no path /stream")
+	}
+	if got, want := document.Paths.Len(), len(api.Methods())+1; got != want {
 		t.Errorf("docs/openapi.json has %d paths; want %d", got, want)
 	}
 }
@@ -122,7 +128,10 @@ func TestDocumentRefuses(t *testing.T) {
 		{"presence_stats", `{"result":{"num_clients":1}}`},
 		{"presence_stats", `{"result":{"num_clients":-1,"num_users":0}}`},
 		{"presence_stats", `{"result":{"num_clients":1,"num_users":0,"extra":0}}`},
-		{"presence_stats", `{"error":{"code":"107"}}`},
+		{"presence_stats", `{"error":{"code":"107","message":"bad request"}}`},
+		{"presence_stats", `{"error":{"code":107}}`},
+		{"broadcast", `{"result":{"responses":[{}]}}`},
+		{"broadcast", `{"result":{}}`},
 		{"presence_stats", `{}`},
 		{"history", `{"result":{"publications":[{"offset":"1"}],"epoch":"","offset":0}}`},
 		{"batch", `{"replies":[{"publish":{},"info":{}}]}`},
@@ -131,6 +140,52 @@ func TestDocumentRefuses(t *testing.T) {
 		schema := schemaOf(t, document.Paths.Value("/"+test.method).Post.Responses.Status(200).Value.Content)
 		if err := validate(document, schema, []byte(test.answer)); err == nil {
 			t.Errorf("%s: answer %s is valid; want an error", test.method, test.answer)
+		}
+	}
+}
+
+// smallestRequests has for each method a request of which nothing can be left out.
+var smallestRequests = map[string]string{
+	"publish": `{"channel":"bin:1"}`, "broadcast": `{"channels":["bin:1"]}`, "subscribe": `{"channel":"a"}`,
+	"unsubscribe": `{}`, "disconnect": `{}`, "presence": `{"channel":"a"}`, "presence_stats": `{"channel":"a"}`,
+	"history": `{"channel":"hist:1"}`, "history_remove": `{"channel":"hist:1"}`, "info": `{}`, "rpc": `{"method":"x"}`,
+	"block_user": `{"user":"u"}`, "unblock_user": `{"user":"u"}`, "revoke_token": `{"uid":"t"}`, "invalidate_user_tokens": `{"user":"u"}`,
+	"refresh": `{}`, "channels": `{}`, "connections": `{}`, "map_publish": `{"channel":"map:1","key":"k"}`, "map_remove": `{"channel":"map:1","key":"k"}`,
+	"map_read_state": `{"channel":"map:1"}`, "map_read_stream": `{"channel":"map:1"}`, "map_stats": `{"channel":"map:1"}`,
+	"map_clear": `{"channel":"map:1"}`, "shared_poll_publish": `{"channel":"poll:1","key":"k","version":1}`, "batch": `{}`,
+}
+
+// TestRequiredFields: the fields that docs/openapi.json requires of a request are those
+// without which the server refuses it.
+func TestRequiredFields(t *testing.T) {
+	document := loadDocument(t)
+	refused := func(method, body string) bool {
+		return strings.Contains(post(newHandler(t, answersNode(), nil), "/api/"+method, body).Body.String(), `"code":107`)
+	}
+	for _, m := range api.Methods() {
+		smallest := smallestRequests[m.Name]
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal([]byte(smallest), &fields); err != nil {
+			t.Fatalf("%s: no smallest request: %v", m.Name, err)
+		}
+		schema := schemaOf(t, document.Paths.Value("/"+m.Name).Post.RequestBody.Value.Content)
+		required := slices.Sorted(slices.Values(schema.Required))
+		if want := slices.Sorted(maps.Keys(fields)); !slices.Equal(required, want) {
+			t.Errorf("%s: docs/openapi.json requires %q; the server %q", m.Name, required, want)
+		}
+		if err := validate(document, schema, []byte(smallest)); err != nil || refused(m.Name, smallest) {
+			t.Errorf("%s: the smallest request %s is refused by the server, or not valid: %v", m.Name, smallest, err)
+		}
+		for left := range fields {
+			rest := maps.Clone(fields)
+			delete(rest, left)
+			body, err := json.Marshal(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := validate(document, schema, body); err == nil || !refused(m.Name, string(body)) {
+				t.Errorf("%s: a request without %s is valid (%v), or not refused", m.Name, left, err)
+			}
 		}
 	}
 }

@@ -17,23 +17,29 @@ import (
 // body.
 func decodePublish(body []byte, req *api.PublishRequest) bool {
 	r := jsonscan.NewReader(body, jsonscan.MaxDepth, math.MaxInt)
-	var seen publishFields
+	_, ok := decodePublishFrom(&r, req)
+	return ok && r.Finish() == nil
+}
+
+// decodePublishFrom decodes the next value of r, as decodePublish does, and returns the
+// fields that it has. It reports false also for a value that r finds malformed.
+func decodePublishFrom(r *jsonscan.Reader, req *api.PublishRequest) (seen publishFields, ok bool) {
 	for ok := r.Object(); ok && r.Field(); {
 		field := publishFieldOf(r.Key)
 		if field&seen != 0 {
-			return false
+			return seen, false
 		}
 		seen |= field
 		if field != 0 {
-			field.decode(&r, req)
+			field.decode(r, req)
 			continue
 		}
 		if !plainASCII(string(r.Key)) {
-			return false // letters outside ASCII may equal letters of a key in another case
+			return seen, false // letters outside ASCII may equal letters of a key in another case
 		}
 		r.Unknown()
 	}
-	return r.Finish() == nil
+	return seen, r.Err() == nil
 }
 
 // publishFields is a set of fields of a publish request.
@@ -49,6 +55,7 @@ const (
 	publishDelta
 	publishVersion
 	publishVersionEpoch
+	publishExcludeClient
 )
 
 // publishFieldOf returns an empty set for a key that is not known.
@@ -72,6 +79,8 @@ func publishFieldOf(key []byte) publishFields {
 		return publishVersion
 	case "version_epoch":
 		return publishVersionEpoch
+	case "exclude_client":
+		return publishExcludeClient
 	}
 	return 0
 }
@@ -80,7 +89,9 @@ func publishFieldOf(key []byte) publishFields {
 func (f publishFields) decode(r *jsonscan.Reader, req *api.PublishRequest) {
 	switch f {
 	case publishChannel:
-		req.Channel = strings.Clone(r.Str())
+		if channel := r.Str(); channel != req.Channel { // that of the line before, in a stream
+			req.Channel = strings.Clone(channel)
+		}
 	case publishData:
 		req.Data = append(json.RawMessage(nil), r.Raw()...)
 	case publishB64Data:
@@ -97,6 +108,8 @@ func (f publishFields) decode(r *jsonscan.Reader, req *api.PublishRequest) {
 		req.Version = r.Uint(math.MaxUint64)
 	case publishVersionEpoch:
 		req.VersionEpoch = strings.Clone(r.Str())
+	case publishExcludeClient:
+		req.ExcludeClient = strings.Clone(r.Str())
 	}
 }
 

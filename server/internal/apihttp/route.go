@@ -60,19 +60,22 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
 		return
 	}
 	var ok bool
-	if b.out, ok = appendPublishResult(b.out[:0], res); !ok {
+	if b.out, ok = appendPublishResult(b.out[:0], "result", res); !ok {
 		h.answer(w, r, success{res}, nil, nil)
 		return
 	}
 	write(w, http.StatusOK, b.out)
 }
 
-// appendPublishResult reports false when the epoch needs escaping.
-func appendPublishResult(out []byte, res api.PublishResult) ([]byte, bool) {
+// appendPublishResult appends an object with one key, whose value is the result. It reports
+// false when the epoch needs escaping.
+func appendPublishResult(out []byte, key string, res api.PublishResult) ([]byte, bool) {
 	if !plainASCII(res.Epoch) {
 		return out, false
 	}
-	out = append(out, `{"result":{`...)
+	out = append(out, '{', '"')
+	out = append(out, key...)
+	out = append(out, `":{`...)
 	if res.Offset != 0 {
 		out = append(out, `"offset":`...)
 		out = strconv.AppendUint(out, res.Offset, 10)

@@ -8,20 +8,34 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/prommetrics"
 	"centrifugo/centrifuge/transport/websocket"
+	"centrifugo/centrifuge/transport/webtransport"
 	"centrifugo/server/internal/access"
+	"centrifugo/server/internal/admin"
+	"centrifugo/server/internal/admission"
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/apigrpc"
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/consumer"
+	sockets "centrifugo/server/internal/listener"
 	"centrifugo/server/internal/middleware"
+	"centrifugo/server/internal/proxy"
+	"centrifugo/server/internal/revocation"
+	"centrifugo/server/internal/telemetry"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/gobwas/glob"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options of a server beside its configuration.
@@ -36,6 +50,8 @@ type Options struct {
 	Reload func() (*config.Config, []config.Warning, error)
 	// Hangup requests a reload with each signal.
 	Hangup <-chan os.Signal
+	// Sockets are those that the process was given; nil for none.
+	Sockets *sockets.Inherited
 	// Stderr receives the log unless log.file is set.
 	Stderr *os.File
 }
@@ -49,20 +65,39 @@ type App struct {
 	limits     limits
 	log        *slog.Logger
 	logging    *logging
+	registry   *prometheus.Registry // of metrics
+	telemetry  *telemetry.Telemetry // nil when disabled
 	node       *centrifuge.Node
+	engine     engine
 	policy     *access.Policy
+	proxies    *proxy.Set
 	api        *api.API
 	metrics    *metrics
 	refusals   *middleware.RefusalLog
 	origins    *middleware.Origins
+	gate       *admission.Gate  // of new connections
 	apiHTTP    *apihttp.Handler // nil when disabled
-	transports []*transport     // those that are enabled
+	apiGRPC    *apigrpc.Server  // nil when disabled
+	admin      *admin.Handler   // nil when disabled
+	transports []*transport     // those of clients that are enabled
+	// adminSocket is the transport of the admin interface; nil when that is disabled.
+	adminSocket *transport
+	// applied is what the admin interface shows. The goroutine of serve replaces it.
+	applied atomic.Pointer[applied]
+	// webTransport is the handler among them that needs the HTTP/3 server; nil when disabled.
+	webTransport *webtransport.Handler
+	consumers    []*consumer.Consumer
+
+	revocations *revocation.Registry // before the policy
 
 	// Owned by listen.
-	tlsBuffersKept bool // websocket.KeepsTLSBuffers, until it is logged
+	forwarders     []netip.Prefix // reverse proxies that are believed
+	tlsBuffersKept bool           // websocket.KeepsTLSBuffers, until it is logged
 
 	// Owned by serve.
-	current *config.Config // the last one that was applied; config is that of the start
+	current       *config.Config // the last one that was applied; config is that of the start
+	notifier      *sockets.Notifier
+	stopConsumers func(ctx context.Context) error // nil before they are started
 }
 
 // New builds a server and starts its node. Run stops the node.
@@ -73,6 +108,7 @@ func New(cfg *config.Config, o Options) (*App, error) {
 		return nil, err
 	}
 	a.log = a.logging.Logger
+	a.notifier = sockets.NewNotifier(a.log)
 	a.refusals = middleware.NewRefusalLog(a.log, "connection refused")
 	for _, w := range o.Warnings {
 		a.log.Warn("configuration", "warning", w.String())
@@ -84,6 +120,7 @@ func New(cfg *config.Config, o Options) (*App, error) {
 		return nil, errors.Join(err, a.logging.close())
 	}
 	a.newTransports()
+	a.applied.Store(&applied{config: cfg, warnings: o.Warnings})
 	return a, nil
 }
 
@@ -109,23 +146,57 @@ func (a *App) build() error {
 	if a.origins.Any() {
 		a.log.Warn("client.allowed_origins admits every origin")
 	}
+	a.registry = prometheus.NewRegistry()
+	if err := a.newTelemetry(); err != nil {
+		return err
+	}
 	if err := a.newNode(); err != nil {
 		return err
 	}
-	a.policy, err = access.New(sections(cfg), access.Options{Node: a.node, User: middleware.UserFrom, Log: a.log})
+	a.newRevocations()
+	proxyMetrics, err := a.newProxies()
 	if err != nil {
 		return err
 	}
-	if err := a.node.Handle(a.policy.Handlers()); err != nil {
+	a.policy, err = access.New(sections(cfg), access.Options{
+		Node: a.node, User: middleware.UserFrom, Revocations: a.revocations, Proxies: a.proxies, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	handlers := a.handlers()
+	handlers.Notification = a.notification
+	if err := a.node.Handle(handlers); err != nil {
 		return fmt.Errorf("setting the node's handlers: %w", err)
 	}
-	a.metrics = newMetrics(a.node, a.options.Version, a.logging.lost)
+	a.gate = admission.NewGate(admission.Config{
+		Limit: cfg.Client.ConnectionLimit, Connections: a.node.NumClients, MaxDelay: cfg.Client.ConnectionMaxDelay, Rate: cfg.Client.ConnectionRateLimit,
+	})
+	a.metrics = newMetrics(a.registry, a.node, prommetrics.Options{
+		Version: a.options.Version + " OSS", RecoveredPublications: cfg.Prometheus.RecoveredPublicationsHistogram,
+	}, a.logging.lost)
+	a.metrics.registry.MustRegister(engineMetrics{a.engine}, proxyMetrics)
+	a.metrics.registry.MustRegister(admissionMetrics(a.gate.Controller())...)
+	a.metrics.countKeySets(a.policy.KeySetStats)
+	a.metrics.countRevocations(a.revocations)
 	if cfg.Prometheus.InstrumentHTTPHandlers {
 		a.metrics.requests = newRequestCounter()
 		a.metrics.registry.MustRegister(a.metrics.requests)
 	}
-	a.api = api.New(api.Options{Protocol: "http", Node: a.node, Rules: a.policy.Rules, Observer: a.metrics.observe, Log: a.log})
-	return nil
+	a.api = a.newAPI("http", false)
+	if err := a.newConsumers(); err != nil {
+		return err
+	}
+	a.metrics.registry.MustRegister(consumerMetrics(a.consumers))
+	return a.newAdmin()
+}
+
+// newAPI returns the API of a carrier.
+func (a *App) newAPI(protocol string, binary bool) *api.API {
+	return api.New(api.Options{
+		Protocol: protocol, Binary: binary, Node: a.node, Rules: a.policy.Rules, Revocations: a.revocations,
+		Observer: a.metrics.api.observe, Tracer: a.callTracer(protocol), Log: a.log,
+	})
 }
 
 func sections(cfg *config.Config) access.Sections {
@@ -133,22 +204,17 @@ func sections(cfg *config.Config) access.Sections {
 }
 
 func (a *App) newNode() error {
-	c, server := a.config.Client, a.config.HTTPServer
-	name := a.config.Node.Name
-	if name == "" {
-		host, err := os.Hostname()
-		if err != nil {
-			host = "unknown"
-		}
-		name = host + "_" + strconv.Itoa(server.Port)
-	}
-	engine, err := newEngine(a.config)
+	c := a.config.Client
+	engine, err := newEngine(a.config, centrifuge.SlogHandler(a.log))
 	if err != nil {
 		return err
 	}
+	a.engine = engine
 	node, err := centrifuge.New(centrifuge.Config{
 		Broker: engine.broker, PresenceManager: engine.presence, Controller: engine.controller,
-		Name: name, Version: a.options.Version + " OSS",
+		Spans:         a.spans(),
+		SoftwareNames: a.config.Prometheus.ClientNames,
+		Name:          nodeName(a.config), Version: a.options.Version + " OSS",
 		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
 		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubCloseDelay: c.ExpiredSubCloseDelay,
@@ -157,8 +223,9 @@ func (a *App) newNode() error {
 		ChannelLimit: orNone(c.ChannelLimit), ChannelMaxLength: a.config.Channel.MaxLength, QueueSize: c.QueueMaxSize,
 		QueueTotalSize: c.QueueMaxTotalSize, WriteDelay: c.WriteDelay, MaxBatch: c.MaxMessagesInFrame,
 		UserConnectionLimit: c.UserConnectionLimit, HistoryMaxPublications: orNone(c.HistoryMaxPublicationLimit),
-		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), ReplyMaxSize: orNone(c.ReplyMaxSize), IncludeServerTime: c.ConnectIncludeServerTime,
-		Concurrency: c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, Lanes: a.limits.procs,
+		RecoveryMaxPublications: orNone(c.RecoveryMaxPublicationLimit), ReplyMaxSize: orNone(c.ReplyMaxSize), ReleaseRate: orNone(a.config.Shutdown.ReleaseRate), IncludeServerTime: c.ConnectIncludeServerTime,
+		UnidirectionalDisconnect: unidirectionalDisconnect(c.ConnectCodeToUnidirectionalDisconnect),
+		Concurrency:              c.Concurrency, MatchChannel: matchChannel, ChannelBatch: a.channelBatch, PatternPrefix: a.patternPrefix, Lanes: a.limits.procs,
 	})
 	if err != nil {
 		return fmt.Errorf("creating the node: %w", err)
@@ -166,6 +233,19 @@ func (a *App) newNode() error {
 	node.CountTransports(transportNames()...)
 	a.node = node
 	return nil
+}
+
+// nodeName is the configured name, or else made of the host and the port, so that it is the
+// same after a restart.
+func nodeName(cfg *config.Config) string {
+	if cfg.Node.Name != "" {
+		return cfg.Node.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "_" + strconv.Itoa(cfg.HTTPServer.Port)
 }
 
 // orNone converts a value of the configuration to one of the library. Zero means none in
@@ -211,46 +291,90 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 		s.logExposure(a.log)
 		go func() { failed <- s.serve() }()
 	}
+	a.stopConsumers = a.startConsumers()
 	ctx, stop := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer stop()
 	background.Go(func() { giveMemoryBack(ctx) })
+	background.Go(func() { a.revocations.Run(ctx) })
 	background.Go(func() { a.watchCertificates(ctx, servers) })
+	if busy := a.gate.Controller(); busy != nil {
+		background.Go(func() { busy.Run(ctx) })
+	}
+	a.startGraphite(ctx, &background)
 	background.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
+	alive, stopAlive := a.aliveTicks()
+	defer stopAlive()
+	a.notifier.Ready()
 	for {
 		select {
+		case <-alive:
+			a.notifier.Alive()
 		case <-ctx.Done():
 			a.log.Info("shutting down", "clients", a.node.NumClients())
 			return a.shutdown(servers)
 		case err := <-failed:
 			return errors.Join(err, a.shutdown(servers))
 		case <-a.options.Hangup:
+			a.notifier.Reloading()
 			a.reload(servers)
+			a.notifier.Ready()
 		}
 	}
 }
 
-// shutdown accepts no new connections, tells clients to reconnect to another node, and
+// aliveTicks returns a channel of the moments to tell systemd that the server is not stuck, or
+// nil if it does not ask.
+func (a *App) aliveTicks() (ticks <-chan time.Time, stop func()) {
+	period := a.notifier.AlivePeriod()
+	if period <= 0 {
+		return nil, func() {}
+	}
+	ticker := time.NewTicker(period)
+	return ticker.C, ticker.Stop
+}
+
+// stopMargin is what systemd grants a server beyond shutdown.timeout before it kills it.
+const stopMargin = 5 * time.Second
+
+// shutdown stops consumers, accepts no new connections, tells clients to reconnect to another node, and
 // waits at most shutdown.timeout.
 func (a *App) shutdown(servers []*server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), a.config.Shutdown.Timeout)
 	defer cancel()
+	a.notifier.Stopping(a.config.Shutdown.Timeout + stopMargin)
+	if a.apiHTTP != nil {
+		a.apiHTTP.Stop()
+	}
+	stopConsumers := a.stopConsumers
+	if stopConsumers == nil {
+		stopConsumers = func(context.Context) error { return nil }
+	}
 	done := make(chan error, len(servers)+1)
-	go func() { done <- a.node.Shutdown(ctx) }()
+	go func() {
+		soon, cancel := context.WithTimeout(ctx, time.Second)
+		_ = stopConsumers(soon) // the messages in work still find a node that runs; clients do not wait for long
+		cancel()
+		done <- errors.Join(a.node.Shutdown(ctx), stopConsumers(ctx))
+	}()
 	for _, s := range servers {
-		go func() { done <- s.http.Shutdown(ctx) }()
+		go func() { done <- s.service.Shutdown(ctx) }()
 	}
 	var err error
 	for range len(servers) + 1 {
 		err = errors.Join(err, <-done)
 	}
 	a.drainTransports(ctx)
+	a.policy.Close()
+	a.engine.close(ctx)
+	err = errors.Join(err, a.proxies.Close())
+	a.closeTelemetry(ctx)
 	if err != nil {
 		err = fmt.Errorf("shutdown took longer than %v: %w", a.config.Shutdown.Timeout, err)
 		a.log.Log(context.Background(), levelFatal, "stopped before its time", "error", err)
 		for _, s := range servers {
-			_ = s.http.Close()
+			_ = s.service.Close()
 		}
 		return err
 	}

@@ -38,12 +38,12 @@ func TestBatches(t *testing.T) {
 			i := start(t, batching)
 			c := i.connected(apptest.Dialer{})
 			if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"`+test.channel+`"}}`); !strings.Contains(reply, `"subscribe":{`) {
-				t.Fatalf("subscribing: %s", reply)
+				t.Fatalf("subscribing: %s; want %q in it", reply, `"subscribe":{`)
 			}
 			for n := range test.publish {
 				body := fmt.Sprintf(`{"channel":"%s","data":{"n":%d}}`, test.channel, n+1)
 				if status, answer := i.request(http.MethodPost, i.internal(), "/api/publish", body); status != 200 || strings.Contains(answer, "error") {
-					t.Fatalf("publishing: %d %s", status, answer)
+					t.Fatalf("publishing: %d %s; want 200 and no \"error\" in it", status, answer)
 				}
 			}
 			got, last := 0, ""

@@ -137,16 +137,18 @@ func digestOf(section config.TLS) (sum [sha256.Size]byte, err error) {
 	return sum, nil
 }
 
-// tlsSections returns the sections that apply to the two listeners.
-func tlsSections(c config.HTTPServer) (external, internal config.TLS) {
-	external, internal = c.TLS, c.TLS
-	if c.TLSExternal {
-		internal = config.TLS{}
+// externalTLS returns the section that applies to the external listener.
+func externalTLS(c *config.Config) config.TLS { return c.HTTPServer.TLS }
+
+// internalTLS returns the section that applies to the internal listener.
+func internalTLS(c *config.Config) config.TLS {
+	switch {
+	case c.HTTPServer.InternalTLS.Enabled:
+		return c.HTTPServer.InternalTLS
+	case c.HTTPServer.TLSExternal:
+		return config.TLS{}
 	}
-	if c.InternalTLS.Enabled {
-		internal = c.InternalTLS
-	}
-	return external, internal
+	return c.HTTPServer.TLS
 }
 
 // serverTLS returns nil if TLS is off.

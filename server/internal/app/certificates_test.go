@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -59,13 +60,13 @@ func TestCertificateRenewedBySignal(t *testing.T) {
 	old := i.connected(apptest.Dialer{TLS: a.client()})
 	r.write(t, a)
 	i.hangUp()
-	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
-	eventually(t, "the log", func() bool { return i.logged("info", "TLS certificate replaced", "not_after") })
+	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+	await.Until(t, "the log", func() bool { return i.logged("info", "TLS certificate replaced", "not_after") })
 	if reply := ask(t, old, `{"id":2,"presence":{"channel":"x"}}`); reply == "" {
 		t.Error("an old connection is of no use any more")
 	}
 	if response, err := get(t, a.client(), "https://"+i.external()+"/health"); err != nil || response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
-		t.Errorf("HTTP/2 after the renewal: %+v, %v", response, err)
+		t.Errorf("HTTP/2 after the renewal: %+v, %v; want ProtoMajor 2 and StatusCode %v", response, err, http.StatusOK)
 	}
 }
 
@@ -79,7 +80,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 	i := start(t, r.settings(), func(a *App) { a.timeouts.certificates = 5 * time.Millisecond })
 	first := i.served(a.client())
 	r.write(t, a)
-	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
 
 	// A broken certificate is not used, and the error is logged once.
 	second := i.served(a.client())
@@ -91,7 +92,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 		"neither is there ": func() { _ = os.Remove(r.key) },
 	} {
 		spoil()
-		eventually(t, "the error: "+name, func() bool {
+		await.Until(t, "the error: "+name, func() bool {
 			return i.logged("error", "TLS certificate not replaced, the old one stays in use", "")
 		})
 		if got := i.served(a.client()); got != second {
@@ -99,7 +100,7 @@ func TestCertificateRenewedWithoutSignal(t *testing.T) {
 		}
 	}
 	r.write(t, a)
-	eventually(t, "a third certificate", func() bool { return i.served(a.client()) != second })
+	await.Until(t, "a third certificate", func() bool { return i.served(a.client()) != second })
 }
 
 // The error of a renewal is logged once, not at every check.
@@ -111,7 +112,7 @@ func TestCertificateErrorOnce(t *testing.T) {
 	i.hangUp()
 	i.hangUp()
 	i.hangUp()
-	eventually(t, "the refused reload", func() bool {
+	await.Until(t, "the refused reload", func() bool {
 		return i.logged("error", "configuration not reloaded, the old one stays in use", "cert_pem")
 	})
 	if err := i.stop(); err != nil {
@@ -137,14 +138,14 @@ func TestCertificateInConfiguration(t *testing.T) {
 	first := i.served(a.client())
 	i.configure(settings(""))
 	i.hangUp()
-	eventually(t, "the new certificate", func() bool { return i.served(a.client()) != first })
-	eventually(t, "the log", func() bool {
+	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
+	await.Until(t, "the log", func() bool {
 		return i.logged("info", "configuration reloaded", `"taken_over":["http_server.tls.cert_pem","http_server.tls.key_pem"]`)
 	})
 	i.configure(settings(string(clients.pem)))
 	i.hangUp()
-	eventually(t, "the log", func() bool { return i.logged("info", "configuration reloaded", `http_server.tls.client_ca_pem`) })
+	await.Until(t, "the log", func() bool { return i.logged("info", "configuration reloaded", `http_server.tls.client_ca_pem`) })
 	if _, err := (apptest.Dialer{TLS: a.client()}).Dial(i.external()); err == nil {
-		t.Error("a client without a certificate was let in")
+		t.Error("a client without a certificate was let in; want an error")
 	}
 }

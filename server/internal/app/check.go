@@ -24,10 +24,11 @@ func Check(cfg *config.Config) error {
 	}
 	a.newTransports()
 	defer a.closeTransports()
+	defer func() { _ = a.proxies.Close() }()
 	plans, err := a.plan()
 	for _, p := range plans {
-		if _, tlsErr := serverTLS(p.tls); tlsErr != nil {
-			err = errors.Join(err, fmt.Errorf("http_server: %w", tlsErr))
+		if _, tlsErr := serverTLS(p.tls(cfg)); tlsErr != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", p.section, tlsErr))
 		}
 	}
 	return errors.Join(err, checkDirectory("log.file", cfg.Log.File), checkDirectory("pid_file", cfg.PIDFile))

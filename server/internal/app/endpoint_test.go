@@ -1,13 +1,16 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -25,11 +28,11 @@ func TestHealthAndInit(t *testing.T) {
 	i := start(t, everything)
 	for _, path := range []string{"/health", "/connection/init"} {
 		if status, body := i.request(http.MethodGet, i.external(), path, ""); status != 200 || body != "{}" {
-			t.Errorf("%s: status %d, body %q", path, status, body)
+			t.Errorf("%s: status %d, body %q; want 200 and \"{}\"", path, status, body)
 		}
 	}
 	if status, _ := i.request(http.MethodPost, i.external(), "/connection/init", ""); status != http.StatusMethodNotAllowed {
-		t.Errorf("POST to init: status %d", status)
+		t.Errorf("POST to init: status %d; want %v", status, http.StatusMethodNotAllowed)
 	}
 }
 
@@ -61,10 +64,10 @@ func TestLongProfiles(t *testing.T) {
 	for _, path := range []string{"profile", "trace", "mutex"} {
 		started := time.Now()
 		if status, body := i.request(http.MethodGet, i.external(), "/debug/pprof/"+path+"?seconds=1", ""); status != 200 || body == "" {
-			t.Errorf("%s: status %d, %d bytes", path, status, len(body))
+			t.Errorf("%s: status %d, %d bytes; want 200", path, status, len(body))
 		}
 		if took := time.Since(started); took < time.Second {
-			t.Errorf("%s: cut off after %v", path, took)
+			t.Errorf("%s: cut off after %v; want at least %v", path, took, time.Second)
 		}
 	}
 }
@@ -96,17 +99,17 @@ func TestAPIOverTheSamePort(t *testing.T) {
 	i := start(t, `"client": {"insecure": true}, "http_api": {"key": "k"}`)
 	c := i.connected(apptest.Dialer{})
 	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"subscribe":{}`) {
-		t.Fatalf("subscribing: %s", reply)
+		t.Fatalf("subscribing: %s; want %q in it", reply, `"subscribe":{}`)
 	}
 	if status, _ := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"news","data":1}`); status != 401 {
-		t.Errorf("without a key: status %d", status)
+		t.Errorf("without a key: status %d; want 401", status)
 	}
 	status, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"news","data":{"a":1}}`, "X-API-Key", "k")
 	if status != 200 || strings.TrimSpace(body) != `{"result":{}}` {
-		t.Errorf("publishing: status %d, %s", status, body)
+		t.Errorf("publishing: status %d, %s; want 200 and %q", status, body, `{"result":{}}`)
 	}
 	if push, err := c.Message(); err != nil || push != `{"push":{"channel":"news","pub":{"data":{"a":1}}}}` {
-		t.Errorf("the subscriber got %s, %v", push, err)
+		t.Errorf("the subscriber got %s, %v; want %q", push, err, `{"push":{"channel":"news","pub":{"data":{"a":1}}}}`)
 	}
 }
 
@@ -134,7 +137,7 @@ func TestOriginOfWebSockets(t *testing.T) {
 			}
 			warned := i.logged("warn", "client.allowed_origins admits every origin", "")
 			if warned != (test.allowed == `"*"`) {
-				t.Errorf("warned: %v", warned)
+				t.Errorf("warned: %v; want %v", warned, test.allowed == `"*"`)
 			}
 		})
 	}
@@ -160,17 +163,17 @@ func TestConnectionLimit(t *testing.T) {
 	first := i.connected(apptest.Dialer{})
 	i.connected(apptest.Dialer{})
 	if status := handshakeStatus(t, i, apptest.Dialer{}); status != http.StatusServiceUnavailable {
-		t.Errorf("above the limit: status %d", status)
+		t.Errorf("above the limit: status %d; want %v", status, http.StatusServiceUnavailable)
 	}
 	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := metrics["centrifugo_node_client_connection_limit"]; got != 1 {
-		t.Errorf("refusals counted: %v", got)
+		t.Errorf("refusals counted: %v; want 1", got)
 	}
 	_ = first.Close()
-	eventually(t, "capacity for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+	await.Until(t, "capacity for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
 }
 
 func TestConnectionRateLimit(t *testing.T) {
@@ -182,9 +185,39 @@ func TestConnectionRateLimit(t *testing.T) {
 		}
 	}
 	if refused == 0 || refused > 9 {
-		t.Errorf("%d of 12 at once were refused by a rate of 3", refused)
+		t.Errorf("%d of 12 at once were refused by a rate of 3; want more than 0 and at most 9", refused)
 	}
-	eventually(t, "the bucket filled again", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+	await.Until(t, "the bucket filled again", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+}
+
+// With a maximum that is always exceeded the lowest rate is admitted.
+func TestConnectionMaxDelay(t *testing.T) {
+	i := start(t, `"client": {"allow_anonymous_connect_without_token": true, "connection_max_delay": "1ns"}, "prometheus": {"enabled": true}`)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go func() { // takes what may be admitted
+		for ctx.Err() == nil {
+			i.app.gate.Admit()
+			runtime.Gosched()
+		}
+	}()
+	await.Until(t, "a refused connection", func() bool {
+		return handshakeStatus(t, i, apptest.Dialer{}) == http.StatusServiceUnavailable
+	})
+	stop()
+	if !i.logged("warn", "connection refused", "client.connection_max_delay is reached") {
+		t.Error("the log does not say which key has refused the connection")
+	}
+	await.Until(t, "an admitted connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
+	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"centrifugo_node_client_connection_limit", "centrifugo_node_connection_admission_rate", "centrifugo_node_scheduling_delay_seconds"} {
+		if got := metrics[name]; got <= 0 {
+			t.Errorf("%s = %v; want more than 0", name, got)
+		}
+	}
 }
 
 func TestUserConnectionLimit(t *testing.T) {
@@ -196,7 +229,7 @@ func TestUserConnectionLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code, err := c.WaitClosed(); code != 3504 {
-		t.Errorf("closed with %d, %v", code, err)
+		t.Errorf("closed with %d, %v; want 3504", code, err)
 	}
 }
 
@@ -209,7 +242,7 @@ func TestUserHeader(t *testing.T) {
 	ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`)
 	_, body := i.request(http.MethodPost, i.external(), "/api/presence", `{"channel":"news"}`, "X-API-Key", "k")
 	if !strings.Contains(body, `"user":"42"`) {
-		t.Errorf("presence: %s", body)
+		t.Errorf("presence: %s; want %q in it", body, `"user":"42"`)
 	}
 	off := start(t, ``)
 	c = off.dial(apptest.Dialer{Header: header})

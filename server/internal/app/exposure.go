@@ -34,6 +34,9 @@ func (a *App) allowedOrigin(r *http.Request) bool {
 	return a.origins.Allowed(r) || a.options.Dev && middleware.LocalOrigin(r)
 }
 
+// cors lets pages that may connect read the answers of a handler.
+func (a *App) cors(next http.Handler) http.Handler { return middleware.CORS(a.allowedOrigin)(next) }
+
 // insecureModes returns the keys with a prefix of the insecure modes that are on.
 func (a *App) insecureModes(prefix string) (modes []string) {
 	for _, mode := range a.config.InsecureModes() {
@@ -44,10 +47,12 @@ func (a *App) insecureModes(prefix string) (modes []string) {
 	return modes
 }
 
-// opening is advice for servers that listen on loopback because of an insecure mode.
-// Inside a container, such a server cannot be reached at all.
-const opening = "set http_server.address (flag --http_server.address, variable CENTRIFUGO_HTTP_SERVER_ADDRESS), " +
-	"to 0.0.0.0 for all interfaces, and keep others away by other means"
+// opening is advice for listeners that are on loopback because of an insecure mode. Inside
+// a container, such a listener cannot be reached at all.
+func opening(section string) string {
+	return "set " + section + ".address (flag --" + section + ".address, variable CENTRIFUGO_" + strings.ToUpper(section) +
+		"_ADDRESS), to 0.0.0.0 for all interfaces, and keep others away by other means"
+}
 
 // logExposure logs who can reach the insecure endpoints of a listener, by the address
 // that it is bound to.
@@ -59,7 +64,7 @@ func (s *server) logExposure(log *slog.Logger) {
 	modes := strings.Join(s.insecure, ", ")
 	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsLoopback() {
 		log.Warn("INSECURE endpoints on a loopback address: only this machine, or this container, reaches them",
-			"address", address.String(), "modes", modes, "to_open", opening)
+			"address", address.String(), "modes", modes, "to_open", opening(s.section))
 		return
 	}
 	log.Warn("INSECURE endpoints can be reached by other machines", "address", address.String(), "modes", modes)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/config"
 )
@@ -62,7 +63,7 @@ func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 			t.Errorf("%s of a foreign host: status %d, want 403", path, status)
 		}
 		if status := i.asked("GET", path, "localhost:8000"); status == 403 {
-			t.Errorf("%s of localhost: status %d", path, status)
+			t.Errorf("%s of localhost: status %d; want anything but 403", path, status)
 		}
 	}
 	for origin, want := range map[string]int{
@@ -77,7 +78,7 @@ func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 			t.Errorf("WebSocket from %q: status %d, want %d", origin, got, want)
 		}
 	}
-	eventually(t, "the log of a refusal", func() bool {
+	await.Until(t, "the log of a refusal", func() bool {
 		return i.logged("warn", "request refused: an insecure mode serves local pages and programs only", "evil.example")
 	})
 }
@@ -97,17 +98,17 @@ func TestInsecureAPIIsForLocalPages(t *testing.T) {
 	foreign := []string{"Origin", "https://evil.example", "Content-Type", "text/plain"}
 	insecure := start(t, `"http_api": {"insecure": true}, "health": {"enabled": true}`)
 	if status := insecure.asked("POST", "/api/info", "", foreign...); status != 403 {
-		t.Errorf("a foreign page: status %d", status)
+		t.Errorf("a foreign page: status %d; want 403", status)
 	}
 	if status := insecure.asked("POST", "/api/info", ""); status != 200 {
-		t.Errorf("a program: status %d", status)
+		t.Errorf("a program: status %d; want 200", status)
 	}
 	if status := insecure.asked("GET", "/health", "lb.example"); status != 200 {
-		t.Errorf("the health check needs no guard: status %d", status)
+		t.Errorf("the health check needs no guard: status %d; want 200", status)
 	}
 	secure := start(t, `"http_api": {"key": "k"}`)
 	if status := secure.asked("POST", "/api/info", "centrifugo.example", append(foreign, "X-API-Key", "k")...); status != 200 {
-		t.Errorf("with a key: status %d", status)
+		t.Errorf("with a key: status %d; want 200", status)
 	}
 }
 
@@ -134,9 +135,9 @@ func TestExposureIsWhatWasBound(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			i := start(t, test.settings)
 			for n, want := range test.want {
-				eventually(t, "the listener", func() bool { return i.logged("info", "serving", i.address[n]) })
+				await.Until(t, "the listener", func() bool { return i.logged("info", "serving", i.address[n]) })
 				if want != "" {
-					eventually(t, want, func() bool { return i.logged("warn", want, i.address[n]) && i.logged("warn", want, test.modes[n]) })
+					await.Until(t, want, func() bool { return i.logged("warn", want, i.address[n]) && i.logged("warn", want, test.modes[n]) })
 				}
 			}
 			if err := i.stop(); err != nil {
@@ -152,7 +153,7 @@ func TestExposureIsWhatWasBound(t *testing.T) {
 					n++
 				}
 				if message != test.want[n] || entry["modes"] != test.modes[n] {
-					t.Errorf("listener %s: %v", i.address[n], entry)
+					t.Errorf("listener %s: %v; want message %v and %v", i.address[n], entry, test.want[n], test.modes[n])
 				}
 			}
 		})

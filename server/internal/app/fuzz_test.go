@@ -34,7 +34,7 @@ func (i *instance) quiet(t *testing.T, text string) {
 		log, _ := os.ReadFile(i.log)
 		_ = os.Truncate(i.log, 0)
 		if strings.Contains(string(log), text) {
-			t.Fatalf("the server logs %s", log)
+			t.Fatalf("the server logs %s; want no %q in it", log, text)
 		}
 	}
 }
@@ -127,7 +127,7 @@ func FuzzCommands(f *testing.F) {
 			}
 			for line := range strings.SplitSeq(answer, "\n") {
 				if !json.Valid([]byte(line)) {
-					t.Errorf("answer %q", answer)
+					t.Errorf("answer %q; want lines of JSON", answer)
 				}
 			}
 			if strings.Contains(answer, `{"id":4294967295,"error":{"code":108,`) {
@@ -181,7 +181,7 @@ func FuzzCommandsProtobuf(f *testing.F) {
 			for rest := []byte(answer); len(rest) > 0; {
 				size, n := binary.Uvarint(rest)
 				if n <= 0 || size > uint64(len(rest)-n) {
-					t.Fatalf("answer %q", answer)
+					t.Fatalf("answer %q; want whole messages with their length", answer)
 				}
 				rest = rest[n+int(size):]
 			}

@@ -56,7 +56,7 @@ func TestH2CExternal(t *testing.T) {
 			}
 			// HTTP/1 is served as before, WebSockets included.
 			if status, _ := i.request(http.MethodGet, i.address[0], "/connection/init", ""); status != http.StatusOK {
-				t.Errorf("status %d over HTTP/1", status)
+				t.Errorf("status %d over HTTP/1; want %v", status, http.StatusOK)
 			}
 			c, err := apptest.Dialer{}.Dial(i.address[0])
 			if err != nil {

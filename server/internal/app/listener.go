@@ -9,13 +9,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"strings"
 	"time"
 
 	"centrifugo/server/internal/apihttp"
 	"centrifugo/server/internal/config"
+	sockets "centrifugo/server/internal/listener"
 	"centrifugo/server/internal/middleware"
 	"centrifugo/server/internal/playground"
+	"centrifugo/server/internal/swagger"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -30,19 +33,28 @@ var defaultTimeouts = timeouts{
 	certificates: 30 * time.Second,
 }
 
-// server is one HTTP listener with its endpoints.
+// server is one listener with its endpoints.
 type server struct {
-	listener  net.Listener
-	http      *http.Server
-	endpoints []string
-	insecure  []string // keys of the insecure modes of these endpoints
-	internal  bool
+	plan
+
+	listener net.Listener
+	service  service
 	// certificates are nil without TLS.
 	certificates *certificates
 }
 
+// service serves the connections of a listener, over HTTP or gRPC.
+type service interface {
+	// Serve returns nil or http.ErrServerClosed after Shutdown or Close.
+	Serve(listener net.Listener) error
+	// Shutdown waits for the requests that run, until ctx is done.
+	Shutdown(ctx context.Context) error
+	// Close ends all requests.
+	Close() error
+}
+
 func (s *server) serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.service.Serve(s.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serving %s: %w", s.listener.Addr(), err)
 	}
 	return nil
@@ -87,11 +99,23 @@ func path(prefix string) string {
 
 // plan describes a listener that is to be opened.
 type plan struct {
-	address string
-	routes  *routes
-	tls     config.TLS
-	// internal is set for the listener of operators and backends.
-	internal bool
+	// name is that of a socket from systemd that takes the place of the listener.
+	name      string
+	address   string
+	endpoints []string
+	insecure  []string // keys of the insecure modes of these endpoints
+	// section is the key of the section that configures the listener, for errors.
+	section string
+	// tls returns the section of TLS that applies to the listener.
+	tls func(*config.Config) config.TLS
+	// tlsBy is set if the service, not the listener, does the TLS handshake.
+	tlsBy bool
+	// http3 is set if HTTP/3 is served on the UDP port of the same number.
+	http3 bool
+	// balancers are the networks whose connections begin with a PROXY protocol header.
+	balancers []netip.Prefix
+	// service makes the service. Its TLS is nil if there is none.
+	service func(*tls.Config) service
 }
 
 // plan returns the listeners that have endpoints.
@@ -109,20 +133,52 @@ func (a *App) plan() ([]plan, error) {
 	}
 	a.mountClients(outer)
 	a.mountAPI(outer, inner)
+	a.mountAdmin(outer, inner)
 	a.mountOperations(inner)
 	if err := errors.Join(outer.err, inner.err); err != nil { // the same twice where there is one listener
 		return nil, err
 	}
 
-	externalTLS, internalTLS := tlsSections(c)
+	var err error
+	if a.forwarders, err = config.Networks(c.ForwardedForFrom); err != nil {
+		return nil, fmt.Errorf("http_server.forwarded_for_from: %w", err)
+	}
 	var plans []plan
 	if len(outer.patterns) > 0 {
-		plans = append(plans, plan{external, outer, externalTLS, false})
+		p := a.planHTTP("external", external, outer, externalTLS, c.H2CExternal)
+		p.http3 = c.HTTP3.Enabled
+		if p.balancers, err = config.Networks(c.ProxyProtocolFrom); err != nil {
+			return nil, fmt.Errorf("http_server.proxy_protocol_from: %w", err)
+		}
+		plans = append(plans, p)
 	}
 	if inner != outer && len(inner.patterns) > 0 {
-		plans = append(plans, plan{internal, inner, internalTLS, true})
+		plans = append(plans, a.planHTTP("internal", internal, inner, internalTLS, false))
 	}
-	return plans, nil
+	if a.config.GRPCAPI.Enabled {
+		plans = append(plans, a.planAPIGRPC())
+	}
+	return append(plans, a.planGRPCTransports()...), nil
+}
+
+// planHTTP plans a listener for HTTP. With h2c it serves HTTP/2 without TLS too.
+func (a *App) planHTTP(name, address string, r *routes, section func(*config.Config) config.TLS, h2c bool) plan {
+	p := plan{name: name, address: address, endpoints: r.patterns, insecure: r.insecure, section: "http_server", tls: section}
+	p.service = func(t *tls.Config) service {
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(true)
+		protocols.SetHTTP2(true)
+		protocols.SetUnencryptedHTTP2(h2c)
+		return &http.Server{
+			Handler:           middleware.ClientAddress(a.forwarders, middleware.Recover(a.log)(r.mux)),
+			Protocols:         protocols,
+			TLSConfig:         t,
+			ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
+			WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
+			ErrorLog: log.New(newServerLog(a.log), "", 0),
+		}
+	}
+	return p
 }
 
 // listen opens the listeners that have endpoints. Nothing is served yet.
@@ -140,6 +196,9 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 		}
 		servers = append(servers, s)
 	}
+	if err := a.options.Sockets.Close(); err != nil {
+		a.log.Warn("sockets without use", "error", err)
+	}
 	return servers, nil
 }
 
@@ -147,6 +206,7 @@ func (a *App) listen(ctx context.Context) ([]*server, error) {
 func closeAll(servers []*server) {
 	for _, s := range servers {
 		_ = s.listener.Close()
+		_ = s.service.Close()
 	}
 }
 
@@ -159,31 +219,32 @@ func firstOf[T comparable](a, b T) T {
 }
 
 func (a *App) open(ctx context.Context, p plan) (*server, error) {
-	certificates, err := newCertificates(p.tls, a.log)
+	certificates, err := newCertificates(p.tls(a.config), a.log)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listenConfig().Listen(ctx, "tcp", p.address)
+	listener, packets, err := a.bind(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("opening listener: %w", err)
+		return nil, err
+	}
+	if len(p.balancers) > 0 {
+		listener = sockets.ProxyProtocol(listener, p.balancers, a.log)
 	}
 	var tlsConfig *tls.Config
 	if certificates != nil {
 		tlsConfig = certificates.serverConfig()
-		listener = tls.NewListener(a.pollable(listener), tlsConfig)
+		if !p.tlsBy {
+			listener = tls.NewListener(a.pollable(listener), tlsConfig)
+		}
 	}
-	s := &server{listener: listener, endpoints: p.routes.patterns, insecure: p.routes.insecure, internal: p.internal, certificates: certificates}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(true)
-	protocols.SetUnencryptedHTTP2(a.config.HTTPServer.H2CExternal && !p.internal)
-	s.http = &http.Server{
-		Handler:           middleware.Recover(a.log)(p.routes.mux),
-		Protocols:         protocols,
-		TLSConfig:         tlsConfig,
-		ReadHeaderTimeout: a.timeouts.readHeader, ReadTimeout: a.timeouts.read,
-		WriteTimeout: a.timeouts.write, IdleTimeout: a.timeouts.idle,
-		ErrorLog: log.New(newServerLog(a.log), "", 0),
+	s := &server{plan: p, listener: listener, service: p.service(tlsConfig), certificates: certificates}
+	if p.http3 {
+		tcp := s.service.(*http.Server) // planHTTP makes it
+		if s.service, err = a.newHTTP3(tcp, tlsConfig, packets); err != nil {
+			_ = listener.Close()
+			return nil, err
+		}
+		a.log.Info("serving HTTP/3", "address", packets.LocalAddr().String())
 	}
 	return s, nil
 }
@@ -191,28 +252,30 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 // mountClients mounts the endpoints of clients.
 func (a *App) mountClients(r *routes) {
 	c := a.config.Client
+	admission := middleware.Admission(a.gate.Admit, func(r *http.Request, key string) {
+		a.metrics.connectionLimit.Inc()
+		a.connectionRefused(r, http.StatusServiceUnavailable, key+" is reached")
+	})
 	admit := func(h http.Handler) http.Handler {
-		refused := func(limit string) func(*http.Request) {
-			return func(r *http.Request) {
-				a.metrics.connectionLimit.Inc()
-				a.connectionRefused(r, http.StatusServiceUnavailable, limit+" is reached")
-			}
-		}
-		h = middleware.ConnectionRateLimit(c.ConnectionRateLimit, refused("client.connection_rate_limit"))(h)
-		h = middleware.ConnectionLimit(c.ConnectionLimit, a.node.NumClients, refused("client.connection_limit"))(h)
+		h = middleware.KeepHeaders(a.proxies.Headers())(admission(h))
 		return a.localHost(r, middleware.UserHeader(c.UserIDHTTPHeader)(h))
 	}
 	for _, t := range a.transports {
 		r.handle(t.path, admit(t.handler))
 	}
+	if emulation := a.newEmulation(); emulation != nil {
+		// The limits of connections do not concern it: its requests make none.
+		r.handle(path(a.config.Emulation.HandlerPrefix), a.localHost(r, emulation))
+	}
 	if len(a.transports) > 0 {
 		r.insecure = append(r.insecure, a.insecureModes("client.")...)
 	}
 	if a.config.Init.Enabled {
-		r.handle(path(a.config.Init.HandlerPrefix), a.localHost(r, a.origins.CORS(http.HandlerFunc(warmUp))))
+		r.handle(path(a.config.Init.HandlerPrefix), a.localHost(r, a.cors(http.HandlerFunc(warmUp))))
 	}
 	if a.options.Dev {
-		r.handle("/", a.localHost(r, playground.Handler()))
+		at := a.playgroundPath()
+		r.handle(at, a.localHost(r, http.StripPrefix(strings.TrimSuffix(at, "/"), playground.Handler(a.endpoints()))))
 	}
 }
 
@@ -240,9 +303,9 @@ func (a *App) mountAPI(outer, inner *routes) {
 		r = outer
 	}
 	a.apiHTTP = apihttp.New(apihttp.Options{API: a.api, Config: c, ShuttingDown: a.node.ShuttingDown, Log: a.log})
-	var handler http.Handler = a.apiHTTP
+	handler := a.traceRequests(a.apiHTTP)
 	if c.Insecure {
-		handler = r.local.Middleware(a.apiHTTP)
+		handler = r.local.Middleware(handler)
 	}
 	r.insecure = append(r.insecure, a.insecureModes("http_api.")...)
 	for _, pattern := range a.apiHTTP.Patterns() {
@@ -250,17 +313,33 @@ func (a *App) mountAPI(outer, inner *routes) {
 	}
 }
 
-// mountOperations mounts the endpoints of operators: health, metrics and profiles.
+// mountOperations mounts the endpoints of operators: health, metrics, the description of the
+// API, and profiles.
 func (a *App) mountOperations(to *routes) {
 	r := operations{routes: to}
 	if a.options.Dev {
 		r.wrap = to.local.Middleware
 	}
 	if a.config.Health.Enabled {
-		r.handle(path(a.config.Health.HandlerPrefix), http.HandlerFunc(emptyObject))
+		prefix := path(a.config.Health.HandlerPrefix)
+		r.handle(prefix, http.HandlerFunc(emptyObject))
+		r.handle(strings.TrimSuffix(prefix, "/")+"/live", http.HandlerFunc(emptyObject))
+		r.handle(strings.TrimSuffix(prefix, "/")+"/ready", http.HandlerFunc(a.ready))
 	}
 	if a.config.Prometheus.Enabled {
 		r.handle(path(a.config.Prometheus.HandlerPrefix), a.metrics.handler())
+	}
+	if a.config.Swagger.Enabled {
+		prefix := strings.TrimSuffix(path(a.config.Swagger.HandlerPrefix), "/")
+		page, err := swagger.Handler(prefix, path(a.config.HTTPAPI.HandlerPrefix))
+		if err != nil {
+			to.err = errors.Join(to.err, err)
+			return
+		}
+		if prefix != "" {
+			r.handle(prefix, page)
+		}
+		r.handle(prefix+"/", page)
 	}
 	if a.config.Debug.Enabled {
 		// The handlers of profiles extend the write timeout themselves.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/config"
 )
@@ -61,7 +62,7 @@ func TestListenerAddresses(t *testing.T) {
 			t.Errorf("listener %d is on %s, want %s", n, i.address[n], host)
 		}
 	}
-	eventually(t, "the log of both listeners", func() bool {
+	await.Until(t, "the log of both listeners", func() bool {
 		return i.logged("info", "serving", i.address[0]) && i.logged("info", "serving", i.address[1])
 	})
 }
@@ -131,7 +132,7 @@ func TestNewRefusesBadSettings(t *testing.T) {
 			}
 			spoil(cfg)
 			if a, err := New(cfg, Options{Stderr: devNull(t)}); err == nil {
-				t.Errorf("no error, but %v", a)
+				t.Errorf("no error, but %v; want an error", a)
 			}
 		})
 	}
@@ -153,6 +154,6 @@ func TestPrefixesAndPlayground(t *testing.T) {
 		}
 	}
 	if _, page := i.request(http.MethodGet, i.external(), "/", ""); !strings.Contains(page, "<html") {
-		t.Errorf("the playground is %.100q", page)
+		t.Errorf("the playground is %.100q; want \"<html\" in it", page)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/config"
 )
 
@@ -22,13 +23,13 @@ func TestLogFileIsOpenedAgain(t *testing.T) {
 			log := `, "log": {"file": ` + strconv.Quote(file) + `}`
 			i := start(t, anonymous+log)
 			i.log = file
-			eventually(t, "the first line", func() bool { return i.logged("info", "serving", "") })
+			await.Until(t, "the first line", func() bool { return i.logged("info", "serving", "") })
 			if err := os.Rename(file, file+".1"); err != nil {
 				t.Fatal(err)
 			}
 			i.configure(settings + log)
 			i.hangUp()
-			eventually(t, "the new file", func() bool { _, err := os.Stat(file); return err == nil && len(i.entries()) > 0 })
+			await.Until(t, "the new file", func() bool { _, err := os.Stat(file); return err == nil && len(i.entries()) > 0 })
 			if i.logged("info", "serving", "") {
 				t.Error("the new file has old lines")
 			}
@@ -52,7 +53,7 @@ func TestLogFileCannotBeOpenedAgain(t *testing.T) {
 	}
 	i.log = filepath.Join(dir+".1", "log")
 	i.hangUp()
-	eventually(t, "the error", func() bool {
+	await.Until(t, "the error", func() bool {
 		return i.logged("error", "log file not reopened, the old one stays in use", "no such file")
 	})
 }
@@ -70,16 +71,16 @@ func TestFullDisk(t *testing.T) {
 		value, _, _ = strings.Cut(value, "\n")
 		return value
 	}
-	eventually(t, "the count", func() bool { n, err := strconv.Atoi(lost()); return err == nil && n >= 2 })
+	await.Until(t, "the count", func() bool { n, err := strconv.Atoi(lost()); return err == nil && n >= 2 })
 	if err := errors.Join(i.stop(), i.app.logging.close()); err != nil {
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(i.log)
 	if err != nil || strings.Count(string(text), "log lines are lost (1 now, 1 in all)") != 1 || !strings.Contains(string(text), "no space left on device") {
-		t.Errorf("stderr has %q, %v", text, err)
+		t.Errorf("stderr has %q, %v; want 1 and \"no space left on device\" in it", text, err)
 	}
 	if !strings.Contains(string(text), "log lines were lost (") {
-		t.Errorf("the end does not tell of the rest: %q", text)
+		t.Errorf("the end does not tell of the rest: %q; want \"log lines were lost (\" in it", text)
 	}
 }
 
@@ -101,7 +102,7 @@ func TestTornLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "{\"half\n{}\n" {
-		t.Errorf("%q, %v", text, err)
+		t.Errorf("%q, %v; want \"{\\\"half\\n{}\\n\"", text, err)
 	}
 }
 
@@ -113,7 +114,7 @@ func TestNothingLost(t *testing.T) {
 	}
 	log.Info("words")
 	if n := log.lost(); n != 0 {
-		t.Errorf("%d lost", n)
+		t.Errorf("%d lost; want 0", n)
 	}
 	if err := log.close(); err != nil {
 		t.Error(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/config"
 )
 
@@ -32,7 +33,7 @@ func TestLogLevels(t *testing.T) {
 					t.Errorf("time %v, %v", entry["time"], err)
 				}
 				if entry["message"] != "words" || entry["key"] != "value" || len(entry) != 4 {
-					t.Errorf("entry %v", entry)
+					t.Errorf("entry %v; want \"words\", \"value\" and length 4", entry)
 				}
 			}
 			if want := levels[min(n, len(levels)):]; strings.Join(got, " ") != strings.Join(want, " ") {
@@ -59,7 +60,7 @@ func TestLogFormat(t *testing.T) {
 	}
 	log.Info("words")
 	if entries := readLog(t, plain.Name()); len(entries) != 1 || entries[0]["message"] != "words" {
-		t.Errorf("stderr: %v", entries)
+		t.Errorf("stderr: %v; want length 1 and \"words\"", entries)
 	}
 	file := filepath.Join(dir, "log")
 	for range 2 {
@@ -73,10 +74,10 @@ func TestLogFormat(t *testing.T) {
 		}
 	}
 	if entries := readLog(t, file); len(entries) != 2 {
-		t.Errorf("the file has %d lines after two runs: %v", len(entries), entries)
+		t.Errorf("the file has %d lines after two runs: %v; want 2", len(entries), entries)
 	}
 	if entries := readLog(t, plain.Name()); len(entries) != 1 {
-		t.Errorf("stderr got lines that belong to the file: %v", entries)
+		t.Errorf("stderr got lines that belong to the file: %v; want length 1", entries)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
 		t.Errorf("others may read the log: %v, %v", info.Mode(), err)
@@ -87,7 +88,7 @@ func TestLogFormat(t *testing.T) {
 func TestNodeLogs(t *testing.T) {
 	i := start(t, anonymous+`, "log": {"level": "debug"}`)
 	if code := i.refusedWith("rubbish"); code != 3501 {
-		t.Errorf("closed with %d", code)
+		t.Errorf("closed with %d; want 3501", code)
 	}
-	eventually(t, "the node's entry", func() bool { return i.logged("info", "malformed command", "") })
+	await.Until(t, "the node's entry", func() bool { return i.logged("info", "malformed command", "") })
 }

@@ -37,7 +37,7 @@ func TestMessagesInFrame(t *testing.T) {
 				for came := 0; came < len(commands); {
 					lines := frameOf(t, c)
 					if len(lines) > most {
-						t.Fatalf("%d messages in a frame", len(lines))
+						t.Fatalf("%d messages in a frame; want at most %v", len(lines), most)
 					}
 					full = full || len(lines) == most
 					for _, line := range lines {
@@ -66,7 +66,7 @@ func TestWriteDelay(t *testing.T) {
 	}
 	want := []string{`{"id":2,"publish":{}}`, `{"id":3,"publish":{}}`, `{"id":4,"publish":{}}`}
 	if got := frameOf(t, c); strings.Join(got, "\n") != strings.Join(want, "\n") {
-		t.Errorf("got %q", got)
+		t.Errorf("got %q; want %q", got, want)
 	}
 }
 
@@ -77,7 +77,7 @@ func TestQueueMaxTotalSize(t *testing.T) {
 		"websocket": {"write_timeout": "1m"}, "http_api": {"key": "k"}, "prometheus": {"enabled": true}`)
 	c := i.connected(apptest.Dialer{})
 	if reply := ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`); !strings.Contains(reply, `"subscribe":{}`) {
-		t.Fatalf("subscribing: %s", reply)
+		t.Fatalf("subscribing: %s; want %q in it", reply, `"subscribe":{}`)
 	}
 	body := `{"channel":"news","data":"` + strings.Repeat("x", 50_000) + `"}`
 	refused := func() float64 {
@@ -92,13 +92,13 @@ func TestQueueMaxTotalSize(t *testing.T) {
 	}
 	for n := 0; refused() == 0; n++ {
 		if n > 2000 {
-			t.Fatal("100 MB were taken for one that does not read")
+			t.Fatalf("100 MB were taken for one that does not read: got %v; want at most 2000", n)
 		}
 		if status, answer := i.request(http.MethodPost, i.external(), "/api/publish", body, "X-API-Key", "k"); status != 200 {
-			t.Fatalf("publishing: status %d, %s", status, answer)
+			t.Fatalf("publishing: status %d, %s; want 200", status, answer)
 		}
 	}
 	if code, err := c.WaitClosed(); err != nil || code != 3008 {
-		t.Errorf("closed with %d, %v", code, err)
+		t.Errorf("closed with %d, %v; want 3008", code, err)
 	}
 }

@@ -2,13 +2,14 @@ package app
 
 import (
 	"context"
+	"math"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/prommetrics"
+	"centrifugo/server/internal/admission"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,60 +20,60 @@ import (
 // metrics holds the metrics of the server: those of the node, the API and the listeners.
 type metrics struct {
 	registry        *prometheus.Registry
-	apiSummary      *prometheus.SummaryVec
-	apiHistogram    *prometheus.HistogramVec
-	apiErrors       *prometheus.CounterVec
+	api             *apiMetrics
 	connectionLimit prometheus.Counter
 	refused         *prometheus.CounterVec
 	requests        *prometheus.CounterVec // nil unless prometheus.instrument_http_handlers is on
 }
 
-func newMetrics(n *centrifuge.Node, version string, lostLines func() uint64) *metrics {
+func newMetrics(registry *prometheus.Registry, n *centrifuge.Node, o prommetrics.Options, lostLines func() uint64) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		apiSummary: prometheus.NewSummaryVec(prometheus.SummaryOpts{
-			Name: "centrifugo_api_command_duration_seconds", Help: "Time taken by calls of the server API.",
-			Objectives: map[float64]float64{0.5: 0.05, 0.99: 0.001, 0.999: 0.0001},
-		}, []string{"protocol", "method"}),
-		apiHistogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "centrifugo_api_command_duration_seconds_histogram", Help: "Time taken by calls of the server API.",
-			Buckets: centrifuge.HistogramBounds(),
-		}, []string{"protocol", "method"}),
-		apiErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "centrifugo_api_command_errors_total", Help: "Calls of the server API answered with an error.",
-		}, []string{"protocol", "method", "error"}),
+		registry: registry,
+		api:      newAPIMetrics(),
 		connectionLimit: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "centrifugo_node_client_connection_limit", Help: "Connections refused by a limit.",
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "centrifugo_node_client_connections_refused_count", Help: "Connections refused with an HTTP status, 403 for their origin.",
+			Name: "centrifugo_node_client_connections_refused_count", Help: "Connections refused with an HTTP status, 403 for their origin, or with the name of a gRPC status.",
 		}, []string{"status"}),
 	}
 	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "centrifugo_log_lost_lines_count", Help: "Lines of the log that could not be written to log.file.",
 	}, func() float64 { return float64(lostLines()) }))
 	m.registry.MustRegister(
-		m.apiSummary, m.apiHistogram, m.apiErrors, m.connectionLimit, m.refused, prommetrics.NewCollector(n, version+" OSS"),
+		m.api, m.connectionLimit, m.refused, prommetrics.NewCollector(n, o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
+}
+
+// admissionMetrics are those of client.connection_max_delay, none if busy is nil.
+func admissionMetrics(busy *admission.Controller) []prometheus.Collector {
+	if busy == nil {
+		return nil
+	}
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "centrifugo_node_connection_admission_rate", Help: "New connections per second that are admitted by client.connection_max_delay; 0 for any number, while the server is not busy.",
+		}, func() float64 {
+			rate, _ := busy.Limit()
+			if math.IsInf(rate, 1) {
+				return 0 // the method info answers in JSON, which has no infinity
+			}
+			return rate
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "centrifugo_node_scheduling_delay_seconds", Help: "How long work has waited for a processor in the last tenth of a second, 99th percentile.",
+		}, func() float64 { _, delay := busy.Limit(); return delay.Seconds() }),
+	}
 }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.InstrumentMetricHandler(m.registry, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 }
 
-// observe counts a call of the server API.
-func (m *metrics) observe(protocol, method string, d time.Duration, code uint32) {
-	m.apiSummary.WithLabelValues(protocol, method).Observe(d.Seconds())
-	m.apiHistogram.WithLabelValues(protocol, method).Observe(d.Seconds())
-	if code != 0 {
-		m.apiErrors.WithLabelValues(protocol, method, strconv.FormatUint(uint64(code), 10)).Inc()
-	}
-}
-
 // aggregate sets the metrics that the method info of the API returns, once in each
-// interval (server.md 8).
+// interval (server.md 8.1).
 func (m *metrics) aggregate(ctx context.Context, n *centrifuge.Node, interval time.Duration) {
 	if interval <= 0 {
 		return

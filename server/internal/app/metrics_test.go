@@ -2,12 +2,14 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -54,11 +56,11 @@ func TestMetricsFromTheStart(t *testing.T) {
 		}
 	}
 	if m["centrifugo_node_num_nodes"] != 1 || m[`centrifugo_node_build{version="0.0.0 OSS"}`] != 1 {
-		t.Errorf("nodes %v, build %v", m["centrifugo_node_num_nodes"], m[`centrifugo_node_build{version="0.0.0 OSS"}`])
+		t.Errorf("nodes %v, build %v; want 1 and 1", m["centrifugo_node_num_nodes"], m[`centrifugo_node_build{version="0.0.0 OSS"}`])
 	}
 	for _, name := range []string{"go_goroutines", "process_open_fds", `promhttp_metric_handler_requests_in_flight`} {
 		if m[name] == 0 {
-			t.Errorf("%s is missing", name)
+			t.Errorf("%s is missing; want more than 0", name)
 		}
 	}
 }
@@ -69,39 +71,39 @@ func TestMetricsCount(t *testing.T) {
 	c := i.connected(apptest.Dialer{})
 	ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`)
 	if join, err := c.Message(); err != nil || !strings.Contains(join, `"join"`) {
-		t.Fatalf("%s, %v", join, err)
+		t.Fatalf("%s, %v; want %q in it", join, err, `"join"`)
 	}
 	ask(t, c, `{"id":3,"presence":{"channel":"news"}}`) // not available: 108
 	for _, body := range []string{`{"channel":"news","data":1}`, `{"channel":""}`} {
 		i.request(http.MethodPost, i.external(), "/api/publish", body, "X-API-Key", "k")
 	}
 	if code := i.refusedWith("rubbish"); code != 3501 {
-		t.Fatalf("closed with %d", code)
+		t.Fatalf("closed with %d; want 3501", code)
 	}
 	want := map[string]float64{
 		"centrifugo_node_num_clients":       1,
 		"centrifugo_node_num_users":         1,
 		"centrifugo_node_num_subscriptions": 1,
 		"centrifugo_node_num_channels":      1,
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`: 1,
-		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name="unregistered"}`:                                                 1,
-		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                                                              1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                                                          1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="join"}`:                                                                 1,
-		`centrifugo_client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                                                 1,
-		`centrifugo_client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:                                         1,
-		`centrifugo_client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                                                     1,
-		`centrifugo_client_num_server_disconnects{code="3501"}`:                                                                                     1,
-		`centrifugo_client_subscriptions_accepted{channel_namespace="",client_name="unregistered"}`:                                                 1,
-		`centrifugo_client_connections_accepted{accept_protocol="",client_name="unregistered",client_version="unregistered",transport="websocket"}`: 1,
-		`centrifugo_transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="websocket"}`:                              1,
-		`centrifugo_transport_messages_received{channel_namespace="",frame_type="connect",transport="websocket"}`:                                   1,
-		`centrifugo_api_command_duration_seconds_count{method="publish",protocol="http"}`:                                                           2,
-		`centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                                                 2,
-		`centrifugo_api_command_errors_total{error="107",method="publish",protocol="http"}`:                                                         1,
+		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
+		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name="unregistered"}`:                                           1,
+		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                                                        1,
+		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                                                    1,
+		`centrifugo_node_messages_received_count{channel_namespace="",type="join"}`:                                                           1,
+		`centrifugo_client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                                           1,
+		`centrifugo_client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:                                   1,
+		`centrifugo_client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                                               1,
+		`centrifugo_client_num_server_disconnects{code="3501"}`:                                                                               1,
+		`centrifugo_client_subscriptions_accepted{channel_namespace="",client_name="unregistered"}`:                                           1,
+		`centrifugo_client_connections_accepted{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
+		`centrifugo_transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="websocket"}`:                        1,
+		`centrifugo_transport_messages_received{channel_namespace="",frame_type="connect",transport="websocket"}`:                             1,
+		`centrifugo_api_command_duration_seconds_count{method="publish",protocol="http"}`:                                                     2,
+		`centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                                           2,
+		`centrifugo_api_command_errors_total{error="107",method="publish",protocol="http"}`:                                                   1,
 	}
 	var m apptest.Metrics
-	if !apptest.Eventually(func() bool {
+	if !await.Reached(func() bool {
 		m = i.metrics()
 		for name, value := range want {
 			if m[name] != value {
@@ -116,6 +118,45 @@ func TestMetricsCount(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestClientNames checks client_names and recovered_publications_histogram: connections by the
+// names and versions of their clients, the pings of each transport, filtered publications.
+func TestClientNames(t *testing.T) {
+	i := start(t, `"client": {"insecure": true}, "http_api": {"insecure": true},
+		"prometheus": {"enabled": true, "client_names": ["till"], "recovered_publications_histogram": true},
+		"channel": {"without_namespace": {"history_size": 9, "history_ttl": "1m", "force_recovery": true, "allow_tags_filter": true}}`)
+	var last *apptest.Conn
+	for _, client := range []string{`"name":"js","version":"5.3.0"`, `"name":"js"`, `"name":"till","version":"1.0"`, `"name":"other","version":"1.0"`, `"name":"js","version":"{}"`} {
+		last = i.dial(apptest.Dialer{})
+		ask(t, last, `{"id":1,"connect":{`+client+`}}`)
+	}
+	for n := range 3 {
+		i.api("publish", fmt.Sprintf(`{"channel":"x","data":%d}`, n))
+	}
+	var position struct {
+		Subscribe struct{ Epoch string }
+	}
+	if err := json.Unmarshal([]byte(ask(t, last, `{"id":2,"subscribe":{"channel":"x"}}`)), &position); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, last, `{"id":3,"unsubscribe":{"channel":"x"}}`)
+	ask(t, last, `{"id":4,"subscribe":{"channel":"x","recover":true,"epoch":"`+position.Subscribe.Epoch+`","offset":1,"tf":{"key":"k","cmp":"ex"}}}`)
+	i.api("publish", `{"channel":"x","data":0}`)
+	connections := func(name, version string) string {
+		return `centrifugo_client_connections_inflight{accept_protocol="",client_name="` + name + `",client_version="` + version + `",transport="websocket"}`
+	}
+	for name, want := range map[string]float64{
+		connections("js", "5.3.0"): 1, connections("js", "unversioned"): 1, connections("js", "unregistered"): 1, connections("till", "1.0"): 1,
+		connections("unregistered", "unregistered"):                                 1,
+		`centrifugo_client_recovered_publications_count{channel_namespace=""}`:      1,
+		`centrifugo_node_tags_filter_dropped_publications{channel_namespace=""}`:    1,
+		`centrifugo_client_ping_pong_duration_seconds_count{transport="websocket"}`: 0,
+	} {
+		await.Until(t, name, func() bool { got, there := i.metrics()[name]; return there && got == want })
+	}
+	_ = last.Close()
+	await.Until(t, "a connection less", func() bool { return i.metrics()[connections("js", "unregistered")] == 0 })
 }
 
 // refusedWith sends a message on a new connection and returns the code it is
@@ -133,7 +174,7 @@ func (i *instance) refusedWith(message string) int {
 	return code
 }
 
-// The metrics in the result of info: server.md 8.
+// The metrics in the result of info: server.md 8.1.
 func TestInfoMetrics(t *testing.T) {
 	i := start(t, `"client": {"insecure": true}, "http_api": {"key": "k"}, "node": {"name": "n1", "info_metrics_aggregate_interval": "300ms"}`)
 	c := i.connected(apptest.Dialer{})
@@ -156,13 +197,13 @@ func TestInfoMetrics(t *testing.T) {
 			}
 		}
 		if err := json.Unmarshal([]byte(body), &answer); err != nil || len(answer.Result.Nodes) != 1 || answer.Result.Nodes[0].Name != "n1" {
-			t.Fatalf("info: %s, %v", body, err)
+			t.Fatalf("info: %s, %v; want len(answer.Result.Nodes) 1 and answer.Result.Nodes[0].Name \"n1\"", body, err)
 		}
 		return answer.Result.Nodes[0].Metrics.Items, answer.Result.Nodes[0].Metrics.Interval
 	}
 	const sent = "centrifugo.node.messages_sent_count.type.publication"
 	seen := map[string]float64{}
-	eventually(t, "publications in the metrics of info", func() bool {
+	await.Until(t, "publications in the metrics of info", func() bool {
 		items, interval := info()
 		if items != nil && interval != 0.3 {
 			t.Fatalf("interval %v", interval)
@@ -183,11 +224,11 @@ func TestInfoMetrics(t *testing.T) {
 	}
 	for key := range seen {
 		if !strings.HasPrefix(key, "centrifugo.") || strings.Contains(key, "histogram") || strings.Contains(key, "namespace") {
-			t.Errorf("%s does not belong there", key)
+			t.Errorf("%s does not belong there; want prefix \"centrifugo.\", no \"histogram\" in it and no \"namespace\" in it", key)
 		}
 	}
 	// A counter has its increase since the last time, a gauge its value.
-	eventually(t, "an interval without publications", func() bool {
+	await.Until(t, "an interval without publications", func() bool {
 		items, _ := info()
 		return items[sent] == 0 && items["centrifugo.node.num_clients"] == 1 &&
 			items["centrifugo.api.command_duration_seconds.count.method.info.protocol.http"] > 0

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -79,7 +80,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			test.do()
-			eventually(t, fmt.Sprintf("%s %q with %v", test.level, test.message, test.fields), func() bool {
+			await.Until(t, fmt.Sprintf("%s %q with %v", test.level, test.message, test.fields), func() bool {
 				for _, entry := range i.lines() {
 					if entryHas(entry, append(test.fields, `"level":"`+test.level+`"`, `"message":"`+test.message+`"`)) {
 						return true
@@ -99,7 +100,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 func TestNoCredentialsAreLogged(t *testing.T) {
 	i := start(t, `"client": {"token": {"hmac_secret_key": "secret"}}`)
 	i.commands(hello)
-	eventually(t, "the log of a connection without credentials", func() bool {
+	await.Until(t, "the log of a connection without credentials", func() bool {
 		return i.logged("info", "command refused", "no credentials")
 	})
 }
@@ -138,11 +139,11 @@ func TestRefusalsAreSampled(t *testing.T) {
 	}
 	for n := range refusals {
 		if reply, err := c.Message(); err != nil || !strings.Contains(reply, `"code":103`) {
-			t.Fatalf("reply %d: %s, %v", n, reply, err)
+			t.Fatalf("reply %d: %s, %v; want %q in it", n, reply, err, `"code":103`)
 		}
 	}
 	// The first line of the next second has the number of suppressed lines.
-	eventually(t, "the number of lines that were left out", func() bool {
+	await.Until(t, "the number of lines that were left out", func() bool {
 		ask(t, c, `{"id":1000,"subscribe":{"channel":"closed:x"}}`)
 		_, told := count()
 		return told > 0

@@ -15,7 +15,8 @@ var certificateKeys = []string{".cert_pem", ".key_pem", ".client_ca_pem"}
 
 // takenOver reports whether a reload to cfg applies a key.
 func (a *App) takenOver(key string, cfg *config.Config) bool {
-	if strings.HasPrefix(key, "http_server.tls.") || strings.HasPrefix(key, "http_server.internal_tls.") {
+	if strings.HasPrefix(key, "http_server.tls.") || strings.HasPrefix(key, "http_server.internal_tls.") ||
+		strings.HasPrefix(key, "grpc_api.tls.") || strings.HasPrefix(key, "grpc.tls.") || strings.HasPrefix(key, "uni_grpc.tls.") {
 		return a.sameTLS(cfg) && slices.ContainsFunc(certificateKeys, func(suffix string) bool { return strings.HasSuffix(key, suffix) })
 	}
 	return config.Reloadable(key)
@@ -24,7 +25,9 @@ func (a *App) takenOver(key string, cfg *config.Config) bool {
 // sameTLS reports whether cfg configures TLS of the listeners by the same sections.
 func (a *App) sameTLS(cfg *config.Config) bool {
 	was, is := a.config.HTTPServer, cfg.HTTPServer
-	return was.TLS.Enabled == is.TLS.Enabled && was.InternalTLS.Enabled == is.InternalTLS.Enabled && was.TLSExternal == is.TLSExternal
+	return was.TLS.Enabled == is.TLS.Enabled && was.InternalTLS.Enabled == is.InternalTLS.Enabled && was.TLSExternal == is.TLSExternal &&
+		a.config.GRPCAPI.TLS.Enabled == cfg.GRPCAPI.TLS.Enabled && a.config.GRPC.TLS.Enabled == cfg.GRPC.TLS.Enabled &&
+		a.config.UniGRPC.TLS.Enabled == cfg.UniGRPC.TLS.Enabled
 }
 
 // reload applies the keys that may change while the server runs, all or none of them
@@ -60,6 +63,7 @@ func (a *App) reload(servers []*server) {
 		}
 	}
 	a.current = cfg
+	a.applied.Store(&applied{config: cfg, warnings: warnings, restart: restart})
 	a.log.Info("configuration reloaded", "taken_over", taken, "needs_restart", restart)
 	if len(restart) > 0 {
 		a.log.Warn("configuration: changed keys need a restart, their old values stay in use", "keys", restart)
@@ -88,6 +92,10 @@ func (a *App) takeOver(cfg *config.Config, servers []*server) error {
 	if a.apiHTTP != nil && (cfg.HTTPAPI.Key != a.current.HTTPAPI.Key || cfg.HTTPAPI.Insecure != a.current.HTTPAPI.Insecure) {
 		a.apiHTTP.SetKey(cfg.HTTPAPI.Key, cfg.HTTPAPI.Insecure)
 	}
+	if a.apiGRPC != nil && (cfg.GRPCAPI.Key != a.current.GRPCAPI.Key || cfg.GRPCAPI.Insecure != a.current.GRPCAPI.Insecure) {
+		a.apiGRPC.SetKey(cfg.GRPCAPI.Key, cfg.GRPCAPI.Insecure)
+	}
+	a.reloadAdmin(a.current.Admin, cfg.Admin)
 	a.logging.level.Set(slogLevel(cfg.Log.Level))
 	a.node.SetLogLevel(nodeLogLevel(cfg.Log.Level))
 	return nil
@@ -99,17 +107,12 @@ func (a *App) replaceCertificates(cfg *config.Config, servers []*server) error {
 	if !a.sameTLS(cfg) {
 		return nil
 	}
-	external, internal := tlsSections(cfg.HTTPServer)
 	for _, s := range servers {
-		section := external
-		if s.internal {
-			section = internal
-		}
 		if s.certificates == nil {
 			continue
 		}
-		if err := s.certificates.replace(section); err != nil {
-			return fmt.Errorf("http_server: %w", err)
+		if err := s.certificates.replace(s.tls(cfg)); err != nil {
+			return fmt.Errorf("%s: %w", s.section, err)
 		}
 	}
 	return nil

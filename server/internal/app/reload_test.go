@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -29,34 +30,34 @@ func TestReload(t *testing.T) {
 	i := start(t, before)
 	connected := i.connected(apptest.Dialer{})
 	if reply := i.subscribing("ns2:x"); !strings.Contains(reply, `"code":102`) {
-		t.Fatalf("before: %s", reply)
+		t.Fatalf("before: %s; want %q in it", reply, `"code":102`)
 	}
 	i.configure(strings.NewReplacer(`"ns1"`, `"ns2"`, `"old"`, `"new"`, `http://old`, `http://new`,
 		`"allow_anonymous_connect_without_token": true`, `"allow_anonymous_connect_without_token": false`).Replace(before))
 	i.hangUp()
-	eventually(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
 
 	// The options of channels and the reloadable keys of client.*.
 	if reply := ask(t, connected, `{"id":2,"subscribe":{"channel":"ns2:x"}}`); reply != `{"id":2,"subscribe":{}}` {
-		t.Errorf("a new namespace, on an old connection: %s", reply)
+		t.Errorf("a new namespace, on an old connection: %s; want %q", reply, `{"id":2,"subscribe":{}}`)
 	}
 	if reply := ask(t, connected, `{"id":3,"subscribe":{"channel":"ns1:x"}}`); !strings.Contains(reply, `"code":102`) {
-		t.Errorf("a namespace that is gone: %s", reply)
+		t.Errorf("a namespace that is gone: %s; want %q in it", reply, `"code":102`)
 	}
 	c := i.dial(apptest.Dialer{})
 	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
 		t.Fatal(err)
 	}
 	if code, err := c.WaitClosed(); code != 3501 {
-		t.Errorf("an anonymous connection after the reload: %d, %v", code, err)
+		t.Errorf("an anonymous connection after the reload: %d, %v; want 3501", code, err)
 	}
 	// The server API shares the channels.
 	if _, body := i.request(http.MethodPost, i.external(), "/api/publish", `{"channel":"ns1:x","data":1}`, "X-API-Key", "new"); !strings.Contains(body, "102") {
-		t.Errorf("API, a namespace that is gone: %s", body)
+		t.Errorf("API, a namespace that is gone: %s; want \"102\" in it", body)
 	}
 	// An old key is refused and new origins are allowed at once.
 	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 401 {
-		t.Errorf("the API's old key: status %d", status)
+		t.Errorf("the API's old key: status %d; want 401", status)
 	}
 	for origin, want := range map[string]int{"http://old": 403, "http://new": 101} {
 		if got := handshakeStatus(t, i, apptest.Dialer{Header: http.Header{"Origin": {origin}}}); got != want {
@@ -98,7 +99,7 @@ func TestReloadListsKeys(t *testing.T) {
 				}
 				return `["` + keys + `"]`
 			}
-			eventually(t, "the log of the keys", func() bool {
+			await.Until(t, "the log of the keys", func() bool {
 				return i.logged("info", "configuration reloaded", `"needs_restart":`+list(test.restart)) &&
 					i.logged("info", "configuration reloaded", `"taken_over":`+list(test.taken))
 			})
@@ -107,7 +108,7 @@ func TestReloadListsKeys(t *testing.T) {
 					t.Error("a restart is asked for")
 				}
 			} else if test.restart != "" {
-				eventually(t, "the warning", func() bool {
+				await.Until(t, "the warning", func() bool {
 					return i.logged("warn", "configuration: changed keys need a restart, their old values stay in use", test.restart)
 				})
 			}
@@ -121,13 +122,13 @@ func TestReloadTwice(t *testing.T) {
 	changed := strings.Replace(before, `"key": "old"`, `"key": "new"`, 1) + `, "health": {"enabled": true}`
 	i.configure(changed)
 	i.hangUp()
-	eventually(t, "the first reload", func() bool { return i.logged("info", "configuration reloaded", `"taken_over":["http_api.key"]`) })
+	await.Until(t, "the first reload", func() bool { return i.logged("info", "configuration reloaded", `"taken_over":["http_api.key"]`) })
 	i.hangUp()
-	eventually(t, "the second reload", func() bool {
+	await.Until(t, "the second reload", func() bool {
 		return i.logged("info", "configuration reloaded", `"needs_restart":["health.enabled"],"taken_over":[]`)
 	})
 	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "new"); status != 200 {
-		t.Errorf("the new key: status %d", status)
+		t.Errorf("the new key: status %d; want 200", status)
 	}
 }
 
@@ -136,10 +137,10 @@ func TestReloadWithoutKey(t *testing.T) {
 	i := start(t, before)
 	i.configure(strings.Replace(before, `"key": "old"`, ``, 1))
 	i.hangUp()
-	eventually(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
 	for _, key := range []string{"old", "", "new"} {
 		if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", key); status != 401 {
-			t.Errorf("key %q: status %d", key, status)
+			t.Errorf("key %q: status %d; want 401", key, status)
 		}
 	}
 }
@@ -148,18 +149,18 @@ func TestReloadWithoutKey(t *testing.T) {
 func TestReloadLogLevel(t *testing.T) {
 	i := start(t, anonymous)
 	if code := i.refusedWith("rubbish"); code != 3501 {
-		t.Errorf("closed with %d", code)
+		t.Errorf("closed with %d; want 3501", code)
 	}
 	i.configure(anonymous + `, "log": {"level": "debug"}`)
 	i.hangUp()
-	eventually(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
+	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
 	if i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "") {
 		t.Error("a line of a lower level was logged before the reload")
 	}
 	if code := i.refusedWith("rubbish"); code != 3501 {
-		t.Errorf("closed with %d", code)
+		t.Errorf("closed with %d; want 3501", code)
 	}
-	eventually(t, "a line of the node", func() bool {
+	await.Until(t, "a line of the node", func() bool {
 		return i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "")
 	})
 	if !i.app.log.Enabled(t.Context(), slog.LevelDebug) {
@@ -187,21 +188,21 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			i := start(t, before)
 			i.configure(settings)
 			i.hangUp()
-			eventually(t, "the log of the error", func() bool {
+			await.Until(t, "the log of the error", func() bool {
 				return i.logged("error", "configuration not reloaded, the old one stays in use", "")
 			})
 			if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 200 {
-				t.Errorf("the old key: status %d", status)
+				t.Errorf("the old key: status %d; want 200", status)
 			}
 			if reply := i.subscribing("ns1:x"); reply != `{"id":2,"subscribe":{}}` {
-				t.Errorf("the old namespace: %s", reply)
+				t.Errorf("the old namespace: %s; want %q", reply, `{"id":2,"subscribe":{}}`)
 			}
 			if reply := i.subscribing("ns2:x"); !strings.Contains(reply, `"code":102`) {
-				t.Errorf("the new namespace: %s", reply)
+				t.Errorf("the new namespace: %s; want %q in it", reply, `"code":102`)
 			}
 			text, err := os.ReadFile(i.log)
 			if err != nil || strings.Contains(string(text), `"old"`) {
-				t.Errorf("the log tells a secret: %s, %v", text, err)
+				t.Errorf("the log tells a secret: %s, %v; want no %q in it", text, err, `"old"`)
 			}
 		})
 	}
@@ -213,6 +214,6 @@ func TestHangupWithoutReload(t *testing.T) {
 	i.hangUp()
 	i.hangUp() // returns after the first one was handled
 	if reply := i.subscribing("ns1:x"); reply != `{"id":2,"subscribe":{}}` {
-		t.Errorf("after the signal: %s", reply)
+		t.Errorf("after the signal: %s; want %q", reply, `{"id":2,"subscribe":{}}`)
 	}
 }

@@ -29,7 +29,7 @@ type instance struct {
 }
 
 // environ makes a server listen on free ports.
-var environ = []string{"CENTRIFUGO_HTTP_SERVER_ADDRESS=127.0.0.1", "CENTRIFUGO_HTTP_SERVER_PORT=0"}
+var environ = []string{"CENTRIFUGO_HTTP_SERVER_ADDRESS=127.0.0.1", "CENTRIFUGO_HTTP_SERVER_PORT=0", "CENTRIFUGO_GRPC_API_PORT=0", "CENTRIFUGO_UNI_GRPC_PORT=0", "CENTRIFUGO_GRPC_PORT=0"}
 
 // split gives the internal listener its own address.
 const split = `"http_server": {"internal_address": "127.0.0.2"}`
@@ -206,11 +206,3 @@ func ask(t testing.TB, c *apptest.Conn, message string) string {
 
 // anonymous settings admit every client, without permissions.
 const anonymous = `"client": {"allow_anonymous_connect_without_token": true}`
-
-// eventually fails the test unless ok becomes true.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	if !apptest.Eventually(ok) {
-		t.Fatalf("never came: %s", what)
-	}
-}

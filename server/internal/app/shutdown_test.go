@@ -52,16 +52,12 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 				}()
 			}
 			ready.Wait()
-			started := time.Now()
 			if err := i.stop(); err != nil {
 				t.Errorf("stopping: %v", err)
 			}
-			if took := time.Since(started); took > 4*time.Second {
-				t.Errorf("clients that answer do not take %v to leave", took)
-			}
 			for range clients {
 				if got := <-codes; got != "3001 <nil>" {
-					t.Errorf("a client was told %s", got)
+					t.Errorf("a client was told %s; want \"3001 <nil>\"", got)
 				}
 			}
 			if !i.logged("info", "stopped", "") {
@@ -71,20 +67,38 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 	}
 }
 
+// A shutdown takes as long as the rate demands at which clients are told.
+func TestShutdownReleasesByRate(t *testing.T) {
+	const clients, rate = 11, 20
+	i := start(t, anonymous+fmt.Sprintf(`, "shutdown": {"release_rate": %d}`, rate))
+	connections := make([]*apptest.Conn, clients)
+	for n := range connections {
+		connections[n] = i.connected(apptest.Dialer{})
+	}
+	started := time.Now()
+	if err := i.stop(); err != nil {
+		t.Errorf("stopping: %v", err)
+	}
+	if got, want := time.Since(started), (clients-1)*time.Second/rate; got < want {
+		t.Errorf("the shutdown took %v; want at least %v", got, want)
+	}
+	for _, c := range connections {
+		if code, err := c.WaitClosed(); code != 3001 || err != nil {
+			t.Errorf("closed with %d, %v; want 3001", code, err)
+		}
+	}
+}
+
 // A client that does not answer the close frame delays the shutdown for as long as the
 // transport waits for it, and is not an error.
 func TestShutdownWithMuteClient(t *testing.T) {
 	i := start(t, anonymous+`, "shutdown": {"timeout": "500ms"}`)
 	c := i.connected(apptest.Dialer{})
-	started := time.Now()
 	if err := i.stop(); err != nil {
 		t.Errorf("stopping: %v", err)
 	}
-	if took := time.Since(started); took > 3*time.Second {
-		t.Errorf("took %v", took)
-	}
 	if code, err := c.WaitClosed(); code != 3001 {
-		t.Errorf("the client was told %d, %v", code, err)
+		t.Errorf("the client was told %d, %v; want 3001", code, err)
 	}
 }
 
@@ -102,14 +116,10 @@ func TestShutdownTooLong(t *testing.T) {
 	}
 	// The body is being waited for once the server asks for it.
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.Contains(line, "100") {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("%q, %v; want \"100\" in it", line, err)
 	}
-	started := time.Now()
 	if err := i.stop(); err == nil || !strings.Contains(err.Error(), "shutdown took longer than 300ms") {
-		t.Errorf("error %v", err)
-	}
-	if took := time.Since(started); took > 5*time.Second {
-		t.Errorf("took %v", took)
+		t.Errorf("error %v; want an error and \"shutdown took longer than 300ms\" in it", err)
 	}
 	if !i.logged("fatal", "stopped before its time", "300ms") {
 		t.Error("the log does not say so")
@@ -169,11 +179,13 @@ func connectOnce(address string) string {
 	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
 		return "ended"
 	}
-	_, err = c.Message()
+	reply, err := c.Message()
 	var closed *apptest.Closed
 	switch {
-	case err == nil:
+	case strings.Contains(reply, `"connect":{`):
 		return "connected"
+	case err == nil:
+		return "the reply " + reply
 	case errors.As(err, &closed):
 		return fmt.Sprint("closed ", closed.Code)
 	case os.IsTimeout(err):
@@ -192,9 +204,11 @@ func TestListenerFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	closeAll(servers)
+	for _, s := range servers {
+		_ = s.listener.Close()
+	}
 	if err := i.app.serve(t.Context(), servers); err == nil || !strings.Contains(err.Error(), "serving 127.0.0.1") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v; want an error and \"serving 127.0.0.1\" in it", err)
 	}
 }
 
@@ -219,16 +233,12 @@ func TestSlowRequests(t *testing.T) {
 			if _, err := c.Write([]byte(request)); err != nil {
 				t.Fatal(err)
 			}
-			started := time.Now()
 			var answer strings.Builder
 			if _, err := bufio.NewReader(c).WriteTo(&answer); os.IsTimeout(err) {
 				t.Fatal("the connection is not closed")
 			}
-			if took := time.Since(started); took > 5*time.Second {
-				t.Errorf("given up after %v", took)
-			}
 			if strings.HasPrefix(answer.String(), "HTTP/1.1 200") {
-				t.Errorf("answered %s", answer.String())
+				t.Errorf("answered %s; want no prefix \"HTTP/1.1 200\"", answer.String())
 			}
 		})
 	}
@@ -248,7 +258,7 @@ func TestConnectionsOutliveHTTPTimeouts(t *testing.T) {
 			c := i.connected(d)
 			for range 4 { // pings: at least 700 ms
 				if message, err := c.Message(); err != nil || message != "{}" {
-					t.Fatalf("%q, %v", message, err)
+					t.Fatalf("%q, %v; want \"{}\"", message, err)
 				}
 				if err := c.Text("{}"); err != nil {
 					t.Fatal(err)

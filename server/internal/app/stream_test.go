@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -33,7 +34,7 @@ func startStreaming(t *testing.T, stream http.HandlerFunc) *instance {
 	return start(t, settings, func(a *App) {
 		a.options.Dev = true
 		a.timeouts.read, a.timeouts.write = streamTimeout, streamTimeout
-		a.transports = append(a.transports, &transport{path: "/stream", handler: a.origins.CORS(stream), drain: func(context.Context) error { return nil }, close: func() {}})
+		a.transports = append(a.transports, &transport{path: "/stream", handler: a.cors(stream), drain: func(context.Context) error { return nil }, close: func() {}})
 	})
 }
 
@@ -130,7 +131,7 @@ func TestTransportsAreOneList(t *testing.T) {
 			close: func() { close(closed) },
 		})
 	})
-	eventually(t, "the endpoints of both transports", func() bool {
+	await.Until(t, "the endpoints of both transports", func() bool {
 		return i.logged("info", "serving", `"/other"`) && i.logged("info", "serving", `"/connection/websocket"`)
 	})
 	if err := i.stop(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func newAuthority(t *testing.T) *authority {
 	return a
 }
 
-var serial int64
+var serial atomic.Int64
 
 // sign makes a key and its certificate, which is its own authority if a has none yet.
 func (a *authority) sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate, []byte) {
@@ -48,9 +49,9 @@ func (a *authority) sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.C
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	serial++
-	template.SerialNumber = big.NewInt(serial)
-	template.Subject = pkix.Name{CommonName: fmt.Sprint("test ", serial)}
+	number := serial.Add(1)
+	template.SerialNumber = big.NewInt(number)
+	template.Subject = pkix.Name{CommonName: fmt.Sprint("test ", number)}
 	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	parent, signer := a.cert, a.key
 	if parent == nil {
@@ -124,7 +125,7 @@ func TestTLS(t *testing.T) {
 	i := start(t, `"client": {"insecure": true}, "health": {"enabled": true}, "http_server": {`+a.section("tls", "")+`}`)
 	c := i.connected(apptest.Dialer{TLS: a.client()})
 	if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply != `{"id":2,"publish":{}}` {
-		t.Errorf("publishing over TLS: %s", reply)
+		t.Errorf("publishing over TLS: %s; want %q", reply, `{"id":2,"publish":{}}`)
 	}
 	// server.md 6.5: HTTP/2 by ALPN.
 	response, err := get(t, a.client(), "https://"+i.external()+"/health")
@@ -134,10 +135,10 @@ func TestTLS(t *testing.T) {
 	old := a.client()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 //nolint:gosec // that it is refused is the point
 	if _, err := get(t, old, "https://"+i.external()+"/health"); err == nil {
-		t.Error("TLS 1.1 was accepted")
+		t.Error("TLS 1.1 was accepted; want an error")
 	}
 	if status, _ := i.request(http.MethodGet, i.external(), "/health", ""); status != http.StatusBadRequest {
-		t.Errorf("plain HTTP to a TLS port: status %d", status)
+		t.Errorf("plain HTTP to a TLS port: status %d; want %v", status, http.StatusBadRequest)
 	}
 }
 
@@ -155,7 +156,7 @@ func TestTLSThreaded(t *testing.T) {
 			stacks := make([]byte, 1<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
 			if !bytes.Contains(stacks, []byte("eventloop.(*poller).run")) {
-				t.Error("no poller runs: the test looks for the wrong names")
+				t.Errorf("no poller runs: the test looks for the wrong names: got %v; want \"eventloop.(*poller).run\" in it", stacks)
 			}
 			if got := bytes.Contains(stacks, []byte("eventloop.(*threadedSocket)")); got != threaded {
 				t.Errorf("tls_threaded = %v, a goroutine reads the connection: %v", threaded, got)
@@ -245,7 +246,7 @@ func TestTLSOfListeners(t *testing.T) {
 					scheme, c = "https://", l.a.client()
 				}
 				if response, err := get(t, c, scheme+l.url); err != nil || response.StatusCode != 200 {
-					t.Errorf("%s%s: %+v, %v", scheme, l.url, response, err)
+					t.Errorf("%s%s: %+v, %v; want StatusCode 200", scheme, l.url, response, err)
 				}
 			}
 		})
@@ -258,6 +259,6 @@ func TestInternalTLSAlone(t *testing.T) {
 		"http_server": {"internal_address": "127.0.0.2", `+a.section("internal_tls", "")+`}`)
 	i.connected(apptest.Dialer{})
 	if response, err := get(t, a.client(), "https://"+i.internal()+"/health"); err != nil || response.StatusCode != 200 {
-		t.Errorf("health: %+v, %v", response, err)
+		t.Errorf("health: %+v, %v; want StatusCode 200", response, err)
 	}
 }

@@ -33,6 +33,8 @@ type claims struct {
 	iss      string
 	exp      *int64 // nil: not in the token
 	nbf      *int64
+	iat      int64  // 0: not in the token, or not a date
+	jti      string // empty: not in the token, or not a string
 	expireAt *int64
 	channel  string
 	info     json.RawMessage
@@ -60,6 +62,15 @@ func parseClaims(raw []byte) (*claims, error) {
 		c.get("b64info", &c.b64info),
 	)
 	c.info = c.json("info")
+	// A token with another type of iat or jti is valid (server.md 3.2); it cannot be revoked
+	// by its id, and counts as issued before any time.
+	var iat *int64
+	if c.time("iat", &iat) == nil && iat != nil {
+		c.iat = *iat
+	}
+	if c.get("jti", &c.jti) != nil {
+		c.jti = ""
+	}
 	return c, err
 }
 

@@ -86,16 +86,23 @@ var errNoKey = errors.New("algorithm is not enabled")
 
 // verify checks a signature with the key that belongs to the method.
 func (k *keys) verify(method jwt.SigningMethod, signed string, sig []byte, now time.Time) error {
+	m, ok := method.(*jwt.SigningMethodHMAC)
+	if !ok {
+		return k.verifyPublic(method, signed, sig)
+	}
+	if len(k.hmac) == 0 {
+		return errNoKey
+	}
+	err := m.Verify(signed, sig, k.hmac)
+	if err != nil && len(k.hmacPrevious) > 0 && (k.hmacPreviousExpiry == 0 || now.Unix() <= k.hmacPreviousExpiry) {
+		err = m.Verify(signed, sig, k.hmacPrevious)
+	}
+	return err //nolint:wrapcheck // verify's caller names the signature
+}
+
+// verifyPublic checks a signature of an algorithm with a public key.
+func (k *keys) verifyPublic(method jwt.SigningMethod, signed string, sig []byte) error {
 	switch m := method.(type) {
-	case *jwt.SigningMethodHMAC:
-		if len(k.hmac) == 0 {
-			return errNoKey
-		}
-		err := m.Verify(signed, sig, k.hmac)
-		if err != nil && len(k.hmacPrevious) > 0 && (k.hmacPreviousExpiry == 0 || now.Unix() <= k.hmacPreviousExpiry) {
-			err = m.Verify(signed, sig, k.hmacPrevious)
-		}
-		return err
 	case *jwt.SigningMethodRSA: // PS* is the type SigningMethodRSAPSS
 		if k.rsa == nil {
 			return errNoKey

@@ -15,6 +15,8 @@ type ConnectToken struct {
 	ExpireAt int64  // Unix seconds when the connection expires; 0: never. May be in the past (error 110)
 	Info     []byte // JSON or bytes; nil: none
 	Meta     []byte // JSON object; nil: none
+	ID       string // claim jti; empty: none
+	IssuedAt int64  // claim iat, Unix seconds; 0: none
 	// Subs are the server-side subscriptions, from claim subs or, without it, claim channels.
 	Subs map[string]SubscribeOptions
 }
@@ -25,6 +27,8 @@ type SubscribeToken struct {
 	Channel  string // never empty
 	Client   string // empty: any
 	ExpireAt int64  // Unix seconds when the subscription expires; 0: never
+	ID       string // claim jti; empty: none
+	IssuedAt int64  // claim iat, Unix seconds; 0: none
 	SubscribeOptions
 }
 
@@ -132,7 +136,7 @@ func (c *claims) expiry() int64 {
 }
 
 func (c *claims) connectToken() (ConnectToken, error) {
-	t := ConnectToken{ExpireAt: c.expiry()}
+	t := ConnectToken{ExpireAt: c.expiry(), ID: c.jti, IssuedAt: c.iat}
 	var channels []string
 	var subs map[string]*rawOptions
 	var meta map[string]json.RawMessage
@@ -179,7 +183,7 @@ func (t *ConnectToken) addSub(channel string, o SubscribeOptions) {
 }
 
 func (c *claims) subscribeToken() (SubscribeToken, error) {
-	t := SubscribeToken{Channel: c.channel, ExpireAt: c.expiry()}
+	t := SubscribeToken{Channel: c.channel, ExpireAt: c.expiry(), ID: c.jti, IssuedAt: c.iat}
 	raw := rawOptions{Info: c.info, B64Info: c.b64info, Data: c.json("data")}
 	if err := errors.Join(c.get("client", &t.Client), c.get("b64data", &raw.B64Data), c.get("override", &raw.Override)); err != nil {
 		return t, invalid(err)

@@ -1,11 +1,11 @@
 package auth
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -34,6 +34,8 @@ type Options struct {
 	// SkipSignature is client.insecure_skip_token_signature_verify: signatures are not
 	// verified, everything else is.
 	SkipSignature bool
+	// KeySets fetches key sets; nil means one of the verifier's own.
+	KeySets *KeySets
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -41,26 +43,18 @@ type Options struct {
 // Verifier verifies tokens. It is immutable and safe for concurrent use. NewVerifier
 // returns one.
 type Verifier struct {
-	keys          keys
-	audience      string
-	issuer        string
-	audienceRegex *regexp.Regexp // nil: no rule
-	issuerRegex   *regexp.Regexp // nil: no rule
-	userIDClaim   string
+	section       *source            // for tokens of any other issuer
+	issuers       map[string]*source // by claim iss
 	skipSignature bool
 	now           func() time.Time
 	parser        *jwt.Parser
 }
 
 // NewVerifier compiles the settings. The error names a key that cannot be used, never
-// its value. With jwks_public_endpoint the configured keys are ignored
-// (server.md 3.3); as fetching key sets is not implemented, every token is
-// invalid then.
+// its value. It fetches nothing.
 func NewVerifier(c config.Token, o Options) (*Verifier, error) {
 	v := &Verifier{
-		audience:      c.Audience,
-		issuer:        c.Issuer,
-		userIDClaim:   c.UserIDClaim,
+		issuers:       map[string]*source{},
 		skipSignature: o.SkipSignature,
 		now:           o.Now,
 		parser:        jwt.NewParser(jwt.WithoutClaimsValidation()),
@@ -68,17 +62,19 @@ func NewVerifier(c config.Token, o Options) (*Verifier, error) {
 	if v.now == nil {
 		v.now = time.Now
 	}
+	if o.KeySets == nil {
+		o.KeySets = NewKeySets(KeySetOptions{Now: o.Now})
+	}
 	var err error
-	if c.JWKSPublicEndpoint == "" {
-		if v.keys, err = newKeys(c); err != nil {
-			return nil, err
+	if v.section, err = newSource(c, o.KeySets); err != nil {
+		return nil, err
+	}
+	for i, own := range c.ByIssuer() {
+		s, err := newSource(own, o.KeySets)
+		if err != nil {
+			return nil, fmt.Errorf("issuers[%d].%w", i, err)
 		}
-	}
-	if v.audienceRegex, err = compile(c.AudienceRegex); err != nil {
-		return nil, fmt.Errorf("audience_regex: %w", err)
-	}
-	if v.issuerRegex, err = compile(c.IssuerRegex); err != nil {
-		return nil, fmt.Errorf("issuer_regex: %w", err)
+		v.issuers[s.issuer] = s
 	}
 	return v, nil
 }
@@ -91,9 +87,10 @@ func compile(pattern string) (*regexp.Regexp, error) {
 }
 
 // VerifyConnect verifies a connection token. The error is, or wraps,
-// ErrInvalidToken, ErrTokenExpired or ErrBase64.
-func (v *Verifier) VerifyConnect(token string) (ConnectToken, error) {
-	c, user, err := v.verify(token)
+// ErrInvalidToken, ErrTokenExpired, ErrBase64 or ErrKeysUnavailable. The context bounds the
+// wait for a key set.
+func (v *Verifier) VerifyConnect(ctx context.Context, token string) (ConnectToken, error) {
+	c, user, err := v.verify(ctx, token)
 	if err != nil {
 		return ConnectToken{}, err
 	}
@@ -115,10 +112,11 @@ func (v *Verifier) VerifyConnect(token string) (ConnectToken, error) {
 }
 
 // VerifySubscribe verifies a subscription token. The error is, or wraps,
-// ErrInvalidToken or ErrTokenExpired. SubscribeToken.Matches reports whether the token is
-// for a client and a channel.
-func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
-	c, user, err := v.verify(token)
+// ErrInvalidToken, ErrTokenExpired or ErrKeysUnavailable. SubscribeToken.Matches reports
+// whether the token is for a client and a channel. The context bounds the wait for a key
+// set.
+func (v *Verifier) VerifySubscribe(ctx context.Context, token string) (SubscribeToken, error) {
+	c, user, err := v.verify(ctx, token)
 	if err != nil {
 		return SubscribeToken{}, err
 	}
@@ -137,7 +135,7 @@ func (v *Verifier) VerifySubscribe(token string) (SubscribeToken, error) {
 }
 
 // verify executes steps 1 to 5 of server.md 3.2, which both kinds of tokens share.
-func (v *Verifier) verify(token string) (*claims, string, error) {
+func (v *Verifier) verify(ctx context.Context, token string) (*claims, string, error) {
 	if len(token) > maxToken {
 		return nil, "", invalid(errors.New("too long"))
 	}
@@ -153,24 +151,27 @@ func (v *Verifier) verify(token string) (*claims, string, error) {
 	if err != nil {
 		return nil, "", invalid(err)
 	}
-	if v.issuerRegex != nil && !v.issuerRegex.MatchString(c.iss) {
-		return nil, "", invalid(errors.New("issuer does not match"))
+	s := v.section
+	if own := v.issuers[c.iss]; own != nil {
+		s = own
 	}
-	if v.audienceRegex != nil && !slices.ContainsFunc(c.aud, v.audienceRegex.MatchString) {
-		return nil, "", invalid(errors.New("audience does not match"))
+	groups, err := s.match(c)
+	if err != nil {
+		return nil, "", invalid(err)
 	}
 	if !v.skipSignature {
-		if err := v.keys.verify(parsed.Method, parts[0]+"."+parts[1], parsed.Signature, v.now()); err != nil {
+		err := s.verifySignature(ctx, parsed, parts[0]+"."+parts[1], groups, v.now())
+		switch {
+		case errors.Is(err, ErrKeysUnavailable):
+			return nil, "", err
+		case err != nil:
 			return nil, "", invalid(fmt.Errorf("signature: %w", err))
 		}
 	}
-	if v.audience != "" && !slices.ContainsFunc(c.aud, func(a string) bool { return equal(a, v.audience) }) {
-		return nil, "", invalid(errors.New("audience does not match"))
+	if err := s.compare(c); err != nil {
+		return nil, "", invalid(err)
 	}
-	if v.issuer != "" && !equal(c.iss, v.issuer) {
-		return nil, "", invalid(errors.New("issuer does not match"))
-	}
-	user, err := c.user(v.userIDClaim)
+	user, err := c.user(s.userIDClaim)
 	if err != nil {
 		return nil, "", invalid(err)
 	}

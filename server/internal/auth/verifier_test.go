@@ -167,7 +167,7 @@ func TestVerifyConnectClaims(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.config.HMACSecretKey = secret
 			text := hs256(t, tt.claims)
-			got, err := newVerifier(t, tt.config, Options{}).VerifyConnect(text)
+			got, err := newVerifier(t, tt.config, Options{}).VerifyConnect(t.Context(), text)
 			check(t, "", err, tt.want, text)
 			if err != nil && !reflect.DeepEqual(got, ConnectToken{}) {
 				t.Errorf("a token beside an error: %+v", got)
@@ -176,7 +176,7 @@ func TestVerifyConnectClaims(t *testing.T) {
 				return
 			}
 			// Whatever is valid with a signature is valid without, and everything but the signature still counts.
-			if _, err := newVerifier(t, tt.config, Options{SkipSignature: true}).VerifyConnect(text + "x"); err != nil {
+			if _, err := newVerifier(t, tt.config, Options{SkipSignature: true}).VerifyConnect(t.Context(), text+"x"); err != nil {
 				t.Errorf("without signature: %v", err)
 			}
 		})
@@ -192,7 +192,7 @@ func TestSkipSignatureKeepsEverythingElse(t *testing.T) {
 		`{"aud":"a","iss":"i","exp":1}`: ErrTokenExpired,
 	} {
 		text := token(t, jwt.SigningMethodHS256, []byte("other"), claims)
-		_, err := v.VerifyConnect(text)
+		_, err := v.VerifyConnect(t.Context(), text)
 		check(t, claims, err, want, text)
 	}
 }
@@ -223,7 +223,7 @@ func TestConnectToken(t *testing.T) {
 		{"empty subs hide channels", `{"channels":["a"],"subs":{}}`, ConnectToken{}},
 	}
 	for _, tt := range tests {
-		got, err := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{}).VerifyConnect(hs256(t, tt.claims))
+		got, err := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{}).VerifyConnect(t.Context(), hs256(t, tt.claims))
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v %v, want %+v", tt.name, got, err, tt.want)
 		}
@@ -249,7 +249,7 @@ func TestUserIDClaim(t *testing.T) {
 	v := newVerifier(t, config.Token{HMACSecretKey: secret, UserIDClaim: "uid"}, Options{})
 	for _, tt := range tests {
 		text := hs256(t, tt.claims)
-		got, err := v.VerifyConnect(text)
+		got, err := v.VerifyConnect(t.Context(), text)
 		check(t, tt.claims, err, tt.err, text)
 		if got.User != tt.want {
 			t.Errorf("%s: user %q, want %q", tt.claims, got.User, tt.want)
@@ -285,7 +285,7 @@ func TestVerifySubscribe(t *testing.T) {
 	v := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{})
 	for _, tt := range tests {
 		text := hs256(t, tt.claims)
-		got, err := v.VerifySubscribe(text)
+		got, err := v.VerifySubscribe(t.Context(), text)
 		check(t, tt.name, err, tt.err, text)
 		if !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
@@ -305,7 +305,7 @@ func TestSubscribeTokenMatches(t *testing.T) {
 		{one, "u", "x", "c", true}, {one, "u", "x", "d", false},
 	} {
 		if got := tt.token.Matches(tt.user, tt.channel, tt.client); got != tt.want {
-			t.Errorf("%+v: %v", tt, got)
+			t.Errorf("%+v: %v; want %v", tt, got, tt.want)
 		}
 	}
 }
@@ -394,11 +394,11 @@ func TestAlgorithms(t *testing.T) {
 	}
 	for _, tt := range tests {
 		text := token(t, tt.method, tt.key, `{"sub":"42"}`)
-		_, err := newVerifier(t, tt.config, Options{}).VerifyConnect(text)
+		_, err := newVerifier(t, tt.config, Options{}).VerifyConnect(t.Context(), text)
 		check(t, tt.name, err, tt.want, text)
 	}
 	confused := curveConfusion(t, k.p256)
-	_, err := newVerifier(t, everything, Options{}).VerifyConnect(confused)
+	_, err := newVerifier(t, everything, Options{}).VerifyConnect(t.Context(), confused)
 	check(t, "ES384 with a key for ES256", err, ErrInvalidToken, confused)
 }
 
@@ -433,12 +433,12 @@ func TestPreviousSecret(t *testing.T) {
 	for _, tt := range tests {
 		v := newVerifier(t, config.Token{HMACSecretKey: secret, HMACPreviousSecretKey: "previous", HMACPreviousSecretKeyValidUntil: tt.until}, Options{})
 		text := token(t, jwt.SigningMethodHS512, []byte(tt.key), `{}`)
-		_, err := v.VerifyConnect(text)
+		_, err := v.VerifyConnect(t.Context(), text)
 		check(t, tt.name, err, tt.want, text)
 	}
 	v := newVerifier(t, config.Token{HMACPreviousSecretKey: "previous"}, Options{})
 	text := token(t, jwt.SigningMethodHS256, []byte("previous"), `{}`)
-	_, err := v.VerifyConnect(text)
+	_, err := v.VerifyConnect(t.Context(), text)
 	check(t, "previous without main", err, ErrInvalidToken, text)
 }
 
@@ -466,10 +466,10 @@ func TestMalformed(t *testing.T) {
 	}
 	v := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{})
 	for _, tt := range tests {
-		_, err := v.VerifyConnect(tt.text)
+		_, err := v.VerifyConnect(t.Context(), tt.text)
 		check(t, tt.name, err, ErrInvalidToken, tt.text)
 	}
-	if _, err := v.VerifyConnect(valid); err != nil {
+	if _, err := v.VerifyConnect(t.Context(), valid); err != nil {
 		t.Errorf("the token they are made of: %v", err)
 	}
 }
@@ -505,16 +505,16 @@ func TestGenerate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := newVerifier(t, c, Options{}).VerifySubscribe(text)
+	got, err := newVerifier(t, c, Options{}).VerifySubscribe(t.Context(), text)
 	if err != nil || got.User != "12" || got.Channel != "ch" || got.ExpireAt != now.Unix()+3600 {
 		t.Errorf("%+v %v", got, err)
 	}
 	algorithm, claims, ok := Inspect(text)
 	if !ok || algorithm != "HS256" || string(claims) != `{"channel":"ch","exp":1700003600,"iat":1700000000,"sub":"12","uid":"12"}` {
-		t.Errorf("%s %s %v", algorithm, claims, ok)
+		t.Errorf("%s %s %v; want HS256, true and the claims in order", algorithm, claims, ok)
 	}
 	if _, err := Generate(config.Token{}, Claims{}, now); err == nil {
-		t.Error("no secret, yet a token")
+		t.Error("no secret, yet a token; want an error")
 	}
 	if _, _, ok := Inspect("x"); ok {
 		t.Error("malformed token inspected")
@@ -527,20 +527,20 @@ func FuzzVerifyConnect(f *testing.F) {
 	v := newVerifier(f, config.Token{HMACSecretKey: secret}, Options{})
 	skip := newVerifier(f, config.Token{UserIDClaim: "sub"}, Options{SkipSignature: true})
 	f.Fuzz(func(t *testing.T, text, claims string) {
-		_, err := v.VerifyConnect(text)
+		_, err := v.VerifyConnect(t.Context(), text)
 		known(t, err)
 		signed := hs256(t, claims)
-		c, err := v.VerifyConnect(signed)
+		c, err := v.VerifyConnect(t.Context(), signed)
 		known(t, err)
-		s, subErr := v.VerifySubscribe(signed)
+		s, subErr := v.VerifySubscribe(t.Context(), signed)
 		known(t, subErr)
 		if err == nil && subErr == nil {
 			t.Errorf("%s is a token of both kinds", claims)
 		}
 		if subErr == nil && s.Channel == "" || c.ExpireAt < 0 {
-			t.Errorf("%+v %+v", c, s)
+			t.Errorf("%+v %+v; want a channel, and an expiry of 0 or later", c, s)
 		}
-		_, err = skip.VerifyConnect(text)
+		_, err = skip.VerifyConnect(t.Context(), text)
 		known(t, err)
 	})
 }
@@ -557,7 +557,7 @@ func BenchmarkVerifyConnect(b *testing.B) {
 	v := newVerifier(b, config.Token{HMACSecretKey: secret}, Options{})
 	text := hs256(b, `{"sub":"42","exp":1800000000,"info":{"name":"x"}}`)
 	for b.Loop() {
-		if _, err := v.VerifyConnect(text); err != nil {
+		if _, err := v.VerifyConnect(b.Context(), text); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,6 +1,11 @@
 package channels
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"centrifugo/internal/wildcard"
+)
 
 // Request holds what a client requests of its subscription.
 type Request struct {
@@ -94,4 +99,30 @@ func (r *Rules) Batch(channel string) Batch {
 		MaxDelay: o.BatchMaxDelay, MaxSize: o.BatchMaxSize,
 		FlushLatest: o.BatchFlushLatest, ByTags: o.AllowTagsFilter,
 	}
+}
+
+// PatternPrefix returns the length of what patterns and the channels that they match
+// have in common: the private prefix, the namespace and the boundary. A pattern never
+// matches a channel of another namespace, nor a private one unless it is private itself.
+// Ok reports whether the namespace has patterns. PatternPrefix does not allocate.
+func (r *Rules) PatternPrefix(channel string) (length int, ok bool) {
+	ns, found := r.Namespace(channel)
+	ok = found && ns.Options.AllowWildcards
+	if _, rest, named := r.split(channel); named {
+		return len(channel) - len(rest), ok
+	}
+	if r.Private(channel) {
+		return len(r.privatePrefix), ok
+	}
+	return 0, ok
+}
+
+// Pattern reports whether a channel is a pattern of channels. A pattern can be
+// subscribed to and nothing else.
+func (r *Rules) Pattern(channel string) bool {
+	if !strings.ContainsAny(channel, "*>") {
+		return false
+	}
+	length, ok := r.PatternPrefix(channel)
+	return ok && wildcard.IsPattern(channel[length:])
 }

@@ -79,7 +79,7 @@ func (r *Rules) MayPublish(q PublishQuery) Verdict {
 	}
 	o := &ns.Options
 	switch {
-	case !ns.Format.Valid(q.Data):
+	case !ns.Format.Valid(q.Data), r.Pattern(q.Channel):
 		v.Outcome = BadRequest
 	case o.PublishProxyEnabled:
 		v.Outcome, v.Proxy = AskProxy, o.PublishProxyName
@@ -103,7 +103,11 @@ type ReadQuery struct {
 // MayPresence decides presence and presence_stats commands of a client.
 func (r *Rules) MayPresence(q ReadQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
-	if ns != nil {
+	switch {
+	case ns == nil:
+	case r.Pattern(q.Channel):
+		v.Outcome = NotAvailable
+	default:
 		v.Outcome = r.presenceAccess(ns, q)
 	}
 	return v
@@ -112,7 +116,11 @@ func (r *Rules) MayPresence(q ReadQuery) Verdict {
 // MayHistory decides history commands of a client.
 func (r *Rules) MayHistory(q ReadQuery) Verdict {
 	ns, v := r.resolve(q.Channel)
-	if ns != nil {
+	switch {
+	case ns == nil:
+	case r.Pattern(q.Channel):
+		v.Outcome = NotAvailable
+	default:
 		v.Outcome = r.historyAccess(ns, q)
 	}
 	return v

@@ -189,7 +189,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	for o, w := range want {
 		if o.String() != w.name || o.ErrorCode() != w.code {
-			t.Errorf("%d: %s %d", o, o, o.ErrorCode())
+			t.Errorf("%d: %s %d; want %v and %v", o, o, o.ErrorCode(), w.name, w.code)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestNamespace(t *testing.T) {
 	for _, tt := range tests {
 		ns, ok := r.Namespace(tt.channel)
 		if ok != tt.ok || ok && ns.Name != tt.want {
-			t.Errorf("%q: %v %v", tt.channel, ns, ok)
+			t.Errorf("%q: %v %v; want %q %v", tt.channel, ns, ok, tt.want, tt.ok)
 		}
 	}
 }
@@ -64,7 +64,7 @@ func TestNamespaceDoesNotAllocate(t *testing.T) {
 		}
 	})
 	if n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("%v allocations; want 0", n)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestNames(t *testing.T) {
 	}
 	// The regex of a private channel with a namespace is matched after the boundary: the prefix is no obstacle.
 	if got := r.MaySubscribe(SubscribeQuery{Channel: "$regex:abc", HasToken: true}); got.Outcome != CheckToken {
-		t.Errorf("private channel: %v", got.Outcome)
+		t.Errorf("private channel: %v; want %v", got.Outcome, CheckToken)
 	}
 }
 
@@ -116,10 +116,10 @@ func TestOtherSeparators(t *testing.T) {
 		t.Fatal(err)
 	}
 	if v := r.MaySubscribe(SubscribeQuery{Channel: "news::x@@1;;2", User: "2"}); v.Outcome != Allowed || v.Source != SourceUserLimited {
-		t.Errorf("%+v", v)
+		t.Errorf("%+v; want Outcome %v and Source %v", v, Allowed, SourceUserLimited)
 	}
 	if v := r.MaySubscribe(SubscribeQuery{Channel: "!!news::x@@2", User: "2"}); v.Outcome != Denied {
-		t.Errorf("%+v", v)
+		t.Errorf("%+v; want Outcome %v", v, Denied)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestFormats(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := tt.format.Valid([]byte(tt.data)); got != tt.want {
-			t.Errorf("%q %q: %v", tt.format, tt.data, got)
+			t.Errorf("%q %q: %v; want %v", tt.format, tt.data, got, tt.want)
 		}
 	}
 }
@@ -160,7 +160,8 @@ func TestInheritance(t *testing.T) {
 	own, _ := r.Namespace("own:x")
 	none, _ := r.Namespace("none:x")
 	if own.Format != FormatBinary || own.HistoryMetaTTL != time.Minute || none.Format != FormatJSON || none.HistoryMetaTTL != 720*time.Hour {
-		t.Errorf("%+v %+v", own, none)
+		t.Errorf("%+v %+v; want Format %v, HistoryMetaTTL %v, Format %v and HistoryMetaTTL %v",
+			own, none, FormatBinary, time.Minute, FormatJSON, 720*time.Hour)
 	}
 }
 
@@ -179,7 +180,7 @@ func TestPersonalChannel(t *testing.T) {
 	for _, tt := range tests {
 		r := newRules(t, Settings{Personal: tt.settings}, config.ChannelOptions{}, nil)
 		if got, ok := r.PersonalChannel(tt.user); got != tt.want || ok != (tt.want != "") {
-			t.Errorf("%s: %q %v", tt.name, got, ok)
+			t.Errorf("%s: %q %v; want %v and %v", tt.name, got, ok, tt.want, tt.want != "")
 		}
 	}
 	if newRules(t, Settings{Personal: config.UserPersonalChannel{SingleConnection: true}}, config.ChannelOptions{}, nil).SingleConnection() {
@@ -191,7 +192,7 @@ func TestNewError(t *testing.T) {
 	c := config.Default().Channel
 	c.Namespaces = []config.Namespace{{Name: "bad", ChannelOptions: config.ChannelOptions{ChannelRegex: "("}}}
 	if _, err := New(c, Settings{}); err == nil || !strings.HasPrefix(err.Error(), "channel.namespaces[bad]: channel_regex: ") {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want an error and prefix %q", err, "channel.namespaces[bad]: channel_regex: ")
 	}
 }
 
@@ -205,7 +206,7 @@ func FuzzMaySubscribe(f *testing.F) {
 			t.Errorf("%q may subscribe to %q", user, channel)
 		}
 		if (v.Namespace == nil) != (v.Outcome == UnknownChannel) {
-			t.Errorf("%q: %+v", channel, v)
+			t.Errorf("%q: %+v; want no namespace exactly with UnknownChannel", channel, v)
 		}
 	})
 }

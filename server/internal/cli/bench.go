@@ -43,8 +43,9 @@ func (env Env) benchCommand() *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Address, "address", loadtest.DefaultAddress, "server: host:port, or URL of its WebSocket endpoint (ws, wss, http, https)")
-	flags.StringVar(&o.API, "api", "", "URL of its HTTP API (default /api at the address)")
+	flags.StringVar(&o.Transport, "transport", loadtest.DefaultTransport, "how clients are connected: "+transportNames())
+	flags.StringVar(&o.Address, "address", loadtest.DefaultAddress, "server: host:port, or URL of the endpoint (ws, wss, http, https); over gRPC the default port is 8001 or 11000")
+	flags.StringVar(&o.API, "api", "", "URL of its HTTP API (default /api at the address; over gRPC at port 8000 of its host)")
 	flags.StringVar(&o.APIKey, "api-key", "", "key of the HTTP API")
 	flags.StringVar(&files.keyFile, "api-key-file", "", "file with the key of the HTTP API")
 	flags.StringVar(&o.Token, "token", "", "connection token of all clients")
@@ -61,6 +62,7 @@ func (env Env) benchCommand() *cobra.Command {
 	flags.IntVar(&o.Missed, "missed", loadtest.DefaultMissed, "recover: publications that each client misses; the channel's history must hold them")
 	flags.IntVar(&o.Concurrency, "concurrency", 0, "clients that connect at the same time (default 128, recover 1024)")
 	flags.BoolVar(&o.Protobuf, "protobuf", false, "speak Protobuf rather than JSON")
+	flags.BoolVar(&o.Delta, "delta", false, "fanout, slow: subscribe with deltas; the namespace of the channel must have allowed_delta_types and delta_publish")
 	flags.BoolVar(&o.Deflate, "deflate", false, "compress with permessage-deflate")
 	flags.StringVar(&o.Channel, "channel", loadtest.DefaultChannel, "channel, and prefix of the others; may have a namespace")
 	flags.StringVar(&o.Sources, "source-addresses", "", "addresses to connect from, such as 127.0.0.1-127.0.0.20: each has some 28,000 ports")
@@ -86,6 +88,14 @@ func (env Env) benchCommand() *cobra.Command {
 		return env.bench(o, out)
 	}
 	return cmd
+}
+
+func transportNames() string {
+	var names []string
+	for _, t := range loadtest.Transports() {
+		names = append(names, t.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // benchLong explains the scenarios.

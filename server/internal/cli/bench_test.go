@@ -34,16 +34,16 @@ func TestBenchHelp(t *testing.T) {
 	}
 	for _, s := range loadtest.Scenarios() {
 		if !strings.Contains(stdout, "\n  "+s.Name+" ") || !strings.Contains(stdout, s.About) {
-			t.Errorf("%s is not explained", s.Name)
+			t.Errorf("%s is not explained; want %q in it and %q in it", s.Name, "\n  "+s.Name+" ", s.About)
 		}
 	}
-	for _, flag := range []string{"address", "api", "api-key", "api-key-file", "token", "token-file", "clients", "channels-per-client", "rate", "publishers", "duration", "warmup", "payload", "payload-file", "protobuf", "deflate", "channel", "source-addresses", "workers", "pid", "json", "html", "quiet"} {
+	for _, flag := range []string{"transport", "address", "api", "api-key", "api-key-file", "token", "token-file", "clients", "channels-per-client", "rate", "publishers", "duration", "warmup", "payload", "payload-file", "protobuf", "deflate", "channel", "source-addresses", "workers", "pid", "json", "html", "quiet"} {
 		if !strings.Contains(stdout, "--"+flag+" ") {
-			t.Errorf("--%s is not explained", flag)
+			t.Errorf("--%s is not explained; want %q in it", flag, "--"+flag+" ")
 		}
 	}
 	if strings.Contains(stdout, benchWorkerFlag) {
-		t.Error("the flag of workers is not hidden")
+		t.Errorf("the flag of workers is not hidden: got %v; want no %q in it", stdout, benchWorkerFlag)
 	}
 }
 
@@ -90,15 +90,15 @@ func TestBenchFails(t *testing.T) {
 	}
 	var report loadtest.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.OK || report.Clients != 2 || report.Scenario != loadtest.Fanout {
-		t.Errorf("%v: %s", err, stdout)
+		t.Errorf("%v: %s; want a failed report of fanout with 2 clients", err, stdout)
 	}
 	html, err := os.ReadFile(page)
 	if err != nil || !bytes.Contains(html, []byte("teapot")) {
-		t.Errorf("report: %v", err)
+		t.Errorf("report: %v; want \"teapot\" in it", err)
 	}
 	for _, text := range []string{stdout, stderr, string(html)} {
 		if strings.Contains(text, "top secret") {
-			t.Error("a secret is in the output")
+			t.Errorf("a secret is in the output: got %v; want no \"top secret\" in it", text)
 		}
 	}
 }
@@ -113,6 +113,6 @@ func TestBenchReadsFiles(t *testing.T) {
 	var o loadtest.Options
 	files := benchSecrets{tokenFile: filepath.Join(dir, "token"), keyFile: filepath.Join(dir, "key"), payloadFile: filepath.Join(dir, "payloads")}
 	if err := files.read(&o); err != nil || o.Token != "abc" || o.APIKey != "def" || len(o.Payloads) != 2 {
-		t.Errorf("%+v, %v", o, err)
+		t.Errorf("%+v, %v; want Token \"abc\", APIKey \"def\" and len(Payloads) 2", o, err)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +25,8 @@ type Env struct {
 	Environ []string
 	// Version of the program, without a leading v.
 	Version string
+	// Commit of the sources and its date; empty if they are not known.
+	Commit, Date string
 	// Check builds the server without starting it and returns the errors that Run would
 	// return; nil checks nothing.
 	Check func(cfg *config.Config) error
@@ -64,6 +67,7 @@ func Main(env Env) int {
 		env.checkSubTokenCommand(),
 		env.serveCommand(),
 		env.benchCommand(),
+		env.migrateCommand(),
 	)
 	root.SetArgs(append([]string{}, env.Args...)) // nil would make cobra take os.Args
 	root.SetOut(env.Stdout)
@@ -75,15 +79,38 @@ func Main(env Env) int {
 	return 0
 }
 
+// build is what the command version prints as JSON.
+type build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"` // of the sources, when it is known
+	Date    string `json:"date,omitempty"`   // of the commit, RFC 3339, when it is known
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
 func (env Env) versionCommand() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return env.printf("%s\n", env.version())
+			if !asJSON {
+				return env.printf("%s\n", env.version())
+			}
+			text, err := json.Marshal(build{
+				Version: env.Version, Commit: env.Commit, Date: env.Date,
+				Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+			})
+			if err != nil {
+				return fmt.Errorf("encoding the version: %w", err)
+			}
+			return env.printf("%s\n", text)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print version, commit, its date, Go release and system as JSON")
+	return cmd
 }
 
 // version returns what the command version and the flag --version print.

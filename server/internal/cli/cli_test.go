@@ -54,6 +54,16 @@ func TestVersion(t *testing.T) {
 	command(nil, "version").expect(t, 0, "Centrifugo v1.2.3 (Go version: "+runtime.Version()+")\n", "")
 }
 
+func TestVersionJSON(t *testing.T) {
+	system := `"go":"` + runtime.Version() + `","os":"` + runtime.GOOS + `","arch":"` + runtime.GOARCH + "\"}\n"
+	command(nil, "version", "--json").expect(t, 0, `{"version":"1.2.3",`+system, "")
+	var stdout bytes.Buffer
+	Main(Env{Args: []string{"version", "--json"}, Stdout: &stdout, Version: "1.2.3", Commit: "abc", Date: "2026-01-02T03:04:05Z"})
+	if want := `{"version":"1.2.3","commit":"abc","date":"2026-01-02T03:04:05Z",` + system; stdout.String() != want {
+		t.Errorf("got %q, want %q", stdout.String(), want)
+	}
+}
+
 // The flag --version prints the same as the command version.
 func TestVersionFlag(t *testing.T) {
 	inDir(t, map[string]string{"config.json": "{"})
@@ -61,7 +71,7 @@ func TestVersionFlag(t *testing.T) {
 		command(nil, args...).expect(t, 0, "Centrifugo v1.2.3 (Go version: "+runtime.Version()+")\n", "")
 	}
 	if r := command(nil, "checkconfig", "--version"); r.code != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 1", r)
 	}
 }
 
@@ -85,7 +95,7 @@ func TestUsage(t *testing.T) {
 	} {
 		r := command(nil, tt.args...)
 		if r.code != tt.code || !strings.Contains(r.stdout, tt.stdout) || !strings.HasPrefix(r.stderr, tt.stderr) || (tt.stderr == "") != (r.stderr == "") {
-			t.Errorf("%v: %+v", tt.args, r)
+			t.Errorf("%v: %+v; want code %d, %q in stdout, prefix %q of stderr", tt.args, r, tt.code, tt.stdout, tt.stderr)
 		}
 	}
 }
@@ -133,28 +143,28 @@ func serve(environ []string, runErr error, args ...string) (result, *config.Conf
 
 func TestServe(t *testing.T) {
 	inDir(t, map[string]string{
-		"config.json": `{"http_server": {"port": 9000}, "log": {"level": "warn"}, "admin": {"password": "x"}}`,
+		"config.json": `{"http_server": {"port": 9000}, "log": {"level": "warn"}, "shared_poll": {"concurrency_limit": 3}}`,
 		"other.yaml":  "http_server: {port: 9001}",
 		".env":        "CENTRIFUGO_NODE_NAME=from-dotenv",
 	})
 	r, cfg, o := serve([]string{"CENTRIFUGO_LOG_LEVEL=error"}, nil, "--health.enabled", "--grpc_api.port", "10001")
 	r.expect(t, 0, "", "")
 	if cfg.HTTPServer.Port != 9000 || cfg.Log.Level != "error" || !cfg.Health.Enabled || cfg.Node.Name != "from-dotenv" || cfg.GRPCAPI.Port != 10001 {
-		t.Errorf("%+v", cfg)
+		t.Errorf("%+v; want port 9000, level error, health, name from-dotenv, gRPC port 10001", cfg)
 	}
-	if o.Dev || o.Version != "1.2.3" || len(o.Warnings) != 2 || o.Hangup == nil {
-		t.Errorf("%+v", o)
+	if o.Dev || o.Version != "1.2.3" || len(o.Warnings) != 1 || o.Hangup == nil {
+		t.Errorf("%+v; want version 1.2.3, one warning, a hangup channel, no development mode", o)
 	}
 	if _, cfg, _ = serve(nil, nil, "-c", "other.yaml"); cfg.HTTPServer.Port != 9001 {
-		t.Error("-c was not read")
+		t.Errorf("-c was not read: got %v; want 9001", cfg.HTTPServer.Port)
 	}
 	// A flag that is not given does not override the file, one that is given does, even at its default.
 	if _, cfg, _ = serve(nil, nil, "-p", "8000", "-a", "::1"); cfg.HTTPServer.Port != 8000 || cfg.HTTPServer.Address != "::1" || cfg.Log.Level != "warn" {
-		t.Errorf("%+v", cfg.HTTPServer)
+		t.Errorf("%+v; want Port 8000, Address \"::1\" and cfg.Log.Level \"warn\"", cfg.HTTPServer)
 	}
 	for text, want := range map[string]int{"": 0, "9002": 9002} {
 		if _, cfg, _ = serve(nil, nil, "--http_server.internal_port="+text); cfg == nil || cfg.HTTPServer.InternalPort != want {
-			t.Errorf("internal port %q: %v", text, cfg)
+			t.Errorf("internal port %q: %v; want HTTPServer.InternalPort %v", text, cfg, want)
 		}
 	}
 	r, _, _ = serve(nil, errors.New("boom"))
@@ -164,13 +174,14 @@ func TestServe(t *testing.T) {
 func TestServeRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"unknown key", `{"clent": {}}`, "clent: unknown key, did you mean client?"},
-		{"engine not built", `{"engine": {"type": "redis"}}`, `engine.type: "redis" is not in this version yet`},
+		{"map", `{"channel": {"without_namespace": {"subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "1m"}}}}`, "channel.without_namespace.subscription_type: map and shared poll subscriptions are not in this version"},
+		{"unsafe template", `{"client": {"token": {"jwks_public_endpoint": "https://x/{{t}}", "issuer_regex": "(?P<t>.*)"}}}`, "client.token.jwks_public_endpoint: {{t}}: the group must list literal texts"},
 		{"key of another kind", `{"client": {"token": {"rsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, "client.token.rsa_public_key: "},
 	} {
 		inDir(t, map[string]string{"config.json": tt.file})
 		r, cfg, _ := serve(nil, nil)
 		if r.code != 1 || cfg != nil || !strings.Contains(r.stderr, tt.want) {
-			t.Errorf("%s: %+v", tt.name, r)
+			t.Errorf("%s: %+v; want code 1, no configuration, %q in stderr", tt.name, r, tt.want)
 		}
 	}
 }
@@ -221,7 +232,7 @@ func TestReloadNeedsTheFile(t *testing.T) {
 			}
 			reload := func(what string, ok bool) {
 				if cfg, _, err := o.Reload(); (err == nil) != ok || ok && cfg.HTTPServer.Port != 9001 {
-					t.Errorf("%s: %v %v", what, cfg, err)
+					t.Errorf("%s: %v %v; want success %v, and port 9001 then", what, cfg, err, ok)
 				}
 			}
 			reload("as it was", true)
@@ -266,7 +277,7 @@ func TestContextEndsServer(t *testing.T) {
 			return nil
 		}})
 	if code != 0 {
-		t.Errorf("code %d", code)
+		t.Errorf("code %d; want 0", code)
 	}
 }
 
@@ -274,16 +285,16 @@ func TestDev(t *testing.T) {
 	inDir(t, map[string]string{"config.json": `{"http_server": {"port": 9000}}`})
 	r, cfg, o := serve(nil, nil, "--dev")
 	if r.code != 0 || !o.Dev || cfg.HTTPServer.Address != "127.0.0.1" || cfg.HTTPServer.Port != 8000 || !cfg.Client.Insecure {
-		t.Errorf("%+v %+v", r, cfg.HTTPServer)
+		t.Errorf("%+v %+v; want code 0, insecure at 127.0.0.1:8000", r, cfg.HTTPServer)
 	}
 	if !strings.Contains(r.stderr, "INSECURE") || !strings.Contains(r.stderr, "127.0.0.1:8000") || r.stdout != "" {
-		t.Errorf("banner %q", r.stderr)
+		t.Errorf("banner %q; want \"INSECURE\" in it, \"127.0.0.1:8000\" in it and r.stdout nothing", r.stderr)
 	}
 	if _, cfg, _ = serve(nil, nil, "--dev", "-a", "0.0.0.0", "-p", "9002"); cfg.HTTPServer.Address != "0.0.0.0" || cfg.HTTPServer.Port != 9002 {
-		t.Errorf("%+v", cfg.HTTPServer)
+		t.Errorf("%+v; want Address \"0.0.0.0\" and Port 9002", cfg.HTTPServer)
 	}
 	if _, cfg, _ = serve(nil, nil, "--client.insecure"); cfg.HTTPServer.Address != "127.0.0.1" || cfg.HTTPServer.Port != 9000 {
-		t.Errorf("%+v", cfg.HTTPServer)
+		t.Errorf("%+v; want Address \"127.0.0.1\" and Port 9000", cfg.HTTPServer)
 	}
 }
 
@@ -297,7 +308,7 @@ func TestBrokenOutput(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"defaultenv"}, {"configdoc", "-m"}, {"defaultconfig", "-d"}} {
 		var stderr bytes.Buffer
 		if code := Main(Env{Args: args, Stdout: failing{}, Stderr: &stderr}); code != 1 || !regexp.MustCompile("broken pipe").MatchString(stderr.String()) {
-			t.Errorf("%v: %d %s", args, code, &stderr)
+			t.Errorf("%v: %d %s; want code 1 and \"broken pipe\"", args, code, &stderr)
 		}
 	}
 }

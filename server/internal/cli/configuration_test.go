@@ -43,7 +43,7 @@ func TestCheckConfig(t *testing.T) {
 			inDir(t, map[string]string{"config.json": tt.file})
 			r := command(tt.environ, append([]string{"checkconfig"}, tt.args...)...)
 			if r.code != tt.code || r.stdout != "" || !strings.HasPrefix(r.stderr, tt.stderr) || (tt.stderr == "") != (r.stderr == "") {
-				t.Errorf("%+v", r)
+				t.Errorf("%+v; want code %d, no output, prefix %q of stderr", r, tt.code, tt.stderr)
 			}
 		})
 	}
@@ -54,11 +54,11 @@ func TestGenConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inDir(t, nil)
 			if r := command(nil, "genconfig", "-c", name); r.code != 0 || r.stderr != "" || !strings.Contains(r.stdout, "client.allowed_origins") {
-				t.Fatalf("%+v", r)
+				t.Fatalf("%+v; want code 0, stderr nothing and \"client.allowed_origins\" in it", r)
 			}
 			info, err := os.Stat(name)
 			if err != nil || info.Mode().Perm() != 0o600 {
-				t.Fatalf("%v %v", info, err)
+				t.Fatalf("%v %v; want %v", info, err, 0o600)
 			}
 			cfg, err := config.LoadFileBare(name)
 			if err != nil {
@@ -70,7 +70,7 @@ func TestGenConfig(t *testing.T) {
 				}
 			}
 			if r := command(nil, "checkconfig", "-s", "-c", name); r.code != 0 || r.stdout != "" || r.stderr != "" {
-				t.Errorf("the file is not valid, or warned about: %+v", r)
+				t.Errorf("the file is not valid, or warned about: %+v; want code 0, stdout nothing and stderr nothing", r)
 			}
 			before, _ := os.ReadFile(name)
 			command(nil, "genconfig", "-c", name).expect(t, 1, "", "error: file "+name+" exists, it is not overwritten\n")
@@ -81,13 +81,13 @@ func TestGenConfig(t *testing.T) {
 	}
 	inDir(t, nil)
 	if r := command(nil, "genconfig"); r.code != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 0", r)
 	}
 	if _, err := os.Stat("config.json"); err != nil {
 		t.Error(err)
 	}
 	if r := command(nil, "genconfig", "-c", "config.ini"); r.code != 1 || !strings.Contains(r.stderr, "extension") {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 1 and \"extension\" in it", r)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestGenConfig(t *testing.T) {
 func TestGeneratedConfigurationIsUsable(t *testing.T) {
 	inDir(t, nil)
 	if r := command(nil, "genconfig"); r.code != 0 {
-		t.Fatalf("%+v", r)
+		t.Fatalf("%+v; want code 0", r)
 	}
 	cfg, err := config.LoadFileBare("config.json")
 	if err != nil {
@@ -116,7 +116,7 @@ func TestGeneratedConfigurationIsUsable(t *testing.T) {
 		}
 	}
 	if ns := cfg.Channel.Namespaces; len(ns) != 1 || ns[0].Name != "news" || !ns[0].AllowSubscribeForClient || ns[0].AllowPublishForClient {
-		t.Errorf("%+v", ns)
+		t.Errorf("%+v; want one, news, that allows subscribing and not publishing", ns)
 	}
 }
 
@@ -130,8 +130,8 @@ func TestFlagsWithoutEffectAreMarked(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]bool{
-		"sse.enabled": true, "uni_grpc.port": true, "grpc_api.enabled": true, "admin.external": true, "map_broker.type": true, "swagger.enabled": true,
-		"http_server.port": false, "health.enabled": false, "http_api.insecure": false, "engine.type": false, "dev": false,
+		"admin.external": false, "map_broker.type": true,
+		"http_server.port": false, "swagger.enabled": false, "sse.enabled": false, "uni_grpc.port": false, "grpc_api.enabled": false, "health.enabled": false, "http_api.insecure": false, "engine.type": false, "dev": false,
 	} {
 		if got, ok := marks[name]; !ok || got != want {
 			t.Errorf("--%s: marked %v, listed %v", name, got, ok)
@@ -157,7 +157,7 @@ func TestDefaultConfig(t *testing.T) {
 		command(nil, "checkconfig", "-c", name, "-s").expect(t, 0, "", "")
 	}
 	if r := command(nil, "defaultconfig", "-d", "-b", "none.json"); r.code != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 1", r)
 	}
 }
 
@@ -165,11 +165,13 @@ func TestDefaultEnv(t *testing.T) {
 	inDir(t, map[string]string{"base.json": `{"http_server": {"port": 9000, "address": ""}, "client": {"allowed_origins": ["a", "b"]}}`})
 	r := command(nil, "defaultenv")
 	if r.code != 0 || !strings.Contains(r.stdout, "CENTRIFUGO_HTTP_SERVER_PORT=\"8000\"\n") || !strings.Contains(r.stdout, "CENTRIFUGO_CHANNEL_PRIVATE_PREFIX=\"$\"\n") {
-		t.Errorf("code %d", r.code)
+		t.Errorf("code %d; want 0, %q in it and %q in it",
+			r.code, "CENTRIFUGO_HTTP_SERVER_PORT=\"8000\"\n", "CENTRIFUGO_CHANNEL_PRIVATE_PREFIX=\"$\"\n")
 	}
 	r = command(nil, "defaultenv", "-b", "base.json")
 	if !strings.Contains(r.stdout, "CENTRIFUGO_HTTP_SERVER_PORT=\"9000\"\n") || !strings.Contains(r.stdout, "CENTRIFUGO_CLIENT_CHANNEL_LIMIT=\"128\"\n") {
-		t.Errorf("code %d", r.code)
+		t.Errorf("code %d; want %q in it and %q in it",
+			r.code, "CENTRIFUGO_HTTP_SERVER_PORT=\"9000\"\n", "CENTRIFUGO_CLIENT_CHANNEL_LIMIT=\"128\"\n")
 	}
 	command(nil, "defaultenv", "-b", "base.json", "--base-non-zero-only").expect(t, 0,
 		"CENTRIFUGO_HTTP_SERVER_PORT=\"9000\"\nCENTRIFUGO_CLIENT_ALLOWED_ORIGINS=\"a b\"\n", "")

@@ -26,7 +26,7 @@ func background(t *testing.T, args ...string) (address string, stop func() int) 
 	}()
 	line, err := bufio.NewReader(reader).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "serving on http://127.0.0.1:") {
-		t.Fatalf("%q %v", line, err)
+		t.Fatalf("%q %v; want prefix \"serving on http://127.0.0.1:\"", line, err)
 	}
 	return strings.TrimSpace(strings.TrimPrefix(line, "serving on ")), func() int {
 		cancel()
@@ -65,17 +65,17 @@ func TestServeFiles(t *testing.T) {
 		"/none":  {404, "404 page not found\n"},
 	} {
 		if code, body := get(t, address+path); code != want.code || body != want.body {
-			t.Errorf("%s: %d %q", path, code, body)
+			t.Errorf("%s: %d %q; want %v and %v", path, code, body, want.code, want.body)
 		}
 	}
 	if code, _ := get(t, address+"/link"); code == 200 {
-		t.Error("a link leads out of the directory")
+		t.Errorf("a link leads out of the directory: got %v; want anything but 200", code)
 	}
 	if code := stop(); code != 0 {
-		t.Errorf("code %d", code)
+		t.Errorf("code %d; want 0", code)
 	}
 	if r := command(nil, "serve", "-d", "none"); r.code != 1 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 1", r)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestServeListsWhatItServes(t *testing.T) {
 		for _, match := range regexp.MustCompile(`<a href="([^"]*)"`).FindAllStringSubmatch(body, -1) {
 			listed = append(listed, match[1])
 			if code, _ := get(t, address+directory+match[1]); code != 200 {
-				t.Errorf("%s%s is listed, but answered with %d", directory, match[1], code)
+				t.Errorf("%s%s is listed, but answered with %d; want 200", directory, match[1], code)
 			}
 		}
 		if got := strings.Join(listed, " "); got != want {
@@ -107,30 +107,31 @@ func TestServeListsWhatItServes(t *testing.T) {
 	}
 	for _, hidden := range []string{"/outside", "/sub/up/", "/dangling", "/pipe", "/.hidden/", "/sub/.git/", "/sub/.secret", "/%2eenv"} {
 		if code, _ := get(t, address+hidden); code != 404 {
-			t.Errorf("%s: status %d", hidden, code)
+			t.Errorf("%s: status %d; want 404", hidden, code)
 		}
 	}
 	if code := stop(); code != 0 {
-		t.Errorf("code %d", code)
+		t.Errorf("code %d; want 0", code)
 	}
 }
 
 func TestConfigDoc(t *testing.T) {
 	inDir(t, nil)
 	if r := command(nil, "configdoc", "-m"); r.code != 0 || !strings.HasPrefix(r.stdout, "# Configuration\n") || !strings.Contains(r.stdout, "| `client.channel_limit` | int | `128` |") {
-		t.Errorf("code %d %.100q", r.code, r.stdout)
+		t.Errorf("code %d %.100q; want 0, prefix \"# Configuration\\n\" and %q in it",
+			r.code, r.stdout, "| `client.channel_limit` | int | `128` |")
 	}
 	if r := command(nil, "configdoc", "-m", "-s", "log", "-l", "2"); r.code != 0 || !strings.HasPrefix(r.stdout, "\n### log\n") || strings.Contains(r.stdout, "client.") {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 0, prefix \"\\n### log\\n\" and no \"client.\" in it", r)
 	}
 	command(nil, "configdoc", "-m", "-s", "lgo").expect(t, 1, "", "error: unknown section \"lgo\", did you mean log?\n")
 	command(nil, "configdoc", "-s", "lgo", "-p", "0").expect(t, 1, "", "error: unknown section \"lgo\"\n")
 
 	address, stop := background(t, "configdoc", "-p", "0", "-s", "http_api")
 	if code, body := get(t, address); code != 200 || !strings.Contains(body, "<code>http_api.key</code>") || strings.Contains(body, "<code>client.insecure</code>") {
-		t.Errorf("%d %.200s", code, body)
+		t.Errorf("%d %.200s; want 200, \"<code>http_api.key</code>\" in it and no \"<code>client.insecure</code>\" in it", code, body)
 	}
 	if code := stop(); code != 0 {
-		t.Errorf("code %d", code)
+		t.Errorf("code %d; want 0", code)
 	}
 }

@@ -12,16 +12,12 @@ import (
 )
 
 // A configuration starts if and only if checkconfig accepts it, and both give the same
-// error.
+// error. Types of engines are refused by the server's own check.
 func TestOneJudgement(t *testing.T) {
 	for _, tt := range []struct{ name, file, want string }{
 		{"default", `{}`, ""},
-		{"engine not built", `{"engine": {"type": "redis"}}`, `engine.type: "redis" is not in this version yet`},
-		{"unknown engine", `{"engine": {"type": "tarantool"}}`, `engine.type: unknown type "tarantool"`},
-		{"broker not built", `{"broker": {"enabled": true, "type": "nats"}}`, `broker.type: "nats" is not in this version yet`},
-		{"broker not built, off", `{"broker": {"type": "nats"}}`, ""},
-		{"controller not built", `{"controller": {"enabled": true}}`, `controller.type: "postgres" is not`},
-		{"key set", `{"client": {"token": {"jwks_public_endpoint": "https://x"}}}`, "client.token.jwks_public_endpoint: JWKS is not in this version"},
+		{"map", `{"channel": {"without_namespace": {"subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "1m"}}}}`, "channel.without_namespace.subscription_type: map and shared poll subscriptions are not in this version"},
+		{"unsafe template", `{"client": {"token": {"jwks_public_endpoint": "https://x/{{t}}", "issuer_regex": "(?P<t>.*)"}}}`, "client.token.jwks_public_endpoint: {{t}}: the group must list literal texts"},
 		{"key of another kind", `{"client": {"token": {"rsa_public_key": "-----BEGIN X-----\n-----END X-----\n"}}}`, "client.token.rsa_public_key: "},
 		{"negative", `{"client": {"channel_limit": -1}}`, "client.channel_limit: must not be negative"},
 		{"refused by the server", `{"node": {"name": "refuse me"}}`, "refused"},
@@ -54,12 +50,12 @@ func TestNamedFileIsMissing(t *testing.T) {
 	for _, args := range [][]string{{}, {"--dev"}, {"checkconfig"}, {"checkconfig", "-s"}, {"gentoken"}, {"checktoken", "x"}} {
 		r, cfg, _ := serve(nil, nil, append(args, "-c", "typo.json")...)
 		if r.code != 1 || cfg != nil || !strings.Contains(r.stderr, "typo.json: the configuration file does not exist") {
-			t.Errorf("%v: %+v", args, r)
+			t.Errorf("%v: %+v; want code 1, no configuration, and the error that the file does not exist", args, r)
 		}
 	}
 	// The default file may be missing, with a warning.
 	if r, cfg, o := serve(nil, nil); r.code != 0 || cfg == nil || len(o.Warnings) != 1 {
-		t.Errorf("%+v %v", r, o.Warnings)
+		t.Errorf("%+v %v; want code 0 and length 1", r, o.Warnings)
 	}
 }
 
@@ -68,14 +64,14 @@ func TestReloadIsJudged(t *testing.T) {
 	inDir(t, map[string]string{"config.json": `{}`})
 	_, _, o := serve(nil, nil)
 	for _, file := range []string{
-		`{"engine": {"type": "redis"}}`, `{"client": {"token": {"jwks_public_endpoint": "https://x"}}}`,
-		`{"channel": {"without_namespace": {"subscribe_proxy_enabled": true}}}`,
+		`{"channel": {"without_namespace": {"subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "1m"}}}}`,
+		`{"http_server": {"tls_autocert": {"enabled": true}}}`,
 	} {
 		if err := os.WriteFile("config.json", []byte(file), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := o.Reload(); err == nil {
-			t.Errorf("%s is taken over", file)
+			t.Errorf("%s is taken over; want an error", file)
 		}
 	}
 }

@@ -66,6 +66,7 @@ func (env Env) rootCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	cmd.SetVersionTemplate("{{.Version}}\n")
+	cmd.SetFlagErrorFunc(oldFlag)
 	file := configFlag(cmd)
 	dev := cmd.Flags().Bool("dev", false, "development mode: no configuration, no authentication, 127.0.0.1 only. INSECURE")
 	addServerFlags(cmd.Flags())

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -90,8 +92,8 @@ func tokenConfig(cfg *config.Config, subscription bool) config.Token {
 
 func (env Env) checkTokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "checktoken TOKEN", Short: "Check a connection token", Args: cobra.ExactArgs(1)}
-	env.addCheck(cmd, false, func(v *auth.Verifier, token string) (string, error) {
-		t, err := v.VerifyConnect(token)
+	env.addCheck(cmd, false, func(ctx context.Context, v *auth.Verifier, token string) (string, error) {
+		t, err := v.VerifyConnect(ctx, token)
 		return "valid token for " + owner(t.User, "", false), err
 	})
 	return cmd
@@ -99,23 +101,26 @@ func (env Env) checkTokenCommand() *cobra.Command {
 
 func (env Env) checkSubTokenCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "checksubtoken TOKEN", Short: "Check a subscription token", Args: cobra.ExactArgs(1)}
-	env.addCheck(cmd, true, func(v *auth.Verifier, token string) (string, error) {
-		t, err := v.VerifySubscribe(token)
+	env.addCheck(cmd, true, func(ctx context.Context, v *auth.Verifier, token string) (string, error) {
+		t, err := v.VerifySubscribe(ctx, token)
 		return "valid subscription token for " + owner(t.User, t.Channel, true), err
 	})
 	return cmd
 }
 
-// addCheck gives a command the flags and the work of token verification.
-func (env Env) addCheck(cmd *cobra.Command, subscription bool, verify func(*auth.Verifier, string) (string, error)) {
+// addCheck gives a command the flags and the work of token verification. It fetches the
+// key set that the token needs, as the server does.
+func (env Env) addCheck(cmd *cobra.Command, subscription bool, verify func(context.Context, *auth.Verifier, string) (string, error)) {
 	file := configFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		cfg, _, err := env.load(cmd, *file)
 		if err != nil {
 			return err
 		}
+		sets := auth.NewKeySets(auth.KeySetOptions{Log: slog.New(slog.DiscardHandler)}) // the error says it too
+		defer sets.Close()
 		v, err := auth.NewVerifier(tokenConfig(cfg, subscription),
-			auth.Options{SkipSignature: cfg.Client.InsecureSkipTokenSignatureVerify})
+			auth.Options{SkipSignature: cfg.Client.InsecureSkipTokenSignatureVerify, KeySets: sets})
 		if err != nil {
 			return err
 		}
@@ -128,7 +133,7 @@ func (env Env) addCheck(cmd *cobra.Command, subscription bool, verify func(*auth
 				return fmt.Errorf("writing warnings: %w", err)
 			}
 		}
-		result, err := verify(v, args[0])
+		result, err := verify(cmd.Context(), v, args[0])
 		if err != nil {
 			return fmt.Errorf("token with algorithm %s and claims %s has error: %w", algorithm, claims, err)
 		}

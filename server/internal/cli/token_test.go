@@ -40,7 +40,7 @@ func TestGenTokenRefuses(t *testing.T) {
 	command(nil, "gensubtoken").expect(t, 1, "", "error: a channel is needed: flag -s\n")
 	command(nil, "gentoken", "-t", "9223372036854775807").expect(t, 1, "", "error: the TTL exceeds a hundred years\n")
 	if r := command(nil, "gentoken", "-c", "bad.json"); r.code != 1 || r.stdout != "" {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 1 and stdout nothing", r)
 	}
 }
 
@@ -53,7 +53,7 @@ func TestTokenClaims(t *testing.T) {
 	}
 	r = command(nil, "gentoken", "-t", "-1", "-q")
 	if payload, _ = base64.RawURLEncoding.DecodeString(strings.Split(r.stdout, ".")[1]); strings.Contains(string(payload), "exp") {
-		t.Errorf("%s", payload)
+		t.Errorf("%s; want no \"exp\" in it", payload)
 	}
 }
 
@@ -108,7 +108,7 @@ func TestCheckTokenUnits(t *testing.T) {
 		r := command(nil, "checktoken", token)
 		warning, rest, _ := strings.Cut(r.stderr, "error:")
 		if r.code != tt.code || warning != tt.warning || (rest != "") != (tt.code != 0) {
-			t.Errorf("%s: %+v", tt.claims, r)
+			t.Errorf("%s: %+v; want code %d, warning %q, an error unless the code is 0", tt.claims, r, tt.code, tt.warning)
 		}
 	}
 }
@@ -119,9 +119,9 @@ func TestSubscriptionTokenSection(t *testing.T) {
 	apart := []string{"CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_ENABLED=true"}
 	sub := command(apart, "gensubtoken", "-s", "ch", "-q").stdout
 	if r := command(apart, "checksubtoken", sub); r.code != 0 {
-		t.Errorf("%+v", r)
+		t.Errorf("%+v; want code 0", r)
 	}
 	if r := command(nil, "checksubtoken", sub); r.code != 1 {
-		t.Errorf("the secret of connection tokens verified it: %+v", r)
+		t.Errorf("the secret of connection tokens verified it: %+v; want code 1", r)
 	}
 }

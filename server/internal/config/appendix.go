@@ -16,10 +16,6 @@ func (k Key) NotBuilt() bool {
 // Refused reports whether the server does not start when a key, given by its dotted
 // path, asks for a feature that this version lacks.
 func (k Key) Refused() bool {
-	switch k.Path {
-	case "sse.enabled", "http_stream.enabled", "webtransport.enabled": // only where no other transport is on
-		return false
-	}
 	return refusedKeys[generalPath(k.Path)] != ""
 }
 

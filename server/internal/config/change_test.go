@@ -39,7 +39,7 @@ func TestReloadable(t *testing.T) {
 		"client.token.hmac_secret_key": true, "client.subscription_token.hmac_secret_key": true, "client.subscription_token.enabled": true,
 		"client.allowed_origins": true, "client.insecure": true, "client.ping_interval": false, "client.proxy.connect.enabled": false,
 		"client.subscribe_to_user_personal_channel.enabled": true, "http_api.key": true, "http_api.insecure": true,
-		"http_api.handler_prefix": false, "grpc_api.key": false, "nothing": false, "log.level.x": false, "": false,
+		"http_api.handler_prefix": false, "grpc_api.key": true, "grpc_api.port": false, "nothing": false, "log.level.x": false, "": false,
 	} {
 		if got := Reloadable(key); got != want {
 			t.Errorf("Reloadable(%q) = %v; want %v", key, got, want)

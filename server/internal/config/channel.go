@@ -83,6 +83,18 @@ type ChannelOptions struct {
 	DeltaPublish bool `key:"delta_publish"`
 	// Let clients filter publications by tags.
 	AllowTagsFilter bool `key:"allow_tags_filter"`
+	// Send pushes with a number in place of the channel's name to clients that can read it, as SDKs of the current generation can.
+	AllowChannelCompaction bool `key:"allow_channel_compaction"`
+	// Do not send the publications of a client back to its connection.
+	PublishExcludeSender bool `key:"publish_exclude_sender"`
+	// Let clients subscribe to patterns: `*` stands for one of the segments that dots separate, `>` at the end for one or more. Patterns
+	// begin with the namespace. They need no other permission than a channel, and have no presence, history or recovery. Needs the memory engine.
+	AllowWildcards bool `key:"allow_wildcards"`
+	// What becomes of publications for a client that reads too slowly. Empty or disconnect: they are queued, up to client.queue_max_size.
+	// latest: the newest of each subscription is kept while a quarter of that waits. drop_oldest: what exceeds the queue is dropped, and
+	// the subscription ends with 2500, so that the client subscribes again and recovers. A socket that accepts nothing for
+	// websocket.write_timeout is closed all the same: raise it for clients that may pause for longer.
+	SlowReaderPolicy string `key:"slow_reader_policy"`
 	// How long publications of a channel, with its joins and leaves, are gathered on each node to be sent together; at most 1s.
 	// 0: each is sent at once. As the other two batch options, it applies to a channel when it next gets its first subscriber.
 	BatchMaxDelay time.Duration `key:"batch_max_delay"`

@@ -58,6 +58,9 @@ type Client struct {
 	UserConnectionLimit int `key:"user_connection_limit"`
 	// New connections per second allowed on this node; more are refused with HTTP status 503. 0: no limit.
 	ConnectionRateLimit int `key:"connection_rate_limit"`
+	// New connections are refused with HTTP status 503 while the server is so busy that work waits longer than this for a
+	// processor; fewer are admitted until it does not. 0: never refused.
+	ConnectionMaxDelay time.Duration `key:"connection_max_delay" default:"1s"`
 	// Put the server time into the reply to connect.
 	ConnectIncludeServerTime bool `key:"connect_include_server_time"`
 	// Publications returned at most by one history command of a client.
@@ -116,8 +119,18 @@ type Token struct {
 	ECDSAPublicKey PEM `key:"ecdsa_public_key"`
 	// Public key (PKIX) or certificate for EdDSA (Ed25519). An addition of this server.
 	ED25519PublicKey PEM `key:"ed25519_public_key"`
-	// URL of a JSON Web Key Set; when set, the keys above are ignored.
+	// URL of a JSON Web Key Set; when set, the keys above are ignored. `{{name}}` in it stands for what the group with that name
+	// in issuer_regex or audience_regex matches.
 	JWKSPublicEndpoint string `key:"jwks_public_endpoint"`
+	// TLS of the connections to jwks_public_endpoint and openid_issuer. Without it https URLs are verified with the authorities
+	// of the system. An addition of this server.
+	JWKSTLS TLS `key:"jwks_tls"`
+	// URL of an OpenID Connect provider, which is also the value that claim iss must have. Its key set is found by discovery;
+	// the keys above are ignored. Not together with jwks_public_endpoint, issuer or issuer_regex. An addition of this server.
+	OpenIDIssuer string `key:"openid_issuer"`
+	// Issuers with keys of their own. A token whose claim iss is that of an entry is verified with that entry, every other token
+	// with the keys above. An addition of this server.
+	Issuers []TokenIssuer `key:"issuers"`
 	// Value that claim aud must have or contain. Not together with audience_regex.
 	Audience string `key:"audience"`
 	// Regular expression that claim aud, or one element of it, must match.
@@ -130,6 +143,65 @@ type Token struct {
 	UserIDClaim string `key:"user_id_claim"`
 	// Skip the check at start that the template of jwks_public_endpoint can only lead to known URLs.
 	InsecureSkipJWKSEndpointSafetyCheck bool `key:"insecure_skip_jwks_endpoint_safety_check"`
+}
+
+// TokenIssuer is an entry of client.token.issuers: the keys for the tokens of one issuer.
+type TokenIssuer struct {
+	// Value of claim iss.
+	Issuer string `key:"issuer"`
+	// The issuer is the URL of an OpenID Connect provider, whose key set is found by discovery.
+	OpenID bool `key:"openid"`
+	// URL of a JSON Web Key Set; without variables.
+	JWKSPublicEndpoint string `key:"jwks_public_endpoint"`
+	// TLS of the connections to the provider or the key set.
+	JWKSTLS TLS `key:"jwks_tls"`
+	// Secret for HS256, HS384 and HS512.
+	HMACSecretKey string `key:"hmac_secret_key"`
+	// Former secret, tried when a signature does not match hmac_secret_key.
+	HMACPreviousSecretKey string `key:"hmac_previous_secret_key"`
+	// Unix time in seconds after which the former secret is no longer tried. 0: no end.
+	HMACPreviousSecretKeyValidUntil int64 `key:"hmac_previous_secret_key_valid_until"`
+	// Public key (PKIX) or certificate for RS256, RS384 and RS512.
+	RSAPublicKey PEM `key:"rsa_public_key"`
+	// Public key (PKIX) or certificate for ES256, ES384 and ES512; the curve must match the algorithm.
+	ECDSAPublicKey PEM `key:"ecdsa_public_key"`
+	// Public key (PKIX) or certificate for EdDSA (Ed25519).
+	ED25519PublicKey PEM `key:"ed25519_public_key"`
+	// Value that claim aud must have or contain. Empty: what the section says.
+	Audience string `key:"audience"`
+	// Claim that holds the user ID. Empty: what the section says.
+	UserIDClaim string `key:"user_id_claim"`
+}
+
+// ofIssuer returns an entry as a section of its own. What the entry leaves empty is that of
+// the section, which is the receiver; its keys and rules for issuers do not apply.
+func (t *Token) ofIssuer(i TokenIssuer) Token {
+	own := Token{
+		Issuer: i.Issuer, JWKSPublicEndpoint: i.JWKSPublicEndpoint, JWKSTLS: i.JWKSTLS,
+		HMACSecretKey: i.HMACSecretKey, HMACPreviousSecretKey: i.HMACPreviousSecretKey, HMACPreviousSecretKeyValidUntil: i.HMACPreviousSecretKeyValidUntil,
+		RSAPublicKey: i.RSAPublicKey, ECDSAPublicKey: i.ECDSAPublicKey, ED25519PublicKey: i.ED25519PublicKey,
+		Audience: i.Audience, UserIDClaim: i.UserIDClaim,
+	}
+	if i.OpenID {
+		own.Issuer, own.OpenIDIssuer = "", i.Issuer
+	}
+	if own.Audience == "" {
+		own.Audience, own.AudienceRegex = t.Audience, t.AudienceRegex
+	}
+	if own.UserIDClaim == "" {
+		own.UserIDClaim = t.UserIDClaim
+	}
+	return own
+}
+
+// ByIssuer returns the entries of issuers, each as a section of its own, in order.
+// The value of claim iss is Issuer or OpenIDIssuer.
+func (t *Token) ByIssuer() []Token {
+	sections := make([]Token, len(t.Issuers))
+	for i, issuer := range t.Issuers {
+		sections[i] = t.ofIssuer(issuer)
+	}
+	return sections
 }
 
 // SubscriptionToken is section client.subscription_token.

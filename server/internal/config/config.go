@@ -38,6 +38,8 @@ type Config struct {
 	HTTPStream HTTPStream `key:"http_stream"`
 	// Endpoint that carries the uplink of the SSE and HTTP stream transports; mounted when one of them is on.
 	Emulation Emulation `key:"emulation"`
+	// Bidirectional transport over a gRPC stream.
+	GRPC GRPC `key:"grpc"`
 	// Bidirectional transport over HTTP/3.
 	WebTransport WebTransport `key:"webtransport"`
 	// Unidirectional WebSocket transport.
@@ -82,6 +84,10 @@ type Config struct {
 	Controller Controller `key:"controller"`
 	// Asynchronous consumers: commands of the server API read from queues.
 	Consumers []Consumer `key:"consumers,named"`
+
+	// sources holds the keys that were set by something else than a default. It is no part
+	// of the configuration: it is for Values.
+	sources map[string]Source
 }
 
 // Log is section log.
@@ -104,6 +110,9 @@ type Node struct {
 type Shutdown struct {
 	// Time given to a graceful termination; after it the process exits with code 1.
 	Timeout time.Duration `key:"timeout" default:"30s"`
+	// Connections closed per second at a graceful termination, so that clients do not all come to other nodes at once.
+	// More are closed when they would not all be in two thirds of the timeout. 0: all at once.
+	ReleaseRate int `key:"release_rate" default:"5000"`
 }
 
 // UsageStats is section usage_stats.

@@ -28,17 +28,20 @@ type Consumer struct {
 
 // PostgreSQLConsumer is section postgresql of a consumer.
 type PostgreSQLConsumer struct {
-	// Connection string.
+	// Connection string, a URL or pairs of key and value as PostgreSQL has them.
 	DSN string `key:"dsn"`
-	// Table with the columns id, method, payload and partition.
+	// Table with the columns id, method, payload and partition, as SQL names it: with a schema or without, quoted where that is
+	// needed.
 	OutboxTableName string `key:"outbox_table_name"`
-	// Partitions, numbered from 0.
+	// Partitions, numbered from 0, at most 1024. Rows of one are processed in the order of their ids, those of different ones at
+	// the same time. Each may hold a connection.
 	NumPartitions int `key:"num_partitions" default:"1"`
-	// Rows read at once.
+	// Rows read, and deleted, in one transaction. A crash delivers at most as many again.
 	PartitionSelectLimit int `key:"partition_select_limit" default:"100"`
-	// How often the table is read.
+	// How often each partition is looked at.
 	PartitionPollInterval time.Duration `key:"partition_poll_interval" default:"300ms"`
-	// Channel of notifications that wake the consumer. Empty: none.
+	// Channel of notifications that wake the consumer between polls, in the exact letter case. The payload of a notification is the number of a
+	// partition; an empty one wakes all. Empty: none.
 	PartitionNotificationChannel string `key:"partition_notification_channel"`
 	// Connection string for notifications. Empty: dsn.
 	PartitionNotificationDSN string `key:"partition_notification_dsn"`
@@ -147,7 +150,8 @@ type GooglePubSubConsumer struct {
 	MaxOutstandingMessages int `key:"max_outstanding_messages" default:"100"`
 	// Bytes in work at the same time.
 	MaxOutstandingBytes int `key:"max_outstanding_bytes" default:"1000000"`
-	// How to authenticate. Empty: application default credentials.
+	// How to authenticate: default, which is the application default credentials, or service_account with credentials_file. Empty:
+	// service_account if credentials_file is set, otherwise default.
 	AuthMechanism string `key:"auth_mechanism"`
 	// File with credentials.
 	CredentialsFile string `key:"credentials_file"`

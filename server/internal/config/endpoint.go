@@ -28,8 +28,10 @@ type GRPCAPI struct {
 	Address string `key:"address"`
 	// Port to listen on.
 	Port int `key:"port" default:"10000"`
-	// Secret that callers present. Empty: calls need no key.
-	Key string `key:"key"`
+	// Secret that callers present. Empty: every call is refused.
+	Key string `key:"key" reload:"yes"`
+	// INSECURE, for development: calls need no key.
+	Insecure bool `key:"insecure" reload:"yes"`
 	// TLS of the listener.
 	TLS TLS `key:"tls"`
 	// Serve gRPC reflection.
@@ -44,15 +46,16 @@ type Admin struct {
 	Enabled bool `key:"enabled"`
 	// Path of the interface. Empty: the root.
 	HandlerPrefix string `key:"handler_prefix"`
-	// Password of the administrator.
-	Password string `key:"password"`
-	// Secret with which session tokens are signed.
-	Secret string `key:"secret"`
-	// INSECURE, for development: no password.
-	Insecure bool `key:"insecure"`
-	// Directory of an own build of the interface. Empty: the embedded one.
+	// Password of the administrator. Empty: every log-in is refused.
+	Password string `key:"password" reload:"yes"`
+	// Secret with which tokens are signed, the same on all nodes. A change of secret or password ends all log-ins. Empty:
+	// every log-in is refused.
+	Secret string `key:"secret" reload:"yes"`
+	// INSECURE, for development: no password. The whole server API is open to everybody who reaches the interface.
+	Insecure bool `key:"insecure" reload:"yes"`
+	// Directory of an own build of the interface, with an index.html. Empty: the embedded one.
 	WebPath string `key:"web_path"`
-	// Address of a development server to which the interface is passed through.
+	// URL of a development server to which requests for the page are passed, such as `http://127.0.0.1:5173`.
 	WebProxyAddress string `key:"web_proxy_address"`
 	// Serve on the external listener instead of the internal one.
 	External bool `key:"external"`
@@ -66,7 +69,10 @@ type Prometheus struct {
 	HandlerPrefix string `key:"handler_prefix" default:"/metrics"`
 	// Count requests to the HTTP endpoints.
 	InstrumentHTTPHandlers bool `key:"instrument_http_handlers"`
-	// Export the histogram of recovered publications.
+	// Names of clients that `client_connections_accepted` and `client_connections_inflight` tell apart beside those of the SDKs (js,
+	// dart, swift, java, go, python, csharp), with up to 30 versions each. A client gives its name when it connects.
+	ClientNames []string `key:"client_names"`
+	// Export the histogram of recovered publications, `client_recovered_publications`.
 	RecoveredPublicationsHistogram bool `key:"recovered_publications_histogram"`
 	// Export native histograms instead of summaries.
 	NativeHistograms bool `key:"native_histograms"`
@@ -74,9 +80,11 @@ type Prometheus struct {
 
 // Health is section health.
 type Health struct {
-	// Turn the endpoint on: status 200 and `{}` while the process serves.
+	// Turn the endpoints on. handler_prefix, and `/live` below it, answer with status 200 and `{}` while the process serves.
+	// `/ready` below it answers with status 503 and the reason while the node shuts down, or its engine cannot be used or does
+	// not deliver.
 	Enabled bool `key:"enabled"`
-	// Path of the endpoint.
+	// Path of the endpoints.
 	HandlerPrefix string `key:"handler_prefix" default:"/health"`
 }
 
@@ -106,11 +114,13 @@ type Init struct {
 
 // OpenTelemetry is section opentelemetry.
 type OpenTelemetry struct {
-	// Turn tracing on; the exporter is set by the OTEL_* environment variables.
+	// Export traces by OTLP: publications and their fan-out, and calls of proxies, which get the trace context as `traceparent`.
+	// `OTEL_*` variables set the receiver, the protocol (`http/protobuf` or `grpc`) and the sampler. Metrics are exported as well with
+	// `OTEL_METRICS_EXPORTER=otlp`.
 	Enabled bool `key:"enabled"`
-	// Trace calls of the server API.
+	// Trace calls of the server API. The trace context of a request (`traceparent`) is taken up.
 	API bool `key:"api"`
-	// Trace consumers.
+	// Trace the commands of consumers.
 	Consuming bool `key:"consuming"`
 	// Authenticate the exporter with Google application default credentials.
 	GoogleCloudADCAuth bool `key:"google_cloud_adc_auth"`
@@ -118,7 +128,7 @@ type OpenTelemetry struct {
 
 // Graphite is section graphite.
 type Graphite struct {
-	// Turn the export on.
+	// Send the metrics to Graphite in its plain text protocol over TCP.
 	Enabled bool `key:"enabled"`
 	// Host of the receiver.
 	Host string `key:"host" default:"localhost"`
@@ -126,8 +136,8 @@ type Graphite struct {
 	Port int `key:"port" default:"2003"`
 	// First part of metric names.
 	Prefix string `key:"prefix" default:"centrifugo"`
-	// How often metrics are sent.
+	// How often metrics are sent, at least 10ms.
 	Interval time.Duration `key:"interval" default:"10s"`
-	// Send labels as Graphite tags.
+	// Send labels as tags, for Graphite 1.1 and later, and otherwise as parts of the name (`.label_value`).
 	Tags bool `key:"tags"`
 }

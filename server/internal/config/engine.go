@@ -4,7 +4,7 @@ import "time"
 
 // Engine is section engine.
 type Engine struct {
-	// Engine: memory. Others are not in this version yet.
+	// Engine: memory, or redis, with which several nodes work together.
 	Type string `key:"type" default:"memory"`
 	// Settings of type memory, also where a broker of this type is set.
 	Memory MemoryEngine `key:"memory"`
@@ -25,7 +25,7 @@ type MemoryEngine struct {
 type Broker struct {
 	// Use this broker instead of that of the engine.
 	Enabled bool `key:"enabled"`
-	// Broker: memory. Others are not in this version yet.
+	// Broker: memory or redis. Others are not in this version yet.
 	Type string `key:"type" default:"memory"`
 	// Settings of type redis.
 	Redis RedisBroker `key:"redis"`
@@ -39,7 +39,7 @@ type Broker struct {
 type PresenceManager struct {
 	// Use this presence manager instead of that of the engine.
 	Enabled bool `key:"enabled"`
-	// Presence manager: memory. Others are not in this version yet.
+	// Presence manager: memory or redis.
 	Type string `key:"type" default:"memory"`
 	// Settings of type redis.
 	Redis RedisPresence `key:"redis"`
@@ -67,9 +67,11 @@ type Controller struct {
 
 // Redis describes connections to Redis. Precedence: cluster_address, sentinel_address, address.
 type Redis struct {
-	// First part of every key and channel.
+	// First part of every key and channel. Deployments that share a server need different ones.
 	Prefix string `key:"prefix" default:"centrifugo"`
-	// Servers; several are client-side shards.
+	// Servers; several are client-side shards. Forms: host:port, redis://user:password@host:port/db, rediss:// with TLS,
+	// unix:///path, redis+sentinel://host:port?sentinel_master_name=name, redis+cluster://host:port. All nodes need the same
+	// order, and a shard is added at the end.
 	Address []string `key:"address,words" default:"redis://127.0.0.1:6379"`
 	// Clusters, one per element, each a comma-separated list of seeds; several are client-side shards.
 	ClusterAddress []string `key:"cluster_address,words"`
@@ -95,14 +97,18 @@ type Redis struct {
 	ClientName string `key:"client_name"`
 	// Speak protocol RESP2.
 	ForceRESP2 bool `key:"force_resp2"`
-	// Time allowed for connecting.
+	// Time allowed for connecting. Calls wait as long for a connection that was lost.
 	ConnectTimeout time.Duration `key:"connect_timeout" default:"1s"`
-	// Time allowed for reading and writing.
+	// Time in which a server must answer.
 	IOTimeout time.Duration `key:"io_timeout" default:"4s"`
 	// TLS towards the servers.
 	TLS TLS `key:"tls"`
 	// Reads from replicas.
 	ReplicaClient ReplicaClient `key:"replica_client"`
+	// Parts of the channels in a Redis Cluster of version 7 or later. Messages of a part go through one of its servers
+	// (sharded PUB/SUB) instead of all of them, so that adding servers adds capacity. A node has a connection for each part.
+	// All nodes need the same number, and nodes of other programs cannot share the cluster. 0: messages go through all servers.
+	ShardedPubSubPartitions int `key:"sharded_pubsub_partitions"`
 }
 
 // ReplicaClient is section replica_client of a Redis section.
@@ -121,9 +127,20 @@ type RedisPresenceKeys struct {
 	PresenceUserMapping bool `key:"presence_user_mapping"`
 }
 
+// RedisDelivery are the settings of how messages travel between Redis and the nodes.
+type RedisDelivery struct {
+	// How messages travel: pubsub, or streams, which every node reads from where it stopped, so that a broken connection loses
+	// nothing. With streams each node reads the messages of all channels; in a cluster sharded_pubsub_partitions is the number
+	// of streams. All nodes need the same value.
+	Delivery string `key:"delivery" default:"pubsub"`
+	// Messages, about, that each stream keeps for nodes that were away. Their memory is that of Redis.
+	DeliveryStreamSize int `key:"delivery_stream_size" default:"100000"`
+}
+
 // RedisEngine is section engine.redis.
 type RedisEngine struct {
 	Redis
+	RedisDelivery
 	// Keep history in lists instead of streams.
 	HistoryUseLists bool `key:"history_use_lists"`
 	RedisPresenceKeys
@@ -132,6 +149,7 @@ type RedisEngine struct {
 // RedisBroker is section broker.redis.
 type RedisBroker struct {
 	Redis
+	RedisDelivery
 	// Keep history in lists instead of streams.
 	HistoryUseLists bool `key:"history_use_lists"`
 }

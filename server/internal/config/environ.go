@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"reflect"
 	"regexp"
 	"strings"
@@ -88,7 +89,14 @@ func (l *loader) setListText(v reflect.Value, path, name, text string) {
 		l.problem(name, err.Error())
 		return
 	}
+	inList := func(key string, _ Source) bool { return strings.HasPrefix(key, path+"[") }
+	maps.DeleteFunc(l.sources, inList) // the list replaces that of the file
 	l.setList(v, path, tree)
+	for key, source := range l.sources {
+		if inList(key, source) { // setList takes the values for those of a file
+			l.sources[key] = FromEnviron
+		}
+	}
 }
 
 // setNamedList handles the two forms of server.md 6.2: JSON replaces the
@@ -99,7 +107,9 @@ func (l *loader) setNamedList(v reflect.Value, path, name, text string) {
 		l.setListText(v, path, name, text)
 	} else {
 		for _, item := range strings.Fields(text) {
-			l.addNamed(v, item)
+			if l.addNamed(v, item) {
+				l.sources[join(itemPath(path, v.Len()-1, item), "name")] = FromEnviron
+			}
 		}
 	}
 	for i := range v.Len() {
@@ -115,16 +125,17 @@ func (l *loader) setNamedList(v reflect.Value, path, name, text string) {
 }
 
 // addNamed appends an item with defaults, unless one of that name is there.
-func (l *loader) addNamed(v reflect.Value, name string) {
+func (l *loader) addNamed(v reflect.Value, name string) (added bool) {
 	for i := range v.Len() {
 		if itemName(v.Index(i)) == name {
-			return
+			return false
 		}
 	}
 	item := reflect.New(v.Type().Elem()).Elem()
 	setDefaults(item)
 	item.FieldByName("Name").SetString(name)
 	v.Set(reflect.Append(v, item))
+	return true
 }
 
 // warnUnknownEnviron names variables with the prefix of the server that mean

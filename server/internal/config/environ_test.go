@@ -18,16 +18,16 @@ func TestEnvironTypes(t *testing.T) {
 		"CENTRIFUGO_SUBSCRIPTION=", "OTHER=1",
 	)
 	if got := ofKind(warnings, UnknownEnv); len(got) != 0 {
-		t.Errorf("warnings %q", got)
+		t.Errorf("warnings %q; want none", got)
 	}
 	c := cfg.Client
 	http := c.Proxy.Connect.HTTP
 	if c.Token.HMACSecretKey != "a b" || !reflect.DeepEqual(c.AllowedOrigins, []string{"https://a.b", "https://c.d"}) ||
 		!c.ConnectIncludeServerTime || c.PingInterval.String() != "1m30s" {
-		t.Errorf("%+v", c)
+		t.Errorf("%+v; want secret \"a b\", two origins, server time and 1m30s", c)
 	}
 	if http.StaticHeaders["X-Key"] != "v!" || len(http.StatusToCodeTransforms) != 1 || http.StatusToCodeTransforms[0].ToError.Code != 404 {
-		t.Errorf("%+v", http)
+		t.Errorf("%+v; want \"v!\", len(StatusToCodeTransforms) 1 and StatusToCodeTransforms[0].ToError.Code 404", http)
 	}
 }
 
@@ -72,7 +72,7 @@ func TestUnknownEnviron(t *testing.T) {
 func TestInjectedPort(t *testing.T) {
 	cfg, warnings := mustLoad(t, "", "CENTRIFUGO_GRPC_API_PORT=tcp://10.0.0.1:10000")
 	if cfg.GRPCAPI.Port != 10000 || len(ofKind(warnings, InjectedEnv)) != 1 {
-		t.Errorf("%d %v", cfg.GRPCAPI.Port, warnings)
+		t.Errorf("%d %v; want 10000 and 1", cfg.GRPCAPI.Port, warnings)
 	}
 }
 
@@ -117,11 +117,11 @@ func TestOtherNamedLists(t *testing.T) {
 		"CENTRIFUGO_PROXIES=pp", "CENTRIFUGO_PROXIES_PP_ENDPOINT=http://x",
 		"CENTRIFUGO_CONSUMERS=cc", "CENTRIFUGO_CONSUMERS_CC_TYPE=kafka", "CENTRIFUGO_CONSUMERS_CC_KAFKA_BROKERS=a b")
 	if got := ofKind(warnings, UnknownEnv); len(got) != 0 {
-		t.Errorf("warnings %q", got)
+		t.Errorf("warnings %q; want none", got)
 	}
 	if !cfg.RPC.Namespaces[0].ProxyEnabled || cfg.Proxies[0].Endpoint != "http://x" || len(cfg.Consumers[0].Kafka.Brokers) != 2 ||
 		cfg.Consumers[0].Kafka.MaxPollRecords != 100 || cfg.Proxies[0].Timeout.String() != "1s" {
-		t.Errorf("%+v", cfg.Consumers)
+		t.Errorf("%+v; want 2 brokers and 100 records at most, the RPC proxy at http://x with 1s", cfg.Consumers)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestStringMaps(t *testing.T) {
 	for _, tt := range tests {
 		cfg, _ := mustLoad(t, `{"rpc": {"proxy": {"http": {"static_headers": `+tt.json+`}}}}`)
 		if got := cfg.RPC.Proxy.HTTP.StaticHeaders; got[tt.key] != "v" || len(got) != 1 {
-			t.Errorf("%s: %v", tt.name, got)
+			t.Errorf("%s: %v; want [tt.key] \"v\" and length 1", tt.name, got)
 		}
 	}
 }

@@ -121,13 +121,16 @@ func former(path, key string) (now string, ok bool) {
 	return now, ok
 }
 
-const formerMark = " (Centrifugo v5 and earlier had this key)"
+// formerPhrase is in the message of every problem with a key of a former version.
+const formerPhrase = "Centrifugo v5 and earlier had "
+
+const formerMark = " (" + formerPhrase + "this key)"
 
 // formerHint is the hint for a key of a former version.
 func (l *loader) formerHint(now string) string {
 	l.former = true
 	if now == "" {
-		return ": Centrifugo v5 and earlier had it, nothing replaces it"
+		return ": " + formerPhrase + "it, nothing replaces it"
 	}
 	return ", did you mean " + now + "?" + formerMark
 }
@@ -149,12 +152,33 @@ func (l *loader) switchHint(t reflect.Type, path string, raw any) string {
 	return ""
 }
 
-// nameFormer names a file as what it is, ahead of its single keys.
+// nameFormer names a file as what it is, and the command that helps, ahead of its single
+// keys. Several old keys at the top level are told together: each of them would be a line.
 func (l *loader) nameFormer(file string) {
-	if l.former {
-		l.problems = append(Problems{{file, "a configuration of Centrifugo v5 or earlier, or a part of one; each of its keys is named with its successor"}}, l.problems...)
+	if !l.former {
+		return
 	}
+	var old []string
+	rest := l.problems[:0:0]
+	for _, p := range l.problems {
+		if strings.Contains(p.Message, formerPhrase) && !strings.Contains(p.Key, ".") {
+			old = append(old, p.Key)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	message := "a configuration of Centrifugo v5 or earlier, or a part of one; centrifugo migrate -c " + file + " turns it into the form of v6"
+	if len(old) > 1 {
+		l.problems = rest
+		message += ": it has " + strings.Join(old[:min(len(old), 5)], ", ")
+		if len(old) > 5 {
+			message += fmt.Sprintf(" and %d more such keys", len(old)-5)
+		}
+	}
+	l.problems = append(Problems{{file, message}}, l.problems...)
 }
+
+const formerVariable = "a variable of Centrifugo v5 or earlier (centrifugo migrate writes those into a configuration file)"
 
 // formerEnviron reports whether a variable belongs to a former version, and adds
 // the problem: the server would run on a part of what the variables say.
@@ -167,9 +191,9 @@ func (l *loader) formerEnviron(name string) bool {
 	case !ok:
 		return false
 	case now == "":
-		l.problem(name, "a variable of Centrifugo v5 or earlier, nothing replaces it")
+		l.problem(name, formerVariable+", nothing replaces it")
 	default:
-		l.problem(name, fmt.Sprintf("a variable of Centrifugo v5 or earlier, now %s", envName(envPrefix, now)))
+		l.problem(name, formerVariable+", now "+envName(envPrefix, now))
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,8 @@ func (l *loader) setDev() {
 	c.HTTPAPI.Insecure = true
 	c.Health.Enabled = true
 	c.Prometheus.Enabled = true
+	c.SSE.Enabled = true
+	c.HTTPStream.Enabled = true
 	options := &c.Channel.WithoutNamespace
 	options.Presence = true
 	options.JoinLeave = true
@@ -26,8 +29,7 @@ func (l *loader) setDev() {
 	options.ForceRecovery = true
 }
 
-// InsecureModes lists the keys of the insecure modes that are on. The admin
-// interface is not built, so admin.insecure opens nothing.
+// InsecureModes lists the keys of the insecure modes that are on.
 func (c *Config) InsecureModes() []string {
 	var on []string
 	for _, mode := range []struct {
@@ -37,6 +39,8 @@ func (c *Config) InsecureModes() []string {
 		{"client.insecure", c.Client.Insecure},
 		{"client.insecure_skip_token_signature_verify", c.Client.InsecureSkipTokenSignatureVerify},
 		{"http_api.insecure", c.HTTPAPI.Insecure},
+		{"admin.insecure", c.Admin.Enabled && c.Admin.Insecure},
+		{"grpc_api.insecure", c.GRPCAPI.Enabled && c.GRPCAPI.Insecure},
 	} {
 		if mode.on {
 			on = append(on, mode.key)
@@ -55,6 +59,21 @@ func (l *loader) guardInsecure() {
 		if c.HTTPServer.Address == "" {
 			c.HTTPServer.Address = loopback
 			message += "; http_server.address is not set, and taken as " + loopback
+		}
+		if c.GRPCAPI.Insecure && c.GRPCAPI.Address == "" {
+			c.GRPCAPI.Address = loopback
+			message += "; grpc_api.address is not set, and taken as " + loopback
+		}
+		ofClients := func(mode string) bool { return strings.HasPrefix(mode, "client.") }
+		for _, transport := range []struct {
+			section string
+			enabled bool
+			address *string
+		}{{"grpc", c.GRPC.Enabled, &c.GRPC.Address}, {"uni_grpc", c.UniGRPC.Enabled, &c.UniGRPC.Address}} {
+			if transport.enabled && *transport.address == "" && slices.ContainsFunc(modes, ofClients) {
+				*transport.address = loopback
+				message += "; " + transport.section + ".address is not set, and taken as " + loopback
+			}
 		}
 		l.warn(Warning{Kind: Insecure, Key: strings.Join(modes, ", "), Message: message})
 	}

@@ -86,16 +86,17 @@ func (p Problems) Error() string {
 }
 
 type loader struct {
-	cfg      *Config
-	bare     bool // no defaults: a zero is taken as it is
-	environ  map[string]string
-	known    map[string]string // variables that mean something, and their keys
-	former   bool              // a key of a former version was found in the file
-	depth    int               // of loaders that judge sections in the wrong place
-	anchored map[string]bool   // top-level keys of the file that hold YAML anchors
-	sources  map[string]Source // keys that were set by something else than a default
-	warnings []Warning
-	problems Problems
+	cfg       *Config
+	bare      bool // no defaults: a zero is taken as it is
+	elsewhere bool // files that the configuration names are not read
+	environ   map[string]string
+	known     map[string]string // variables that mean something, and their keys
+	former    bool              // a key of a former version was found in the file
+	depth     int               // of loaders that judge sections in the wrong place
+	anchored  map[string]bool   // top-level keys of the file that hold YAML anchors
+	sources   map[string]Source // keys that were set by something else than a default
+	warnings  []Warning
+	problems  Problems
 }
 
 func newLoader() *loader {
@@ -138,6 +139,7 @@ func Load(o Options) (*Config, []Warning, error) {
 	l.warnUnknownEnviron()
 	l.expandVars()
 	l.finish()
+	l.cfg.sources = l.sources
 	if len(l.problems) > 0 {
 		return nil, l.warnings, l.problems
 	}
@@ -193,7 +195,9 @@ func (l *loader) setFlags(flags map[string]string) {
 func (l *loader) finish() {
 	l.normalise()
 	l.warnNotBuilt() // before prefixes are changed: it compares with defaults
-	l.checkPEM()
+	if !l.elsewhere {
+		l.checkPEM()
+	}
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
 		switch {
 		case f.key == "handler_prefix":

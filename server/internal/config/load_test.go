@@ -126,7 +126,7 @@ port = 9000
 	for _, name := range []string{"c.json", "c.yaml", "c.toml"} {
 		cfg, warnings, err := Load(Options{File: writeFile(t, name, files[name])})
 		if err != nil || len(warnings) != 0 {
-			t.Fatalf("%s: %v %v", name, warnings, err)
+			t.Fatalf("%s: %v %v; want none", name, warnings, err)
 		}
 		if first == nil {
 			first = cfg
@@ -198,21 +198,21 @@ func TestProblemsAreBounded(t *testing.T) {
 	b.WriteString("}")
 	_, _, err := Load(Options{File: writeFile(t, "c.json", b.String())})
 	if n := strings.Count(err.Error(), "\n"); n > maxProblems {
-		t.Errorf("%d lines", n)
+		t.Errorf("%d lines; want at most %v", n, maxProblems)
 	}
 }
 
 func TestMissingFile(t *testing.T) {
 	cfg, warnings, err := Load(Options{File: filepath.Join(t.TempDir(), "none.json")})
 	if err != nil || cfg.HTTPServer.Port != 8000 || len(ofKind(warnings, MissingFile)) != 1 {
-		t.Errorf("%v %v", warnings, err)
+		t.Errorf("%v %v; want cfg.HTTPServer.Port 8000 and 1", warnings, err)
 	}
 }
 
 func TestFileTooLarge(t *testing.T) {
 	_, _, err := Load(Options{File: writeFile(t, "c.json", strings.Repeat(" ", maxFile+1))})
 	if err == nil || !strings.Contains(err.Error(), "exceeds") {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want an error and \"exceeds\" in it", err)
 	}
 }
 
@@ -220,31 +220,32 @@ func TestZeroInFileIsDefault(t *testing.T) {
 	cfg, warnings := mustLoad(t, `{"client": {"channel_limit": 0, "ping_interval": "0s", "connection_limit": 0},
 		"channel": {"private_prefix": ""}, "engine": {"redis": {"address": []}}}`)
 	if cfg.Client.ChannelLimit != 128 || cfg.Client.PingInterval != 25*time.Second || cfg.Channel.PrivatePrefix != "$" || len(cfg.Engine.Redis.Address) != 1 {
-		t.Errorf("zero was taken: %+v", cfg.Client)
+		t.Errorf("zero was taken: %+v; want ChannelLimit 128, PingInterval %v, cfg.Channel.PrivatePrefix \"$\" and len(cfg.Engine.Redis.Address) 1",
+			cfg.Client, 25*time.Second)
 	}
 	if got := ofKind(warnings, ZeroIgnored); len(got) != 4 || !strings.HasPrefix(got[0], "channel.private_prefix: ") {
-		t.Errorf("warnings %q", got)
+		t.Errorf("warnings %q; want length 4 and prefix \"channel.private_prefix: \"", got)
 	}
 }
 
 func TestNullIsNotGiven(t *testing.T) {
 	cfg, warnings := mustLoad(t, `{"client": {"channel_limit": null}, "log": null}`)
 	if cfg.Client.ChannelLimit != 128 || len(warnings) != 0 {
-		t.Errorf("%v", warnings)
+		t.Errorf("%v; want cfg.Client.ChannelLimit 128 and none", warnings)
 	}
 }
 
 func TestDurationNanoseconds(t *testing.T) {
 	cfg, _ := mustLoad(t, `{"client": {"ping_interval": 30000000000}}`)
 	if cfg.Client.PingInterval != 30*time.Second {
-		t.Errorf("%v", cfg.Client.PingInterval)
+		t.Errorf("%v; want %v", cfg.Client.PingInterval, 30*time.Second)
 	}
 }
 
 func TestFlagProblems(t *testing.T) {
 	_, _, err := Load(Options{Flags: map[string]string{"http_server.port": "x", "nope": "1"}})
 	if err == nil || err.Error() != "--http_server.port: want a whole number\n--nope: unknown key" {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want an error and %q", err, "--http_server.port: want a whole number\n--nope: unknown key")
 	}
 }
 
@@ -257,6 +258,6 @@ func TestErrorsHoldNoValues(t *testing.T) {
 		DotEnv: writeFile(t, ".env", "CENTRIFUGO_X=\""+secret+"\n-"),
 	})
 	if err == nil || strings.Contains(err.Error(), secret) {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want an error and no %q in it", err, secret)
 	}
 }

@@ -143,7 +143,7 @@ func TestAliasesAreBounded(t *testing.T) {
 		b.WriteString("a" + to + ": &a" + to + " [" + strings.Repeat("*a"+from+", ", 10) + "]\n")
 	}
 	if _, _, err := Load(Options{File: writeFile(t, "c.yaml", b.String())}); err == nil || !strings.Contains(err.Error(), "aliases") {
-		t.Errorf("error %v", err)
+		t.Errorf("error %v; want an error and \"aliases\" in it", err)
 	}
 }
 
@@ -154,16 +154,16 @@ func TestInternalPort(t *testing.T) {
 		`{"http_server": {"internal_port": 9000}}`: 9000, `{"http_server": {"internal_port": "0"}}`: 0,
 	} {
 		if cfg, warnings := mustLoad(t, content); cfg.HTTPServer.InternalPort != want || len(warnings) != 0 {
-			t.Errorf("%s: %d %v", content, cfg.HTTPServer.InternalPort, warnings)
+			t.Errorf("%s: %d %v; want %v and none", content, cfg.HTTPServer.InternalPort, warnings, want)
 		}
 	}
 	for _, content := range []string{`{"http_server": {"internal_port": "http"}}`, `{"http_server": {"internal_port": "65536"}}`, `{"http_server": {"internal_port": "-1"}}`} {
 		if _, _, err := Load(Options{File: writeFile(t, "c.json", content)}); err == nil || !strings.Contains(err.Error(), "http_server.internal_port") {
-			t.Errorf("%s: %v", content, err)
+			t.Errorf("%s: %v; want an error and \"http_server.internal_port\" in it", content, err)
 		}
 	}
 	if cfg, _, err := Load(Options{Flags: map[string]string{"http_server.internal_port": ""}}); err != nil || cfg.HTTPServer.InternalPort != 0 {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want cfg.HTTPServer.InternalPort 0", err)
 	}
 }
 
@@ -223,7 +223,7 @@ func TestEveryDefaultIsAccepted(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, warnings, err := Load(Options{File: writeFile(t, "c."+string(format), string(raw))}); err != nil || len(warnings) != 0 {
-				t.Errorf("%s: %v %v", format, warnings, err)
+				t.Errorf("%s: %v %v; want none", format, warnings, err)
 			}
 		}
 	}
@@ -268,7 +268,7 @@ func TestCommercialKeys(t *testing.T) {
 	}
 	for _, file := range []string{`{"push_notification": {}}`, `{"client": {"clickhouse_analytics": {}}}`, `{"channel": {"subscribe_cel": ""}}`} {
 		if _, _, err := Load(Options{File: writeFile(t, "c.json", file)}); err == nil {
-			t.Errorf("%s is accepted", file)
+			t.Errorf("%s is accepted; want an error", file)
 		}
 	}
 }

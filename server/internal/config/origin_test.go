@@ -52,7 +52,8 @@ func TestListForms(t *testing.T) {
 	r := cfg.Engine.Redis
 	if !reflect.DeepEqual(r.ClusterAddress, []string{"a:1,b:1", "c:1,d:1"}) || !reflect.DeepEqual(r.SentinelAddress, []string{"e:1,f:1"}) ||
 		!reflect.DeepEqual(cfg.Proxies[0].HTTPHeaders, []string{"X-A", "X-B"}) {
-		t.Errorf("%q %q %q", r.ClusterAddress, r.SentinelAddress, cfg.Proxies[0].HTTPHeaders)
+		t.Errorf("%q %q %q; want \"a:1,b:1\" \"c:1,d:1\", \"e:1,f:1\", \"X-A\" \"X-B\"",
+			r.ClusterAddress, r.SentinelAddress, cfg.Proxies[0].HTTPHeaders)
 	}
 }
 
@@ -90,7 +91,7 @@ func TestOriginNeverMatches(t *testing.T) {
 			_, warnings, err := Load(Options{File: writeFile(t, "c.json", `{"client": {"allowed_origins": [`+string(compactJSON(tt.pattern))+`]}}`)})
 			if tt.want == "" {
 				if err != nil || len(ofKind(warnings, NoEffect)) != 0 {
-					t.Errorf("%v %v", err, warnings)
+					t.Errorf("%v %v; want 0", err, warnings)
 				}
 			} else if err == nil || !strings.Contains(err.Error(), "client.allowed_origins: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
@@ -100,10 +101,10 @@ func TestOriginNeverMatches(t *testing.T) {
 	// Browsers leave out the port of the scheme; other clients may write it.
 	for _, pattern := range []string{"https://a.b:443", "http://a.b:80"} {
 		if _, warnings := mustLoad(t, `{"client": {"allowed_origins": ["`+pattern+`"]}}`); len(ofKind(warnings, NoEffect)) != 1 {
-			t.Errorf("%s: %v", pattern, warnings)
+			t.Errorf("%s: %v; want 1", pattern, warnings)
 		}
 	}
 	if _, warnings := mustLoad(t, `{"client": {"allowed_origins": ["https://a.b:80", "http://a.b:443", "https://a.b:4433"]}}`); len(warnings) != 0 {
-		t.Errorf("%v", warnings)
+		t.Errorf("%v; want none", warnings)
 	}
 }

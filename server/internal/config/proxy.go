@@ -6,7 +6,8 @@ import "time"
 type Proxy struct {
 	// Where to: `http://` and `https://` mean HTTP, `grpc://host:port` or `host:port` mean gRPC.
 	Endpoint string `key:"endpoint"`
-	// Time allowed for a whole call.
+	// Time allowed for a whole call, from the moment it is sent; the wait for a place among the calls in flight is not
+	// part of it.
 	Timeout time.Duration `key:"timeout" default:"1s"`
 	// Headers of the client's transport request that are passed on.
 	HTTPHeaders []string `key:"http_headers"`
@@ -22,6 +23,39 @@ type Proxy struct {
 	HTTP ProxyHTTP `key:"http"`
 	// Settings for gRPC endpoints.
 	GRPC ProxyGRPC `key:"grpc"`
+	// How many calls the backend gets at once. This section is an addition of this server.
+	Limit ProxyLimit `key:"limit"`
+	// When the backend gets no calls at all. This section is an addition of this server.
+	Breaker ProxyBreaker `key:"breaker"`
+}
+
+// ProxyLimit bounds the calls of one proxy that are in flight. Proxies with different names have limits of their own,
+// also if they have the same endpoint.
+type ProxyLimit struct {
+	// Calls in flight at most, and connections to an HTTP endpoint. The limit in force starts at 20, rises to this number while
+	// calls wait, and falls while the backend answers slower than it normally does.
+	MaxInFlight int `key:"max_in_flight" default:"255"`
+	// Keep the limit at max_in_flight, whatever the latency of the backend.
+	Fixed bool `key:"fixed"`
+	// Calls that wait at most while the limit is reached. Others are answered at once: a connect by disconnect 3013, which
+	// makes clients reconnect with a growing delay; subscribe, publish and rpc by the temporary error 111; a refresh by
+	// another try in 60s.
+	QueueSize int `key:"queue_size" default:"1000"`
+	// How long a call waits at most; it is answered like one that finds the queue full. SDKs give up after 5s.
+	QueueTimeout time.Duration `key:"queue_timeout" default:"3s"`
+}
+
+// ProxyBreaker stops the calls of one proxy while its backend fails.
+type ProxyBreaker struct {
+	// Call the backend whether it fails or not.
+	Disabled bool `key:"disabled"`
+	// Part of the calls of the last 10s, in percent, that must fail before calls stop. A call fails if the endpoint cannot
+	// be reached, does not answer in time, or answers with HTTP status 429 or from 500 to 599 without a transform of it.
+	FailurePercent int `key:"failure_percent" default:"50"`
+	// Calls in the last 10s below which calls do not stop.
+	MinCalls int `key:"min_calls" default:"20"`
+	// How long no calls are made. Then 5 calls are tried: if all succeed, calls are made again.
+	OpenTime time.Duration `key:"open_time" default:"1s"`
 }
 
 // EventProxy is a Proxy with a switch of its own.

@@ -41,10 +41,11 @@ func TestMarkdownSection(t *testing.T) {
 	text, err := Markdown("log", 3)
 	if err != nil || !strings.HasPrefix(string(text), "\n#### log\n") || !strings.Contains(string(text), "| `log.level` | string | `info` |") ||
 		strings.Contains(string(text), "client.") {
-		t.Errorf("%s %v", text, err)
+		t.Errorf("%s %v; want prefix \"\\n#### log\\n\", \"| `log.level` | string | `info` |\" in it and no \"client.\" in it",
+			text, err)
 	}
 	if _, err := Markdown("lgo", 1); err == nil || !strings.Contains(err.Error(), "did you mean log?") {
-		t.Errorf("%v", err)
+		t.Errorf("%v; want an error and \"did you mean log?\" in it", err)
 	}
 }
 
@@ -71,15 +72,15 @@ func TestReferenceShowsWhatWorks(t *testing.T) {
 	}
 	for path, want := range map[string]bool{
 		"log.level": false, "channel.namespaces": false, "channel.namespaces[].presence": false, "client.token": false, "engine.type": false,
-		"proxies": true, "proxies[].name": true, "consumers": true, "admin": true, "admin.enabled": true,
-		"channel.namespaces[].map.mode": true, "channel.without_namespace.subscribe_proxy_enabled": true, "client.proxy": true,
+		"proxies": false, "proxies[].name": false, "channel.proxy.map_publish.endpoint": true, "consumers": false, "admin": false, "graphite.enabled": false, "shared_poll.concurrency_limit": true,
+		"channel.namespaces[].map.mode": true, "channel.without_namespace.subscribe_proxy_enabled": false, "client.proxy": false,
 	} {
 		if got := (Key{Path: path}).NotBuilt(); got != want {
-			t.Errorf("%s: %v", path, got)
+			t.Errorf("%s: %v; want %v", path, got, want)
 		}
 	}
-	if section, err := Markdown("admin", 1); err != nil || !strings.Contains(string(section), "| `admin.enabled` |") {
-		t.Errorf("a section without effect: %s %v", section, err)
+	if section, err := Markdown("shared_poll", 1); err != nil || !strings.Contains(string(section), "| `shared_poll.concurrency_limit` |") {
+		t.Errorf("a section without effect: %s %v; want %q in it", section, err, "| `shared_poll.concurrency_limit` |")
 	}
 }
 
@@ -97,7 +98,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			t.Errorf("%s: bad key", k.Path)
 		}
 		if !strings.HasSuffix(k.Doc, ".") {
-			t.Errorf("%s: no comment, or no sentence: %q", k.Path, k.Doc)
+			t.Errorf("%s: no comment, or no sentence: %q; want suffix \".\"", k.Path, k.Doc)
 		}
 		if paths[k.Path] {
 			t.Errorf("%s: twice", k.Path)
@@ -109,7 +110,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		envs[k.Env] = k.Path
 	}
 	if len(keys) < 1000 {
-		t.Errorf("only %d keys", len(keys))
+		t.Errorf("only %d keys; want at least 1000", len(keys))
 	}
 }
 
@@ -132,7 +133,7 @@ func TestDefaults(t *testing.T) {
 		"http_stream.handler_prefix": "/connection/http_stream", "emulation.handler_prefix": "/emulation",
 		"webtransport.handler_prefix": "/connection/webtransport", "uni_websocket.handler_prefix": "/connection/uni_websocket",
 		"uni_sse.handler_prefix": "/connection/uni_sse", "uni_http_stream.handler_prefix": "/connection/uni_http_stream",
-		"uni_grpc.port": "11000", "http_api.handler_prefix": "/api", "grpc_api.port": "10000", "admin.handler_prefix": "",
+		"uni_grpc.port": "11000", "grpc.port": "8001", "grpc.max_receive_message_size": "65536", "http_api.handler_prefix": "/api", "grpc_api.port": "10000", "admin.handler_prefix": "",
 		"prometheus.handler_prefix": "/metrics", "health.handler_prefix": "/health", "swagger.handler_prefix": "/swagger",
 		"debug.handler_prefix": "/debug/pprof", "init.handler_prefix": "/connection/init",
 		"graphite.host": "localhost", "graphite.port": "2003", "graphite.prefix": "centrifugo", "graphite.interval": "10s",
@@ -197,7 +198,7 @@ func TestRenderRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, warnings := mustLoad(t, string(raw)); len(warnings) != 0 {
-		t.Errorf("the default file gives warnings: %v", warnings)
+		t.Errorf("the default file gives warnings: %v; want none", warnings)
 	}
 }
 
@@ -232,7 +233,8 @@ func TestEnvironLinesChanged(t *testing.T) {
 	}
 	lines := EnvironLines(cfg, true)
 	if len(lines) != 2 || lines[0] != `CENTRIFUGO_HTTP_SERVER_PORT="9000"` || !strings.HasPrefix(lines[1], `CENTRIFUGO_CHANNEL_NAMESPACES="[{`) {
-		t.Errorf("%q", lines)
+		t.Errorf("%q; want length 2, [0] %q and prefix %q",
+			lines, `CENTRIFUGO_HTTP_SERVER_PORT="9000"`, `CENTRIFUGO_CHANNEL_NAMESPACES="[{`)
 	}
 }
 
@@ -255,7 +257,7 @@ func TestPEMForms(t *testing.T) {
 	}
 	for _, value := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), file} {
 		if got, err := PEM(value).Bytes(); err != nil || string(got) != text {
-			t.Errorf("%.20s: %q %v", value, got, err)
+			t.Errorf("%.20s: %q %v; want %v", value, got, err, text)
 		}
 	}
 	if got, err := PEM("").Bytes(); got != nil || err != nil {

@@ -78,11 +78,11 @@ type Emulation struct {
 
 // WebTransport is section webtransport.
 type WebTransport struct {
-	// Turn this transport on; needs http_server.http3.
+	// Turn this transport on; needs http_server.http3.enabled.
 	Enabled bool `key:"enabled"`
 	// Path of the endpoint.
 	HandlerPrefix string `key:"handler_prefix" default:"/connection/webtransport"`
-	// Bytes allowed in a message of a client.
+	// Bytes allowed in a message of a client. Before the connect reply at most 256 KiB.
 	MessageSizeLimit int `key:"message_size_limit" default:"65536"`
 }
 
@@ -134,6 +134,22 @@ type TransformedResponse struct {
 	Body string `key:"body"`
 }
 
+// GRPC is section grpc. Other servers of this protocol do not have it.
+type GRPC struct {
+	// Turn this transport on.
+	Enabled bool `key:"enabled"`
+	// Address to bind to. Empty: all interfaces.
+	Address string `key:"address"`
+	// Port to listen on.
+	Port int `key:"port" default:"8001"`
+	// Bytes allowed in a message of a client.
+	MaxReceiveMessageSize int `key:"max_receive_message_size" default:"65536"`
+	// Describe the services to tools such as grpcurl.
+	Reflection bool `key:"reflection"`
+	// TLS of the listener.
+	TLS TLS `key:"tls"`
+}
+
 // UniGRPC is section uni_grpc.
 type UniGRPC struct {
 	// Turn this transport on.
@@ -142,7 +158,7 @@ type UniGRPC struct {
 	Address string `key:"address"`
 	// Port to listen on.
 	Port int `key:"port" default:"11000"`
-	// Bytes allowed in a message of a client. 0: 4 MiB.
+	// Bytes allowed in a connect request. 0: 64 KiB.
 	MaxReceiveMessageSize int `key:"max_receive_message_size"`
 	// TLS of the listener.
 	TLS TLS `key:"tls"`

@@ -11,37 +11,11 @@ import (
 // dotted path. `channel.*.` stands for the options of channels with and without
 // a namespace, `[]` for the items of a list. When a feature is built, its line is deleted.
 var notBuilt = []struct{ feature, prefix string }{
-	{"the Server-Sent Events transport", "sse."},
-	{"the HTTP stream transport", "http_stream."},
-	{"emulation", "emulation."},
-	{"the WebTransport transport", "webtransport."},
-	{"the unidirectional WebSocket transport", "uni_websocket."},
-	{"the unidirectional Server-Sent Events transport", "uni_sse."},
-	{"the unidirectional HTTP stream transport", "uni_http_stream."},
-	{"the unidirectional gRPC transport", "uni_grpc."},
-	{"unidirectional transports", "client.connect_code_to_unidirectional_disconnect."},
-	{"the gRPC API", "grpc_api."},
-	{"the admin interface", "admin."},
-	{"Swagger", "swagger."},
-	{"OpenTelemetry", "opentelemetry."},
-	{"Graphite", "graphite."},
-	{"HTTP/3", "http_server.http3."},
+	{"OpenTelemetry with credentials of Google", "opentelemetry.google_cloud_adc_auth"},
 	{"ACME", "http_server.tls_autocert."},
-	{"JWKS", "client.token.jwks_public_endpoint"},
-	{"JWKS", "client.token.insecure_skip_jwks_endpoint_safety_check"},
-	{"JWKS", "client.subscription_token.jwks_public_endpoint"},
-	{"JWKS", "client.subscription_token.insecure_skip_jwks_endpoint_safety_check"},
-	{"proxies", "proxies[]."},
-	{"proxies", "client.proxy."},
-	{"proxies", "channel.proxy."},
-	{"proxies", "rpc.proxy."},
-	{"proxies", "rpc.without_namespace.proxy_"},
-	{"proxies", "rpc.namespaces[]."},
-	{"proxies", "rpc.namespace_boundary"},
-	{"proxies", "channel.*.subscribe_proxy_"},
-	{"proxies", "channel.*.publish_proxy_"},
-	{"proxies", "channel.*.sub_refresh_proxy_"},
-	{"proxies", "channel.*.subscribe_stream_proxy_"},
+	{"map subscriptions", "channel.proxy.map_publish."},
+	{"map subscriptions", "channel.proxy.map_remove."},
+	{"shared poll subscriptions", "channel.proxy.shared_poll_refresh."},
 	{"map subscriptions", "channel.*.map."},
 	{"map subscriptions", "channel.*.map_clients_presence_channel_prefix"},
 	{"map subscriptions", "channel.*.map_users_presence_channel_prefix"},
@@ -49,38 +23,67 @@ var notBuilt = []struct{ feature, prefix string }{
 	{"shared poll subscriptions", "channel.*.shared_poll."},
 	{"shared poll subscriptions", "shared_poll."},
 	{"map and shared poll subscriptions", "channel.*.subscription_type"},
-	{"Redis", "engine.redis."},
-	{"Redis", "broker.redis."},
-	{"Redis", "presence_manager.redis."},
 	{"NATS", "broker.nats."},
 	{"PostgreSQL", "broker.postgres."},
 	{"PostgreSQL", "controller."},
-	{"consumers", "consumers[]."},
+	{"Azure Service Bus", "consumers[].azure_service_bus."},
 }
 
 // withoutEffect are keys of features that are built which change nothing here, and why.
 var withoutEffect = map[string]string{
-	"enable_unreleased_features":                    "there are none",
-	"usage_stats.disabled":                          "usage is never reported",
-	"client.channel_position_max_time_lag":          "no lag is tolerated",
-	"websocket.read_buffer_size":                    "connections share the buffers of the event loop",
-	"websocket.write_buffer_size":                   "connections share the buffers of the event loop",
-	"websocket.use_write_buffer_pool":               "connections share the buffers of the event loop",
-	"prometheus.recovered_publications_histogram":   "there is no such histogram",
-	"prometheus.native_histograms":                  "histograms are classic ones",
-	"http_server.tls.server_ca_pem":                 "a listener does not connect to servers",
-	"http_server.tls.insecure_skip_verify":          "a listener does not connect to servers",
-	"http_server.tls.server_name":                   "a listener does not connect to servers",
-	"http_server.internal_tls.server_ca_pem":        "a listener does not connect to servers",
-	"http_server.internal_tls.insecure_skip_verify": "a listener does not connect to servers",
-	"http_server.internal_tls.server_name":          "a listener does not connect to servers",
+	"enable_unreleased_features":                                 "there are none",
+	"usage_stats.disabled":                                       "usage is never reported",
+	"client.channel_position_max_time_lag":                       "no lag is tolerated",
+	"websocket.read_buffer_size":                                 "connections share the buffers of the event loop",
+	"websocket.write_buffer_size":                                "connections share the buffers of the event loop",
+	"websocket.use_write_buffer_pool":                            "connections share the buffers of the event loop",
+	"uni_websocket.read_buffer_size":                             "connections share the buffers of the event loop",
+	"uni_websocket.write_buffer_size":                            "connections share the buffers of the event loop",
+	"uni_websocket.use_write_buffer_pool":                        "connections share the buffers of the event loop",
+	"prometheus.native_histograms":                               "histograms are classic ones",
+	"http_server.tls.server_ca_pem":                              "a listener does not connect to servers",
+	"http_server.tls.insecure_skip_verify":                       "a listener does not connect to servers",
+	"http_server.tls.server_name":                                "a listener does not connect to servers",
+	"http_server.internal_tls.server_ca_pem":                     "a listener does not connect to servers",
+	"http_server.internal_tls.insecure_skip_verify":              "a listener does not connect to servers",
+	"http_server.internal_tls.server_name":                       "a listener does not connect to servers",
+	"grpc_api.tls.server_ca_pem":                                 "a listener does not connect to servers",
+	"grpc_api.tls.insecure_skip_verify":                          "a listener does not connect to servers",
+	"grpc_api.tls.server_name":                                   "a listener does not connect to servers",
+	"grpc.tls.server_ca_pem":                                     "a listener does not connect to servers",
+	"grpc.tls.insecure_skip_verify":                              "a listener does not connect to servers",
+	"grpc.tls.server_name":                                       "a listener does not connect to servers",
+	"uni_grpc.tls.server_ca_pem":                                 "a listener does not connect to servers",
+	"uni_grpc.tls.insecure_skip_verify":                          "a listener does not connect to servers",
+	"uni_grpc.tls.server_name":                                   "a listener does not connect to servers",
+	"engine.redis.replica_client.enabled":                        "reads go to masters",
+	"engine.redis.tls.client_ca_pem":                             "a client does not verify clients",
+	"engine.redis.sentinel_tls.client_ca_pem":                    "a client does not verify clients",
+	"broker.redis.replica_client.enabled":                        "reads go to masters",
+	"broker.redis.tls.client_ca_pem":                             "a client does not verify clients",
+	"broker.redis.sentinel_tls.client_ca_pem":                    "a client does not verify clients",
+	"presence_manager.redis.replica_client.enabled":              "reads go to masters",
+	"client.token.jwks_tls.client_ca_pem":                        "a client does not verify clients",
+	"client.token.issuers[].jwks_tls.client_ca_pem":              "a client does not verify clients",
+	"client.subscription_token.jwks_tls.client_ca_pem":           "a client does not verify clients",
+	"client.subscription_token.issuers[].jwks_tls.client_ca_pem": "a client does not verify clients",
+	"presence_manager.redis.tls.client_ca_pem":                   "a client does not verify clients",
+	"presence_manager.redis.sentinel_tls.client_ca_pem":          "a client does not verify clients",
+	"proxies[].http.tls.client_ca_pem":                           "a client does not verify clients",
+	"proxies[].grpc.tls.client_ca_pem":                           "a client does not verify clients",
+	"consumers[].postgresql.tls.client_ca_pem":                   "a client does not verify clients",
+	"consumers[].kafka.tls.client_ca_pem":                        "a client does not verify clients",
+	"consumers[].kafka.assume_role_arn":                          "aws-msk-iam is not in this version yet",
+	"consumers[].nats_jetstream.tls.client_ca_pem":               "a client does not verify clients",
+	"consumers[].redis_stream.prefix":                            "streams are named in full",
+	"consumers[].redis_stream.sharded_pubsub_partitions":         "streams are not messages of PUB/SUB",
+	"consumers[].redis_stream.replica_client.enabled":            "reads go to masters",
+	"consumers[].redis_stream.tls.client_ca_pem":                 "a client does not verify clients",
+	"consumers[].redis_stream.sentinel_tls.client_ca_pem":        "a client does not verify clients",
 }
 
 // NoEffect returns why a key changes nothing although its feature is built, or nothing.
 func (k Key) NoEffect() string { return withoutEffect[generalPath(k.Path)] }
-
-// builtEngines are the types of engines and brokers that this version has.
-var builtEngines = []string{"memory"}
 
 // unbuiltFeature returns the feature that a key belongs to if this version lacks it.
 func unbuiltFeature(path string) string {
@@ -95,15 +98,27 @@ func unbuiltFeature(path string) string {
 }
 
 // generalPath returns the path of a key as lists of keys write it: `channel.*.`
-// stands for the options of channels, `[]` for the items of a list.
+// stands for the options of channels, `[]` for the items of a list, `proxies[].` for every
+// proxy that is built.
 func generalPath(path string) string {
 	path = plainPath(path)
+	for _, section := range builtProxies {
+		if rest, ok := strings.CutPrefix(path, section); ok && rest != "enabled" {
+			return "proxies[]." + rest
+		}
+	}
 	for _, options := range []string{"channel.without_namespace.", "channel.namespaces[]."} {
 		if rest, ok := strings.CutPrefix(path, options); ok {
 			return "channel.*." + rest
 		}
 	}
 	return path
+}
+
+// builtProxies are the sections of the proxies with the name `default`.
+var builtProxies = []string{
+	"client.proxy.connect.", "client.proxy.refresh.", "channel.proxy.subscribe.", "channel.proxy.publish.", "channel.proxy.sub_refresh.",
+	"channel.proxy.subscribe_stream.", "rpc.proxy.",
 }
 
 // warnNotBuilt names the keys that were set to something else than their default
@@ -143,25 +158,8 @@ func formatDefault(f field) string {
 // out: without them users would be locked out, or let in on other terms than the
 // configuration says. The text says what would happen.
 var refusedKeys = map[string]string{
-	"client.token.jwks_public_endpoint":              "every token would be invalid",
-	"client.subscription_token.jwks_public_endpoint": "every subscription token would be invalid",
-	"client.proxy.connect.enabled":                   "connections that it would authenticate would be refused",
-	"client.proxy.refresh.enabled":                   "connections that it would prolong would expire",
-	"channel.*.subscribe_proxy_enabled":              "subscriptions would be refused",
-	"channel.*.publish_proxy_enabled":                "publications would be refused",
-	"channel.*.sub_refresh_proxy_enabled":            "subscriptions that it would prolong would expire",
-	"channel.*.subscribe_stream_proxy_enabled":       "subscriptions would be refused",
-	"channel.*.subscription_type":                    "subscriptions would be refused",
-	"rpc.without_namespace.proxy_enabled":            "calls would be refused",
-	"rpc.namespaces[].proxy_enabled":                 "calls would be refused",
-	"http_server.tls_autocert.enabled":               "the listener would speak without TLS",
-	"uni_websocket.enabled":                          "its clients could not connect",
-	"uni_sse.enabled":                                "its clients could not connect",
-	"uni_http_stream.enabled":                        "its clients could not connect",
-	"uni_grpc.enabled":                               "its clients could not connect",
-	"sse.enabled":                                    "no other transport is on",
-	"http_stream.enabled":                            "no other transport is on",
-	"webtransport.enabled":                           "no other transport is on",
+	"channel.*.subscription_type":      "subscriptions would be refused",
+	"http_server.tls_autocert.enabled": "the listener would speak without TLS",
 }
 
 // refused returns the reason why a key of a feature that is not built cannot be
@@ -173,16 +171,8 @@ func (c *Config) refused(path string, v reflect.Value) string {
 		return ""
 	}
 	switch general {
-	case "client.subscription_token.jwks_public_endpoint":
-		if !c.Client.SubscriptionToken.Enabled {
-			return ""
-		}
 	case "channel.*.subscription_type":
 		if v.String() == "stream" {
-			return ""
-		}
-	case "sse.enabled", "http_stream.enabled", "webtransport.enabled": // beside WebSocket, SDKs fall back to it
-		if !c.WebSocket.Disabled {
 			return ""
 		}
 	}
@@ -190,10 +180,9 @@ func (c *Config) refused(path string, v reflect.Value) string {
 }
 
 // CheckBuilt returns an error when the configuration cannot be used because this
-// version lacks what it asks for: an enabled engine, broker, presence manager, map
-// broker or controller has a type that is unknown or not built, so that messages
-// would not go where they are expected; or users would be locked out, or let in on
-// other terms. The server must not start then. What else is not built is a warning of Load.
+// version lacks what it asks for: users would be locked out, or let in on other terms. The
+// server must not start then. What else is not built is a warning of Load. The types of
+// engines are judged by package app, which makes them.
 func (c *Config) CheckBuilt() error {
 	var problems Problems
 	visit(reflect.ValueOf(c).Elem(), "", func(path string, _ field, v reflect.Value) {
@@ -205,34 +194,8 @@ func (c *Config) CheckBuilt() error {
 			problems = append(problems, Problem{path, fmt.Sprintf("%s %s not in this version, and %s", feature, verb, reason)})
 		}
 	})
-	problems = append(problems, c.checkEngines()...)
 	if len(problems) > 0 {
 		return problems
 	}
 	return nil
-}
-
-func (c *Config) checkEngines() Problems {
-	var problems Problems
-	check := func(key, typ string, valid ...string) {
-		switch {
-		case slices.Contains(builtEngines, typ):
-		case slices.Contains(valid, typ):
-			problems = append(problems, Problem{key, fmt.Sprintf("%q is not in this version yet; there is: %s", typ, strings.Join(builtEngines, ", "))})
-		default:
-			problems = append(problems, Problem{key, fmt.Sprintf("unknown type %q; there is: %s", typ, strings.Join(builtEngines, ", "))})
-		}
-	}
-	check("engine.type", c.Engine.Type, "redis")
-	if c.Broker.Enabled {
-		check("broker.type", c.Broker.Type, "redis", "nats", "postgres", "redisnats")
-	}
-	if c.PresenceManager.Enabled {
-		check("presence_manager.type", c.PresenceManager.Type, "redis")
-	}
-	check("map_broker.type", c.MapBroker.Type, "redis", "postgres")
-	if c.Controller.Enabled {
-		check("controller.type", c.Controller.Type, "postgres")
-	}
-	return problems
 }

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"reflect"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +27,12 @@ var logLevels = []string{"none", "trace", "debug", "info", "warn", "error", "fat
 // maxReason bounds the text of an error or disconnect: it must fit a WebSocket
 // close frame (server.md 5).
 const maxReason = 123
+
+// Bounds of the calls of one proxy: connections to its endpoint, and goroutines that wait.
+const (
+	maxInFlight  = 10_000
+	maxQueueSize = 100_000
+)
 
 // Bounds of the node for how messages are joined.
 const (
@@ -78,6 +87,7 @@ func (l *loader) validateHTTPServer() {
 		{"http_server.port", s.Port},
 		{"http_server.internal_port", s.InternalPort},
 		{"grpc_api.port", l.cfg.GRPCAPI.Port},
+		{"grpc.port", l.cfg.GRPC.Port},
 		{"uni_grpc.port", l.cfg.UniGRPC.Port},
 		{"graphite.port", l.cfg.Graphite.Port},
 	} {
@@ -85,16 +95,30 @@ func (l *loader) validateHTTPServer() {
 			l.problem(port.key, "must be at most 65535")
 		}
 	}
+	if l.cfg.Graphite.Enabled && l.cfg.Graphite.Interval < 10*time.Millisecond {
+		l.problem("graphite.interval", "must be at least 10ms")
+	}
 	if ports := s.InternalPort == 0 || s.InternalPort == s.Port; ports && s.Port != 0 && s.InternalAddress != "" &&
 		s.InternalAddress != s.Address && (anyAddress(s.Address) || anyAddress(s.InternalAddress)) {
 		l.problem("http_server.internal_address", "needs an http_server.internal_port of its own: the external listener, or the internal one, takes that port of all addresses")
+	}
+	for key, list := range map[string][]string{"http_server.proxy_protocol_from": s.ProxyProtocolFrom, "http_server.forwarded_for_from": s.ForwardedForFrom} {
+		if _, err := Networks(list); err != nil {
+			l.problem(key, err.Error())
+		}
 	}
 	tls := s.TLS.Enabled || s.TLSAutocert.Enabled
 	if s.H2CExternal && (tls || s.InternalPort == 0 || s.InternalPort == s.Port) {
 		l.problem("http_server.h2c_external", "needs an internal port of its own and no TLS (server.md 6.3)")
 	}
+	if s.ReusePort && (runtime.GOOS != "linux" || s.HTTP3.Enabled) {
+		l.problem("http_server.reuse_port", "needs Linux and no HTTP/3, whose packets would come to the wrong process")
+	}
 	if s.HTTP3.Enabled && !tls {
 		l.problem("http_server.http3.enabled", "needs TLS")
+	}
+	if l.cfg.WebTransport.Enabled && !s.HTTP3.Enabled {
+		l.problem("webtransport.enabled", "needs http_server.http3.enabled")
 	}
 	if s.TLS.Enabled && !s.TLSAutocert.Enabled && s.TLS.CertPEM == "" {
 		l.problem("http_server.tls.cert_pem", "is needed when TLS is enabled")
@@ -204,28 +228,6 @@ func (l *loader) reason(key, text string) {
 	}
 }
 
-func (l *loader) validateToken(path string, t *Token) {
-	for _, pair := range []struct{ key, exact, pattern string }{
-		{"audience", t.Audience, t.AudienceRegex}, {"issuer", t.Issuer, t.IssuerRegex},
-	} {
-		if pair.exact != "" && pair.pattern != "" {
-			l.problemf(path+"."+pair.key, "cannot be used together with %s_regex", pair.key)
-		}
-		if _, err := regexp.Compile(pair.pattern); err != nil {
-			l.problem(path+"."+pair.key+"_regex", err.Error())
-		}
-	}
-	if t.UserIDClaim != "" && !claimName.MatchString(t.UserIDClaim) {
-		l.problem(path+".user_id_claim", "must match "+claimName.String())
-	}
-	if t.JWKSPublicEndpoint != "" {
-		u, err := url.Parse(strings.NewReplacer("{{", "", "}}", "").Replace(t.JWKSPublicEndpoint))
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-			l.problem(path+".jwks_public_endpoint", "must be an http or https URL")
-		}
-	}
-}
-
 func (l *loader) validateRPC() {
 	c := l.cfg.RPC
 	seen := map[string]bool{}
@@ -258,10 +260,62 @@ func (l *loader) validateProxies() {
 		}
 	}
 	visit(reflect.ValueOf(l.cfg).Elem(), "", func(path string, f field, v reflect.Value) {
-		if f.owner == "TransformError" && f.key == "message" || f.owner == "TransformDisconnect" && f.key == "reason" {
+		switch f.owner + "." + f.key {
+		case "TransformError.message", "TransformDisconnect.reason":
 			l.reason(path, v.String())
+		case "ProxyLimit.max_in_flight":
+			if n := v.Int(); n < 1 || n > maxInFlight {
+				l.problemf(path, "must be between 1 and %d", maxInFlight)
+			}
+		case "ProxyLimit.queue_size":
+			if v.Int() > maxQueueSize {
+				l.problemf(path, "must be at most %d", maxQueueSize)
+			}
+		case "ProxyBreaker.failure_percent":
+			if n := v.Int(); n < 1 || n > 100 {
+				l.problem(path, "must be between 1 and 100")
+			}
+		case "ProxyBreaker.open_time", "Proxy.timeout":
+			if v.Int() == 0 {
+				l.problem(path, "must be positive")
+			}
+		case "Proxy.endpoint":
+			if err := checkEndpoint(v.String()); err != nil {
+				l.problem(path, err.Error())
+			}
 		}
 	})
+	for _, p := range []struct {
+		key string
+		EventProxy
+	}{{"client.proxy.connect", l.cfg.Client.Proxy.Connect}, {"client.proxy.refresh", l.cfg.Client.Proxy.Refresh}} {
+		if p.Enabled && p.Endpoint == "" {
+			l.problem(p.key+".endpoint", "is needed when the proxy is enabled")
+		}
+	}
+}
+
+// checkEndpoint checks the endpoint of a proxy (server.md 5.2); an empty one is not set. The error does not
+// repeat it, because it may contain a password.
+func checkEndpoint(endpoint string) error {
+	scheme, rest, found := strings.Cut(endpoint, "://")
+	switch {
+	case endpoint == "":
+		return nil
+	case !found:
+		rest = scheme
+	case scheme == "http" || scheme == "https":
+		if u, err := url.Parse(endpoint); err != nil || u.Host == "" {
+			return errors.New("is not a URL")
+		}
+		return nil
+	case scheme != "grpc":
+		return errors.New("must begin with http://, https:// or grpc://, or be host:port")
+	}
+	if _, port, err := net.SplitHostPort(rest); err != nil || port == "" {
+		return errors.New("must be host:port for gRPC; HTTP needs http:// or https://")
+	}
+	return nil
 }
 
 // proxyName checks that a proxy which is referred to exists.
@@ -272,6 +326,19 @@ func (l *loader) proxyName(key string, enabled bool, name string) {
 	if !slices.ContainsFunc(l.cfg.Proxies, func(p NamedProxy) bool { return p.Name == name }) {
 		l.problemf(key, "proxy %q is not defined", name)
 	}
+}
+
+// endpoint returns the endpoint of the proxy with a name, which may be that of byDefault.
+func (l *loader) endpoint(name string, byDefault Proxy) string {
+	if name == "default" {
+		return byDefault.Endpoint
+	}
+	for _, p := range l.cfg.Proxies {
+		if p.Name == name {
+			return p.Endpoint
+		}
+	}
+	return ""
 }
 
 func (l *loader) validateConsumers() {

@@ -24,6 +24,13 @@ func (l *loader) validateChannel() {
 	l.dataFormat("channel.publication_data_format", c.PublicationDataFormat)
 	l.metaTTL("channel.history_meta_ttl", c.HistoryMetaTTL)
 	l.validateOptions("channel.without_namespace", &c.WithoutNamespace)
+	personal := l.cfg.Client.SubscribeToUserPersonalChannel
+	wildcards := func(path, name string, o *ChannelOptions) {
+		if o.AllowWildcards && personal.Enabled && personal.PersonalChannelNamespace == name {
+			l.problem(path+".allow_wildcards", "a pattern would match the personal channels of other users (client.subscribe_to_user_personal_channel)")
+		}
+	}
+	wildcards("channel.without_namespace", "", &c.WithoutNamespace)
 	seen := map[string]bool{}
 	for i := range c.Namespaces {
 		ns := &c.Namespaces[i]
@@ -33,6 +40,7 @@ func (l *loader) validateChannel() {
 			l.problem(path+".name", "must not contain channel.namespace_boundary")
 		}
 		l.validateOptions(path, &ns.ChannelOptions)
+		wildcards(path, ns.Name, &ns.ChannelOptions)
 	}
 }
 
@@ -51,6 +59,13 @@ func (l *loader) validateOptions(path string, o *ChannelOptions) {
 	l.validateHistory(path, o)
 	l.validateBatch(path, o)
 	l.dataFormat(path+".publication_data_format", o.PublicationDataFormat)
+	l.oneOf(path+".slow_reader_policy", o.SlowReaderPolicy, "", "disconnect", "latest", "drop_oldest")
+	if o.AllowWildcards && (l.cfg.Broker.Enabled && l.cfg.Broker.Type != "memory" || !l.cfg.Broker.Enabled && l.cfg.Engine.Type != "memory") {
+		l.problem(path+".allow_wildcards", "needs the memory engine")
+	}
+	if o.AllowWildcards && o.AllowUserLimitedChannels {
+		l.problem(path+".allow_wildcards", "excludes allow_user_limited_channels: a pattern would match the channels of other users")
+	}
 	for _, typ := range o.AllowedDeltaTypes {
 		l.oneOf(path+".allowed_delta_types", typ, "fossil")
 	}
@@ -61,6 +76,9 @@ func (l *loader) validateOptions(path string, o *ChannelOptions) {
 	l.proxyName(path+".publish_proxy_name", o.PublishProxyEnabled, o.PublishProxyName)
 	l.proxyName(path+".sub_refresh_proxy_name", o.SubRefreshProxyEnabled, o.SubRefreshProxyName)
 	l.proxyName(path+".subscribe_stream_proxy_name", o.SubscribeStreamProxyEnabled, o.SubscribeStreamProxyName)
+	if o.SubscribeStreamProxyEnabled && strings.HasPrefix(l.endpoint(o.SubscribeStreamProxyName, l.cfg.Channel.Proxy.SubscribeStream), "http") {
+		l.problem(path+".subscribe_stream_proxy_name", "names a proxy for HTTP; streams need a gRPC endpoint")
+	}
 	if o.SubscribeStreamProxyEnabled && (o.SubscribeProxyEnabled || o.PublishProxyEnabled || o.SubRefreshProxyEnabled) {
 		l.problem(path+".subscribe_stream_proxy_enabled", "excludes the subscribe, publish and sub_refresh proxies")
 	}

@@ -30,6 +30,23 @@ func TestValidation(t *testing.T) {
 		{"regex of audience", `{"client": {"token": {"audience_regex": "("}}}`, "client.token.audience_regex: error parsing"},
 		{"user claim", `{"client": {"token": {"user_id_claim": "a.b"}}}`, "client.token.user_id_claim: must match"},
 		{"key set URL", `{"client": {"token": {"jwks_public_endpoint": "ftp://x"}}}`, "client.token.jwks_public_endpoint: must be an http"},
+		{"key set", `{"client": {"token": {"jwks_public_endpoint": "https://x/{{t}}/jwks", "issuer_regex": "(?P<t>a|b)"}}}`, ""},
+		{"OpenID", `{"client": {"token": {"openid_issuer": "https://x/realm"}}}`, ""},
+		{"OpenID without scheme", `{"client": {"token": {"openid_issuer": "x/realm"}}}`, "client.token.openid_issuer: must be an http"},
+		{"OpenID with query", `{"client": {"subscription_token": {"enabled": true, "openid_issuer": "https://x?y"}}}`, "client.subscription_token.openid_issuer: must be"},
+		{"OpenID and key set", `{"client": {"token": {"openid_issuer": "https://x", "jwks_public_endpoint": "https://x/k"}}}`, "client.token.openid_issuer: cannot be used together"},
+		{"OpenID and issuer", `{"client": {"token": {"openid_issuer": "https://x", "issuer": "https://x"}}}`, "client.token.openid_issuer: cannot be used together"},
+		{"issuers", `{"client": {"token": {"issuers": [{"issuer": "https://x", "openid": true}, {"issuer": "a", "hmac_secret_key": "s"}, {"issuer": "b", "jwks_public_endpoint": "https://x/k"}]}}}`, ""},
+		{"issuer without name", `{"client": {"token": {"issuers": [{"hmac_secret_key": "s"}]}}}`, "client.token.issuers[0].issuer: is needed"},
+		{"issuer listed twice", `{"client": {"token": {"issuers": [{"issuer": "a", "hmac_secret_key": "s"}, {"issuer": "a", "hmac_secret_key": "s"}]}}}`, `client.token.issuers[1].issuer: "a" is defined twice`},
+		{"issuer of the section", `{"client": {"token": {"issuer": "a", "issuers": [{"issuer": "a", "hmac_secret_key": "s"}]}}}`, "client.token.issuers: one of the issuers is also that of the section"},
+		{"issuer without keys", `{"client": {"token": {"issuers": [{"issuer": "a"}]}}}`, "client.token.issuers[0]: needs exactly one source of keys"},
+		{"former secret without a secret", `{"client": {"token": {"issuers": [{"issuer": "a", "rsa_public_key": "x", "hmac_previous_secret_key": "s"}]}}}`, "client.token.issuers[0].hmac_previous_secret_key: needs hmac_secret_key"},
+		{"issuer with two sources", `{"client": {"token": {"issuers": [{"issuer": "https://x", "openid": true, "hmac_secret_key": "s"}]}}}`, "client.token.issuers[0]: needs exactly one source of keys"},
+		{"issuer that is no URL", `{"client": {"token": {"issuers": [{"issuer": "x", "openid": true}]}}}`, "client.token.issuers[0].issuer: must be an http"},
+		{"issuer with a template", `{"client": {"token": {"issuers": [{"issuer": "x", "jwks_public_endpoint": "https://x/{{t}}"}]}}}`, "client.token.issuers[0].jwks_public_endpoint: must be an http or https URL without variables"},
+		{"issuer with a user claim", `{"client": {"token": {"issuers": [{"issuer": "x", "hmac_secret_key": "s", "user_id_claim": "a b"}]}}}`, "client.token.issuers[0].user_id_claim: must match"},
+		{"issuer with half a certificate", `{"client": {"token": {"issuers": [{"issuer": "https://x", "openid": true, "jwks_tls": {"enabled": true, "cert_pem": "x"}}]}}}`, "client.token.issuers[0].jwks_tls: cert_pem and key_pem"},
 		{"origin pattern", `{"client": {"allowed_origins": ["[a"]}}`, "client.allowed_origins"},
 		{"personal namespace", `{"client": {"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "no"}}}`, `namespace "no" is not defined`},
 		{"single connection", `{"client": {"subscribe_to_user_personal_channel": {"enabled": true, "single_connection": true}}}`, "needs presence"},
@@ -50,6 +67,11 @@ func TestValidation(t *testing.T) {
 		{"negative batch size", ns(`"batch_max_delay": "1s", "batch_max_size": -1`), "batch_max_size: must not be negative"},
 		{"latest alone", ns(`"batch_flush_latest": true`), "batch_flush_latest: needs batch_max_delay"},
 		{"batch without namespace", `{"channel": {"without_namespace": {"batch_max_delay": "2s"}}}`, "channel.without_namespace.batch_max_delay: must be at most 1s"},
+		{"slow reader policy", ns(`"slow_reader_policy": "x"`), "slow_reader_policy: must be one of"},
+		{"wildcards and limited channels", ns(`"allow_wildcards": true, "allow_user_limited_channels": true`), "allow_wildcards: excludes allow_user_limited_channels"},
+		{"wildcards and another engine", `{"engine": {"type": "redis"}, "channel": {"without_namespace": {"allow_wildcards": true}}}`, "allow_wildcards: needs the memory engine"},
+		{"wildcards and personal channels", `{"client": {"subscribe_to_user_personal_channel": {"enabled": true}}, "channel": {"without_namespace": {"allow_wildcards": true}}}`, "channel.without_namespace.allow_wildcards: a pattern would match the personal channels"},
+		{"wildcards and personal channels of a namespace", `{"client": {"subscribe_to_user_personal_channel": {"enabled": true, "personal_channel_namespace": "ns"}}, "channel": {"namespaces": [{"name": "ns", "allow_wildcards": true}]}}`, "channel.namespaces[ns].allow_wildcards: a pattern would match"},
 		{"delta type", ns(`"allowed_delta_types": ["x"]`), "allowed_delta_types: must be one of"},
 		{"channel regex", ns(`"channel_regex": "("`), "channel_regex: error parsing"},
 		{"data format", ns(`"publication_data_format": "xml"`), "publication_data_format: must be one of"},
@@ -109,30 +131,7 @@ func TestValid(t *testing.T) {
 func TestHandlerPrefix(t *testing.T) {
 	cfg, _ := mustLoad(t, `{"http_api": {"handler_prefix": "/v1/api//"}}`)
 	if cfg.HTTPAPI.HandlerPrefix != "/v1/api" || cfg.Admin.HandlerPrefix != "/" {
-		t.Errorf("%q %q", cfg.HTTPAPI.HandlerPrefix, cfg.Admin.HandlerPrefix)
-	}
-}
-
-func TestEngines(t *testing.T) {
-	tests := []struct{ name, file, want string }{
-		{"default", `{}`, ""},
-		{"memory everywhere", `{"broker": {"enabled": true}, "presence_manager": {"enabled": true}}`, ""},
-		{"disabled broker", `{"broker": {"type": "redis"}}`, ""},
-		{"redis", `{"engine": {"type": "redis"}}`, `engine.type: "redis" is not in this version yet`},
-		{"unknown", `{"engine": {"type": "tarantool"}}`, `engine.type: unknown type "tarantool"`},
-		{"nats broker", `{"broker": {"enabled": true, "type": "nats"}}`, "broker.type: "},
-		{"presence", `{"presence_manager": {"enabled": true, "type": "redis"}}`, "presence_manager.type: "},
-		{"map broker", `{"map_broker": {"type": "redis"}}`, "map_broker.type: "},
-		{"controller", `{"controller": {"enabled": true}}`, "controller.type: "},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			cfg, _ := mustLoad(t, tt.file)
-			err := cfg.CheckBuilt()
-			if (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q", err, tt.want)
-			}
-		})
+		t.Errorf("%q %q; want \"/v1/api\" and \"/\"", cfg.HTTPAPI.HandlerPrefix, cfg.Admin.HandlerPrefix)
 	}
 }
 
@@ -140,14 +139,13 @@ func TestNotBuiltWarnings(t *testing.T) {
 	tests := []struct {
 		name, file, environ, want string
 	}{
-		{"switch", `{"sse": {"enabled": true}}`, "", "sse.enabled: without effect: the Server-Sent Events transport"},
-		{"several keys, one warning", `{"admin": {"password": "p", "secret": "s"}}`, "", "admin.password, admin.secret: "},
-		{"option of a namespace", `{"proxies": [{"name": "pp"}], "channel": {"namespaces": [{"name": "ab", "subscribe_proxy_name": "pp"}]}}`, "", "channel.namespaces[ab].subscribe_proxy_name, proxies[pp].name: "},
+		{"switch", `{"shared_poll": {"concurrency_limit": 3}}`, "", "shared_poll.concurrency_limit: without effect: shared poll subscriptions"},
+		{"several keys, one warning", `{"shared_poll": {"hmac_secret_key": "k", "concurrency_limit": 3}}`, "", "shared_poll.hmac_secret_key, shared_poll.concurrency_limit: "},
+		{"option of a namespace", `{"channel": {"namespaces": [{"name": "ab", "map": {"stream_size": 5}}]}}`, "", "channel.namespaces[ab].map.stream_size: "},
 		{"option without namespace", `{"channel": {"without_namespace": {"map": {"stream_size": 5}}}}`, "", "channel.without_namespace.map.stream_size: "},
-		{"list", `{"consumers": [{"name": "ab", "type": "kafka", "enabled": true}]}`, "", "consumers[ab].enabled, consumers[ab].type: "},
-		{"environment", `{}`, "CENTRIFUGO_GRPC_API_ENABLED=true", "grpc_api.enabled: "},
-		{"key set of tokens that are not used", `{"client": {"subscription_token": {"jwks_public_endpoint": "https://x/jwks"}}}`, "", "client.subscription_token.jwks_public_endpoint: "},
-		{"the default is not a request", `{"sse": {"enabled": false, "max_request_body_size": 65536}}`, "", ""},
+		{"list", `{"consumers": [{"name": "ab", "type": "azure_service_bus", "azure_service_bus": {"queues": ["a"]}}]}`, "", "consumers[ab].azure_service_bus.queues: "},
+		{"environment", `{}`, "CENTRIFUGO_SHARED_POLL_CONCURRENCY_LIMIT=3", "shared_poll.concurrency_limit: "},
+		{"the default is not a request", `{"shared_poll": {"concurrency_limit": 0}}`, "", ""},
 		{"built", `{"prometheus": {"enabled": true}, "http_api": {"key": "k"}, "channel": {"without_namespace": {"presence": true}}}`, "", ""},
 	}
 	for _, tt := range tests {
@@ -194,12 +192,12 @@ func TestInsecureListensOnLoopback(t *testing.T) {
 				t.Errorf("address %q, want %q", cfg.HTTPServer.Address, tt.want)
 			}
 			if got := len(ofKind(warnings, Insecure)); (got > 0) != (tt.want != "") {
-				t.Errorf("%d warnings", got)
+				t.Errorf("%d warnings; want %v", got, tt.want != "")
 			}
 		})
 	}
 	if _, warnings := mustLoad(t, `{"client": {"allowed_origins": ["*"]}}`); len(ofKind(warnings, Insecure)) != 1 {
-		t.Error("no warning for any origin")
+		t.Error("no warning for any origin; want 1")
 	}
 }
 
@@ -211,14 +209,14 @@ func TestDev(t *testing.T) {
 	}
 	o := cfg.Channel.WithoutNamespace
 	if cfg.HTTPServer.Address != "127.0.0.1" || cfg.HTTPServer.Port != 8000 || !cfg.Client.Insecure || !cfg.HTTPAPI.Insecure ||
-		!o.Presence || !o.JoinLeave || !o.ForceRecovery || o.HistorySize == 0 || len(cfg.Client.AllowedOrigins) != 0 {
-		t.Errorf("%+v", cfg)
+		!cfg.SSE.Enabled || !cfg.HTTPStream.Enabled || !o.Presence || !o.JoinLeave || !o.ForceRecovery || o.HistorySize == 0 || len(cfg.Client.AllowedOrigins) != 0 {
+		t.Errorf("%+v; want 127.0.0.1:8000, insecure, no origins, and the options of development", cfg)
 	}
 	if len(ofKind(warnings, Insecure)) != 1 || len(warnings) != 1 {
-		t.Errorf("%v", warnings)
+		t.Errorf("%v; want 1 and length 1", warnings)
 	}
 	cfg, _, err = Load(Options{Dev: true, File: file, FileExplicit: true, Flags: map[string]string{"http_server.address": "0.0.0.0"}})
 	if err != nil || cfg.HTTPServer.Port != 9000 || cfg.HTTPServer.Address != "0.0.0.0" {
-		t.Errorf("%v %v", cfg.HTTPServer, err)
+		t.Errorf("%v %v; want Port 9000 and Address \"0.0.0.0\"", cfg.HTTPServer, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"time"
 
 	"centrifugo/internal/wsframe"
@@ -17,7 +18,7 @@ type state uint8
 const (
 	stateClosed state = iota
 	stateDialing
-	stateHandshake   // the request to upgrade is sent
+	stateHandshake   // the request to upgrade, or for the stream, is sent
 	stateSubscribing // connect and subscribe are sent
 	stateReady
 )
@@ -47,11 +48,16 @@ type client struct {
 	channels   int   // to subscribe to
 	subscribed int   // of these, how many were sent
 	pending    int   // commands of connecting that are not answered
+	chunk      int   // bytes that are left of a chunk, its line break included
 	rest       []byte
-	parts      []byte
+	parts      []byte // of a message whose end has not come
 	out        []byte // what the socket did not take
 	ledgers    []ledger
 	positions  []position // of each channel, for scenario recover only
+	base       []byte     // the last payload, with deltas only
+
+	// Of emulated clients, for their commands.
+	node, session string
 
 	// Echo.
 	channel []byte
@@ -81,8 +87,13 @@ func (c *client) publishID() uint32 { return firstSubscribe + uint32(c.channels)
 // of which the end has not come.
 func (f *fleet) feed(c *client, b []byte) (rest []byte) {
 	f.readAt = 0
+	streamed := f.transport.carrier == overHTTP
 	if c.state == stateHandshake {
-		size, err := f.handshake.check(b)
+		check := f.handshake.check
+		if streamed {
+			check = checkStream
+		}
+		size, err := check(b)
 		if err != nil {
 			f.fail(c, Cause{Kind: causeConnect, Reason: err.Error()})
 			return nil
@@ -91,7 +102,14 @@ func (f *fleet) feed(c *client, b []byte) (rest []byte) {
 			return b
 		}
 		b = b[size:]
-		f.greet(c)
+		if streamed {
+			c.state = stateSubscribing
+		} else {
+			f.greet(c)
+		}
+	}
+	if streamed {
+		return f.chunks(c, b)
 	}
 	for c.state != stateClosed {
 		h, ok, err := parseHeader(b)
@@ -161,14 +179,19 @@ func (f *fleet) message(c *client, message []byte, compressed bool) {
 		} else {
 			message = nil
 		}
-		switch {
-		case len(line) <= len("{}"):
-			f.ping(c)
-		case len(line) > 5 && string(line[:5]) == `{"id"`: // a reply begins with its id
-			f.reply(c, line)
-		default:
-			f.push(c, line)
-		}
+		f.json(c, line)
+	}
+}
+
+// json takes a reply or push in JSON.
+func (f *fleet) json(c *client, line []byte) {
+	switch {
+	case len(line) <= len("{}"):
+		f.ping(c)
+	case len(line) > 5 && string(line[:5]) == `{"id"` && !f.transport.unidirectional: // a reply begins with its id
+		f.reply(c, line)
+	default:
+		f.push(c, line)
 	}
 }
 
@@ -183,39 +206,52 @@ func (f *fleet) protobuf(c *client, message []byte) {
 			f.fail(c, Cause{Kind: causeTransport, Reason: "malformed Protobuf message"})
 			return
 		}
-		part := message[n : n+int(size)] //nolint:gosec // not longer than the message
-		message = message[n+int(size):]  //nolint:gosec // not longer than the message
-		switch {
-		case len(part) == 0:
-			f.ping(c)
-		case part[0] == tagID:
-			f.reply(c, part)
-		default:
-			f.push(c, part)
-		}
+		f.protobufMessage(c, message[n:n+int(size)]) //nolint:gosec // not longer than the message
+		message = message[n+int(size):]              //nolint:gosec // not longer than the message
+	}
+}
+
+// protobufMessage takes a reply or push in Protobuf.
+func (f *fleet) protobufMessage(c *client, message []byte) {
+	switch {
+	case len(message) == 0:
+		f.ping(c)
+	case message[0] == tagID && !f.transport.unidirectional:
+		f.reply(c, message)
+	default:
+		f.push(c, message)
 	}
 }
 
 func (f *fleet) ping(c *client) {
 	f.tally.Pings++
-	if c.pong {
+	switch {
+	case !c.pong:
+	case f.transport.carrier == overWebSocket:
 		f.send(c, f.pongFrame)
+	default:
+		f.transmit(c, f.pong)
 	}
 }
 
 // push takes what the server sends by itself. Only publications of this run
 // are looked at closely, since all the load is in them.
 func (f *fleet) push(c *client, message []byte) {
-	i := bytes.Index(message, f.marker)
-	if i >= 0 {
-		f.publication(c, message[i+len(f.marker):])
-		return
+	if !f.opts.Delta {
+		if i := bytes.Index(message, f.marker); i >= 0 {
+			f.publication(c, message[i+len(f.marker):])
+			return
+		}
 	}
 	reply, err := clientcodec.DecodeReply(f.format, message)
 	switch {
 	case err != nil:
 		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
 	case reply.Push == nil:
+	case reply.Push.Connect != nil:
+		f.connectedByPush(c, reply.Push.Connect)
+	case reply.Push.Pub != nil && f.opts.Delta:
+		f.deltaPublication(c, reply.Push.Pub)
 	case reply.Push.Pub != nil:
 		f.tally.Foreign++
 	case reply.Push.Unsubscribe != nil:
@@ -294,9 +330,16 @@ func (f *fleet) reply(c *client, message []byte) {
 	}
 	switch {
 	case reply.ID == connectID:
-		c.pong = reply.Connect != nil && reply.Connect.Pong
+		if reply.Connect != nil {
+			c.pong = reply.Connect.Pong
+			c.node, c.session = strings.Clone(reply.Connect.Node), strings.Clone(reply.Connect.Session)
+		}
 		f.answered(c)
 	case reply.ID >= firstSubscribe && int(reply.ID-firstSubscribe) < c.subscribed && c.pending > 0:
+		if f.opts.Delta && (reply.Subscribe == nil || !reply.Subscribe.Delta) {
+			f.fail(c, Cause{Kind: causeDelta, Reason: "the channel has no deltas"})
+			return
+		}
 		if f.plan.scenario.recovers && reply.Subscribe != nil && !f.recovered(c, &c.positions[reply.ID-firstSubscribe], reply.Subscribe) {
 			return
 		}

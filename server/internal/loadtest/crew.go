@@ -116,12 +116,12 @@ func (c *crew) each(ctx context.Context, method string, args any) error {
 
 func (c *crew) connect(ctx context.Context, rate float64) error {
 	n := len(c.members)
-	return c.each(ctx, "Connect", ConnectOrder{Window: (c.options.Concurrency + n - 1) / n, Rate: rate / float64(n)})
+	return c.each(ctx, "Connect", ConnectRequest{Window: (c.options.Concurrency + n - 1) / n, Rate: rate / float64(n)})
 }
 
 func (c *crew) publish(ctx context.Context, d time.Duration, count int) error {
 	const head = 50 * time.Millisecond // for the order to reach every worker
-	return c.each(ctx, "Publish", PublishOrder{Start: time.Now().Add(head).UnixNano(), Duration: d, Count: count})
+	return c.each(ctx, "Publish", PublishRequest{Start: time.Now().Add(head).UnixNano(), Duration: d, Count: count})
 }
 
 func (c *crew) drop(ctx context.Context) error { return c.each(ctx, "Drop", Nothing(0)) }

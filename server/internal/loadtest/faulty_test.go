@@ -21,6 +21,7 @@ import (
 // as it is told.
 type faultyServer struct {
 	spoil func(n int, message []byte) [][]byte // what to send in place of publication n
+	sse   bool                                 // in place of WebSocket
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -36,9 +37,19 @@ func (s *faultyServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return
 	}
+	if s.sse {
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+		_, _ = conn.Write(append(event([]byte(`{"id":1,"connect":{"client":"x"}}`)), event([]byte(`{"id":2,"subscribe":{}}`))...))
+		s.serve(conn)
+		return
+	}
 	_, _ = fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", wsframe.Accept(r.Header.Get("Sec-WebSocket-Key")))
 	_, _ = rw.ReadByte() // the first message, whatever it is
 	_, _ = conn.Write(textFrame([]byte("{\"id\":1,\"connect\":{\"client\":\"x\"}}\n{\"id\":2,\"subscribe\":{}}")))
+	s.serve(conn)
+}
+
+func (s *faultyServer) serve(conn net.Conn) {
 	s.mu.Lock()
 	s.conns = append(s.conns, conn)
 	s.mu.Unlock()
@@ -78,8 +89,23 @@ func textFrame(message []byte) []byte {
 	return wsframe.Append(nil, wsframe.Fin|wsframe.Text, message)
 }
 
-// TestFaultsAreFound is why the numbers are there.
+// event is a message as a chunk with a server-sent event.
+func event(message []byte) []byte {
+	return fmt.Appendf(nil, "%x\r\ndata: %s\n\n\r\n", len(message)+len("data: \n\n"), message)
+}
+
+// TestFaultsAreFound: the numbers in publications reveal each kind of fault.
 func TestFaultsAreFound(t *testing.T) {
+	for _, sse := range []bool{false, true} {
+		t.Run(map[bool]string{false: "websocket", true: "sse"}[sse], func(t *testing.T) { findFaults(t, sse) })
+	}
+}
+
+func findFaults(t *testing.T, sse bool) {
+	textFrame, slow := textFrame, wsframe.Append(nil, wsframe.Fin|wsframe.Close, []byte("\x0b\xc0slow"))
+	if sse {
+		textFrame, slow = event, event([]byte(`{"push":{"disconnect":{"code":3008,"reason":"slow"}}}`))
+	}
 	var held []byte
 	for name, tt := range map[string]struct {
 		spoil func(n int, message []byte) [][]byte
@@ -117,24 +143,27 @@ func TestFaultsAreFound(t *testing.T) {
 		}, loadtest.LossFigures{Lost: 1}, []string{"deliveries lost"}},
 		"disconnect": {func(n int, m []byte) [][]byte {
 			if n == 5 {
-				return [][]byte{wsframe.Append(nil, wsframe.Fin|wsframe.Close, []byte("\x0b\xc0slow"))}
+				return [][]byte{slow}
 			}
 			return [][]byte{textFrame(m)}
 		}, loadtest.LossFigures{Lost: 1}, []string{"deliveries lost", "2 x disconnect 3008: slow"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			faulty := &faultyServer{spoil: tt.spoil}
+			faulty := &faultyServer{spoil: tt.spoil, sse: sse}
 			fake := httptest.NewServer(faulty)
 			defer fake.Close()
 			defer faulty.close()
 			o := options(loadtest.Fanout, fake.Listener.Addr().String())
+			if sse {
+				o.Transport = "sse"
+			}
 			o.Clients, o.Publishers, o.Rate, o.Duration, o.Warmup = 2, 1, 50, 500*time.Millisecond, 0
 			r, err := loadtest.Run(t.Context(), o, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if r.OK != (tt.fails == nil) {
-				t.Errorf("OK %v: %v", r.OK, r.Failures)
+				t.Errorf("OK %v: %v; want %v", r.OK, r.Failures, tt.fails == nil)
 			}
 			l := r.Loss
 			if exact := name != "the last ones" && name != "disconnect"; exact && l.Lost != 2*tt.want.Lost || (l.Lost > 0) != (tt.want.Lost > 0) {

@@ -28,13 +28,18 @@ type fleet struct {
 	// Static after construction.
 	opts      *Options
 	plan      plan
+	transport Transport
 	server    endpoint
 	remotes   []netip.AddrPort
 	sources   []netip.Addr
 	handshake handshake
 	format    protocol.Format
 	marker    []byte
+	pong      []byte // a pong, as transmit takes it
 	pongFrame []byte
+	streaming []byte     // head of the request that is a connection, over HTTP
+	uplinks   []*uplink  // nil unless commands travel by requests of their own
+	grpc      *grpcConns // nil for other transports
 	payloads  payloads
 	clock     clock
 	poller    *poller // nil where every client has a goroutine
@@ -63,12 +68,13 @@ type fleet struct {
 
 // newFleet makes the clients from first on; they are not connected.
 func newFleet(share *Share) (*fleet, error) {
-	server, err := parseEndpoint(share.Options.Address, "/connection/websocket")
+	how, _ := transport(share.Options.Transport) // Validate has seen it
+	server, err := parseEndpoint(share.Options.Address, how.path)
 	if err != nil {
 		return nil, err
 	}
 	f := &fleet{
-		opts: &share.Options, plan: newPlan(share.Options), server: server, sampleEvery: share.SampleEvery,
+		opts: &share.Options, plan: newPlan(share.Options), transport: how, server: server, sampleEvery: share.SampleEvery,
 		marker: newRun(share.Run).marker(), clock: clock{origin: time.Now()}, payloads: newPayloads(newRun(share.Run), share.Options.Payload, share.Options.Payloads),
 	}
 	if f.sources, err = parseSources(share.Options.Sources); err != nil {
@@ -77,11 +83,13 @@ func newFleet(share *Share) (*fleet, error) {
 	if f.remotes, err = resolve(server.address); err != nil {
 		return nil, err
 	}
-	if f.opts.Protobuf {
+	f.pong, f.pongFrame = []byte("{}"), appendFrame(nil, wsframe.Text, []byte("{}"))
+	if f.opts.binary(how) {
 		f.format = protocol.FormatProtobuf
-		f.pongFrame = appendFrame(nil, wsframe.Binary, []byte{0})
-	} else {
-		f.pongFrame = appendFrame(nil, wsframe.Text, []byte("{}"))
+		f.pong, f.pongFrame = []byte{0}, appendFrame(nil, wsframe.Binary, []byte{0})
+	}
+	if how.unidirectional {
+		f.format |= protocol.FormatUni
 	}
 	var nonce [16]byte
 	_, _ = rand.Read(nonce[:]) // never fails, says its package
@@ -98,10 +106,21 @@ func newFleet(share *Share) (*fleet, error) {
 		}
 		f.clients = append(f.clients, c)
 	}
+	switch how.carrier {
+	case overGRPC:
+		f.grpc = &grpcConns{fleet: f}
+		return f, nil
+	case overHTTP:
+		f.streaming = requestHead(server, server.path)
+	case overWebSocket:
+	}
 	if !server.tls {
 		if f.poller, err = newPoller(f); err != nil {
 			return nil, err
 		}
+	}
+	if how.carrier == overHTTP && !how.unidirectional {
+		f.uplinks = newUplinks(f)
 	}
 	return f, nil
 }
@@ -184,7 +203,7 @@ func (f *fleet) expire() {
 // dial begins a connection.
 func (f *fleet) dial(c *client) {
 	c.state, c.began = stateDialing, f.clock.now()
-	c.rest, c.parts, c.out, c.partial, c.pong, c.waiting = nil, nil, nil, false, false, false
+	c.rest, c.parts, c.out, c.partial, c.pong, c.waiting, c.chunk = nil, nil, nil, false, false, false, 0
 	c.pending, c.subscribed = 0, 0
 	if !f.plan.scenario.recovers {
 		for i := range c.ledgers {
@@ -193,7 +212,11 @@ func (f *fleet) dial(c *client) {
 			}
 		}
 	}
-	if f.poller == nil {
+	switch {
+	case f.grpc != nil:
+		f.call(c)
+		return
+	case f.poller == nil:
 		f.thread(c)
 		return
 	}
@@ -214,14 +237,56 @@ func (f *fleet) source(c *client) (netip.Addr, bool) {
 // opened begins to speak over a new connection.
 func (f *fleet) opened(c *client) {
 	c.state = stateHandshake
-	f.send(c, f.handshake.request)
+	if f.transport.carrier != overHTTP {
+		f.send(c, f.handshake.request)
+		return
+	}
+	if message, ok := f.greeting(c); ok {
+		f.send(c, appendRequest(nil, f.streaming, message))
+	}
 }
 
 // greet sends connect and the subscriptions in one message, as SDKs do.
 func (f *fleet) greet(c *client) {
 	c.state = stateSubscribing
-	c.pending++
-	f.subscribe(c, protocol.Command{ID: connectID, Connect: &protocol.ConnectRequest{Token: f.opts.Token, Name: "bench"}})
+	if message, ok := f.greeting(c); ok {
+		f.transmit(c, message)
+	}
+}
+
+// greeting returns the first message of a connection; ok is false if it could not be
+// encoded, and the client was given up.
+func (f *fleet) greeting(c *client) (message []byte, ok bool) {
+	request := &protocol.ConnectRequest{Token: f.opts.Token, Name: "bench"}
+	if !f.transport.unidirectional {
+		c.pending++
+		return f.encode(c, f.subscriptions(c, protocol.Command{ID: connectID, Connect: request}))
+	}
+	c.asked = f.clock.now()
+	request.Subs = make(map[string]*protocol.SubscribeRequest, c.channels)
+	for ; c.subscribed < c.channels; c.subscribed++ {
+		request.Subs[f.plan.subscription(c.index, c.subscribed)] = &protocol.SubscribeRequest{}
+	}
+	message, err := protocol.AppendConnectRequest(nil, f.format, request)
+	if err != nil {
+		f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
+	}
+	return message, err == nil
+}
+
+// connectedByPush takes the connect push of a unidirectional connection.
+func (f *fleet) connectedByPush(c *client, connect *protocol.Connect) {
+	if c.state != stateSubscribing {
+		f.fail(c, Cause{Kind: causeTransport, Reason: "a connect push that was not asked for"})
+		return
+	}
+	for i := range c.channels {
+		if _, granted := connect.Subs[f.plan.subscription(c.index, i)]; !granted {
+			f.fail(c, Cause{Kind: causeReply, Reason: "a channel of the connect request was not granted"})
+			return
+		}
+	}
+	f.ready(c)
 }
 
 // What is sent in one message while a client subscribes to many channels. The
@@ -232,11 +297,17 @@ const (
 	subscribeCost  = 64 // bytes of a command without its channel, at most
 )
 
-// subscribe sends the next subscriptions, behind what is given.
-func (f *fleet) subscribe(c *client, commands ...protocol.Command) {
+// subscribe sends the next subscriptions.
+func (f *fleet) subscribe(c *client) { f.command(c, f.subscriptions(c)...) }
+
+// subscriptions returns the next subscriptions, behind what is given.
+func (f *fleet) subscriptions(c *client, commands ...protocol.Command) []protocol.Command {
 	c.asked = f.clock.now()
 	for size := 0; c.subscribed < c.channels && size < subscribeBytes; c.subscribed++ {
 		request := &protocol.SubscribeRequest{Channel: f.plan.subscription(c.index, c.subscribed)}
+		if f.opts.Delta {
+			request.Delta = deltaFossil
+		}
 		if f.plan.scenario.recovers {
 			p := &c.positions[c.subscribed]
 			request.Recoverable = true
@@ -246,7 +317,7 @@ func (f *fleet) subscribe(c *client, commands ...protocol.Command) {
 		c.pending++
 		size += subscribeCost + len(request.Channel)
 	}
-	f.command(c, commands...)
+	return commands
 }
 
 // answered takes note of the answer to connect or to a subscription.
@@ -263,12 +334,20 @@ func (f *fleet) answered(c *client) {
 
 // command sends commands in one message.
 func (f *fleet) command(c *client, commands ...protocol.Command) {
+	if message, ok := f.encode(c, commands); ok {
+		f.transmit(c, message)
+	}
+}
+
+// encode returns commands as one message, which is valid until the next call. Ok is false if
+// they could not be encoded, and the client was given up.
+func (f *fleet) encode(c *client, commands []protocol.Command) (message []byte, ok bool) {
 	f.buf = f.buf[:0]
 	for i := range commands {
 		encoded, err := protocol.AppendCommand(nil, f.format, &commands[i])
 		if err != nil {
 			f.fail(c, Cause{Kind: causeTransport, Reason: err.Error()})
-			return
+			return nil, false
 		}
 		switch {
 		case f.format.Protobuf():
@@ -278,11 +357,23 @@ func (f *fleet) command(c *client, commands ...protocol.Command) {
 		}
 		f.buf = append(f.buf, encoded...)
 	}
-	opcode := byte(wsframe.Text)
-	if f.format.Protobuf() {
-		opcode = wsframe.Binary
+	return f.buf, true
+}
+
+// transmit sends a message of the client.
+func (f *fleet) transmit(c *client, message []byte) {
+	switch f.transport.carrier {
+	case overHTTP:
+		f.uplinks[c.index%len(f.uplinks)].send(c, message)
+	case overGRPC:
+		f.writeGRPC(c, message)
+	case overWebSocket:
+		opcode := byte(wsframe.Text)
+		if f.format.Protobuf() {
+			opcode = wsframe.Binary
+		}
+		f.send(c, appendFrame(nil, opcode, message))
 	}
-	f.send(c, appendFrame(nil, opcode, f.buf))
 }
 
 // ready says that a client is connected and subscribed.
@@ -379,6 +470,9 @@ func (f *fleet) snapshot() Snapshot {
 func (f *fleet) shut() {
 	f.cancel()
 	f.drop()
+	if f.grpc != nil {
+		f.grpc.close()
+	}
 	if f.poller != nil {
 		f.poller.close()
 	}

@@ -38,19 +38,19 @@ func TestHistogramBuckets(t *testing.T) {
 			t.Fatalf("%d is in bucket %d, after %d", v, b, last)
 		}
 		if m := middle(b); math.Abs(m-float64(v)) > float64(v)*.004 {
-			t.Fatalf("%d is in bucket %d, whose middle is %v", v, b, m)
+			t.Fatalf("%d is in bucket %d, whose middle is %v; want at most %v", v, b, m, float64(v)*.004)
 		}
 		last = b
 	}
 	if b := bucketOf(math.MaxUint64); b != buckets-1 {
-		t.Errorf("the longest is in bucket %d", b)
+		t.Errorf("the longest is in bucket %d; want %v", b, buckets-1)
 	}
 }
 
 func TestHistogramArithmetic(t *testing.T) {
 	var a, b Histogram
 	if a.Quantile(.5) != 0 || a.Mean() != 0 {
-		t.Error("an empty histogram has values")
+		t.Error("an empty histogram has values; want a.Quantile(.5) 0 and a.Mean() 0")
 	}
 	a.Record(time.Second)
 	a.Record(-time.Second)
@@ -58,14 +58,14 @@ func TestHistogramArithmetic(t *testing.T) {
 	b.Record(time.Minute)
 	a.Add(&b)
 	if a.Total != 3 || before.Total != 2 || before.Quantile(1) > 2*time.Second {
-		t.Errorf("%d added, clone has %d", a.Total, before.Total)
+		t.Errorf("%d added, clone has %d; want 3, 2 and before.Quantile(1) at most %v", a.Total, before.Total, 2*time.Second)
 	}
 	a.Subtract(&before)
 	if a.Total != 1 || a.Quantile(0) != b.Quantile(0) || a.Mean() != time.Minute {
 		t.Errorf("difference: %d, %v, mean %v", a.Total, a.Quantile(0), a.Mean())
 	}
 	a.Add(&Histogram{Counts: []uint64{1}}) // of another make
-	if a.Total != 1 {
-		t.Error("a histogram of another size was added")
+	if got := a.Total; got != 1 {
+		t.Errorf("a histogram of another size was added: a.Total = %v; want 1", got)
 	}
 }

@@ -1,35 +1,35 @@
 package loadtest
 
-// ledger is what one client has heard from the sources it listens to:
-// numbers first, first+stride and so on.
+// ledger records which publications one client has received from its sources. These
+// have the numbers first, first+stride and so on.
 type ledger struct {
 	first, stride uint32
 	marks         []mark
 }
 
-// mark is what was heard from one source.
+// mark records the publications received from one source.
 type mark struct {
 	last    uint64
-	seen    uint64 // bit i: number last-1-i has come
-	unknown bool   // nothing is expected yet, whatever comes first is the first
+	seen    uint64 // bit i: number last-1-i was received
+	unknown bool   // nothing was received since a new subscription: any number may be the first
 }
 
-// verdict on one publication.
+// verdict classifies one received publication.
 type verdict uint8
 
 const (
 	inOrder   verdict = iota
 	gap               // numbers before it are missing
-	duplicate         // it has come before
-	disorder          // it had been missing: it came late
-	foreign           // the client does not listen to this source
+	duplicate         // it was received before
+	disorder          // it was missing, and arrived late
+	foreign           // the client is not subscribed to this source
 )
 
 func newLedger(first, stride uint32, size int) ledger {
 	return ledger{first: first, stride: stride, marks: make([]mark, max(size, 0))}
 }
 
-// owns says whether the client listens to a source here.
+// owns returns the mark of a source, and false if the source is not one of this ledger.
 func (l *ledger) owns(source uint32) (*mark, bool) {
 	d := source - l.first // wraps for a smaller number, which is then too large
 	if l.stride != 1 {
@@ -44,18 +44,19 @@ func (l *ledger) owns(source uint32) (*mark, bool) {
 	return &l.marks[d], true
 }
 
-// forget makes the ledger accept any number first: a new subscription without recovery.
+// forget lets the ledger accept any number as the first one, as after a subscription
+// without recovery.
 func (l *ledger) forget() {
 	for i := range l.marks {
 		l.marks[i] = mark{unknown: true}
 	}
 }
 
-// note records a number and returns what it means; missing is how many numbers
-// before it have not come.
+// note records a number and classifies it; missing is the number of publications
+// between the last one and this one.
 func (m *mark) note(number uint64) (v verdict, missing uint64) {
 	if m.unknown {
-		*m = mark{last: number, seen: ^uint64(0)} // what was before did not concern us
+		*m = mark{last: number, seen: ^uint64(0)} // earlier numbers are not expected
 		return inOrder, 0
 	}
 	if number > m.last {
@@ -76,8 +77,8 @@ func (m *mark) note(number uint64) (v verdict, missing uint64) {
 	if back == 0 {
 		return duplicate, 0
 	}
-	// What is older than the window counts as a duplicate: only a server that sends
-	// the past again goes back as far as that.
+	// A number older than the window counts as a duplicate: only a server that sends
+	// old publications again goes back that far.
 	bit := uint64(1) << (back - 1)
 	if back > 64 || m.seen&bit != 0 {
 		return duplicate, 0

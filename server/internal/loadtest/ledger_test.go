@@ -91,12 +91,12 @@ func TestLedgerOwns(t *testing.T) {
 	l.forget()
 	m, _ := l.owns(10)
 	if v, _ := m.note(500); v != inOrder {
-		t.Errorf("first after forgetting: verdict %d", v)
+		t.Errorf("first after forgetting: verdict %d; want %d", v, inOrder)
 	}
 	if v, missing := m.note(502); v != gap || missing != 1 {
-		t.Errorf("gap after forgetting: verdict %d, %d missing", v, missing)
+		t.Errorf("gap after forgetting: verdict %d, %d missing; want %v and 1", v, missing, gap)
 	}
 	if v, _ := m.note(499); v != duplicate {
-		t.Errorf("from before forgetting: verdict %d", v)
+		t.Errorf("from before forgetting: verdict %d; want %v", v, duplicate)
 	}
 }

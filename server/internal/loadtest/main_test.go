@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/loadtest"
 )
 
@@ -21,5 +22,5 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, apptest.Linked())
 }

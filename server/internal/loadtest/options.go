@@ -49,12 +49,14 @@ const (
 // Options of a run. Secrets in it go to workers through a pipe and appear in no report.
 type Options struct {
 	Scenario string
-	Address  string // host:port or URL of the WebSocket endpoint (ws, wss, http, https)
-	API      string // URL of the HTTP API; empty means /api at the host of Address
-	APIKey   string
-	Token    string // connection token; empty means none
-	Clients  int
-	Channels int // shared channels that clients are spread over; 0 means 1
+	// Transport of the clients, one of Transports; empty means DefaultTransport.
+	Transport string
+	Address   string // host:port or URL of the endpoint (ws, wss, http, https); over gRPC DefaultAddress stands for its usual port
+	API       string // URL of the HTTP API; empty means /api at the host of Address, over gRPC at port 8000 of it
+	APIKey    string
+	Token     string // connection token; empty means none
+	Clients   int
+	Channels  int // shared channels that clients are spread over; 0 means 1
 	// ClientChannels is how many channels of its own each client subscribes to,
 	// in idle (in place of the shared one) and unique; 0 is the scenario's own way.
 	ClientChannels int
@@ -67,6 +69,7 @@ type Options struct {
 	Missed         int           // publications that clients of recover miss in each round
 	Concurrency    int           // clients that connect at the same time; 0 means 128, recover: 1024
 	Protobuf       bool
+	Delta          bool   // subscribe with deltas: fanout and slow, whose clients have one channel each
 	Deflate        bool   // offer permessage-deflate without context takeover
 	Channel        string // shared channel, and prefix of the others; may have a namespace
 	Sources        string // source addresses: "a", "a-b", or several with commas; empty means the system's choice
@@ -191,6 +194,11 @@ func (o *Options) complete() {
 	if o.Warmup == ScenarioWarmup {
 		o.Warmup = s.warmup
 	}
+	how, _ := transport(o.Transport)
+	o.Transport = how.Name
+	if host, _, err := net.SplitHostPort(o.Address); err == nil && how.carrier == overGRPC && o.Address == DefaultAddress {
+		o.Address = net.JoinHostPort(host, how.port)
+	}
 	o.Workers = max(o.Workers, 1)
 	o.Channels = max(o.Channels, 1)
 	if o.Concurrency == 0 {
@@ -231,6 +239,8 @@ func (o *Options) Validate() error {
 	check(o.Warmup == ScenarioWarmup || o.Warmup >= 0 && o.Warmup <= MaxDuration, "warmup: %v is not between 0 and %v", o.Warmup, MaxDuration)
 	check(o.Missed >= 1 && o.Missed <= MaxMissed, "missed: %d is not between 1 and %d", o.Missed, MaxMissed)
 	check(o.Concurrency >= 0 && o.Concurrency <= MaxClients, "concurrency: %d is not between 0 and %d", o.Concurrency, MaxClients)
+	check(!o.Delta || s.shared && !s.own && !s.rounds && s.api, "delta: scenario %s has no publications in one channel", o.Scenario)
+	o.checkTransport(s, check)
 	check(o.PID >= 0, "pid: %d is negative", o.PID)
 	check(o.Channel != "" && len(o.Channel) <= 200 && !strings.ContainsFunc(o.Channel, unicode.IsControl), "channel: %q is empty, has control characters or is longer than 200 bytes", o.Channel)
 	for name, secret := range map[string]string{"API key": o.APIKey, "token": o.Token} {

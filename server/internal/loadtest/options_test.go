@@ -80,7 +80,7 @@ func TestParseEndpoint(t *testing.T) {
 		}
 	}
 	if _, err := parseEndpoint("ws://user:secret@a", "/"); err == nil || strings.Contains(err.Error(), "secret") {
-		t.Errorf("user in an address: %v", err)
+		t.Errorf("user in an address: %v; want an error and no \"secret\" in it", err)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestParseSources(t *testing.T) {
 func TestReadPayloads(t *testing.T) {
 	lines, err := ReadPayloads(strings.NewReader("{\"a\":1}\n\n5\n"))
 	if err != nil || len(lines) != 2 || string(lines[0]) != `{"a":1}` || string(lines[1]) != "5" {
-		t.Errorf("%q, %v", lines, err)
+		t.Errorf("%q, %v; want length 2, [0] %q and [1] \"5\"", lines, err, `{"a":1}`)
 	}
 	for text, want := range map[string]string{"": "no lines", "1\nx": "line 2 is not JSON", strings.Repeat("1", MaxPayload+1): "too long"} {
 		if _, err := ReadPayloads(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
@@ -148,9 +148,9 @@ func TestPlan(t *testing.T) {
 
 func checkTarget(t *testing.T, p *plan, g group, source uint32, channel int, listeners map[string][]int) {
 	t.Helper()
-	name, audience := p.ownChannel(channel), uint64(1)
+	name, subscribers := p.ownChannel(channel), uint64(1)
 	if !g.own {
-		name, audience = p.sharedChannel(channel), p.audience()[channel]
+		name, subscribers = p.sharedChannel(channel), p.steadySubscribers()[channel]
 	}
 	steady := uint64(0)
 	for _, client := range listeners[name] {
@@ -164,10 +164,10 @@ func checkTarget(t *testing.T, p *plan, g group, source uint32, channel int, lis
 			}
 		}
 		if owners != 1 {
-			t.Errorf("%s: client %d has %d ledgers for source %d of %s", p.scenario.Name, client, owners, source, name)
+			t.Errorf("%s: client %d has %d ledgers for source %d of %s; want 1", p.scenario.Name, client, owners, source, name)
 		}
 	}
-	if steady != audience {
-		t.Errorf("%s: %s has %d steady listeners, the publisher thinks %d", p.scenario.Name, name, steady, audience)
+	if steady != subscribers {
+		t.Errorf("%s: %s has %d steady subscribers by the ledgers; want %d, as the publisher expects", p.scenario.Name, name, steady, subscribers)
 	}
 }

@@ -87,7 +87,7 @@ func (r *Report) settings() [][2]string {
 		rate = "as fast as it goes"
 	}
 	return [][2]string{
-		{"address", r.Address}, {"started", r.Started}, {"encoding", r.Encoding}, {"permessage-deflate", fmt.Sprint(r.Deflate)},
+		{"transport", r.Transport}, {"address", r.Address}, {"started", r.Started}, {"encoding", r.Encoding}, {"permessage-deflate", fmt.Sprint(r.Deflate)},
 		{"channels", fmt.Sprint(r.Channels)}, {"subscriptions", fmt.Sprint(r.Subscriptions)}, {"publishers", fmt.Sprint(r.Publishers)}, {"rate", rate},
 		{"payload", fmt.Sprintf("%d bytes", r.PayloadBytes)}, {"workers", fmt.Sprint(r.Workers)},
 		{"warmup", fmt.Sprintf("%g s", r.WarmupS)}, {"measured", fmt.Sprintf("%.1f s", r.DurationS)},

@@ -1,53 +1,40 @@
 package loadtest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"centrifugo/protocol"
 )
 
-// publisher publishes over the HTTP API, one publication after the other, over
-// one connection that it keeps.
+// publisher publishes over the HTTP API, one publication after the other.
 type publisher struct {
-	fleet   *fleet
+	caller
 	group   group
 	index   int // in the group
 	targets []target
 	next    int
-	server  endpoint
 	head    []byte // of each request, up to the length of the body
-	conn    net.Conn
-	reader  *bufio.Reader
 	payload []byte
 	body    []byte
 	request []byte
 }
 
-// target is a channel, and how many publications of this publisher it has had.
+// target is a channel with the number of publications that this publisher made to it.
 type target struct {
-	channel  []byte // as JSON
-	source   uint32
-	count    uint64
-	audience uint64 // steady subscribers
+	channel     []byte // as JSON
+	source      uint32
+	count       uint64
+	subscribers uint64 // steady ones
 }
 
-const (
-	apiTimeout = 10 * time.Second
-	maxAnswer  = 1 << 20
-	// maxRefused is how many publications in a row may be refused before a publisher gives up.
-	maxRefused = 20
-)
+// maxRefused is how many publications in a row may be refused before a publisher gives up.
+const maxRefused = 20
 
 // newPublishers makes those publishers of all groups whose turn it is in this worker.
 func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
@@ -57,7 +44,7 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 		if f.server.tls {
 			scheme = "https://"
 		}
-		address = scheme + f.server.host + "/api"
+		address = scheme + f.apiHost() + "/api"
 	}
 	server, err := parseEndpoint(address, "/api")
 	if err != nil {
@@ -68,13 +55,12 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 	if query != "" {
 		path += "?" + query
 	}
-	var head bytes.Buffer
-	fmt.Fprintf(&head, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: centrifugo-bench\r\nContent-Type: application/json\r\n", path, server.host)
+	var headers []string
 	if f.opts.APIKey != "" {
-		fmt.Fprintf(&head, "X-API-Key: %s\r\n", f.opts.APIKey)
+		headers = append(headers, "X-API-Key: "+f.opts.APIKey)
 	}
-	head.WriteString("Content-Length: ")
-	audience := f.plan.audience()
+	head := requestHead(server, path, headers...)
+	subscribers := f.plan.steadySubscribers()
 	var publishers []*publisher
 	turn := 0
 	for _, g := range f.plan.groups {
@@ -82,13 +68,13 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 			if (turn+i)%workers != worker {
 				continue
 			}
-			p := &publisher{fleet: f, group: g, index: i, server: server, head: head.Bytes()}
+			p := &publisher{caller: caller{fleet: f, server: server}, group: g, index: i, head: head}
 			for _, channel := range f.plan.targets(g, i) {
-				t := target{source: g.source(i, channel), audience: 1}
+				t := target{source: g.source(i, channel), subscribers: 1}
 				if g.own {
 					t.channel = protocol.AppendJSONString(nil, f.plan.ownChannel(channel))
 				} else {
-					t.channel, t.audience = protocol.AppendJSONString(nil, f.plan.sharedChannel(channel)), audience[channel]
+					t.channel, t.subscribers = protocol.AppendJSONString(nil, f.plan.sharedChannel(channel)), subscribers[channel]
 				}
 				p.targets = append(p.targets, t)
 			}
@@ -99,6 +85,16 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 		turn += g.size
 	}
 	return publishers, nil
+}
+
+// apiHost returns where the API is unless the options say so: where clients connect, or
+// beside the listener of gRPC, on the usual port.
+func (f *fleet) apiHost() string {
+	if f.transport.carrier != overGRPC {
+		return f.server.host
+	}
+	host, _, _ := net.SplitHostPort(f.server.address) // parseEndpoint has joined it
+	return net.JoinHostPort(host, "8000")
 }
 
 // run publishes from start on until ctx ends, or count publications were made
@@ -125,7 +121,7 @@ func (p *publisher) run(ctx context.Context, start int64, count int) {
 		if cause == nil {
 			t.count++
 			f.tally.Published++
-			f.tally.Expected += t.audience
+			f.tally.Expected += t.subscribers
 			f.tally.Publishing.Record(time.Duration(f.clock.now() - at))
 		} else {
 			f.tally.cause(*cause)
@@ -146,9 +142,8 @@ func (p *publisher) publish(t *target, at int64) *Cause {
 	p.payload = p.fleet.payloads.append(p.payload[:0], stamp{t.source, t.count + 1, at})
 	p.body = append(append(append(p.body[:0], `{"channel":`...), t.channel...), `,"data":`...)
 	p.body = append(append(p.body, p.payload...), '}')
-	p.request = strconv.AppendInt(append(p.request[:0], p.head...), int64(len(p.body)), 10)
-	p.request = append(append(p.request, "\r\n\r\n"...), p.body...)
-	status, answer, err := p.exchange()
+	p.request = appendRequest(p.request[:0], p.head, p.body)
+	status, answer, err := p.exchange(p.request)
 	if err != nil {
 		p.hangUp()
 		t.count++ // it may have been published
@@ -178,54 +173,4 @@ func refusal(answer []byte) *Cause {
 		return nil
 	}
 	return &Cause{Kind: causePublish, Code: body.Error.Code, Reason: clip(body.Error.Message)}
-}
-
-// exchange sends the request and reads the answer.
-func (p *publisher) exchange() (status int, answer []byte, err error) {
-	if p.conn == nil {
-		if err := p.dial(); err != nil {
-			return 0, nil, err
-		}
-	}
-	if err := p.conn.SetDeadline(time.Now().Add(apiTimeout)); err != nil {
-		return 0, nil, fmt.Errorf("publishing: %w", err)
-	}
-	if _, err := p.conn.Write(p.request); err != nil {
-		return 0, nil, fmt.Errorf("publishing: %w", err)
-	}
-	response, err := http.ReadResponse(p.reader, nil)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading answer of the API: %w", err)
-	}
-	answer, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if closing := response.Body.Close(); err == nil {
-		err = closing
-	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading answer of the API: %w", err)
-	}
-	if response.Close {
-		p.hangUp()
-	}
-	return response.StatusCode, answer, nil
-}
-
-func (p *publisher) dial() error {
-	d := net.Dialer{Timeout: apiTimeout}
-	conn, err := d.DialContext(p.fleet.stop, "tcp", p.server.address)
-	if err != nil {
-		return fmt.Errorf("connecting to the API: %w", err)
-	}
-	if p.server.tls {
-		conn = tls.Client(conn, tlsConfig(p.server, p.fleet.opts.SkipVerify))
-	}
-	p.conn, p.reader = conn, bufio.NewReaderSize(conn, 4096)
-	return nil
-}
-
-func (p *publisher) hangUp() {
-	if p.conn != nil {
-		_ = p.conn.Close()
-		p.conn = nil
-	}
 }

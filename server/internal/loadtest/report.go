@@ -13,6 +13,7 @@ import (
 // part of the run unless their comment says otherwise.
 type Report struct {
 	Scenario      string          `json:"scenario"`
+	Transport     string          `json:"transport"`
 	Address       string          `json:"address"`
 	Started       string          `json:"started"`  // RFC 3339, UTC
 	Encoding      string          `json:"encoding"` // json or protobuf

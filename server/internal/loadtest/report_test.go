@@ -61,7 +61,7 @@ func TestSchema(t *testing.T) {
 		slow slow.bytes_per_second slow.clients slow.deliveries slow.disconnected started subscriptions
 		timeline timeline.at_s timeline.bytes_per_s timeline.clients timeline.connects_per_s timeline.cpu_system timeline.cpu_user timeline.deliveries_per_s
 		timeline.load_cpu timeline.max_ms timeline.p50_ms timeline.p90_ms timeline.p999_ms timeline.p99_ms timeline.phase timeline.publications_per_s timeline.rss_bytes
-		warmup_s workers`)
+		transport warmup_s workers`)
 	for _, part := range []string{"connect", "deliver", "publish"} {
 		for _, name := range []string{"count", "max_ms", "mean_ms", "p50_ms", "p90_ms", "p999_ms", "p99_ms"} {
 			want = append(want, part+".latency."+name)
@@ -95,7 +95,7 @@ func TestJudge(t *testing.T) {
 	var good Report
 	good.judge(&Snapshot{Expected: 5, Received: 5, Foreign: 3, Causes: map[Cause]uint64{{causeSlow, 3008, "slow"}: 9}})
 	if !good.OK || len(good.Errors) != 1 {
-		t.Errorf("%+v", good)
+		t.Errorf("%+v; want OK and one error", good)
 	}
 }
 

@@ -31,6 +31,12 @@ const apiKey = "key of the test"
 // returns its address.
 func startServer(t *testing.T, secure bool) string {
 	t.Helper()
+	return startTransports(t, secure)[loadtest.DefaultTransport]
+}
+
+// freePort returns the number of a port that nothing uses.
+func freePort(t *testing.T) int {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -40,20 +46,38 @@ func startServer(t *testing.T, secure bool) string {
 		t.Fatal(err)
 	}
 	number, _ := strconv.Atoi(port)
+	return number
+}
+
+// startTransports is startServer, and returns the addresses by transport.
+func startTransports(t *testing.T, secure bool) map[string]string {
+	t.Helper()
+	number := freePort(t)
+	ports := map[string]int{"grpc": freePort(t), "uni_grpc": freePort(t)}
 	options := map[string]any{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true, "allow_publish_for_client": true, "allow_publish_for_anonymous": true}
 	history := map[string]any{"name": "hist", "history_size": 100, "history_ttl": "60s", "force_recovery": true}
+	delta := map[string]any{"name": "delta", "allowed_delta_types": []string{"fossil"}, "delta_publish": true}
 	for k, v := range options {
-		history[k] = v
+		history[k], delta[k] = v, v
 	}
 	listen := map[string]any{"address": "127.0.0.1", "port": number}
+	overGRPC := map[string]map[string]any{}
+	for name, port := range ports {
+		overGRPC[name] = map[string]any{"enabled": true, "address": "127.0.0.1", "port": port}
+	}
 	if secure {
 		cert, key := certificate(t)
-		listen["tls"] = map[string]any{"enabled": true, "cert_pem": cert, "key_pem": key}
+		for _, section := range []map[string]any{listen, overGRPC["grpc"], overGRPC["uni_grpc"]} {
+			section["tls"] = map[string]any{"enabled": true, "cert_pem": cert, "key_pem": key}
+		}
 	}
+	enabled := map[string]any{"enabled": true}
 	text, err := json.Marshal(map[string]any{
+		"http_stream": enabled, "sse": enabled, "uni_websocket": enabled, "uni_http_stream": enabled, "uni_sse": enabled,
+		"grpc": overGRPC["grpc"], "uni_grpc": overGRPC["uni_grpc"],
 		"http_server": listen, "http_api": map[string]any{"key": apiKey}, "health": map[string]any{"enabled": true}, "log": map[string]any{"level": "error"},
 		"client": map[string]any{"allow_anonymous_connect_without_token": true, "channel_limit": 2000}, "websocket": map[string]any{"compression": true},
-		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history}},
+		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history, delta}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +92,19 @@ func startServer(t *testing.T, secure bool) string {
 	t.Cleanup(func() {
 		stop()
 		if code := <-ended; code != 0 {
-			t.Errorf("the server ended with %d", code)
+			t.Errorf("the server ended with %d; want 0", code)
 		}
 	})
-	address := "127.0.0.1:" + port
-	awaitListening(t, address, ended)
-	return address
+	addresses := map[string]string{}
+	for _, transport := range loadtest.Transports() {
+		port, ok := ports[transport.Name]
+		if !ok {
+			port = number
+		}
+		addresses[transport.Name] = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		awaitListening(t, addresses[transport.Name], ended)
+	}
+	return addresses
 }
 
 // awaitListening waits until connections are taken.
@@ -134,13 +165,18 @@ func TestScenarios(t *testing.T) {
 	plain, secure := startServer(t, false), startServer(t, true)
 	t.Run("all", func(t *testing.T) { // so that the servers outlive them
 		for name, change := range map[string]func(*loadtest.Options){
-			"idle":              func(*loadtest.Options) {},
-			"idle many":         func(o *loadtest.Options) { o.Clients, o.ClientChannels = 3, 2000 },
-			"storm":             func(*loadtest.Options) {},
-			"storm paced":       func(o *loadtest.Options) { o.Rate = 100 },
-			"fanout":            func(*loadtest.Options) {},
-			"fanout protobuf":   func(o *loadtest.Options) { o.Protobuf = true },
-			"fanout deflate":    func(o *loadtest.Options) { o.Deflate, o.Payload = true, 1024 },
+			"idle":            func(*loadtest.Options) {},
+			"idle many":       func(o *loadtest.Options) { o.Clients, o.ClientChannels = 3, 2000 },
+			"storm":           func(*loadtest.Options) {},
+			"storm paced":     func(o *loadtest.Options) { o.Rate = 100 },
+			"fanout":          func(*loadtest.Options) {},
+			"fanout protobuf": func(o *loadtest.Options) { o.Protobuf = true },
+			"fanout deflate":  func(o *loadtest.Options) { o.Deflate, o.Payload = true, 1024 },
+			"fanout delta":    func(o *loadtest.Options) { o.Delta, o.Payload, o.Channel = true, 2048, "delta:one" },
+			"fanout delta protobuf": func(o *loadtest.Options) {
+				o.Delta, o.Payload, o.Channel, o.Protobuf, o.Channels = true, 2048, "delta:two", true, 2
+			},
+			"slow delta":        func(o *loadtest.Options) { o.Delta, o.Payload, o.Channel = true, 2048, "delta:three" },
 			"fanout large":      func(o *loadtest.Options) { o.Payload, o.Rate, o.Clients = 600_000, 5, 4 },
 			"fanout saturating": func(o *loadtest.Options) { o.Rate, o.Duration = 0, 300*time.Millisecond },
 			"fanout channels":   func(o *loadtest.Options) { o.Channels, o.Sources = 3, "127.0.0.1-127.0.0.3" },
@@ -175,6 +211,75 @@ func TestScenarios(t *testing.T) {
 	})
 }
 
+// TestTransports runs scenarios over every transport, against a real server.
+func TestTransports(t *testing.T) {
+	plain, secure := startTransports(t, false), startTransports(t, true)
+	t.Run("all", func(t *testing.T) { // so that the servers outlive them
+		for _, transport := range loadtest.Transports() {
+			scenarios := []string{loadtest.Idle, loadtest.Fanout}
+			if !testing.Short() {
+				scenarios = append(scenarios, loadtest.Storm, loadtest.Unique, loadtest.Slow)
+				if !strings.HasPrefix(transport.Name, "uni_") {
+					scenarios = append(scenarios, loadtest.Echo, loadtest.Recover, loadtest.Mixed)
+				}
+			}
+			for _, scenario := range scenarios {
+				for name, addresses := range map[string]map[string]string{"plain": plain, "tls": secure} {
+					if name == "tls" && scenario != loadtest.Fanout {
+						continue
+					}
+					t.Run(transport.Name+" "+scenario+" "+name, func(t *testing.T) {
+						t.Parallel()
+						o := options(scenario, addresses[transport.Name])
+						o.Transport, o.API, o.Clients, o.Channel = transport.Name, "http://"+addresses["websocket"]+"/api", 20, transport.Name+"-"+scenario+"-"+name
+						if name == "tls" {
+							o.Address, o.SkipVerify, o.API = "https://"+o.Address, true, "https://"+addresses["websocket"]+"/api"
+						}
+						if scenario == loadtest.Recover {
+							o.Channel = "hist:" + transport.Name
+						}
+						checkRun(t, o)
+					})
+				}
+			}
+		}
+	})
+}
+
+// TestTransportsRefused: what a transport cannot do is said before anything is done, and a
+// server that does not serve it is told from others.
+func TestTransportsRefused(t *testing.T) {
+	address := startServer(t, false)
+	for want, change := range map[string]func(*loadtest.Options){
+		`unknown transport "x"`:     func(o *loadtest.Options) { o.Transport = "x" },
+		"publish, which those of a": func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_sse", loadtest.Echo },
+		"recovery and deltas":       func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_grpc", loadtest.Recover },
+		"has only JSON":             func(o *loadtest.Options) { o.Transport, o.Protobuf = "sse", true },
+		"has no permessage-deflate": func(o *loadtest.Options) { o.Transport, o.Deflate = "grpc", true },
+	} {
+		o := options(loadtest.Fanout, address)
+		change(&o)
+		if _, err := loadtest.Run(t.Context(), o, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want %s", err, want)
+		}
+	}
+	for _, test := range []struct{ transport, path, want string }{
+		{"sse", "/nothing", "answered with 404 Not Found"},
+		{"http_stream", "/health", "the body is not chunked"},
+		{"grpc", "", "connecting: "},
+	} {
+		o := options(loadtest.Fanout, address+test.path)
+		if o.Transport = test.transport; o.Transport == "grpc" {
+			o.Address = "127.0.0.1:1"
+		}
+		o.Clients, o.Duration, o.Warmup = 3, 300*time.Millisecond, 0
+		r, err := loadtest.Run(t.Context(), o, nil)
+		if err != nil || r.OK || len(r.Errors) == 0 || !strings.Contains(r.Errors[0].Reason, test.want) {
+			t.Errorf("%s%s: got %+v, %v; want a failure: %s", test.transport, test.path, r, err, test.want)
+		}
+	}
+}
+
 func checkRun(t *testing.T, o loadtest.Options) {
 	t.Helper()
 	r, err := loadtest.Run(t.Context(), o, nil)
@@ -185,10 +290,10 @@ func checkRun(t *testing.T, o loadtest.Options) {
 		t.Errorf("failed: %v, loss %+v", r.Failures, r.Loss)
 	}
 	if r.Connect.Count < uint64(o.Clients) || r.Connect.Latency.P50MS <= 0 {
-		t.Errorf("connected: %+v", r.Connect)
+		t.Errorf("connected: %+v; want Count at least %v and Latency.P50MS more than 0", r.Connect, uint64(o.Clients))
 	}
 	if r.Server == nil || r.Server.RSSBeforeBytes <= 0 || r.Load.CPUS <= 0 {
-		t.Errorf("server %+v, load %+v", r.Server, r.Load)
+		t.Errorf("server %+v, load %+v; want RSSBeforeBytes more than 0 and CPUS more than 0", r.Server, r.Load)
 	}
 	if o.ClientChannels > 0 && (r.Subscriptions != o.Clients*o.ClientChannels || r.Channels != r.Subscriptions) {
 		t.Errorf("%d subscriptions to %d channels", r.Subscriptions, r.Channels)
@@ -208,10 +313,10 @@ func checkRun(t *testing.T, o loadtest.Options) {
 	}
 	var table, page bytes.Buffer
 	if err := r.WriteTable(&table); err != nil || !strings.Contains(table.String(), "OK") {
-		t.Errorf("table: %v\n%s", err, table.String())
+		t.Errorf("table: %v\n%s; want \"OK\" in it", err, table.String())
 	}
 	if err := r.WriteHTML(&page); err != nil || !strings.Contains(page.String(), "<svg") {
-		t.Errorf("page: %v", err)
+		t.Errorf("page: %v; want \"<svg\" in it", err)
 	}
 }
 
@@ -249,7 +354,7 @@ func TestRefused(t *testing.T) {
 		}
 		table := new(strings.Builder)
 		if err := r.WriteTable(table); err != nil || !strings.Contains(table.String(), "FAILED") || !strings.Contains(table.String(), tt.want.Reason) {
-			t.Errorf("%s: %v\n%s", name, err, table)
+			t.Errorf("%s: %v\n%s; want \"FAILED\" in it and %q in it", name, err, table, tt.want.Reason)
 		}
 	}
 }
@@ -292,15 +397,15 @@ func TestResources(t *testing.T) {
 // TestWorkerRefuses: a worker does nothing before it has a good share.
 func TestWorkerRefuses(t *testing.T) {
 	var w loadtest.Worker
-	if err := w.Connect(loadtest.ConnectOrder{}, nil); err == nil {
-		t.Error("connected without a share")
+	if err := w.Connect(loadtest.ConnectRequest{}, nil); err == nil {
+		t.Error("connected without a share; want an error")
 	}
 	for _, share := range []loadtest.Share{
 		{}, {Options: options(loadtest.Idle, "127.0.0.1:1"), Workers: 1}, {Options: options("x", "127.0.0.1:1"), Workers: 1, Clients: 1},
 		{Options: options(loadtest.Idle, "127.0.0.1:1"), Workers: 1, Index: 1, Clients: 1},
 	} {
 		if err := w.Begin(share, nil); err == nil {
-			t.Errorf("began with %+v", share)
+			t.Errorf("began with %+v; want an error", share)
 		}
 	}
 	if err := loadtest.ServeWorker(strings.NewReader("nonsense"), nopCloser{io.Discard}); err != nil {

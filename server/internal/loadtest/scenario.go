@@ -22,20 +22,20 @@ type Scenario struct {
 	Name  string
 	About string
 
-	rate     float64       // publications, or connections of a storm, a second unless said otherwise; 0 saturates
-	warmup   time.Duration // unless said otherwise
+	rate     float64       // default publications a second, or connections a second of a storm; 0 saturates
+	warmup   time.Duration // default
 	shared   bool          // there is a channel for all
 	own      bool          // there is a channel for each client
 	api      bool          // the API publishes
 	echo     bool          // clients publish to their own channels
-	rounds   bool          // clients are cut off and come back
+	rounds   bool          // clients are disconnected and connect again
 	slow     int           // every n-th client reads slowly
-	churn    int           // every n-th client leaves and comes back all the time
+	churn    int           // every n-th client disconnects and connects all the time
 	many     bool          // a client may have several channels of its own
 	recovers bool
 }
 
-// Scenarios returns all of them in the order in which they are explained.
+// Scenarios returns all scenarios in the order of the documentation.
 func Scenarios() []Scenario {
 	return []Scenario{
 		{Name: Idle, About: "connections that do nothing: memory of each, CPU of pings", warmup: 3 * time.Second, shared: true, many: true},
@@ -61,8 +61,8 @@ func scenario(name string) (Scenario, bool) {
 // echoSources is where the numbers of clients that publish begin, above those of channels.
 const echoSources = 1 << 24
 
-// plan says who subscribes to what and who publishes where. It is the same in
-// every worker, so that all agree without talking.
+// plan assigns channels to clients and publishers. Every worker computes the same plan
+// from the options, so workers need not communicate.
 type plan struct {
 	scenario Scenario
 	prefix   string
@@ -110,15 +110,16 @@ func newPlan(o Options) plan {
 	return p
 }
 
-// steady says that a client must get everything: it is neither slow nor does it leave.
+// steady reports whether a client must receive every publication: it neither reads
+// slowly nor disconnects.
 func (p *plan) steady(client int) bool { return !p.isSlow(client) && !p.churns(client) }
 
 func (p *plan) isSlow(client int) bool { return every(p.scenario.slow, client, p.clients) }
 
 func (p *plan) churns(client int) bool { return every(p.scenario.churn, client, p.clients) }
 
-// every picks the last of each n; of fewer than n clients the last is picked,
-// but never the only one.
+// every reports whether client is the last of a group of n. Of fewer than n clients it
+// selects the last one, but never the only one.
 func every(n, client, clients int) bool {
 	return n > 0 && clients > 1 && (client%n == n-1 || clients < n && client == clients-1)
 }
@@ -158,7 +159,7 @@ func (p *plan) subscription(client, i int) string {
 	return p.ownChannel(client*p.each + i)
 }
 
-// ledgers returns what a client has to hear from whom.
+// ledgers returns the ledgers of a client for all sources of its channels.
 func (p *plan) ledgers(client int) []ledger {
 	var ledgers []ledger
 	for _, g := range p.groups {
@@ -173,7 +174,7 @@ func (p *plan) ledgers(client int) []ledger {
 			ledgers = append(ledgers, newLedger(g.first+uint32(channel), 1, count)) //nolint:gosec // bounded by Validate
 			continue
 		}
-		for ; count > 0; channel, count = channel+1, count-1 { // few: there are more publishers
+		for ; count > 0; channel, count = channel+1, count-1 { // there are more publishers than channels
 			if l := g.ledger(channel); len(l.marks) > 0 {
 				ledgers = append(ledgers, l)
 			}
@@ -185,9 +186,9 @@ func (p *plan) ledgers(client int) []ledger {
 	return ledgers
 }
 
-// source returns the number that stands in what a publisher publishes to a
-// channel. With more channels than publishers a channel has one publisher and
-// is the source, otherwise a publisher has one channel and is.
+// source returns the source number of the publications of a publisher to a channel. If
+// there are at least as many channels as publishers, each channel is a source, because it
+// has one publisher. Otherwise each publisher is a source, because it has one channel.
 func (g group) source(publisher, channel int) uint32 {
 	if g.channels >= g.size {
 		return g.first + uint32(channel) //nolint:gosec // bounded by Validate
@@ -195,7 +196,7 @@ func (g group) source(publisher, channel int) uint32 {
 	return g.first + uint32(publisher) //nolint:gosec // bounded by Validate
 }
 
-// ledger of a subscriber to one channel that several publishers publish to.
+// ledger returns the ledger of a subscriber to a channel with several publishers.
 func (g group) ledger(channel int) ledger {
 	return newLedger(g.first+uint32(channel), uint32(g.channels), (g.size-channel+g.channels-1)/g.channels) //nolint:gosec // bounded by Validate
 }
@@ -217,8 +218,8 @@ func (p *plan) targets(g group, publisher int) []int {
 	return channels
 }
 
-// audience returns how many steady clients each shared channel has.
-func (p *plan) audience() []uint64 {
+// steadySubscribers returns the number of steady clients of each shared channel.
+func (p *plan) steadySubscribers() []uint64 {
 	counts := make([]uint64, p.channels)
 	for client := range p.clients {
 		if p.steady(client) {

@@ -17,8 +17,8 @@ const (
 	phaseDrain   = "drain"
 )
 
-// drainTimeout is how long the last deliveries are waited for after nothing has
-// come any more, and drainLimit how long in all.
+// The drain ends when nothing has arrived for drainTimeout, and after drainLimit in
+// any case. connectLimit bounds one connecting of all clients.
 const (
 	drainTimeout = 2 * time.Second
 	drainLimit   = 30 * time.Second
@@ -36,7 +36,7 @@ type session struct {
 
 	// Owned by the goroutine of Run.
 	report     *Report
-	open       measurement // where the measured part has begun
+	open       measurement // at the beginning of the current measured part
 	measured   measurement // sum of the measured parts
 	connecting Snapshot
 	connectFor time.Duration
@@ -46,17 +46,17 @@ type session struct {
 	phase string
 	last  measurement // of the timeline
 	line  []Point
-	most  int64 // resident memory, bytes
+	most  int64 // largest resident memory of the server, bytes
 }
 
-// measurement is everything that is known at a moment, or between two.
+// measurement holds all counters at one moment, or their differences between two.
 type measurement struct {
 	at     time.Duration
 	counts Snapshot
 	server usage
 }
 
-// since is what was between an earlier measurement and this one.
+// since returns the differences between an earlier measurement and this one.
 func (m *measurement) since(o *measurement) measurement {
 	return measurement{
 		at: m.at - o.at, counts: m.counts.since(&o.counts),
@@ -64,9 +64,10 @@ func (m *measurement) since(o *measurement) measurement {
 	}
 }
 
-// Run does a whole run. An error means that there was none: the options are
-// wrong, or ctx has ended. What the server did wrong is in the report. Progress,
-// which may be nil, is called a few times a second, from one goroutine at a time.
+// Run executes one load test and returns its report. It returns an error if the options
+// are invalid, the system's limits are too low, or ctx ends; faults of the server are in
+// the report. If progress is not nil, it is called a few times a second, from one
+// goroutine at a time.
 func Run(ctx context.Context, o Options, progress func(Point)) (*Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -88,7 +89,7 @@ func Run(ctx context.Context, o Options, progress func(Point)) (*Report, error) 
 	return s.report, nil
 }
 
-// checkResources says before any work what the system does not allow.
+// checkResources returns an error if limits of the system do not allow the run.
 func checkResources(o Options) error {
 	sources, err := parseSources(o.Sources)
 	if err != nil {
@@ -110,11 +111,11 @@ func checkResources(o Options) error {
 func (s *session) newReport() *Report {
 	o := s.options
 	r := &Report{
-		Scenario: o.Scenario, Address: o.Address, Started: s.began.UTC().Format(time.RFC3339), Encoding: "json", Deflate: o.Deflate,
+		Scenario: o.Scenario, Transport: o.Transport, Address: o.Address, Started: s.began.UTC().Format(time.RFC3339), Encoding: "json", Deflate: o.Deflate,
 		Clients: o.Clients, Rate: o.Rate, PayloadBytes: o.Payload, Workers: o.Workers, WarmupS: o.Warmup.Seconds(),
 		Errors: []ErrorFigure{}, Timeline: []Point{}, Failures: []string{},
 	}
-	if o.Protobuf {
+	if how, _ := transport(o.Transport); o.binary(how) {
 		r.Encoding = "protobuf"
 	}
 	if s.plan.scenario.shared {
@@ -135,7 +136,7 @@ func (s *session) newReport() *Report {
 	return r
 }
 
-// run goes through the steps of the scenario, while the timeline is recorded.
+// run executes the steps of the scenario and records the timeline meanwhile.
 func (s *session) run(ctx context.Context) error {
 	start, err := s.measure(ctx)
 	if err != nil {
@@ -202,7 +203,7 @@ func (s *session) steps(ctx context.Context) error {
 	return s.drain(ctx)
 }
 
-// stormRounds connects all clients again and again.
+// stormRounds connects and disconnects all clients until the duration is over.
 func (s *session) stormRounds(ctx context.Context) error {
 	for until := time.Now().Add(s.options.Duration); ; {
 		if err := s.window(ctx, func() error { return s.connect(ctx, s.options.Rate) }); err != nil {
@@ -219,7 +220,8 @@ func (s *session) stormRounds(ctx context.Context) error {
 	}
 }
 
-// recoverRounds cuts off all clients, publishes, and lets them come back.
+// recoverRounds disconnects all clients, publishes, and connects them again, until the
+// duration is over.
 func (s *session) recoverRounds(ctx context.Context) error {
 	if err := s.connect(ctx, 0); err != nil {
 		return err
@@ -246,7 +248,7 @@ func (s *session) recoverRounds(ctx context.Context) error {
 	}
 }
 
-// connect connects everybody.
+// connect connects all clients, at most rate a second if rate is not 0.
 func (s *session) connect(ctx context.Context, rate float64) error {
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
@@ -296,7 +298,7 @@ func (s *session) window(ctx context.Context, f func() error) error {
 	return nil
 }
 
-// drain waits for what is still on its way.
+// drain waits for deliveries that have not arrived yet.
 func (s *session) drain(ctx context.Context) error {
 	var last uint64
 	idle, began := time.Now(), time.Now()
@@ -342,7 +344,7 @@ func (s *session) record(ctx context.Context) {
 	for pause(ctx, interval) {
 		now, err := s.measure(ctx)
 		if err != nil {
-			return // the steps meet the same error
+			return // steps returns the same error
 		}
 		p := s.point(&now)
 		if s.progress != nil {
@@ -367,7 +369,7 @@ func (s *session) point(now *measurement) Point {
 		LoadCPU: d.counts.CPU.Seconds() / seconds,
 	}
 	s.last = *now
-	const most = 10_000 // a run that connects for hours has no more
+	const most = 10_000 // bounds the timeline of a run that connects for hours
 	if len(s.line) < most {
 		s.line = append(s.line, p)
 	}
@@ -425,7 +427,7 @@ func (s *session) serverFigures(start, end *measurement) {
 		f.CPUUSPerConnect = ratio(cpu, float64(m.counts.Connects))
 	}
 	f.RSSBeforeBytes = start.server.rss
-	if f.RSSConnectedBytes == 0 { // there was no warmup: it is that of the end
+	if f.RSSConnectedBytes == 0 { // without a warmup the figure is that of the end
 		f.RSSConnectedBytes = end.server.rss
 	}
 	f.RSSMaxBytes = max(s.most, start.server.rss, end.server.rss)

@@ -11,6 +11,7 @@ const (
 	causeTransport  = "transport" // the connection broke, or what came was malformed
 	causePublish    = "publish"   // the API refused a publication
 	causeRecover    = "recover"   // the server could not recover what was missed
+	causeDelta      = "delta"     // what came as a delta, or should have, makes no sense
 	causeSlow       = "slow"      // the end of a slow reader: expected, no failure
 )
 

@@ -68,8 +68,13 @@ func publication(f *fleet, publisher uint32, number uint64) string {
 }
 
 // hello is everything up to being subscribed.
-func hello(f *fleet) []byte {
-	return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Text, `{"id":1,"connect":{"client":"x","ping":25,"pong":true}}`+"\n"+`{"id":2,"subscribe":{}}`)...)
+func hello(f *fleet) []byte { return greeting(f, `{}`) }
+
+// deltaHello grants deltas.
+func deltaHello(f *fleet) []byte { return greeting(f, `{"delta":true}`) }
+
+func greeting(f *fleet, subscribed string) []byte {
+	return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Text, `{"id":1,"connect":{"client":"x","ping":25,"pong":true}}`+"\n"+`{"id":2,"subscribe":`+subscribed+`}`)...)
 }
 
 func TestConversation(t *testing.T) {
@@ -94,7 +99,8 @@ func TestConversation(t *testing.T) {
 		}
 		s := f.tally
 		if s.Connects != 1 || s.Ready != 0 || s.Received != 3 || s.Pings != 2 || s.Foreign != 1 || s.Gaps+s.Duplicates+s.Disorder != 0 {
-			t.Errorf("step %d: %+v", step, s.Causes)
+			t.Errorf("step %d: %+v; want s.Connects 1, s.Ready 0, s.Received 3, s.Pings 2, s.Foreign 1 and s.Gaps+s.Duplicates+s.Disorder 0",
+				step, s.Causes)
 		}
 		for _, want := range []Cause{{causeDisconnect, 3008, "slow"}, {causeUnsub, 2500, "insufficient state"}} {
 			if s.Causes[want] != 1 || len(s.Causes) != 2 {
@@ -155,6 +161,13 @@ func TestBadServers(t *testing.T) {
 		"short Protobuf": {func(o *Options) { o.Protobuf = true }, func(f *fleet) []byte {
 			return append(f.switched(""), serverFrame(wsframe.Fin|wsframe.Binary, "\x05\x08")...)
 		}, Cause{causeTransport, 0, "malformed Protobuf message"}},
+		"no deltas": {func(o *Options) { o.Delta = true }, hello, Cause{causeDelta, 0, "the channel has no deltas"}},
+		"no JSON string": {func(o *Options) { o.Delta = true }, func(f *fleet) []byte {
+			return append(deltaHello(f), serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","pub":{"data":{}}}}`)...)
+		}, Cause{causeDelta, 0, "the payload is no JSON string"}},
+		"no delta": {func(o *Options) { o.Delta = true }, func(f *fleet) []byte {
+			return append(deltaHello(f), serverFrame(wsframe.Fin|wsframe.Text, `{"push":{"channel":"bench","pub":{"data":"x","delta":true}}}`)...)
+		}, Cause{causeDelta, 0, ""}},
 		"no recovery": {func(o *Options) { o.Scenario = Recover }, hello, Cause{causeRecover, 0, "the channel has no recovery"}},
 	} {
 		f, c, l := newTestFleet(t, tt.change)
@@ -189,7 +202,7 @@ func TestHeldBack(t *testing.T) {
 		f.send(c, make([]byte, 1<<20))
 	}
 	if f.tally.Causes[Cause{causeTransport, 0, "the server does not read"}] != 1 {
-		t.Errorf("causes %v", f.tally.Causes)
+		t.Errorf("causes %v; want 1", f.tally.Causes)
 	}
 }
 
@@ -209,7 +222,7 @@ func TestInflate(t *testing.T) {
 			}
 		}
 		if _, err := i.unpack([]byte{0xff, 0xff, 0xff}); err == nil {
-			t.Fatal("nonsense was unpacked")
+			t.Fatal("nonsense was unpacked; want an error")
 		}
 	}
 }
@@ -253,7 +266,8 @@ func TestDeliveryAllocatesNothing(t *testing.T) {
 		f.feed(c, frame)
 		allocations := testing.AllocsPerRun(100, func() { f.feed(c, frame) })
 		if allocations > 0 || f.tally.Deliveries != 204 || f.tally.Causes != nil {
-			t.Errorf("protobuf %v: %v allocations, %d deliveries, %v", protobuf, allocations, f.tally.Deliveries, f.tally.Causes)
+			t.Errorf("protobuf %v: %v allocations, %d deliveries, %v; want 0, 204 and nil",
+				protobuf, allocations, f.tally.Deliveries, f.tally.Causes)
 		}
 	}
 }

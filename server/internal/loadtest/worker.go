@@ -21,20 +21,20 @@ type Share struct {
 	SampleEvery int // every n-th delivery goes into the latencies
 }
 
-// ConnectOrder says how to connect.
-type ConnectOrder struct {
+// ConnectRequest tells a worker to connect its clients.
+type ConnectRequest struct {
 	Window int     // clients at a time
 	Rate   float64 // a second; 0 means no limit
 }
 
-// PublishOrder says how long to publish.
-type PublishOrder struct {
+// PublishRequest tells a worker to publish.
+type PublishRequest struct {
 	Start    int64 // when, Unix nanoseconds
 	Duration time.Duration
 	Count    int // publications of the whole run; 0 means as many as the duration allows
 }
 
-// Nothing is what a call gives or takes that has nothing to say; net/rpc wants a type.
+// Nothing is the argument or result of calls without one; net/rpc requires a type.
 type Nothing int
 
 // Worker does a share of a run. Its methods are called over net/rpc, from one
@@ -87,7 +87,7 @@ func (w *Worker) begun() (*fleet, error) {
 }
 
 // Connect connects every client that is not, and returns when each is connected or has failed.
-func (w *Worker) Connect(o ConnectOrder, _ *Nothing) error {
+func (w *Worker) Connect(o ConnectRequest, _ *Nothing) error {
 	f, err := w.begun()
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (w *Worker) Connect(o ConnectOrder, _ *Nothing) error {
 }
 
 // Publish publishes, and returns when all publications were answered.
-func (w *Worker) Publish(o PublishOrder, _ *Nothing) error {
+func (w *Worker) Publish(o PublishRequest, _ *Nothing) error {
 	f, err := w.begun()
 	if err != nil {
 		return err

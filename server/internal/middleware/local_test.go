@@ -121,7 +121,7 @@ func TestLocalLogsOnceASecond(t *testing.T) {
 		refuse()
 		text := logged.String()
 		if strings.Count(text, "\n") != 2 || !strings.Contains(text, "suppressed=99") || !strings.Contains(text, "host=evil.example") || len(text) > 2000 {
-			t.Errorf("logged %q", text)
+			t.Errorf("logged %q; want 2, \"suppressed=99\" in it, \"host=evil.example\" in it and length at most 2000", text)
 		}
 	})
 }

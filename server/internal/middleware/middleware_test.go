@@ -8,8 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 )
 
 func request(method string, header ...string) *http.Request {
@@ -108,7 +106,7 @@ func TestCORS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := o.CORS(teapot)
+	h := CORS(o.Allowed)(teapot)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := serve(h, request(test.method, test.header...))
@@ -128,53 +126,18 @@ func TestCORS(t *testing.T) {
 	}
 }
 
-func TestConnectionLimit(t *testing.T) {
-	connections, refused := 0, 0
-	h := ConnectionLimit(2, func() int { return connections }, func(*http.Request) { refused++ })(teapot)
-	for _, want := range []int{418, 418, 503, 503} {
-		if w := serve(h, request("GET")); w.Code != want {
-			t.Errorf("with %d connections: status %d, want %d", connections, w.Code, want)
-		}
-		connections++
+func TestAdmission(t *testing.T) {
+	reason, refused := "", []string(nil)
+	h := Admission(func() string { return reason }, func(_ *http.Request, why string) { refused = append(refused, why) })(teapot)
+	if w := serve(h, request("GET")); w.Code != 418 || w.Header().Get("Retry-After") != "" {
+		t.Errorf("without a reason: status, Retry-After = %d, %q; want 418, none", w.Code, w.Header().Get("Retry-After"))
 	}
-	if refused != 2 {
-		t.Errorf("refused %d, want 2", refused)
+	reason = "full"
+	if w := serve(h, request("GET")); w.Code != 503 || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("with a reason: status, Retry-After = %d, %q; want 503, 1", w.Code, w.Header().Get("Retry-After"))
 	}
-	unlimited := ConnectionLimit(0, func() int { return 1 << 30 }, nil)(teapot)
-	if w := serve(unlimited, request("GET")); w.Code != 418 {
-		t.Errorf("without a limit: status %d", w.Code)
-	}
-}
-
-// The rate is N a second in the long run, not one (server.md 6.8).
-func TestConnectionRateLimit(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := ConnectionRateLimit(10, nil)(teapot)
-		admitted := func(requests int) (n int) {
-			for range requests {
-				if serve(h, request("GET")).Code == 418 {
-					n++
-				}
-			}
-			return n
-		}
-		if n := admitted(25); n != 10 {
-			t.Errorf("at once: %d admitted, want the burst of 10", n)
-		}
-		time.Sleep(500 * time.Millisecond)
-		if n := admitted(25); n != 5 {
-			t.Errorf("half a second later: %d admitted, want 5", n)
-		}
-		time.Sleep(time.Hour)
-		if n := admitted(25); n != 10 {
-			t.Errorf("after a pause: %d admitted, want no more than the burst of 10", n)
-		}
-	})
-	unlimited := ConnectionRateLimit(0, nil)(teapot)
-	for range 100 {
-		if w := serve(unlimited, request("GET")); w.Code != 418 {
-			t.Fatalf("without a limit: status %d", w.Code)
-		}
+	if len(refused) != 1 || refused[0] != reason {
+		t.Errorf("refused was called with %q; want %q", refused, reason)
 	}
 }
 
@@ -186,7 +149,7 @@ func TestRecover(t *testing.T) {
 		t.Errorf("status %d, want 500", w.Code)
 	}
 	if text := logged.String(); !strings.Contains(text, "a bug") || !strings.Contains(text, "TestRecover") {
-		t.Errorf("log has neither reason nor stack: %s", text)
+		t.Errorf("log has neither reason nor stack: %s; want \"a bug\" in it and \"TestRecover\" in it", text)
 	}
 }
 
@@ -195,7 +158,7 @@ func TestRecoverLetsAbortsPass(t *testing.T) {
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer func() {
 		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) {
-			t.Errorf("recovered %v", err)
+			t.Errorf("recovered %v; want %v", err, http.ErrAbortHandler)
 		}
 	}()
 	serve(h, request("GET"))
@@ -210,10 +173,10 @@ func TestUserHeader(t *testing.T) {
 	}
 	serve(UserHeader("X-User")(seen), request("GET"))
 	if user != "" {
-		t.Errorf("without the header: user %q", user)
+		t.Errorf("without the header: user %q; want nothing", user)
 	}
 	serve(UserHeader("")(seen), request("GET", "X-User", "42"))
 	if user != "" {
-		t.Errorf("switched off: user %q", user)
+		t.Errorf("switched off: user %q; want nothing", user)
 	}
 }

@@ -76,17 +76,19 @@ func (o *Origins) Allowed(r *http.Request) bool {
 // CORS sets the headers that allow pages of allowed origins to read answers. Requests of
 // other origins are served without the headers, so that their browser hides the answer
 // (server.md 6.7).
-func (o *Origins) CORS(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		header := w.Header()
-		header.Add("Vary", "Origin")
-		if origin := r.Header.Get("Origin"); origin != "" && o.Allowed(r) {
-			header.Set("Access-Control-Allow-Origin", origin)
-			header.Set("Access-Control-Allow-Credentials", "true")
-			if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" && wanted != "null" {
-				header.Set("Access-Control-Allow-Headers", wanted)
+func CORS(allowed func(*http.Request) bool) func(next http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			header := w.Header()
+			header.Add("Vary", "Origin")
+			if origin := r.Header.Get("Origin"); origin != "" && allowed(r) {
+				header.Set("Access-Control-Allow-Origin", origin)
+				header.Set("Access-Control-Allow-Credentials", "true")
+				if wanted := r.Header.Get("Access-Control-Request-Headers"); wanted != "" && wanted != "null" {
+					header.Set("Access-Control-Allow-Headers", wanted)
+				}
 			}
-		}
-		next.ServeHTTP(w, r)
-	})
+			next.ServeHTTP(w, r)
+		})
+	}
 }

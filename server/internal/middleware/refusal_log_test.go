@@ -40,7 +40,7 @@ func TestRefusalLog(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "secret") {
-			t.Errorf("the query is in the log:\n%s", text)
+			t.Errorf("the query is in the log:\n%s; want no \"secret\" in it", text)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"reflect"
 
 	"centrifugo/server/internal/api"
 )
@@ -36,6 +37,7 @@ func Document(source fs.FS) ([]byte, error) {
 	for _, m := range api.Methods() {
 		paths["/"+m.Name] = object{"post": s.operation(m)}
 	}
+	paths["/stream"] = object{"post": s.stream()}
 	document := object{
 		"openapi": "3.1.0",
 		"info":    object{"title": "Centrifugo HTTP API", "version": "1", "description": description},
@@ -96,6 +98,25 @@ func (s *schemas) operation(m *api.Method) object {
 			"413": refer("responses", "TooLarge"),
 			"416": refer("responses", "UnrecoverablePosition"),
 			"500": refer("responses", "Internal"),
+		},
+	}
+}
+
+const streamDescription = `The body is a command on each line, the answer a reply on each line, in the same order. Both may go on
+for as long as the caller likes: commands are executed as they arrive, one after another. A line that is no command is answered
+with error 107 and the number of the line; empty lines are skipped. A caller that does not take the replies is slowed down.`
+
+// stream describes the endpoint of streams, which is no method.
+func (s *schemas) stream() object {
+	lines := func(t reflect.Type) object { return object{"application/x-ndjson": object{"schema": s.refer(t)}} }
+	return object{
+		"operationId": "stream",
+		"summary":     "Call methods with the lines of one long request.",
+		"description": streamDescription,
+		"requestBody": object{"required": true, "content": lines(commandType)},
+		"responses": object{
+			"200": object{"description": "The replies, one on each line.", "content": lines(replyType)},
+			"401": refer("responses", "Unauthorized"),
 		},
 	}
 }

@@ -16,6 +16,8 @@ var (
 	errorType   = reflect.TypeFor[api.Error]()
 	commandType = reflect.TypeFor[api.Command]()
 	replyType   = reflect.TypeFor[api.Reply]()
+	// responseType is the outcome for one channel of a broadcast.
+	responseType = reflect.TypeFor[api.PublishResponse]()
 )
 
 // schemas makes the schemas of types and collects those of structs as components.
@@ -38,6 +40,9 @@ func (s *schemas) ofStruct(t reflect.Type) object {
 	switch t {
 	case commandType:
 		schema = s.oneKey(func(m *api.Method) reflect.Type { return m.Request })
+	case responseType:
+		schema = s.ofFields(t)
+		schema["minProperties"], schema["maxProperties"] = 1, 1 // a result or an error
 	case replyType:
 		schema = s.oneKey(func(m *api.Method) reflect.Type { return m.Result })
 		schema["properties"].(object)["error"] = s.refer(errorType) //nolint:forcetypeassert // made by oneKey
@@ -61,8 +66,8 @@ func (s *schemas) oneKey(value func(*api.Method) reflect.Type) object {
 	return object{"type": "object", "properties": properties, "minProperties": 1, "maxProperties": 1}
 }
 
-// ofFields returns the schema of a struct as encoding/json sees it. Results always
-// have the fields without omitempty.
+// ofFields returns the schema of a struct as encoding/json sees it. Requests must have
+// the fields with the tag required, and results always have those without omitempty.
 func (s *schemas) ofFields(t reflect.Type) object {
 	properties := object{}
 	var required []string
@@ -76,12 +81,12 @@ func (s *schemas) ofFields(t reflect.Type) object {
 			schema["description"] = names.ReplaceAllStringFunc(doc, func(name string) string { return jsonName(t, name) })
 		}
 		properties[name] = schema
-		if option != "omitempty" && !strings.HasSuffix(t.Name(), "Request") {
+		if f.Tag.Get("required") == "true" || option != "omitempty" && s.alwaysWritten(t) {
 			required = append(required, name)
 		}
 	}
 	schema := object{"type": "object", "properties": properties}
-	if len(required) > 0 && s.alwaysWritten(t) {
+	if len(required) > 0 {
 		schema["required"] = required
 	}
 	return schema
@@ -102,7 +107,7 @@ func jsonName(t reflect.Type, name string) string {
 }
 
 // alwaysWritten reports whether a struct is part of results, where fields without
-// omitempty are always present. All fields of requests may be left out.
+// omitempty are always present.
 func (s *schemas) alwaysWritten(t reflect.Type) bool {
 	for _, m := range api.Methods() {
 		if m != &api.MethodBatch.Method && reaches(m.Result, t) {

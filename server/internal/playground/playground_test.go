@@ -17,7 +17,7 @@ func get(t *testing.T, method, target string, header http.Header) *http.Response
 		r.Header[key] = values
 	}
 	w := httptest.NewRecorder()
-	Handler().ServeHTTP(w, r)
+	Handler(map[string]string{"websocket": "/ws"}).ServeHTTP(w, r)
 	return w.Result()
 }
 
@@ -46,6 +46,8 @@ func TestHandlerServesThePage(t *testing.T) {
 		{"GET", "/index.html", 200, "text/html; charset=utf-8", false},
 		{"GET", "/playground.js", 200, "text/javascript; charset=utf-8", false},
 		{"GET", "/connection.js", 200, "text/javascript; charset=utf-8", false},
+		{"GET", "/transports.js", 200, "text/javascript; charset=utf-8", false},
+		{"GET", "/transports.json", 200, "application/json", false},
 		{"GET", "/frames.js", 200, "text/javascript; charset=utf-8", false},
 		{"GET", "/playground.css", 200, "text/css; charset=utf-8", false},
 		{"GET", "/icon.svg", 200, "image/svg+xml", false},
@@ -72,11 +74,17 @@ func TestHandlerServesThePage(t *testing.T) {
 	}
 }
 
+func TestTransportsOfTheServer(t *testing.T) {
+	if got, want := body(t, get(t, "GET", "/transports.json", nil)), `{"websocket":"/ws"}`; got != want {
+		t.Errorf("got %s; want %s", got, want)
+	}
+}
+
 func TestHandlerAnswersNotModified(t *testing.T) {
 	first := get(t, "GET", "/", nil)
 	tag := first.Header.Get("ETag")
 	if tag == "" {
-		t.Fatal("no ETag")
+		t.Fatal("the page has no ETag")
 	}
 	if r := get(t, "GET", "/", http.Header{"If-None-Match": {tag}}); r.StatusCode != 304 || body(t, r) != "" {
 		t.Errorf("same tag: status %d, want 304 without a body", r.StatusCode)
@@ -86,20 +94,18 @@ func TestHandlerAnswersNotModified(t *testing.T) {
 	}
 }
 
-// Every embedded file is on the list and every file on the list is embedded;
-// the second half is checked by load, which would panic.
 func TestEveryEmbeddedFileIsServed(t *testing.T) {
 	entries, err := fs.ReadDir(page, "page")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range entries {
-		if _, ok := contentTypes[e.Name()]; !ok {
-			t.Errorf("page/%s is embedded and not served", e.Name())
-		}
+	if len(entries) != 7 {
+		t.Errorf("embedded files = %d; want 7", len(entries))
 	}
-	if len(entries) != len(contentTypes) {
-		t.Errorf("%d files embedded, %d listed", len(entries), len(contentTypes))
+	for _, e := range entries {
+		if got := get(t, "GET", "/"+e.Name(), nil).StatusCode; got != http.StatusOK {
+			t.Errorf("status of page/%s, which is embedded = %d; want 200", e.Name(), got)
+		}
 	}
 }
 
@@ -112,7 +118,7 @@ func TestPageNeedsNothingTheSecurityPolicyForbids(t *testing.T) {
 		}
 	}
 	if strings.Contains(policy, "unsafe") {
-		t.Errorf("policy %q allows unsafe sources", policy)
+		t.Errorf("policy %q allows unsafe sources; want no \"unsafe\" in it", policy)
 	}
 	html := body(t, get(t, "GET", "/", nil))
 	forbidden := map[string]string{
@@ -123,12 +129,12 @@ func TestPageNeedsNothingTheSecurityPolicyForbids(t *testing.T) {
 	}
 	for what, pattern := range forbidden {
 		if m := regexp.MustCompile(pattern).FindString(html); m != "" {
-			t.Errorf("index.html contains %s: %s", what, m)
+			t.Errorf("index.html contains %s: %s; want nothing", what, m)
 		}
 	}
 	for _, ref := range regexp.MustCompile(`(?:src|href)="([^"#]+)"`).FindAllStringSubmatch(html, -1) {
 		if r := get(t, "GET", "/"+ref[1], nil); r.StatusCode != 200 {
-			t.Errorf("index.html refers to %s: status %d", ref[1], r.StatusCode)
+			t.Errorf("index.html refers to %s: status %d; want 200", ref[1], r.StatusCode)
 		}
 	}
 }
@@ -142,17 +148,17 @@ func TestElementIDs(t *testing.T) {
 	}
 	for id, n := range ids {
 		if n != 1 {
-			t.Errorf("id %q occurs %d times", id, n)
+			t.Errorf("id %q occurs %d times; want 1", id, n)
 		}
 	}
 	script := body(t, get(t, "GET", "/playground.js", nil)) + body(t, get(t, "GET", "/frames.js", nil))
 	asked := regexp.MustCompile(`\bel\('([^']+)'\)`).FindAllStringSubmatch(script, -1)
 	if len(asked) < 10 {
-		t.Fatalf("found %d uses of el() in the scripts; has it been renamed?", len(asked))
+		t.Fatalf("found %d uses of el() in the scripts; has it been renamed?; want at least 10", len(asked))
 	}
 	for _, m := range asked {
 		if ids[m[1]] == 0 {
-			t.Errorf("the script asks for #%s, which the page does not have", m[1])
+			t.Errorf("the script asks for #%s, which the page does not have; want more than 0", m[1])
 		}
 	}
 }

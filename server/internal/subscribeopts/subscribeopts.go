@@ -26,10 +26,23 @@ func New(ns *channels.Namespace, source channels.Source, f channels.Features) ce
 		HistoryMetaTTL:  f.HistoryMetaTTL,
 		AllowDelta:      slices.Contains(ns.Options.AllowedDeltaTypes, deltaFossil),
 		AllowTagsFilter: ns.Options.AllowTagsFilter,
+		AllowCompaction: ns.Options.AllowChannelCompaction,
+		Slow:            slowPolicy(ns.Options.SlowReaderPolicy),
 		Source:          uint8(source),
 	}
 	if f.CacheRecovery {
 		opts.RecoveryMode = centrifuge.RecoverCache
 	}
 	return opts
+}
+
+// slowPolicy returns the policy with a name of the option slow_reader_policy.
+func slowPolicy(name string) centrifuge.SlowPolicy {
+	switch name {
+	case "latest":
+		return centrifuge.SlowLatest
+	case "drop_oldest":
+		return centrifuge.SlowDropOldest
+	}
+	return centrifuge.SlowDisconnect
 }

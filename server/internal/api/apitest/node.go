@@ -23,6 +23,7 @@ type Node struct {
 	Stats     centrifuge.PresenceStats
 	Nodes     []centrifuge.NodeInfo
 	ByChannel map[string]centrifuge.ChannelStats
+	Answers   map[string]centrifuge.SurveyResult
 	// OnPublish, if not nil, is called in every Publish.
 	OnPublish func(channel string)
 
@@ -190,4 +191,10 @@ func (n *Node) Info(context.Context) ([]centrifuge.NodeInfo, error) {
 func (n *Node) Channels(_ context.Context, pattern string) (map[string]centrifuge.ChannelStats, error) {
 	n.called("channels %q", pattern)
 	return n.ByChannel, n.Err
+}
+
+// Survey implements api.Node.
+func (n *Node) Survey(_ context.Context, op string, data []byte, toNode string) (map[string]centrifuge.SurveyResult, error) {
+	n.called("survey %s %s %q", op, data, toNode)
+	return n.Answers, n.Err
 }

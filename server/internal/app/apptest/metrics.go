@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // client keeps no connections, which would count in the metrics of the server.
@@ -59,18 +58,4 @@ func ReadMetrics(url string) (Metrics, error) {
 		m[line[:i]] = value
 	}
 	return m, nil
-}
-
-// Eventually asks again until ok, and reports whether that came within Timeout.
-func Eventually(ok func() bool) bool {
-	deadline := time.Now().Add(Timeout)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for !ok() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		<-ticker.C
-	}
-	return true
 }

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -30,6 +31,8 @@ type Dialer struct {
 	Path string
 	// Header of the request, beside those of the handshake.
 	Header http.Header
+	// Preamble is sent before anything else, such as a header of the PROXY protocol.
+	Preamble string
 }
 
 // Conn is an open WebSocket connection. One goroutine may read while another
@@ -69,17 +72,26 @@ func (d Dialer) Handshake(address string) []byte {
 // Connect opens a TCP or TLS connection, on which reads give up after Timeout.
 func (d Dialer) Connect(address string) (net.Conn, error) {
 	dialer := &net.Dialer{Timeout: Timeout}
-	var c net.Conn
-	var err error
-	if d.TLS != nil {
-		c, err = (&tls.Dialer{NetDialer: dialer, Config: d.TLS}).DialContext(context.Background(), "tcp", address)
-	} else {
-		c, err = dialer.DialContext(context.Background(), "tcp", address)
-	}
+	c, err := dialer.DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return c, c.SetDeadline(time.Now().Add(2 * Timeout))
+	err = c.SetDeadline(time.Now().Add(2 * Timeout))
+	if err == nil && d.Preamble != "" {
+		_, err = io.WriteString(c, d.Preamble)
+	}
+	if err == nil && d.TLS != nil {
+		config := d.TLS.Clone()
+		if config.ServerName == "" {
+			config.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		secure := tls.Client(c, config)
+		c, err = secure, secure.Handshake()
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // Dial connects and shakes hands. An answer other than 101 is a *Refused.

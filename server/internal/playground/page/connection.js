@@ -1,6 +1,8 @@
-// One connection to the server: protocol V2, JSON, over WebSocket
-// (protocol.md 4 and 5), with one subscription that survives reconnects.
+// One connection to the server: protocol V2, JSON, over one of the transports
+// (protocol.md 3 to 5), with one subscription that survives reconnects.
 // It knows nothing of the page and tells what happens by events.
+
+import { open } from './transports.js';
 
 const MIN_DELAY = 500; // ms before the first reconnect, doubled each time
 const MAX_DELAY = 20_000; // ms, the longest wait between attempts
@@ -35,14 +37,15 @@ export function isTerminal(code) {
  *  position {offset, epoch}           whenever the position in the stream moves
  */
 export class Connection extends EventTarget {
-  constructor(url) {
+  constructor() {
     super();
-    this.url = url;
+    this.endpoints = {}; // of the server, by transport
+    this.transport = 'websocket';
     this.token = '';
     this.state = 'disconnected';
     this.client = '';
     this.subscription = null; // {channel, options, state, recoverable, offset, epoch}
-    this.socket = null;
+    this.line = null; // of the transport
     this.waiting = new Map(); // id -> {resolve, reject, timer}
     this.lastID = 0;
     this.attempts = 0;
@@ -63,7 +66,7 @@ export class Connection extends EventTarget {
     this.#setState('disconnected', { code: 0, reason: 'disconnect called' });
   }
 
-  /** Lets the socket go without a word to the server's session, as a cut network does, and comes back after delay ms. */
+  /** Lets the line go without a word to the server's session, as a cut network does, and comes back after delay ms. */
   drop(delay) {
     if (this.state !== 'connected' && this.state !== 'connecting') return;
     this.#detach('connection dropped');
@@ -109,15 +112,15 @@ export class Connection extends EventTarget {
   #open() {
     clearTimeout(this.reconnectTimer);
     this.#setState('connecting', {});
-    const socket = new WebSocket(this.url);
-    this.socket = socket;
-    socket.onopen = () => this.#greet();
-    socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = (event) => this.#closed(event.code, event.reason);
+    this.line = open(this.transport, this.endpoints, {
+      opened: () => this.#greet(),
+      message: (text) => this.#receive(text),
+      closed: (code, reason) => this.#closed(code, reason),
+    });
   }
 
   async #greet() {
-    this.#note('socket open');
+    this.#note(`${this.transport} open`);
     try {
       const result = await this.call('connect', { ...(this.token && { token: this.token }), name: 'playground' });
       this.attempts = 0;
@@ -134,7 +137,7 @@ export class Connection extends EventTarget {
 
   // A refused connect ends the attempt; only a temporary error is worth another.
   #refused(error) {
-    if (this.state !== 'connecting') return; // the socket went first and said why
+    if (this.state !== 'connecting') return; // the transport went first and said why
     this.#detach('connect refused');
     if (error.temporary) this.#reconnectIn(this.#backoff(), error.code, error.message);
     else this.#setState('disconnected', { code: error.code ?? 0, reason: error.message });
@@ -230,22 +233,21 @@ export class Connection extends EventTarget {
   }
 
   #closed(code, reason) {
-    this.#detach(`socket closed ${code}${reason ? ` ${reason}` : ''}`);
+    this.#detach(`${this.transport} closed ${code}${reason ? ` ${reason}` : ''}`);
     if (isTerminal(code)) this.#setState('disconnected', { code, reason });
     else this.#reconnectIn(this.#backoff(), code, reason || 'connection lost');
   }
 
-  // Leaves the socket behind: nothing it says later is heard.
+  // Leaves the line behind: nothing it says later is heard.
   #detach(why) {
     clearTimeout(this.reconnectTimer);
     clearTimeout(this.pingTimer);
-    const { socket, waiting } = this;
-    this.socket = null;
+    const { line, waiting } = this;
+    this.line = null;
     this.client = '';
     this.waiting = new Map();
-    if (socket) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
+    if (line) {
+      line.close();
       this.#note(why);
     }
     if (this.subscription) {
@@ -278,7 +280,7 @@ export class Connection extends EventTarget {
 
   #send(text) {
     this.#emit('frame', { direction: 'out', text });
-    this.socket.send(text);
+    this.line.send(text);
   }
 
   #note(text) {

@@ -2,14 +2,12 @@
 
 import { Connection } from './connection.js';
 import { FrameList, clock, followEnd } from './frames.js';
+import { TRANSPORTS, endpointURL } from './transports.js';
 
 const MAX_EVENTS = 300; // entries kept in the feed
 const el = (id) => document.getElementById(id);
 
-const endpoint = new URL('/connection/websocket', location.href);
-endpoint.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-
-const connection = new Connection(endpoint.href);
+const connection = new Connection();
 const frames = new FrameList({
   list: el('frames'), filter: el('frame-filter'), pings: el('frame-pings'), counter: el('frame-count'),
 });
@@ -37,6 +35,32 @@ el('connect').addEventListener('click', () => {
   connection.connect();
 });
 el('disconnect').addEventListener('click', () => connection.disconnect());
+el('transport').addEventListener('change', () => {
+  const open = connection.state !== 'disconnected';
+  if (open) connection.disconnect();
+  chooseTransport(el('transport').value);
+  if (open) connection.connect();
+});
+
+function chooseTransport(name) {
+  connection.transport = name;
+  el('endpoint').textContent = connection.endpoints[name];
+  el('endpoint').title = endpointURL(name, connection.endpoints);
+}
+
+// Offers the transports that the server and the browser have.
+async function loadTransports() {
+  connection.endpoints = await (await fetch('transports.json')).json();
+  for (const [name, title] of Object.entries(TRANSPORTS)) {
+    if (!connection.endpoints[name] || name === 'webtransport' && !globalThis.WebTransport) continue;
+    const option = document.createElement('option');
+    option.value = name;
+    option.textContent = title;
+    el('transport').append(option);
+  }
+  if (el('transport').value) chooseTransport(el('transport').value);
+  else throw new Error('the server has no transport that this page can use');
+}
 el('drop').addEventListener('click', () => {
   showRecovery('pending', 'connection dropped, messages published now are missed…');
   connection.drop(Number(el('offline').value) * 1000);
@@ -264,9 +288,8 @@ connection.addEventListener('frame', ({ detail }) => frames.add(detail.direction
 el('frame-clear').addEventListener('click', () => frames.clear());
 el('events-clear').addEventListener('click', () => el('events').replaceChildren());
 
-el('endpoint').textContent = endpoint.pathname;
-el('endpoint').title = endpoint.href;
 readHash();
 refreshButtons();
+await loadTransports();
 connection.connect();
 subscribe();

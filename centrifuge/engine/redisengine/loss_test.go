@@ -1,0 +1,176 @@
+package redisengine_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/engine/redisengine"
+	"centrifugo/internal/await"
+	"centrifugo/internal/redistest"
+)
+
+// recovered reports whether a client at a position would be told that it has recovered
+// (protocol.md 5.4), and with what.
+func (b *running) recovered(channel string, since centrifuge.StreamPosition) (ok bool, missed []*centrifuge.Publication) {
+	b.t.Helper()
+	got, err := b.History(b.t.Context(), channel, centrifuge.HistoryOptions{Limit: -1, Since: &since})
+	if errors.Is(err, centrifuge.ErrorUnrecoverablePosition) {
+		return false, nil
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(got.Publications) == 0 {
+		return got.Offset == since.Offset, nil
+	}
+	first, last := got.Publications[0], got.Publications[len(got.Publications)-1]
+	return first.Offset == since.Offset+1 && last.Offset == got.Offset, got.Publications
+}
+
+// TestEviction: without any one key, a client is told the truth: it has recovered with what
+// was published, or it has not.
+func TestEviction(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	for _, lists := range []bool{false, true} {
+		for _, key := range []string{"stream", "stream.meta", "list", "list.meta"} {
+			for _, after := range []int{0, 1, 3, 5} {
+				channel := fmt.Sprintf("%v-%s-%d", lists, key, after)
+				b := startBroker(t, single(s), redisengine.BrokerConfig{HistoryUseLists: lists})
+				var at centrifuge.StreamPosition
+				for i := range 3 {
+					at = b.publish(channel, fmt.Sprint(i), kept).StreamPosition
+				}
+				s.Do("DEL", "centrifugo."+key+"."+channel)
+				other := startBroker(t, single(s), redisengine.BrokerConfig{HistoryUseLists: lists}) // has seen nothing
+				for i := range after {
+					other.publish(channel, fmt.Sprintf("after %d", i), kept)
+				}
+				for _, reader := range []*running{other, b} {
+					ok, missed := reader.recovered(channel, at)
+					if ok && len(missed) != after {
+						t.Errorf("%s: recovered with %d publications, %d were missed", channel, len(missed), after)
+					}
+					for i, p := range missed {
+						if want := fmt.Sprintf("after %d", i); ok && string(p.Data) != want {
+							t.Errorf("%s: recovered with %s, want %s", channel, p.Data, want)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestLostWrites: a server that was restored to an earlier state would give an offset again
+// in the same epoch. A node that has seen the later one begins a new epoch, with the next
+// publication or reading.
+func TestLostWrites(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	for name, next := range map[string]func(b *running, channel string) centrifuge.StreamPosition{
+		"publish": func(b *running, channel string) centrifuge.StreamPosition {
+			return b.publish(channel, "new", kept).StreamPosition
+		},
+		"read": func(b *running, channel string) centrifuge.StreamPosition {
+			return b.history(channel, centrifuge.HistoryOptions{}).StreamPosition
+		},
+	} {
+		for _, how := range []string{"published", "received"} {
+			channel := name + how
+			b := startBroker(t, single(s), redisengine.BrokerConfig{})
+			publisher := b
+			if how == "received" {
+				b.subscribe(channel)
+				publisher = startBroker(t, single(s), redisengine.BrokerConfig{})
+			}
+			var at centrifuge.StreamPosition
+			for i := range 3 {
+				at = publisher.publish(channel, fmt.Sprint(i), kept).StreamPosition
+			}
+			if how == "received" {
+				b.want(t, channel+" 2 3")
+			}
+			s.Do("HSET", "centrifugo.stream.meta."+channel, "s", "1")
+			s.Do("XDEL", "centrifugo.stream."+channel, "2-0", "3-0")
+			if got := next(b, channel); got.Epoch == at.Epoch || got.Offset > 1 {
+				t.Errorf("%s: at %+v after %+v, want a new epoch", channel, got, at)
+			}
+			if ok, _ := b.recovered(channel, at); ok {
+				t.Errorf("%s: a client at a lost position has recovered", channel)
+			}
+		}
+	}
+}
+
+// TestLostWritesAreOvertaken: after a restart with lost data, another node has published so
+// much that the stream is ahead again of what the first node has seen. Without a loss that is
+// no reason for a new epoch.
+func TestLostWritesAreOvertaken(t *testing.T) {
+	t.Parallel()
+	for _, loss := range []bool{true, false} {
+		s := redistest.StartDurable(t)
+		b := startBroker(t, single(s), redisengine.BrokerConfig{})
+		b.subscribe("x")
+		var at centrifuge.StreamPosition
+		for i := range 3 {
+			at = b.publish("x", fmt.Sprint(i), kept).StreamPosition
+		}
+		s.Kill()
+		b.awaitFailure()
+		s.Restart()
+		if loss {
+			s.Do("HSET", "centrifugo.stream.meta.x", "s", "1")
+			s.Do("XDEL", "centrifugo.stream.x", "2-0", "3-0")
+		}
+		b.awaitHealth()
+		other := startBroker(t, single(s), redisengine.BrokerConfig{})
+		for i := range 5 {
+			if got := other.publish("x", fmt.Sprintf("other %d", i), kept); got.Epoch != at.Epoch {
+				t.Fatalf("a node that has seen nothing begins epoch %s after %s", got.Epoch, at.Epoch)
+			}
+		}
+		b.want(t, "x other 4") // arrives before the node compares
+		got := b.publish("x", "new", kept)
+		if renewed := got.Epoch != at.Epoch; renewed != loss {
+			t.Errorf("loss %v: published to %+v after %+v", loss, got, at)
+		}
+		if ok, _ := b.recovered("x", at); ok {
+			t.Errorf("loss %v: a client that has missed more than there is has recovered", loss)
+		}
+	}
+}
+
+// TestRestart: with data on disk, epochs survive and clients recover. Without, they are told.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(testing.TB, ...string) *redistest.Server{"durable": redistest.StartDurable, "in memory": redistest.Start} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			b := startBroker(t, single(s), redisengine.BrokerConfig{})
+			b.subscribe("x")
+			at := b.publish("x", "1", kept)
+			b.want(t, "x 1 1")
+			s.Kill()
+			b.awaitFailure()
+			if _, err := b.try("x", "lost", kept); err == nil {
+				t.Error("publishing to a server that is not there has succeeded; want an error")
+			}
+			s.Restart()
+			next := b.persistently("x", "2", kept)
+			if same := next.Epoch == at.Epoch && next.Offset == at.Offset+1; same != (name == "durable") {
+				t.Errorf("published to %+v after %+v; want %v", next, at, name == "durable")
+			}
+			b.awaitHealth()
+			await.Until(t, "the gap to be reported", func() bool { return b.gap("x") })
+			b.publish("x", "3", kept)
+			b.want(t, "x 3 ")
+			if ok, missed := b.recovered("x", at.StreamPosition); ok != (name == "durable") || ok && len(missed) != 2 {
+				t.Errorf("recovered %v with %d", ok, len(missed))
+			}
+		})
+	}
+}

@@ -1,0 +1,149 @@
+// Package promtest starts Prometheus for tests, on a free port of the loopback interface,
+// and stops it when the test ends.
+package promtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"centrifugo/internal/await"
+)
+
+// Prometheus is a process. Its methods are for the goroutine of the test.
+type Prometheus struct {
+	t       testing.TB
+	address string
+}
+
+// Start starts Prometheus with a file of rules. It reads the metrics of targets twice a
+// second, as job "centrifugo", and evaluates the rules as often.
+func Start(t testing.TB, rules string, targets ...string) *Prometheus {
+	t.Helper()
+	if _, err := exec.LookPath("prometheus"); err != nil {
+		t.Fatalf("prometheus is not installed; internal/promtest/setup.sh installs it: %v", err)
+	}
+	rules, err := filepath.Abs(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 10 { // another process may take the port
+		if p := launch(t, rules, targets); p != nil {
+			return p
+		}
+	}
+	t.Fatal("prometheus does not start")
+	return nil
+}
+
+func launch(t testing.TB, rules string, targets []string) *Prometheus {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Prometheus{t: t, address: l.Addr().String()}
+	_ = l.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yml")
+	list, err := json.Marshal(targets) // JSON is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
+rule_files: [%q]
+scrape_configs:
+  - job_name: centrifugo
+    static_configs: [{targets: %s}]
+`, rules, list)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	output, err := os.Create(filepath.Join(dir, "log")) //nolint:gosec // of the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address) //nolint:gosec // of the test
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = output, output, dieWithParent()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(done) }()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		<-done
+		_ = output.Close()
+	})
+	ended := false
+	await.Until(t, "prometheus to answer", func() bool {
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+		return ended || p.get("/-/ready", nil) == nil
+	})
+	if ended {
+		log, _ := os.ReadFile(output.Name())
+		t.Logf("prometheus has ended: %s", log)
+		return nil
+	}
+	return p
+}
+
+func (p *Prometheus) get(path string, answer any) error {
+	response, err := http.Get("http://" + p.address + path) //nolint:noctx // a test
+	if err != nil {
+		return err //nolint:wrapcheck // a test
+	}
+	defer func() { _ = response.Body.Close() }()
+	if answer != nil {
+		err = json.NewDecoder(response.Body).Decode(answer)
+	}
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("status %d: %v", response.StatusCode, answer)
+	}
+	return err //nolint:wrapcheck // a test
+}
+
+// Query returns the number of series that a query has at present, or its error.
+func (p *Prometheus) Query(query string) (series int, err error) {
+	var answer struct {
+		Error string
+		Data  struct{ Result []any }
+	}
+	if err = p.get("/api/v1/query?query="+url.QueryEscape(query), &answer); err != nil {
+		return 0, fmt.Errorf("%w %s", err, answer.Error)
+	}
+	return len(answer.Data.Result), nil
+}
+
+// Firing returns the names of the alerts that fire.
+func (p *Prometheus) Firing() map[string]bool {
+	p.t.Helper()
+	var answer struct {
+		Data struct {
+			Alerts []struct {
+				Labels map[string]string
+				State  string
+			}
+		}
+	}
+	if err := p.get("/api/v1/alerts", &answer); err != nil {
+		p.t.Fatal(err)
+	}
+	firing := make(map[string]bool)
+	for _, a := range answer.Data.Alerts {
+		if a.State == "firing" {
+			firing[a.Labels["alertname"]] = true
+		}
+	}
+	return firing
+}

@@ -1,0 +1,222 @@
+// Package redistest starts Redis servers for tests: single ones, clusters, and groups that
+// sentinels watch. They listen on free ports of the loopback interface and are stopped when
+// the test that started them ends.
+package redistest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"centrifugo/internal/await"
+)
+
+// waitLimit bounds every wait. It is generous, since other programs may use the machine.
+const waitLimit = 60 * time.Second
+
+// program is the server. It is also the sentinel.
+const program = "redis-server"
+
+// Server is a Redis process. Its methods are for the goroutine of the test.
+type Server struct {
+	// Static after construction.
+	t    testing.TB
+	dir  string
+	args []string
+	// Port on 127.0.0.1.
+	Port int
+
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the process has ended
+	log  *await.Output
+}
+
+// Start starts a server without persistence, with more arguments of its command line.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return start(t, append([]string{"--save", "", "--appendonly", "no"}, args...)...)
+}
+
+// StartDurable starts a server that writes every command to disk before it answers, so
+// that nothing is lost when it is killed.
+func StartDurable(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return start(t, append([]string{"--save", "", "--appendonly", "yes", "--appendfsync", "always"}, args...)...)
+}
+
+func start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := prepare(t, args...)
+	for range 10 {
+		s.Port = FreePort(t)
+		if i := slices.Index(s.args, "--cluster-port"); i >= 0 {
+			s.args[i+1] = strconv.Itoa(FreePort(t)) // it may be taken as well
+		}
+		if s.launch() {
+			return s
+		}
+	}
+	t.Fatalf("%s does not start: %s", program, s.log)
+	return nil
+}
+
+// prepare makes a server that does not run yet, and has it removed when the test ends.
+func prepare(t testing.TB, args ...string) *Server {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Fatalf("%s is not installed; internal/redistest/setup.sh installs it: %v", program, err)
+	}
+	dir, err := os.MkdirTemp("", "redis") // short, since the path of a socket is limited
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{t: t, dir: dir, args: args}
+	t.Cleanup(func() {
+		s.end(syscall.SIGKILL)
+		_ = os.RemoveAll(dir)
+	})
+	return s
+}
+
+// FreePort returns a port of the loopback interface on which nothing listens.
+func FreePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	address, _ := l.Addr().(*net.TCPAddr)
+	return address.Port
+}
+
+// launch starts the process and waits until it answers. It returns false if the process
+// has ended, since another one may have taken its port.
+func (s *Server) launch() bool {
+	s.t.Helper()
+	args := append([]string{
+		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no",
+		"--unixsocket", s.Socket(), "--enable-debug-command", "yes",
+	}, s.args...)
+	if s.args[0] == "--sentinel" {
+		args = []string{filepath.Join(s.dir, "sentinel.conf"), "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1"}
+	}
+	s.log = &await.Output{}
+	s.cmd = exec.Command(program, args...) //nolint:gosec // the test says what to start
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.SysProcAttr = dieWithParent()
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatalf("starting %s: %v", program, err)
+	}
+	done := make(chan struct{})
+	s.done = done
+	go func() {
+		_ = s.cmd.Wait()
+		close(done)
+	}()
+	ready := false
+	s.wait("the server to answer", func() bool {
+		select {
+		case <-s.done:
+			return true
+		default:
+		}
+		_, err := s.try("PING")
+		var answer Error
+		ready = err == nil || errors.As(err, &answer) && answer.code() != "LOADING"
+		return ready
+	})
+	return ready
+}
+
+// wait waits until done says so.
+func (s *Server) wait(what string, done func() bool) {
+	s.t.Helper()
+	await.Until(s.t, what, done)
+}
+
+// Address is host and port.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
+
+// Socket is the path of the server's Unix socket.
+func (s *Server) Socket() string { return filepath.Join(s.dir, "s") }
+
+// Kill ends the process at once, as kill -9 does.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Restart starts the process again after Kill, on the same port. What was not persisted is
+// lost.
+func (s *Server) Restart() {
+	s.t.Helper()
+	if !s.launch() {
+		s.t.Fatalf("restarting %s: %s", program, s.log)
+	}
+}
+
+// Pause stops the process without closing its connections; Resume continues it.
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(signal os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(signal); err != nil {
+		s.t.Fatalf("sending %v to redis: %v", signal, err)
+	}
+}
+
+func (s *Server) end(signal os.Signal) {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return
+	}
+	_ = s.cmd.Process.Signal(signal)
+	<-s.done
+}
+
+// Do executes a command over a connection of its own. The result is a string, an int64, a
+// []any or nil.
+func (s *Server) Do(args ...string) any {
+	s.t.Helper()
+	reply, err := s.try(args...)
+	if err != nil {
+		s.t.Fatalf("redis %.200q: %v", args, err)
+	}
+	return reply
+}
+
+// Text is Do for commands that return a string.
+func (s *Server) Text(args ...string) string {
+	s.t.Helper()
+	text, ok := s.Do(args...).(string)
+	if !ok {
+		s.t.Fatalf("redis %.200q: the result is no string", args)
+	}
+	return text
+}
+
+func (s *Server) try(args ...string) (any, error) { return Call(s.Address(), args...) }
+
+// Call executes a command on any server.
+func Call(address string, args ...string) (any, error) {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return nil, err
+	}
+	if err := writeCommand(conn, args); err != nil {
+		return nil, fmt.Errorf("writing: %w", err)
+	}
+	return readReply(conn)
+}

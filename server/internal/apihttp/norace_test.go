@@ -1,5 +1,0 @@
-//go:build !race
-
-package apihttp
-
-const raceEnabled = false

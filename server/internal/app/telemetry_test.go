@@ -1,0 +1,76 @@
+package app
+
+import (
+	"encoding/hex"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"centrifugo/internal/await"
+	"centrifugo/internal/otlptest"
+	"centrifugo/internal/redistest"
+	"centrifugo/server/internal/app/apptest"
+)
+
+// TestTraces checks opentelemetry.enabled, api and consuming with a receiver of OTLP: one trace
+// goes from a call of the API through the broker to the fan-out, and on another node if the
+// publication carries it; a backend gets the trace context of the call of its proxy.
+func TestTraces(t *testing.T) {
+	const traceID = "4bf92f3577b34da6a3ce929d0e0e4736"
+	const parent = "00-" + traceID + "-00f067aa0ba902b7-01"
+	r := otlptest.Listen(t)
+	asked := make(chan string, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		asked <- request.Header.Get("Traceparent")
+		_, _ = w.Write([]byte(`{"result":{"data":1}}`))
+	}))
+	t.Cleanup(backend.Close)
+	redis := redistest.Start(t)
+	nodes := startCluster(t, redisEngine(redis.Address())+`, "opentelemetry": {"enabled": true, "api": true, "consuming": true},
+		"rpc": {"proxy": {"endpoint": "`+backend.URL+`"}, "without_namespace": {"proxy_enabled": true}},
+		"consumers": [{"name": "stream", "enabled": true, "type": "redis_stream", "redis_stream": {"address": ["`+redis.Address()+`"],
+			"streams": ["commands"], "consumer_group": "g"}}]`, 2)
+	c := nodes[1].connected(apptest.Dialer{})
+	ask(t, c, `{"id":2,"subscribe":{"channel":"x"}}`)
+	status, answer := nodes[0].request(http.MethodPost, nodes[0].internal(), "/api/publish",
+		`{"channel":"x","data":{},"tags":{"traceparent":"`+parent+`"}}`, "traceparent", parent)
+	if status != http.StatusOK {
+		t.Fatalf("publishing: %d %s", status, answer)
+	}
+	await.Until(t, "the spans of a publication", func() bool {
+		return r.Span("api publish") != nil && r.Span("publish") != nil && r.Span("fan-out") != nil
+	})
+	for name, of := range map[string]string{"api publish": "00f067aa0ba902b7", "publish": hex.EncodeToString(r.Span("api publish").GetSpanId()), "fan-out": "00f067aa0ba902b7"} {
+		s := r.Span(name)
+		if hex.EncodeToString(s.GetTraceId()) != traceID || hex.EncodeToString(s.GetParentSpanId()) != of {
+			t.Errorf("%s: trace %x, parent %x; want %s, %s", name, s.GetTraceId(), s.GetParentSpanId(), traceID, of)
+		}
+	}
+	ask(t, c, `{"id":3,"rpc":{"method":"m","data":{}}}`)
+	got := await.Receive(t, asked, "the call of the backend")
+	await.Until(t, "the span of the proxy", func() bool { return r.Span("proxy rpc") != nil })
+	if s := r.Span("proxy rpc"); got != "00-"+hex.EncodeToString(s.GetTraceId())+"-"+hex.EncodeToString(s.GetSpanId())+"-01" {
+		t.Errorf("the backend got %q, want the context of span %x", got, s.GetSpanId())
+	}
+	redis.Do("XADD", "commands", "*", "method", "publish", "payload", `{"channel":"y","data":{}}`)
+	await.Until(t, "the span of a consumer", func() bool { return r.Span("consume publish") != nil })
+}
+
+// TestUntraced checks that nothing is traced that is switched off, and that metrics are exported
+// if the environment says so.
+func TestUntraced(t *testing.T) {
+	t.Setenv("OTEL_METRICS_EXPORTER", "otlp")
+	r := otlptest.Listen(t)
+	i := start(t, clusterNode("n", `"opentelemetry": {"enabled": true}`))
+	i.api("publish", `{"channel":"x","data":{}}`)
+	await.Until(t, "the span of a publication, and metrics", func() bool {
+		return r.Span("publish") != nil && slices.Contains(r.Metrics(), "centrifugo_node_num_clients")
+	})
+	for _, s := range r.Spans() {
+		if strings.HasPrefix(s.GetName(), "api ") {
+			t.Errorf("span %q, although opentelemetry.api is off", s.GetName())
+		}
+	}
+}

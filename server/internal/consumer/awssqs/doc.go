@@ -1,0 +1,2 @@
+// Package awssqs reads queues of AWS SQS (server.md 11.2).
+package awssqs

@@ -1,0 +1,3 @@
+// Package natsjetstream reads streams of NATS JetStream through a durable consumer
+// (server.md 11.2).
+package natsjetstream

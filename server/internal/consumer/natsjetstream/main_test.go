@@ -1,0 +1,23 @@
+package natsjetstream_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"centrifugo/server/internal/consumer"
+	"centrifugo/server/internal/consumer/consumertest"
+	"centrifugo/server/internal/consumer/natsjetstream"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	consumertest.Main(func(text []byte) (consumer.Source, error) {
+		var o natsjetstream.Options
+		if err := json.Unmarshal(text, &o); err != nil {
+			return nil, err
+		}
+		return natsjetstream.New(o)
+	})
+	goleak.VerifyTestMain(m)
+}
