@@ -316,7 +316,11 @@ func scenarioOversize(t *testing.T, s *wireServer) {
 	if err == nil {
 		err = p.End()
 	}
-	p.checkEnd(err, s.oversize)
+	want := s.oversize
+	if s.secure.http3 && want.Status == "414" {
+		want.Status = "431" // the parameter is part of the header, which has a limit of its own over HTTP/3
+	}
+	p.checkEnd(err, want)
 	if !s.emulated {
 		return
 	}

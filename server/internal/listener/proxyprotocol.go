@@ -42,8 +42,12 @@ var signatureV1, signatureV2 = []byte("PROXY "), []byte("\r\n\r\n\x00\r\nQUIT\n"
 // Headers are read outside Accept. The connections have a method Raw, by which the event loop
 // reads and writes the socket itself. Close must be called, even if Accept was not.
 func ProxyProtocol(l net.Listener, trusted []netip.Prefix, log *slog.Logger) net.Listener {
+	return proxyProtocol(l, trusted, headerTimeout, log)
+}
+
+func proxyProtocol(l net.Listener, trusted []netip.Prefix, timeout time.Duration, log *slog.Logger) net.Listener {
 	p := &proxyListener{
-		Listener: l, trusted: trusted, log: log, timeout: headerTimeout, faults: logsample.New(headerFaultRate, time.Second),
+		Listener: l, trusted: trusted, log: log, timeout: timeout, faults: logsample.New(headerFaultRate, time.Second),
 		accepted: make(chan accepted), slots: make(chan struct{}, pendingHeaders), done: make(chan struct{}),
 		pending: make(map[net.Conn]struct{}),
 	}

@@ -24,8 +24,7 @@ func proxied(t *testing.T, trusted string, timeout time.Duration) (net.Listener,
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	l := ProxyProtocol(tcp, []netip.Prefix{netip.MustParsePrefix(trusted)}, slog.New(slog.NewTextHandler(&log, nil)))
-	l.(*proxyListener).timeout = timeout
+	l := proxyProtocol(tcp, []netip.Prefix{netip.MustParsePrefix(trusted)}, timeout, slog.New(slog.NewTextHandler(&log, nil)))
 	t.Cleanup(func() { _ = l.Close() })
 	return l, &log
 }
