@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"testing"
 
-	"centrifugo/internal/redistest"
+	"centrifugo/internal/testprocess"
 )
 
 // TestClusterExample runs the example of two nodes as it stands, on free ports.
@@ -16,7 +16,7 @@ func TestClusterExample(t *testing.T) {
 	cmd := exec.Command("../examples/cluster/run.sh", "check")
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
 	for _, name := range []string{"REDIS_PORT", "PORT1", "PORT2"} {
-		cmd.Env = append(cmd.Env, name+"="+strconv.Itoa(redistest.FreePort(t)))
+		cmd.Env = append(cmd.Env, name+"="+strconv.Itoa(testprocess.FreePort(t)))
 	}
 	output, err := cmd.CombinedOutput()
 	if err != nil {

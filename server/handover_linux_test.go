@@ -18,6 +18,7 @@ import (
 
 	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -122,7 +123,7 @@ func TestSocketActivation(t *testing.T) {
 	}
 	_ = response.Body.Close()
 	if log := p.output(); !strings.Contains(log, "socket useless from systemd has neither") {
-		t.Errorf("the log does not name the socket without use: %s", log)
+		t.Errorf("the log does not name the socket without use; want it in: %s", log)
 	}
 }
 
@@ -151,7 +152,7 @@ func TestHandover(t *testing.T) {
 func handOver(t *testing.T, inherit bool) {
 	redis := redistest.Start(t)
 	s := newSupervisor(t)
-	port := redistest.FreePort(t)
+	port := testprocess.FreePort(t)
 	var files []*os.File
 	if inherit {
 		file, address := listenOn(t, "tcp", "127.0.0.1:0")

@@ -19,7 +19,7 @@ import (
 
 	"centrifugo/examples/internal/wsclient"
 	"centrifugo/internal/await"
-	"centrifugo/internal/redistest"
+	"centrifugo/internal/testprocess"
 )
 
 // programs are the server and the backend in Go, built once.
@@ -122,7 +122,7 @@ func serve(t *testing.T, lifetime string, program ...string) (url string, backen
 		t.Fatalf("%s is not installed; examples/backend/setup.sh installs it: %v", program[0], err)
 	}
 	t.Setenv("CENTRIFUGO_CLIENT_PRESENCE_UPDATE_INTERVAL", "1s") // that often subscriptions expire
-	backendPort, port := redistest.FreePort(t), redistest.FreePort(t)
+	backendPort, port := testprocess.FreePort(t), testprocess.FreePort(t)
 	backend = start(t, append(program, strconv.Itoa(backendPort), lifetime)...)
 	backend.awaitLine(t, "listening")
 	start(t, filepath.Join(programs, "centrifugo"), "-c", configuration(t, backendPort), "-a", "127.0.0.1", "-p", strconv.Itoa(port), "--health.enabled")
@@ -210,7 +210,7 @@ func testExpiry(t *testing.T, program []string) {
 
 // testStrangers: what does not come from the server, or is nonsense, is refused, and the backend goes on.
 func testStrangers(t *testing.T, program []string) {
-	port := redistest.FreePort(t)
+	port := testprocess.FreePort(t)
 	start(t, append(program, strconv.Itoa(port))...).awaitLine(t, "listening")
 	for _, tt := range []struct {
 		name, path, key, body string

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"centrifugo/internal/testprocess"
 )
 
 // session runs the blocks of one document.
@@ -36,7 +38,7 @@ type session struct {
 
 func newSession(t *testing.T) *session {
 	t.Helper()
-	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: freePort(t), other: freePort(t), grpc: freePort(t), postgres: "5432"}
+	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: strconv.Itoa(testprocess.FreePort(t)), other: strconv.Itoa(testprocess.FreePort(t)), grpc: strconv.Itoa(testprocess.FreePort(t)), postgres: "5432"}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "CENTRIFUGO_") && !strings.HasPrefix(variable, "PATH=") {
 			s.environ = append(s.environ, variable)
@@ -59,17 +61,6 @@ func newSession(t *testing.T) *session {
 		}
 	})
 	return s
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, _ := net.SplitHostPort(listener.Addr().String()) // its own text
-	return port
 }
 
 // state is a script with the variables that earlier blocks have set.

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
 
 // Server is a PostgreSQL process with a data directory of its own. Its methods are for the
@@ -28,13 +28,10 @@ type Server struct {
 	dir     string
 	account *account
 	args    []string
+	process *testprocess.Process
 	refuses bool // connections without TLS
 	// Port on 127.0.0.1. A restart keeps it.
 	Port int
-
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	log  *await.Output
 }
 
 // Options of a server.
@@ -59,11 +56,8 @@ func StartWith(t testing.TB, o Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, account: unprivileged(t), refuses: o.Files != nil}
-	t.Cleanup(func() {
-		s.end(syscall.SIGQUIT)
-		_ = os.RemoveAll(dir)
-	})
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s := &Server{t: t, dir: dir, account: unprivileged(t), process: testprocess.New(t, syscall.SIGQUIT), refuses: o.Files != nil}
 	s.give(dir)
 	for name, content := range o.Files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
@@ -81,12 +75,12 @@ func StartWith(t testing.TB, o Options) *Server {
 		s.args = append(s.args, "-c", strings.ReplaceAll(setting, "FILES", dir))
 	}
 	for range 10 {
-		s.Port = freePort(t)
+		s.Port = testprocess.FreePort(t)
 		if s.launch() {
 			return s
 		}
 	}
-	t.Fatalf("postgres does not start: %s", s.log)
+	t.Fatalf("postgres does not start: %s", s.process)
 	return nil
 }
 
@@ -109,7 +103,7 @@ func (s *Server) DSN() string {
 }
 
 // Stop ends the process at once without a checkpoint, as a crash does.
-func (s *Server) Stop() { s.end(syscall.SIGQUIT) }
+func (s *Server) Stop() { s.process.End() }
 
 // Restart starts the process again after Stop, on the same port.
 func (s *Server) Restart() {
@@ -119,36 +113,16 @@ func (s *Server) Restart() {
 			return
 		}
 	}
-	s.t.Fatalf("restarting postgres: %s", s.log)
+	s.t.Fatalf("restarting postgres: %s", s.process)
 }
 
 // launch starts the process and waits until it answers. It returns false if the process
 // has ended, since another one may have taken its port.
 func (s *Server) launch() bool {
 	s.t.Helper()
-	s.log = &await.Output{}
-	s.cmd = s.command("postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.Port)}, s.args...)...)
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatalf("starting postgres: %v", err)
-	}
-	cmd, done := s.cmd, make(chan struct{})
-	s.done = done
-	go func() {
-		_ = cmd.Wait()
-		close(done)
-	}()
-	ready := false
-	await.Until(s.t, "postgres to answer", func() bool {
-		select {
-		case <-done:
-			return true
-		default:
-		}
-		ready = s.answers()
-		return ready
-	})
-	return ready
+	cmd := s.command("postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.Port)}, s.args...)...)
+	s.process.Start(cmd)
+	return s.process.Answers("postgres to answer", s.answers)
 }
 
 // answers reports whether the server accepts connections. A server that starts up answers
@@ -172,19 +146,14 @@ func (s *Server) answers() bool {
 	return kind[0] == 'R' || s.refuses // authentication, or an error that says that TLS is needed
 }
 
-func (s *Server) end(signal os.Signal) {
-	if s.cmd == nil || s.cmd.Process == nil || s.done == nil {
-		return
-	}
-	_ = s.cmd.Process.Signal(signal)
-	<-s.done
-}
-
 // command returns a command that runs a program of PostgreSQL.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := exec.CommandContext(context.Background(), s.program(name), args...) //nolint:gosec // the test says what to start
-	cmd.SysProcAttr = attributes(s.account)
+	if s.account != nil {
+		runAs(cmd, s.account)
+	}
+	testprocess.EndWithTest(cmd)
 	cmd.Dir = s.dir
 	return cmd
 }
@@ -224,16 +193,4 @@ func unprivileged(t testing.TB) *account {
 	}
 	t.Fatal("there is no user postgres or nobody, as which the server could run")
 	return nil
-}
-
-// freePort returns a port of the loopback interface on which nothing listens.
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	address, _ := l.Addr().(*net.TCPAddr)
-	return address.Port
 }

@@ -11,9 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"syscall"
 	"testing"
 
-	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
 
 // Prometheus is a process. Its methods are for the goroutine of the test.
@@ -44,12 +46,7 @@ func Start(t testing.TB, rules string, targets ...string) *Prometheus {
 
 func launch(t testing.TB, rules string, targets []string) *Prometheus {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &Prometheus{t: t, address: l.Addr().String()}
-	_ = l.Close()
+	p := &Prometheus{t: t, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
 	list, err := json.Marshal(targets) // JSON is YAML
@@ -65,34 +62,11 @@ scrape_configs:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	output, err := os.Create(filepath.Join(dir, "log")) //nolint:gosec // of the test
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address) //nolint:gosec // of the test
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = output, output, dieWithParent()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(done) }()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-done
-		_ = output.Close()
-	})
-	ended := false
-	await.Until(t, "prometheus to answer", func() bool {
-		select {
-		case <-done:
-			ended = true
-		default:
-		}
-		return ended || p.get("/-/ready", nil) == nil
-	})
-	if ended {
-		log, _ := os.ReadFile(output.Name())
-		t.Logf("prometheus has ended: %s", log)
+	process := testprocess.New(t, syscall.SIGKILL)
+	process.Start(cmd)
+	if !process.Answers("prometheus to answer", func() bool { return p.get("/-/ready", nil) == nil }) {
+		t.Logf("prometheus has ended: %s", process)
 		return nil
 	}
 	return p

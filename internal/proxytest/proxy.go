@@ -11,10 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
 
 // Config says what a proxy does.
@@ -69,9 +70,9 @@ func Start(t testing.TB, name string, c Config) (address string) {
 		t.Fatalf("%s is not installed; internal/proxytest/setup.sh installs it: %v", name, err)
 	}
 	block := Block(t, c.Document, k.language)
-	var log *await.Output
+	proxy := testprocess.New(t, syscall.SIGKILL)
 	for range 10 { // another program may take the port
-		address = freeAddress(t)
+		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))
 		dir := t.TempDir()
 		e := &edit{t, block}
 		e.replace("127.0.0.1:8000", c.Upstream)
@@ -81,12 +82,14 @@ func Start(t testing.TB, name string, c Config) (address string) {
 		for i, arg := range k.args {
 			args[i] = strings.NewReplacer("FILE", file, "DIR", dir).Replace(arg)
 		}
-		var up bool
-		if log, up = launch(t, program, args, dir, address); up {
+		cmd := exec.Command(program, args...) //nolint:gosec // the test says what to start
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+		proxy.Start(cmd)
+		if proxy.Answers("the proxy to listen", func() bool { return listens(address) }) {
 			return address
 		}
 	}
-	t.Fatalf("%s does not start: %s", name, log)
+	t.Fatalf("%s does not start: %s", name, proxy)
 	return ""
 }
 
@@ -116,55 +119,12 @@ func write(t testing.TB, name, text string) string {
 	return name
 }
 
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+func listens(address string) bool {
+	c, err := net.DialTimeout("tcp", address, time.Second)
+	if err == nil {
+		_ = c.Close()
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// launch starts a process and waits until it listens. It reports false if the process has
-// ended.
-func launch(t testing.TB, program string, args []string, dir, address string) (*await.Output, bool) {
-	t.Helper()
-	log := &await.Output{}
-	cmd := exec.Command(program, args...) //nolint:gosec // the test says what to start
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	cmd.SysProcAttr = dieWithParent()
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("starting %s: %v", program, err)
-	}
-	done := make(chan struct{})
-	go func() {
-		_ = cmd.Wait()
-		close(done)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-done
-		if t.Failed() {
-			t.Logf("%s: %s", program, log)
-		}
-	})
-	up := false
-	await.Until(t, "the proxy listens", func() bool {
-		select {
-		case <-done:
-			return true
-		default:
-		}
-		c, err := net.DialTimeout("tcp", address, time.Second)
-		if err == nil {
-			_ = c.Close()
-			up = true
-		}
-		return up
-	})
-	return log, up
+	return err == nil
 }
 
 // nginxFile puts the body of a server file into a configuration. Buffering and all else that

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
 
 // Cluster is a Redis Cluster.
@@ -174,11 +175,11 @@ func startSentinel(t testing.TB, config string) *Server {
 		if err := os.WriteFile(filepath.Join(s.dir, "sentinel.conf"), []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.Port = FreePort(t)
+		s.Port = testprocess.FreePort(t)
 		if s.launch() {
 			return s
 		}
 	}
-	t.Fatalf("the sentinel does not start: %s", s.log)
+	t.Fatalf("the sentinel does not start: %s", s.process)
 	return nil
 }

@@ -16,11 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
-
-// waitLimit bounds every wait. It is generous, since other programs may use the machine.
-const waitLimit = 60 * time.Second
 
 // program is the server. It is also the sentinel.
 const program = "redis-server"
@@ -28,15 +25,12 @@ const program = "redis-server"
 // Server is a Redis process. Its methods are for the goroutine of the test.
 type Server struct {
 	// Static after construction.
-	t    testing.TB
-	dir  string
-	args []string
+	t       testing.TB
+	dir     string
+	args    []string
+	process *testprocess.Process
 	// Port on 127.0.0.1.
 	Port int
-
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
-	log  *await.Output
 }
 
 // Start starts a server without persistence, with more arguments of its command line.
@@ -56,15 +50,15 @@ func start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := prepare(t, args...)
 	for range 10 {
-		s.Port = FreePort(t)
+		s.Port = testprocess.FreePort(t)
 		if i := slices.Index(s.args, "--cluster-port"); i >= 0 {
-			s.args[i+1] = strconv.Itoa(FreePort(t)) // it may be taken as well
+			s.args[i+1] = strconv.Itoa(testprocess.FreePort(t)) // it may be taken as well
 		}
 		if s.launch() {
 			return s
 		}
 	}
-	t.Fatalf("%s does not start: %s", program, s.log)
+	t.Fatalf("%s does not start: %s", program, s.process)
 	return nil
 }
 
@@ -78,24 +72,8 @@ func prepare(t testing.TB, args ...string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, dir: dir, args: args}
-	t.Cleanup(func() {
-		s.end(syscall.SIGKILL)
-		_ = os.RemoveAll(dir)
-	})
-	return s
-}
-
-// FreePort returns a port of the loopback interface on which nothing listens.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	address, _ := l.Addr().(*net.TCPAddr)
-	return address.Port
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return &Server{t: t, dir: dir, args: args, process: testprocess.New(t, syscall.SIGKILL)}
 }
 
 // launch starts the process and waits until it answers. It returns false if the process
@@ -109,38 +87,12 @@ func (s *Server) launch() bool {
 	if s.args[0] == "--sentinel" {
 		args = []string{filepath.Join(s.dir, "sentinel.conf"), "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1"}
 	}
-	s.log = &await.Output{}
-	s.cmd = exec.Command(program, args...) //nolint:gosec // the test says what to start
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	s.cmd.SysProcAttr = dieWithParent()
-	if err := s.cmd.Start(); err != nil {
-		s.t.Fatalf("starting %s: %v", program, err)
-	}
-	done := make(chan struct{})
-	s.done = done
-	go func() {
-		_ = s.cmd.Wait()
-		close(done)
-	}()
-	ready := false
-	s.wait("the server to answer", func() bool {
-		select {
-		case <-s.done:
-			return true
-		default:
-		}
+	s.process.Start(exec.Command(program, args...)) //nolint:gosec // the test says what to start
+	return s.process.Answers("the server to answer", func() bool {
 		_, err := s.try("PING")
 		var answer Error
-		ready = err == nil || errors.As(err, &answer) && answer.code() != "LOADING"
-		return ready
+		return err == nil || errors.As(err, &answer) && answer.code() != "LOADING"
 	})
-	return ready
-}
-
-// wait waits until done says so.
-func (s *Server) wait(what string, done func() bool) {
-	s.t.Helper()
-	await.Until(s.t, what, done)
 }
 
 // Address is host and port.
@@ -150,37 +102,22 @@ func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv
 func (s *Server) Socket() string { return filepath.Join(s.dir, "s") }
 
 // Kill ends the process at once, as kill -9 does.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+func (s *Server) Kill() { s.process.End() }
 
 // Restart starts the process again after Kill, on the same port. What was not persisted is
 // lost.
 func (s *Server) Restart() {
 	s.t.Helper()
 	if !s.launch() {
-		s.t.Fatalf("restarting %s: %s", program, s.log)
+		s.t.Fatalf("restarting %s: %s", program, s.process)
 	}
 }
 
 // Pause stops the process without closing its connections; Resume continues it.
-func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Pause() { s.process.Signal(syscall.SIGSTOP) }
 
 // Resume ends Pause.
-func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(signal os.Signal) {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(signal); err != nil {
-		s.t.Fatalf("sending %v to redis: %v", signal, err)
-	}
-}
-
-func (s *Server) end(signal os.Signal) {
-	if s.cmd == nil || s.cmd.Process == nil {
-		return
-	}
-	_ = s.cmd.Process.Signal(signal)
-	<-s.done
-}
+func (s *Server) Resume() { s.process.Signal(syscall.SIGCONT) }
 
 // Do executes a command over a connection of its own. The result is a string, an int64, a
 // []any or nil.
@@ -198,7 +135,7 @@ func (s *Server) Text(args ...string) string {
 	s.t.Helper()
 	text, ok := s.Do(args...).(string)
 	if !ok {
-		s.t.Fatalf("redis %.200q: the result is no string", args)
+		s.t.Fatalf("redis %.200q: the result is no string; want one", args)
 	}
 	return text
 }

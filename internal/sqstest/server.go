@@ -3,15 +3,17 @@
 package sqstest
 
 import (
-	"bufio"
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 )
 
 // Start starts an emulator and returns its address, such as http://127.0.0.1:4566. Without Node.js and
@@ -31,24 +33,12 @@ func Start(t testing.TB) (endpoint string) {
 	default:
 		t.Skipf("SKIPPED: internal/sqstest/setup.sh installs the emulator: %v", err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "node", "server.mjs")
-	cmd.Dir, cmd.SysProcAttr = dir, attributes()
-	stdout, err := cmd.StdoutPipe()
-	if err == nil {
-		err = cmd.Start()
+	cmd, port := exec.Command("node", "server.mjs"), &await.Output{}
+	cmd.Dir, cmd.Stdout = dir, port
+	emulator := testprocess.New(t, syscall.SIGKILL)
+	emulator.Start(cmd)
+	if !emulator.Answers("the port of the emulator", func() bool { return strings.HasSuffix(port.String(), "\n") }) {
+		t.Fatalf("the emulator has ended: %s%s", port, emulator)
 	}
-	if err != nil {
-		cancel()
-		t.Fatalf("starting the emulator: %v", err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait() // it was killed
-	})
-	lines := bufio.NewScanner(stdout)
-	if !lines.Scan() {
-		t.Fatalf("the emulator ended: %v", lines.Err())
-	}
-	return "http://127.0.0.1:" + lines.Text()
+	return "http://127.0.0.1:" + strings.TrimSpace(port.String())
 }

@@ -13,6 +13,7 @@ import (
 	"centrifugo/internal/await"
 	"centrifugo/internal/pgtest"
 	"centrifugo/internal/redistest"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer/consumertest"
 
@@ -343,7 +344,7 @@ func TestJetStreamTLS(t *testing.T) {
 	defer broker.WaitForShutdown()
 	defer broker.Shutdown()
 	if !broker.ReadyForConnections(await.Limit) {
-		t.Fatal("the broker does not start")
+		t.Fatal("the broker does not start; want it ready")
 	}
 	client := a.client()
 	client.Certificates = []tls.Certificate{pair}
@@ -369,7 +370,7 @@ func TestJetStreamTLS(t *testing.T) {
 func TestRedisStreamTLS(t *testing.T) {
 	a := newAuthority(t)
 	files := a.files()
-	port, sentinelPort := strconv.Itoa(redistest.FreePort(t)), strconv.Itoa(redistest.FreePort(t))
+	port, sentinelPort := strconv.Itoa(testprocess.FreePort(t)), strconv.Itoa(testprocess.FreePort(t))
 	server := redistest.Start(t, append([]string{"--tls-port", port}, files.arguments()...)...)
 	group := redistest.StartGroup(t, append([]string{"tls-port " + sentinelPort}, files.lines()...)...)
 	for _, s := range []*redistest.Server{server, group.Master} {
@@ -414,7 +415,7 @@ func TestRedisStreamConnection(t *testing.T) {
 		}
 		base := strings.ReplaceAll(p.base, "SECTION.", "")
 		if before, after := shards(base), shards(base+" "+key+"="+p.value); before == after {
-			t.Errorf("%s=%s changes nothing: %s", key, p.value, before)
+			t.Errorf("%s=%s changes nothing: %s; want another value", key, p.value, before)
 		}
 	}
 }

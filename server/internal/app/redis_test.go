@@ -12,6 +12,7 @@ import (
 
 	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -45,7 +46,7 @@ func (i *instance) api(method, body string) string {
 	i.t.Helper()
 	status, answer := i.request(http.MethodPost, i.internal(), "/api/"+method, body)
 	if status != http.StatusOK {
-		i.t.Fatalf("%s: status %d, %s", method, status, answer)
+		i.t.Fatalf("%s: status %d, %s; want 200", method, status, answer)
 	}
 	return answer
 }
@@ -125,7 +126,7 @@ func testTwoNodes(t *testing.T, delivery string) {
 		for {
 			if _, err := c.Message(); err != nil {
 				if closed, ok := err.(*apptest.Closed); !ok || closed.Code != 3503 && closed.Code != 3000 { //nolint:errorlint // as it is
-					t.Errorf("disconnected with %v", err)
+					t.Errorf("disconnected with %v; want code 3503 or 3000", err)
 				}
 				break
 			}
@@ -205,7 +206,7 @@ func TestPartsOnRedis(t *testing.T) {
 func TestRedisTLS(t *testing.T) {
 	a := newAuthority(t)
 	files := a.files()
-	tlsPort, sentinelPort := strconv.Itoa(redistest.FreePort(t)), strconv.Itoa(redistest.FreePort(t))
+	tlsPort, sentinelPort := strconv.Itoa(testprocess.FreePort(t)), strconv.Itoa(testprocess.FreePort(t))
 	redistest.Start(t, append([]string{"--tls-port", tlsPort}, files.arguments()...)...)
 	cert, key := a.leaf()
 	section := func(ca, cert, key string) string {

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/internal/testprocess"
 	"centrifugo/server"
 	"centrifugo/server/internal/loadtest"
 )
@@ -34,26 +35,11 @@ func startServer(t *testing.T, secure bool) string {
 	return startTransports(t, secure)[loadtest.DefaultTransport]
 }
 
-// freePort returns the number of a port that nothing uses.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	number, _ := strconv.Atoi(port)
-	return number
-}
-
 // startTransports is startServer, and returns the addresses by transport.
 func startTransports(t *testing.T, secure bool) map[string]string {
 	t.Helper()
-	number := freePort(t)
-	ports := map[string]int{"grpc": freePort(t), "uni_grpc": freePort(t)}
+	number := testprocess.FreePort(t)
+	ports := map[string]int{"grpc": testprocess.FreePort(t), "uni_grpc": testprocess.FreePort(t)}
 	options := map[string]any{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true, "allow_publish_for_client": true, "allow_publish_for_anonymous": true}
 	history := map[string]any{"name": "hist", "history_size": 100, "history_ttl": "60s", "force_recovery": true}
 	delta := map[string]any{"name": "delta", "allowed_delta_types": []string{"fossil"}, "delta_publish": true}
@@ -120,11 +106,11 @@ func awaitListening(t *testing.T, address string, ended chan int) {
 		select {
 		case code := <-ended:
 			ended <- code
-			t.Fatalf("the server ended with %d", code)
+			t.Fatalf("the server ended with %d; want it serving", code)
 		case <-tick.C:
 		}
 	}
-	t.Fatal("the server does not listen")
+	t.Fatal("the server does not listen; want it listening")
 }
 
 // certificate makes one for 127.0.0.1, and its key.
@@ -287,7 +273,7 @@ func checkRun(t *testing.T, o loadtest.Options) {
 		t.Fatal(err)
 	}
 	if !r.OK || len(r.Failures) > 0 || r.Loss.Lost > 0 || r.Loss.Foreign > 0 {
-		t.Errorf("failed: %v, loss %+v", r.Failures, r.Loss)
+		t.Errorf("OK %v, failures %v, loss %+v; want true, none, none", r.OK, r.Failures, r.Loss)
 	}
 	if r.Connect.Count < uint64(o.Clients) || r.Connect.Latency.P50MS <= 0 {
 		t.Errorf("connected: %+v; want Count at least %v and Latency.P50MS more than 0", r.Connect, uint64(o.Clients))
@@ -296,20 +282,20 @@ func checkRun(t *testing.T, o loadtest.Options) {
 		t.Errorf("server %+v, load %+v; want RSSBeforeBytes more than 0 and CPUS more than 0", r.Server, r.Load)
 	}
 	if o.ClientChannels > 0 && (r.Subscriptions != o.Clients*o.ClientChannels || r.Channels != r.Subscriptions) {
-		t.Errorf("%d subscriptions to %d channels", r.Subscriptions, r.Channels)
+		t.Errorf("%d subscriptions to %d channels; want %d", r.Subscriptions, r.Channels, o.Clients*o.ClientChannels)
 	}
 	publishes := o.Scenario != loadtest.Idle && o.Scenario != loadtest.Storm
 	if publishes && (r.Deliver.Count == 0 || r.Loss.Expected == 0 || r.Loss.Received != r.Loss.Expected) {
-		t.Errorf("delivered %+v, loss %+v", r.Deliver, r.Loss)
+		t.Errorf("delivered %+v, loss %+v; want all received", r.Deliver, r.Loss)
 	}
 	if publishes && r.Recover == nil && (r.Publish.Count == 0 || r.Deliver.Latency.Count == 0 || r.Deliver.Latency.P50MS <= 0) {
-		t.Errorf("published %+v, latency %+v", r.Publish, r.Deliver.Latency)
+		t.Errorf("published %+v, latency %+v; want some", r.Publish, r.Deliver.Latency)
 	}
 	if f := r.Recover; (f != nil) != (o.Scenario == loadtest.Recover) || f != nil && f.Recovered != uint64(f.Rounds*o.Missed*o.Clients/max(o.Channels, 1)) {
-		t.Errorf("recovered %+v", f)
+		t.Errorf("recovered %+v; want all missed publications, of scenario %q only", f, loadtest.Recover)
 	}
 	if f := r.Slow; (f != nil) != (o.Scenario == loadtest.Slow) || f != nil && (f.Clients != 1 || f.Deliveries == 0) {
-		t.Errorf("slow %+v", f)
+		t.Errorf("slow %+v; want one client with deliveries, of scenario %q only", f, loadtest.Slow)
 	}
 	var table, page bytes.Buffer
 	if err := r.WriteTable(&table); err != nil || !strings.Contains(table.String(), "OK") {
@@ -368,7 +354,7 @@ func TestRunIsStopped(t *testing.T) {
 		began := time.Now()
 		_, err := loadtest.Run(ctx, o, func(p loadtest.Point) { stop() })
 		if err == nil || time.Since(began) > 30*time.Second {
-			t.Errorf("%s: %v after %v", scenario, err, time.Since(began))
+			t.Errorf("%s: Run = %v after %v; want an error within 30s", scenario, err, time.Since(began))
 		}
 		stop()
 	}
@@ -389,7 +375,7 @@ func TestResources(t *testing.T) {
 		change(&o)
 		want = strings.ReplaceAll(want, `"x"`, `"99999"`)
 		if _, err := loadtest.Run(t.Context(), o, nil); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+			t.Errorf("Run = %v; want %q", err, want)
 		}
 	}
 }
