@@ -15,54 +15,17 @@ import (
 	"google.golang.org/grpc/status"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
-// newNode runs a node that lets everybody do everything. The RPC method "wait" returns when
-// release is closed.
-func newNode(t testing.TB, config centrifuge.Config, release <-chan struct{}) *centrifuge.Node {
-	t.Helper()
-	config.LogLevel, config.Version = centrifuge.LogNone, "1"
-	config.Handlers = centrifuge.Handlers{
-		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}}, nil
-		},
-		Subscribe: func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
-			return centrifuge.SubscribeReply{}, nil
-		},
-		RPC: func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
-			if e.Method == "wait" {
-				<-release
-			}
-			return centrifuge.RPCReply{Data: e.Data}, nil
-		},
-	}
-	n, err := centrifuge.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-func shutdown(t testing.TB, n *centrifuge.Node) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
-	defer cancel()
-	if err := n.Shutdown(ctx); err != nil {
-		t.Errorf("Shutdown = %v; every connection must have ended", err)
-	}
-}
-
 // serveBoth runs a node and its bidirectional services.
 func serveBoth(t *testing.T, config Config, options ...grpc.ServerOption) (*centrifuge.Node, *endpoint) {
 	t.Helper()
-	n := newNode(t, centrifuge.Config{}, nil)
+	n := transporttest.RunNode(t, centrifuge.Config{Version: "1"})
 	e := listen(t, n, config, false, options...)
-	t.Cleanup(func() { shutdown(t, n) })
+	t.Cleanup(func() { transporttest.Shutdown(t, n) })
 	return n, e
 }
 
@@ -130,7 +93,7 @@ func TestAdvice(t *testing.T) {
 		{"v1", communicateV1, func(*clientEnd) { _ = n.Disconnect(t.Context(), centrifuge.Target{User: "u"}, away) }, advice{0, away.Reason, false}},
 		{"violation", communicateV2, func(p *clientEnd) { _ = p.stream.SendMsg([]byte("\xff")) }, advice{3501, "bad request", false}},
 		{"no pong in v1", communicateV1, func(p *clientEnd) { _ = p.stream.SendMsg([]byte{}) }, advice{0, "bad request", false}},
-		{"shutdown", communicateV2, func(*clientEnd) { shutdown(t, n) }, advice{3001, "shutdown", true}},
+		{"shutdown", communicateV2, func(*clientEnd) { transporttest.Shutdown(t, n) }, advice{3001, "shutdown", true}},
 		{"after shutdown", communicateV2, nil, advice{3001, "shutdown", true}},
 		{"after shutdown, v1", communicateV1, nil, advice{0, "shutdown", true}},
 	} {
@@ -196,7 +159,7 @@ func TestOversize(t *testing.T) {
 	refused := make(chan *status.Status, 10)
 	_, e := serveBoth(t, Config{OnRefused: func(client string, answer *status.Status) {
 		if client == "" {
-			t.Error("OnRefused got no address")
+			t.Error("OnRefused got no address; want one")
 		}
 		refused <- answer
 	}}, grpc.MaxRecvMsgSize(100))
@@ -225,9 +188,9 @@ func TestNotAdmitted(t *testing.T) {
 
 // TestStale: a stream on which nothing is sent ends after StaleCloseDelay.
 func TestStale(t *testing.T) {
-	n := newNode(t, centrifuge.Config{StaleCloseDelay: 100 * time.Millisecond}, nil)
+	n := transporttest.RunNode(t, centrifuge.Config{StaleCloseDelay: 100 * time.Millisecond})
 	e := listen(t, n, Config{}, false)
-	t.Cleanup(func() { shutdown(t, n) })
+	t.Cleanup(func() { transporttest.Shutdown(t, n) })
 	p := e.dial(t, communicateV2)
 	if err := p.end(); !errors.Is(err, io.EOF) || p.Reason() != centrifuge.DisconnectStale {
 		t.Errorf("the stream ended with %v and %v; want status OK and %v", err, p.Reason(), centrifuge.DisconnectStale)
@@ -238,9 +201,16 @@ func TestStale(t *testing.T) {
 // window of the stream hold, so that a client which sends more is slowed down; nothing is lost.
 func TestCommandsWait(t *testing.T) {
 	release := make(chan struct{})
-	n := newNode(t, centrifuge.Config{}, release)
+	n := transporttest.RunNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
+		RPC: func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
+			if e.Method == "wait" {
+				<-release
+			}
+			return centrifuge.RPCReply{Data: e.Data}, nil
+		},
+	}})
 	e := listen(t, n, Config{}, false, grpc.InitialWindowSize(64<<10))
-	t.Cleanup(func() { shutdown(t, n) })
+	t.Cleanup(func() { transporttest.Shutdown(t, n) })
 	p := e.dial(t, communicateV2)
 	p.send(`{"id":1,"connect":{}}` + "\n" + `{"id":2,"rpc":{"method":"wait"}}`)
 	p.expect(`{"id":1,"connect":{"client":"`)

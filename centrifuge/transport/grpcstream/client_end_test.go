@@ -1,7 +1,6 @@
 package grpcstream
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -18,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/protocol"
 	"centrifugo/protocol/clientcodec"
 )
@@ -88,7 +88,7 @@ func (e *endpoint) dial(t testing.TB, method string, pairs ...string) *clientEnd
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*transporttest.WaitLimit)
 	t.Cleanup(func() {
 		cancel()
 		_ = conn.Close()
@@ -192,11 +192,7 @@ func (p *clientEnd) send(commands string) {
 // expect reads messages that begin with prefixes.
 func (p *clientEnd) expect(prefixes ...string) {
 	p.t.Helper()
-	for _, prefix := range prefixes {
-		if message, err := p.Receive(); err != nil || !bytes.HasPrefix(message, []byte(prefix)) {
-			p.t.Fatalf("received %.200q, %v; want %q", message, err, prefix)
-		}
-	}
+	transporttest.Expect(p.t, p, prefixes...)
 }
 
 // end reads up to the end of the stream and returns its status.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/protocol"
 	"centrifugo/protocol/clientcodec"
@@ -26,9 +27,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// waitLimit bounds what a test waits for in one step; it only keeps a test from hanging.
-const waitLimit = 30 * time.Second
 
 // fixedWindow keeps a client from taking more than 64 KiB that its application does not read.
 // Without it gRPC doubles the window whenever it measures that more is under way, up to 16 MiB,
@@ -112,7 +110,7 @@ func serve(t *testing.T, nodeConfig centrifuge.Config, config Config) *served {
 
 func (s *served) shutdown() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.WaitLimit)
 	defer cancel()
 	if err := s.node.Shutdown(ctx); err != nil {
 		s.t.Errorf("Shutdown = %v; every connection must have ended", err)
@@ -130,7 +128,7 @@ type consumer struct {
 // call opens a stream and sends nothing.
 func (s *served) call() *consumer {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 4*waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*transporttest.WaitLimit)
 	s.t.Cleanup(cancel)
 	stream, err := s.client.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true},
 		"/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume", grpc.ForceCodecV2(raw{}))
@@ -238,7 +236,7 @@ func TestConsume(t *testing.T) {
 
 // TestCloseAfterQueue: what was queued before the end arrives before it.
 func TestCloseAfterQueue(t *testing.T) {
-	s := serve(t, centrifuge.Config{WriteTimeout: waitLimit}, Config{})
+	s := serve(t, centrifuge.Config{WriteTimeout: transporttest.WaitLimit}, Config{})
 	c := s.connected()
 	for i := range 100 {
 		if err := c.client.Send(fmt.Appendf(nil, "%d", i)); err != nil {
@@ -342,7 +340,7 @@ func TestStuck(t *testing.T) {
 			}
 			d := await.Receive(t, s.ended, "the end of the connection")
 			if d != centrifuge.DisconnectWriteError && d != centrifuge.DisconnectSlow && d != centrifuge.DisconnectConnectionClosed {
-				t.Errorf("Disconnected got %v", d)
+				t.Errorf("Disconnected got %v; want a write error, a slow client or a closed connection", d)
 			}
 			await.Until(t, "the connection is released", func() bool { return s.node.NumClients() == 0 })
 			for { // what was sent before arrives, then the end

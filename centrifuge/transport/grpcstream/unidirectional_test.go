@@ -7,6 +7,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/protocol"
 	"centrifugo/protocol/clientcodec"
 
@@ -94,7 +95,7 @@ func TestUnidirectionalTransport(t *testing.T) {
 			}
 		})
 		return func(*testing.T) centrifugetest.TransportPeer {
-			ctx, cancel := context.WithTimeout(context.Background(), 4*waitLimit)
+			ctx, cancel := context.WithTimeout(context.Background(), 4*transporttest.WaitLimit)
 			return &uniPeer{client: client, ctx: ctx, cancel: cancel}
 		}
 	})

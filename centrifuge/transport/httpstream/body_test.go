@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 )
 
 // dropping removes what differs between runs from a response.
@@ -74,7 +75,7 @@ func TestBytes(t *testing.T) {
 				"<size>\r\ndata: " + uniConnected + "\n\n\r\n<size>\r\ndata: " + uniEnd + "\n\n\r\n0\r\n\r\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			n := newNode(t, centrifuge.Config{Version: "1", Handlers: centrifuge.Handlers{
+			n := transporttest.RunNode(t, centrifuge.Config{Version: "1", Handlers: centrifuge.Handlers{
 				Connected: func(_ context.Context, e centrifuge.ConnectedEvent) { e.Client.Disconnect(ended) },
 			}})
 			s := serve(t, n, tt.config, routeTCP)
@@ -87,7 +88,7 @@ func TestBytes(t *testing.T) {
 
 // A connection in Protobuf: messages follow their length.
 func TestProtobuf(t *testing.T) {
-	n := newNode(t, centrifuge.Config{})
+	n := transporttest.RunNode(t, centrifuge.Config{})
 	s := serve(t, n, Config{}, routeTCP)
 	request := post("\x04\x08\x01\x22\x00\x05\x08\x02\x6a\x01\x00", "Content-Type: application/octet-stream") // connect, a malformed command
 	c := s.dialTCP()
@@ -116,7 +117,7 @@ func TestErrorsAreInTheStream(t *testing.T) {
 			{"empty body", ""}, {"malformed", "{"}, {"blank line", "\n"}, {"another command first", `{"id":1,"rpc":{}}`},
 		} {
 			t.Run(name+"/"+tt.what, func(t *testing.T) {
-				s := serve(t, newNode(t, centrifuge.Config{}), Config{Wire: wire}, routeTCP)
+				s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{Wire: wire}, routeTCP)
 				p := s.stream(wire)
 				if err := p.open(tt.body); err != nil || p.status != http.StatusOK {
 					t.Fatalf("open(%q) = %v, status %d; want 200", tt.body, err, p.status)
@@ -166,7 +167,7 @@ func TestRefusedRequests(t *testing.T) {
 				refused = append(refused, fmt.Sprintf("%d %s", status, reason))
 			}
 			tt.config.MaxRequestBodySize = limit
-			s := serve(t, newNode(t, centrifuge.Config{}), tt.config, routeTCP)
+			s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), tt.config, routeTCP)
 			request, err := http.NewRequestWithContext(t.Context(), tt.method, s.http.URL+streamPath+tt.query, strings.NewReader(tt.body))
 			if err != nil {
 				t.Fatal(err)
@@ -192,7 +193,7 @@ func TestRefusedRequests(t *testing.T) {
 				t.Errorf("OnRefused got %q; want one call with %d", refused, tt.status)
 			}
 			if got := response.Header.Get("Allow"); (got != "") != (tt.status == 405) {
-				t.Errorf("Allow is %q with status %d", got, tt.status)
+				t.Errorf("Allow is %q with status %d; want it with 405 only", got, tt.status)
 			}
 		})
 	}

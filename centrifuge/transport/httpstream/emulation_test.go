@@ -16,13 +16,14 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/protocol"
 )
 
 // The statuses of protocol.md 3.4.
 func TestEmulationStatus(t *testing.T) {
-	n := newNode(t, centrifuge.Config{})
+	n := transporttest.RunNode(t, centrifuge.Config{})
 	e := NewEmulation(n, Config{MaxRequestBodySize: 1000})
 	request := func(node, data string) string {
 		return fmt.Sprintf(`{"session":"unknown","node":%q,"data":%s}`, node, data)
@@ -57,8 +58,8 @@ func TestEmulationStatus(t *testing.T) {
 // Requests may reach another node than the connection, and keep their order.
 func TestEmulationByAnotherNode(t *testing.T) {
 	bus := centrifugetest.NewBus()
-	home := newNode(t, centrifuge.Config{Controller: bus.Controller()})
-	other := newNode(t, centrifuge.Config{Controller: bus.Controller()})
+	home := transporttest.RunNode(t, centrifuge.Config{Controller: bus.Controller()})
+	other := transporttest.RunNode(t, centrifuge.Config{Controller: bus.Controller()})
 	await.Until(t, "the nodes know each other", func() bool {
 		infos, err := other.Info(context.Background())
 		return err == nil && len(infos) == 2
@@ -88,7 +89,7 @@ func TestEmulationByAnotherNode(t *testing.T) {
 // of them must be left for pongs.
 func TestEmulationDoesNotWait(t *testing.T) {
 	release := make(chan struct{})
-	n := newNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
+	n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
 		RPC: func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
 			<-release
 			return centrifuge.RPCReply{Data: e.Data}, nil
@@ -130,8 +131,8 @@ func (d *deafController) Start(id string, h centrifuge.ControlHandler) error {
 func TestEmulationFails(t *testing.T) {
 	bus := centrifugetest.NewBus()
 	controller := &deafController{Controller: bus.Controller()}
-	home := newNode(t, centrifuge.Config{Controller: controller})
-	other := newNode(t, centrifuge.Config{Controller: bus.Controller()})
+	home := transporttest.RunNode(t, centrifuge.Config{Controller: controller})
+	other := transporttest.RunNode(t, centrifuge.Config{Controller: bus.Controller()})
 	await.Until(t, "the nodes know each other", func() bool {
 		infos, err := other.Info(context.Background())
 		return err == nil && len(infos) == 2
@@ -159,7 +160,7 @@ func TestEmulationFails(t *testing.T) {
 		t.Errorf("OnError got %v; want one *SurveyError", failures)
 	}
 	controller.deaf.Store(false)
-	shutdown(t, other)
+	transporttest.Shutdown(t, other)
 	if got := post(); got != http.StatusServiceUnavailable {
 		t.Errorf("a node that shuts down: status %d; want 503", got)
 	}
@@ -176,7 +177,7 @@ func TestBodyEndsEarly(t *testing.T) {
 		t.Run(path, func(t *testing.T) {
 			statuses := make(chan int, 1)
 			config.OnRefused = func(_ *http.Request, status int, _ string) { statuses <- status }
-			s := serve(t, newNode(t, centrifuge.Config{}), config, routeTCP)
+			s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), config, routeTCP)
 			c := s.dialTCP()
 			if _, err := io.WriteString(c, "POST "+path+" HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"a\":"); err != nil {
 				t.Fatal(err)
@@ -193,7 +194,7 @@ func TestBodyEndsEarly(t *testing.T) {
 
 // No request makes the handlers panic, and each gets a status that protocol.md names.
 func FuzzRequest(f *testing.F) {
-	n := newNode(f, centrifuge.Config{})
+	n := transporttest.RunNode(f, centrifuge.Config{})
 	f.Add("{}", false, false)
 	f.Add(`{"session":"s","node":"n","data":"{}"}`, false, true)
 	f.Add("\x0a\x01n\x12\x01s\x1a\x01\x00", true, true)

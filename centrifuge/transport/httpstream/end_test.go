@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 )
 
@@ -15,7 +16,7 @@ import (
 func watched(t testing.TB) (*centrifuge.Node, chan centrifuge.Disconnect) {
 	t.Helper()
 	ends := make(chan centrifuge.Disconnect, 10)
-	n := newNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
+	n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
 		Disconnected: func(_ context.Context, e centrifuge.DisconnectedEvent) { ends <- e.Disconnect },
 	}})
 	return n, ends
@@ -69,7 +70,7 @@ func TestPeerEnds(t *testing.T) {
 
 // A request that comes with another one behind it is answered, and the other one is not.
 func TestPipelinedRequest(t *testing.T) {
-	n := newNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
+	n := transporttest.RunNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
 		Connected: func(_ context.Context, e centrifuge.ConnectedEvent) {
 			e.Client.Disconnect(centrifuge.DisconnectForceReconnect)
 		},
@@ -85,9 +86,9 @@ func TestPipelinedRequest(t *testing.T) {
 func TestRefusedByTheNode(t *testing.T) {
 	for _, route := range []route{routeTCP, routeHTTP2} {
 		t.Run(route.String(), func(t *testing.T) {
-			n := newNode(t, centrifuge.Config{})
+			n := transporttest.RunNode(t, centrifuge.Config{})
 			p := serve(t, n, Config{}, route).stream(Stream)
-			shutdown(t, n)
+			transporttest.Shutdown(t, n)
 			if err := p.open(`{"id":1,"connect":{}}`); err != nil {
 				t.Fatal(err)
 			}
@@ -106,7 +107,7 @@ func TestConnectStatus(t *testing.T) {
 	}}
 	for _, route := range []route{routeTCP, routeForeignTLS, routeHTTP2} {
 		t.Run(route.String(), func(t *testing.T) {
-			n := newNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
+			n := transporttest.RunNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
 				Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 					return centrifuge.ConnectingReply{}, centrifuge.ErrorPermissionDenied
 				},

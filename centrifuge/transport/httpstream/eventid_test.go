@@ -116,7 +116,7 @@ func TestPositionsBound(t *testing.T) {
 		}
 		plain, _ := base64.RawURLEncoding.DecodeString(id)
 		if want := eventIDHead + p.size; len(plain) != want {
-			t.Fatalf("the id has %d bytes; size says %d", len(plain), want)
+			t.Fatalf("the id has %d bytes; want %d", len(plain), want)
 		}
 		for _, name := range names {
 			if since := parsed.since(name); since.Epoch != lostEpoch {
@@ -212,7 +212,7 @@ func FuzzEventID(f *testing.F) {
 		}
 		second, err := parseEventID(encoded)
 		if err != nil || second.incomplete != parsed.incomplete || fmt.Sprint(second.known) != fmt.Sprint(parsed.known) {
-			t.Fatalf("%q is decoded to %v, and after encoding to %v, %v", id, parsed, second, err)
+			t.Fatalf("%q is decoded to %v, %v after encoding; want %v, as before", id, second, err, parsed)
 		}
 	})
 }

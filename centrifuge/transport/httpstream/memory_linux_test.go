@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/internal/memtest"
 )
@@ -18,7 +19,7 @@ func TestIdleConnectionMemory(t *testing.T) {
 	for name, wire := range wires {
 		t.Run(name, func(t *testing.T) {
 			connections := memtest.Connections(t)
-			n := newNode(t, centrifuge.Config{PingInterval: -1})
+			n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1})
 			s := serve(t, n, Config{Wire: wire}, routeTCP)
 			heapBefore, rssBefore := memtest.Used(t)
 			for range connections {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,15 +17,13 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 
 	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// waitLimit bounds what a test waits for in one step; it only keeps a test from hanging.
-const waitLimit = 30 * time.Second
 
 // route is what the bytes travel over.
 type route int
@@ -140,7 +137,7 @@ func (s *server) dialTCP() net.Conn {
 	if s.http.TLS != nil {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the test's own server
 	}
-	_ = c.SetDeadline(time.Now().Add(waitLimit))
+	_ = c.SetDeadline(time.Now().Add(transporttest.WaitLimit))
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -214,7 +211,7 @@ func (p *stream) open(body string) error {
 }
 
 func (p *stream) openHTTP(body string) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.WaitLimit)
 	p.cancel = cancel
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.server.url+streamPath, strings.NewReader(body))
 	if err != nil {
@@ -257,12 +254,10 @@ func (s *server) emulate(node, session, commands string) (status int, err error)
 	return response.StatusCode, response.Body.Close()
 }
 
-var errDisconnected = errors.New("disconnected by a push")
-
 // Receive implements centrifugetest.TransportPeer.
 func (p *stream) Receive() ([]byte, error) {
 	if p.conn != nil {
-		_ = p.conn.SetDeadline(time.Now().Add(waitLimit))
+		_ = p.conn.SetDeadline(time.Now().Add(transporttest.WaitLimit))
 	}
 	message, err := p.next()
 	if err != nil {
@@ -311,7 +306,7 @@ func (p *stream) end() error {
 	if rest, err := io.ReadAll(p.body); err != nil || len(rest) > 0 {
 		return fmt.Errorf("behind the disconnect push: %q, %w", rest, err)
 	}
-	return errDisconnected
+	return transporttest.ErrDisconnected
 }
 
 // Reason implements centrifugetest.TransportPeer.
@@ -329,54 +324,11 @@ func (p *stream) Close() error {
 // expect reads messages that begin with prefixes.
 func (p *stream) expect(prefixes ...string) {
 	p.t.Helper()
-	for _, prefix := range prefixes {
-		if message, err := p.Receive(); err != nil || !bytes.HasPrefix(message, []byte(prefix)) {
-			p.t.Fatalf("received %.200q, %v; want %q", message, err, prefix)
-		}
-	}
+	transporttest.Expect(p.t, p, prefixes...)
 }
 
 // expectEnd reads the disconnect push.
 func (p *stream) expectEnd(want centrifuge.Disconnect) {
 	p.t.Helper()
-	if message, err := p.Receive(); !errors.Is(err, errDisconnected) || p.why != want {
-		p.t.Fatalf("received %.200q, %v, disconnected by %v; want %v", message, err, p.why, want)
-	}
-}
-
-// newNode runs a node that lets everybody do everything.
-func newNode(t testing.TB, config centrifuge.Config) *centrifuge.Node {
-	t.Helper()
-	config.LogLevel = centrifuge.LogNone
-	if config.Handlers.Connecting == nil {
-		config.Handlers.Connecting = func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}}, nil
-		}
-	}
-	config.Handlers.Subscribe = func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
-		return centrifuge.SubscribeReply{}, nil
-	}
-	if config.Handlers.RPC == nil {
-		config.Handlers.RPC = func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
-			return centrifuge.RPCReply{Data: e.Data}, nil
-		}
-	}
-	n, err := centrifuge.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Run(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { shutdown(t, n) })
-	return n
-}
-
-func shutdown(t testing.TB, n *centrifuge.Node) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
-	defer cancel()
-	if err := n.Shutdown(ctx); err != nil {
-		t.Errorf("Shutdown() = %v; want nil", err)
-	}
+	transporttest.ExpectEnd(p.t, p, want)
 }

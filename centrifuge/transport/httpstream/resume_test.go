@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/internal/fossil"
 	"centrifugo/protocol"
@@ -37,7 +38,7 @@ type eventSource struct {
 // open connects, or connects again.
 func (e *eventSource) open() {
 	e.s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.WaitLimit)
 	e.cancel = cancel
 	e.s.t.Cleanup(cancel)
 	target := e.s.http.URL + streamPath + e.url
@@ -161,7 +162,7 @@ func (e *eventSource) connected() string {
 
 // resumable runs a node whose connections get server-side subscriptions.
 func resumable(t testing.TB, subs func() map[string]centrifuge.SubscribeOptions) *centrifuge.Node {
-	return newNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
+	return transporttest.RunNode(t, centrifuge.Config{PingInterval: -1, Handlers: centrifuge.Handlers{
 		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}, Subscriptions: subs()}, nil
 		},
@@ -257,7 +258,7 @@ func TestResumeMalformed(t *testing.T) {
 // Positions that do not fit into an id are lost, those that fit are recovered.
 func TestResumeMany(t *testing.T) {
 	const channels = 400
-	n := newNode(t, centrifuge.Config{PingInterval: -1, ChannelLimit: channels, Handlers: centrifuge.Handlers{
+	n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1, ChannelLimit: channels, Handlers: centrifuge.Handlers{
 		Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 			subs := make(map[string]centrifuge.SubscribeOptions)
 			for i := range channels {
@@ -363,7 +364,7 @@ func TestResumeOptions(t *testing.T) {
 				t.Fatalf("the data of a delta subscription is %s: %v", pub.Data, err)
 			}
 			if base = []byte(text); pub.Delta {
-				t.Fatal("read: a delta where a whole payload is expected")
+				t.Fatal("read: a delta came; want a whole payload")
 			}
 		}
 	}
@@ -449,7 +450,7 @@ func TestNoEventID(t *testing.T) {
 		{Config{Wire: Events}, post(`{"id":1,"connect":{}}`)},
 		{Config{Unidirectional: true}, post(`{}`)},
 	} {
-		n := newNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
+		n := transporttest.RunNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
 			Connecting: func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 				return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{}, Subscriptions: map[string]centrifuge.SubscribeOptions{"a": {Recovery: true}}}, nil
 			},
@@ -474,7 +475,7 @@ func (r *reader) take(channel string, offset uint64) {
 	r.t.Helper()
 	switch next := r.seen[channel] + 1; {
 	case offset > next:
-		r.t.Fatalf("%s: offset %d after %d; publications are missing", channel, offset, next-1)
+		r.t.Fatalf("%s: offset %d; want %d", channel, offset, next)
 	case offset == next:
 		r.seen[channel] = offset
 		<-r.window
@@ -491,7 +492,7 @@ func (r *reader) consume(p uniPush) {
 	}
 	for channel, sub := range p.Connect.Subs {
 		if !sub.Recovered {
-			r.t.Fatalf("%s was not recovered: %+v", channel, sub)
+			r.t.Fatalf("%s was not recovered: %+v; want it recovered", channel, sub)
 		}
 		for _, pub := range sub.Publications {
 			r.take(channel, pub.Offset)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/internal/memtest"
 	"centrifugo/protocol"
@@ -36,7 +37,7 @@ func TestIdleConnectionMemory(t *testing.T) {
 	if testing.Short() {
 		connections = 200
 	}
-	n := newNode(t, centrifuge.Config{PingInterval: -1})
+	n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1})
 	s := serve(t, n, Config{})
 	before, goroutines := used(), runtime.NumGoroutine()
 	clients := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this program
@@ -83,7 +84,7 @@ func runClients(t *testing.T, asked string) {
 	}
 	for range number {
 		client := &wt.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own server
-		ctx, cancel := context.WithTimeout(t.Context(), waitLimit)
+		ctx, cancel := context.WithTimeout(t.Context(), transporttest.WaitLimit)
 		_, session, err := client.Dial(ctx, "https://"+address+path, nil)
 		cancel()
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -29,9 +30,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// waitLimit bounds what a test waits for in one step; it only keeps a test from hanging.
-const waitLimit = 30 * time.Second
 
 // path of the endpoint.
 const path = "/connection/webtransport"
@@ -133,7 +131,7 @@ func (s *server) open(query string, header http.Header) (*http.Response, *wt.Ses
 	_, pool := certificate()
 	client := &wt.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}
 	s.t.Cleanup(func() { _ = client.Close() })
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.WaitLimit)
 	defer cancel()
 	response, session, err := client.Dial(ctx, "https://"+s.address+path+query, header)
 	if err == nil {
@@ -169,17 +167,15 @@ func (s *server) dial(query string) *peer {
 func (p *peer) Send(message []byte) error { return p.write(string(message) + "\n") }
 
 func (p *peer) write(text string) error {
-	_ = p.stream.SetWriteDeadline(time.Now().Add(waitLimit))
+	_ = p.stream.SetWriteDeadline(time.Now().Add(transporttest.WaitLimit))
 	_, err := io.WriteString(p.stream, text)
 	return err //nolint:wrapcheck // for the test
 }
 
-var errDisconnected = errors.New("disconnected by a push")
-
 // Receive implements centrifugetest.TransportPeer. A disconnect push must be the last
 // message, and the session must end with its code and reason.
 func (p *peer) Receive() ([]byte, error) {
-	_ = p.stream.SetReadDeadline(time.Now().Add(waitLimit))
+	_ = p.stream.SetReadDeadline(time.Now().Add(transporttest.WaitLimit))
 	line, err := p.in.ReadBytes('\n')
 	if err != nil {
 		return nil, err //nolint:wrapcheck // for the test
@@ -204,12 +200,12 @@ func (p *peer) end() error {
 	if got := p.closed(); got != p.why {
 		p.t.Errorf("the session is closed with %v; want %v, as in the push", got, p.why)
 	}
-	return errDisconnected
+	return transporttest.ErrDisconnected
 }
 
 // closed waits for the end of the session and returns its code and reason.
 func (p *peer) closed() centrifuge.Disconnect {
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), transporttest.WaitLimit)
 	defer cancel()
 	_, err := p.session.AcceptStream(ctx)
 	var closed *wt.SessionError
@@ -229,49 +225,11 @@ func (p *peer) Close() error { return p.session.CloseWithError(0, "") } //nolint
 // expect reads messages that begin with prefixes.
 func (p *peer) expect(prefixes ...string) {
 	p.t.Helper()
-	for _, prefix := range prefixes {
-		if message, err := p.Receive(); err != nil || !bytes.HasPrefix(message, []byte(prefix)) {
-			p.t.Fatalf("received %.200q, %v; want %q", message, err, prefix)
-		}
-	}
+	transporttest.Expect(p.t, p, prefixes...)
 }
 
 // expectEnd reads the disconnect push.
 func (p *peer) expectEnd(want centrifuge.Disconnect) {
 	p.t.Helper()
-	if message, err := p.Receive(); !errors.Is(err, errDisconnected) || p.why != want {
-		p.t.Fatalf("received %.200q, %v, disconnected by %v; want %v", message, err, p.why, want)
-	}
-}
-
-// newNode runs a node that lets everybody do everything.
-func newNode(t testing.TB, config centrifuge.Config) *centrifuge.Node {
-	t.Helper()
-	config.LogLevel = centrifuge.LogNone
-	if config.Handlers.Connecting == nil {
-		config.Handlers.Connecting = func(context.Context, centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}}, nil
-		}
-	}
-	config.Handlers.RPC = func(_ context.Context, e centrifuge.RPCEvent) (centrifuge.RPCReply, error) {
-		return centrifuge.RPCReply{Data: e.Data}, nil
-	}
-	n, err := centrifuge.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Run(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { shutdown(t, n) })
-	return n
-}
-
-func shutdown(t testing.TB, n *centrifuge.Node) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
-	defer cancel()
-	if err := n.Shutdown(ctx); err != nil {
-		t.Errorf("Shutdown() = %v; want nil", err)
-	}
+	transporttest.ExpectEnd(p.t, p, want)
 }

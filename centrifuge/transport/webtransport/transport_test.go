@@ -14,6 +14,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 	"centrifugo/protocol"
 	"centrifugo/protocol/clientcodec"
@@ -38,7 +39,7 @@ func TestTransport(t *testing.T) {
 // TestConnect: the connect result has no session and no node, which only emulation needs
 // (protocol.md 5.7); commands that arrive in pieces, or several together, are answered.
 func TestConnect(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{})
 	p := s.dial("")
 	for _, piece := range []string{`{"id":1,`, `"connect":{}`, "}\n" + `{"id":2,"rpc":{"data":2}}` + "\n" + `{"id":3,"rpc":{"da`, `ta":3}}` + "\n"} {
 		if err := p.write(piece); err != nil {
@@ -55,7 +56,7 @@ func TestConnect(t *testing.T) {
 
 // TestProtobuf: ?cf_protocol=protobuf selects messages behind their length.
 func TestProtobuf(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{})
 	p := s.dial("?cf_protocol=protobuf")
 	payload := strings.Repeat("\x00\n", 20_000)
 	for _, command := range []string{
@@ -67,7 +68,7 @@ func TestProtobuf(t *testing.T) {
 		}
 	}
 	next := func() *protocol.Reply {
-		_ = p.stream.SetReadDeadline(time.Now().Add(waitLimit))
+		_ = p.stream.SetReadDeadline(time.Now().Add(transporttest.WaitLimit))
 		size, err := readVarint(p.in)
 		if err != nil {
 			t.Fatalf("reading a length: %v", err)
@@ -107,7 +108,7 @@ func readVarint(r io.ByteReader) (n uint64, err error) {
 
 // TestRefusedRequests: what is not a session is answered with a status.
 func TestRefusedRequests(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{})
 	for _, test := range []struct {
 		name   string
 		origin string
@@ -159,7 +160,7 @@ func (s *server) get(path string) (status int, body string) {
 	_, pool := certificate()
 	transport := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}
 	defer func() { _ = transport.Close() }()
-	response, err := (&http.Client{Transport: transport, Timeout: waitLimit}).Get("https://" + s.address + path)
+	response, err := (&http.Client{Transport: transport, Timeout: transporttest.WaitLimit}).Get("https://" + s.address + path)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -190,7 +191,7 @@ func TestViolations(t *testing.T) {
 		{"malformed message", "?cf_protocol=protobuf", "\x02\x08\x80", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := serve(t, newNode(t, centrifuge.Config{}), Config{MessageSizeLimit: 128})
+			s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{MessageSizeLimit: 128})
 			p := s.dial(test.query)
 			connect := `{"id":1,"connect":{}}` + "\n"
 			if test.query != "" {
@@ -203,7 +204,7 @@ func TestViolations(t *testing.T) {
 				p.expect(`{"id":1,"connect":{`)
 				p.expectEnd(centrifuge.DisconnectBadRequest)
 			} else {
-				_ = p.stream.SetReadDeadline(time.Now().Add(waitLimit))
+				_ = p.stream.SetReadDeadline(time.Now().Add(transporttest.WaitLimit))
 				all, err := io.ReadAll(p.in)
 				if err != nil || len(all) < 30 {
 					t.Fatalf("got %x, %v; want a connect result and a disconnect push", all, err)
@@ -224,7 +225,7 @@ func TestViolations(t *testing.T) {
 // TestLimitBeforeConnect: before the connect command is answered, a large limit does not
 // apply.
 func TestLimitBeforeConnect(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{MessageSizeLimit: 4 << 20})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{MessageSizeLimit: 4 << 20})
 	p := s.dial("")
 	if err := p.write(`{"id":1,"connect":{}}` + "\n"); err != nil {
 		t.Fatal(err)
@@ -245,7 +246,7 @@ func TestLimitBeforeConnect(t *testing.T) {
 
 // TestNoStream: a session without a stream is closed.
 func TestNoStream(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{StreamTimeout: 100 * time.Millisecond})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{StreamTimeout: 100 * time.Millisecond})
 	_, session, err := s.open("", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +262,7 @@ func TestNoStream(t *testing.T) {
 
 // TestSecondStream: a session has one stream.
 func TestSecondStream(t *testing.T) {
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{})
 	p := s.dial("")
 	if err := p.write(`{"id":1,"connect":{}}` + "\n"); err != nil {
 		t.Fatal(err)
@@ -276,7 +277,7 @@ func TestSecondStream(t *testing.T) {
 	}
 	p.expectEnd(centrifuge.DisconnectBadRequest)
 	if got := await.Receive(t, s.refused, "a refusal"); got != (refusal{400, errStreams.Error()}) {
-		t.Errorf("refused with %v", got)
+		t.Errorf("refused with %v; want %v", got, refusal{400, errStreams.Error()})
 	}
 }
 
@@ -284,7 +285,7 @@ func TestSecondStream(t *testing.T) {
 // a line feed before it is dropped, and those before are processed.
 func TestHalfClosed(t *testing.T) {
 	ended, called := make(chan centrifuge.Disconnect, 1), make(chan string, 10)
-	node := newNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
+	node := transporttest.RunNode(t, centrifuge.Config{Handlers: centrifuge.Handlers{
 		Connecting: func(_ context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
 			called <- e.Token
 			return centrifuge.ConnectingReply{Credentials: &centrifuge.Credentials{UserID: "u"}}, nil
@@ -312,9 +313,9 @@ func TestHalfClosed(t *testing.T) {
 
 // TestRefusedByNode: a node that shuts down says so.
 func TestRefusedByNode(t *testing.T) {
-	node := newNode(t, centrifuge.Config{})
+	node := transporttest.RunNode(t, centrifuge.Config{})
 	s := serve(t, node, Config{})
-	shutdown(t, node)
+	transporttest.Shutdown(t, node)
 	p := s.dial("")
 	if err := p.write("\n"); err != nil { // a stream begins with its first byte
 		t.Fatal(err)
@@ -325,7 +326,7 @@ func TestRefusedByNode(t *testing.T) {
 // TestPanic: a panic in a connection ends that connection.
 func TestPanic(t *testing.T) {
 	failures := make(chan error, 10)
-	s := serve(t, newNode(t, centrifuge.Config{}), Config{OnError: func(err error) { failures <- err }})
+	s := serve(t, transporttest.RunNode(t, centrifuge.Config{}), Config{OnError: func(err error) { failures <- err }})
 	s.handler.config.OnRefused = func(*http.Request, int, string) { panic("as the test asks") }
 	p := s.dial("")
 	_ = p.write(strings.Repeat("x", 70_000)) // it may fail: the server closes meanwhile
@@ -339,8 +340,8 @@ func TestPanic(t *testing.T) {
 
 // TestDrain waits for the connections.
 func TestDrain(t *testing.T) {
-	node := newNode(t, centrifuge.Config{})
-	s := serve(t, node, Config{CloseTimeout: waitLimit})
+	node := transporttest.RunNode(t, centrifuge.Config{})
+	s := serve(t, node, Config{CloseTimeout: transporttest.WaitLimit})
 	p := s.dial("")
 	if err := p.write(`{"id":1,"connect":{}}` + "\n"); err != nil {
 		t.Fatal(err)
@@ -356,7 +357,7 @@ func TestDrain(t *testing.T) {
 		defer close(ended)
 		p.expectEnd(centrifuge.DisconnectShutdown)
 	}()
-	shutdown(t, node)
+	transporttest.Shutdown(t, node)
 	if err := s.handler.Drain(t.Context()); err != nil {
 		t.Errorf("Drain() = %v; want nil", err)
 	}
@@ -392,10 +393,10 @@ func FuzzIncoming(f *testing.F) {
 		whole, wholeErr := collect(smallBuffer)
 		pieces, piecesErr := collect(int(piece) + 1)
 		if !bytes.Equal(whole, pieces) || !errors.Is(wholeErr, piecesErr) {
-			t.Errorf("in pieces of %d: %q, %v; whole: %q, %v", int(piece)+1, pieces, piecesErr, whole, wholeErr)
+			t.Errorf("in pieces of %d: %q, %v; want %q, %v, as in the whole", int(piece)+1, pieces, piecesErr, whole, wholeErr)
 		}
 		if !bytes.HasPrefix(stream, whole) {
-			t.Errorf("got %q, which is no beginning of %q", whole, stream)
+			t.Errorf("got %q; want a beginning of %q", whole, stream)
 		}
 		if !protobuf && len(whole) > 0 {
 			for line := range bytes.Lines(whole) {
@@ -418,7 +419,7 @@ func TestFraming(t *testing.T) {
 		for cut := range len(stream) {
 			n, err := f.whole(stream[:cut], 0, 300)
 			if err != nil || n > cut {
-				t.Fatalf("whole(%d bytes) = %d, %v", cut, n, err)
+				t.Fatalf("whole(%d bytes) = %d, %v; want at most that", cut, n, err)
 			}
 			if rest, err := f.whole(stream[n:], 0, 300); err != nil || n+rest != len(stream) {
 				t.Fatalf("cut at %d: %d and %d bytes, %v; want %d together", cut, n, rest, err, len(stream))
