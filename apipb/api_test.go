@@ -17,6 +17,6 @@ func TestGenerated(t *testing.T) {
 	}
 	got, want := protodesc.ToFileDescriptorProto(File_api_proto), protodesc.ToFileDescriptorProto(files[0])
 	if !proto.Equal(got, want) {
-		t.Error("the generated code is not that of api.proto: run go generate ./apipb")
+		t.Error("the generated code is stale; want that of api.proto: run go generate ./apipb")
 	}
 }

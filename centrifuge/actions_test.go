@@ -41,7 +41,7 @@ func TestActionsHaveNames(t *testing.T) {
 	names := map[string]bool{}
 	for _, name := range actionNames {
 		if name == "" || names[name] {
-			t.Errorf("action name %q", name)
+			t.Errorf("action name %q; want a name of its own", name)
 		}
 		names[name] = true
 	}

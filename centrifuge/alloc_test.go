@@ -63,7 +63,7 @@ func TestPublishAllocations(t *testing.T) {
 	})
 	t.Logf("%.1f allocations", allocs)
 	if allocs > 4+frame {
-		t.Errorf("%.1f allocations, at most %d beside the frame", allocs, 4)
+		t.Errorf("%.1f allocations; want at most %d beside the frame", allocs, 4)
 	}
 	must(t, node.Shutdown(t.Context()))
 }

@@ -38,12 +38,12 @@ func TestAPI(t *testing.T) {
 	have, had := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
 	for _, line := range have {
 		if !slices.Contains(had, line) {
-			t.Errorf("new or changed: %s", line)
+			t.Errorf("new or changed: %s; want it in the list", line)
 		}
 	}
 	for _, line := range had {
 		if !slices.Contains(have, line) {
-			t.Errorf("removed or changed: %s", line)
+			t.Errorf("removed or changed: %s; want it declared", line)
 		}
 	}
 	if !bytes.Equal(got.Bytes(), want) {
@@ -85,7 +85,7 @@ func describe(t *testing.T, out *bytes.Buffer, dir string) {
 		signature, _, _ := strings.Cut(line, " = ") // a value may come from anywhere
 		for name := range hidden {
 			if regexp.MustCompile(`\b` + name + `\.`).MatchString(signature) {
-				t.Errorf("package %s: an exported declaration mentions an internal package: %s", pkg.Name, line)
+				t.Errorf("package %s: an exported declaration mentions an internal package: %s; want none", pkg.Name, line)
 			}
 		}
 		out.WriteString(pkg.Name + ": " + line + "\n")

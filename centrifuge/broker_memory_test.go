@@ -97,7 +97,7 @@ func TestMemoryBrokerBeforeStartAndAfterClose(t *testing.T) {
 	}
 	for name, call := range calls {
 		if call() == nil {
-			t.Errorf("%s before start succeeded", name)
+			t.Errorf("%s before start succeeded; want an error", name)
 		}
 	}
 	if err := b.Start(nil); err == nil {

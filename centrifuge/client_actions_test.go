@@ -21,7 +21,7 @@ func TestClientActions(t *testing.T) {
 		must(t, c.Subscribe(t.Context(), "srv", centrifuge.SubscribeOptions{Data: []byte(`1`)}))
 		p.expect(`{"push":{"channel":"srv","subscribe":{"data":1}}}`)
 		if !c.IsSubscribed("srv") {
-			t.Error("the client is not subscribed")
+			t.Error("the client is not subscribed; want it subscribed")
 		}
 		must(t, c.Refresh(centrifuge.RefreshOptions{ExpireAt: time.Now().Unix() + 60}))
 		p.expect(`{"push":{"refresh":{"expires":true,"ttl":60}}}`)

@@ -343,14 +343,14 @@ func TestSlowReader(t *testing.T) {
 		}
 		synctest.Wait()
 		if _, ended := p.Ended(); ended {
-			t.Fatal("closed below the limit")
+			t.Fatal("closed below the limit; want it open")
 		}
 		for range 100 {
 			s.publish("a", payload, centrifuge.PublishOptions{})
 		}
 		synctest.Wait()
 		if why, ended := p.Ended(); !ended || why.Code != centrifuge.DisconnectSlow.Code {
-			t.Errorf("ended: %v, %v", ended, why)
+			t.Errorf("ended: %v, %v; want true, %v", ended, why, centrifuge.DisconnectSlow)
 		}
 	})
 }

@@ -273,7 +273,7 @@ func TestBackpressure(t *testing.T) {
 		}
 		close(release)
 		if got := p.received(); len(got) != sent+1 {
-			t.Errorf("%d replies to %d commands", len(got), sent+1)
+			t.Errorf("%d replies; want %d, one to each command", len(got), sent+1)
 		}
 		if p.Resumed() != 1 {
 			t.Errorf("resumed %d times; want 1", p.Resumed())

@@ -245,7 +245,7 @@ func TestConnectReplyIsFirst(t *testing.T) {
 			p := s.dial(jsonV2, transport(jsonV2), "u")
 			p.commands(`{"id":1,"connect":{}}`)
 			if first := p.Read(); first == nil || first.Connect == nil {
-				t.Fatalf("run %d: the first message is %+v", i, first)
+				t.Fatalf("run %d: the first message is %+v; want a connect result", i, first)
 			}
 			p.Cut()
 		}

@@ -196,7 +196,7 @@ func TestEventsWait(t *testing.T) {
 					t.Errorf("the end waited for the callback: s.NumSubscribers(\"a\") = %v; want 0", got)
 				}
 				if got := called(); slices.Contains(got, "Disconnected") {
-					t.Errorf("before the callback returned: %v", got)
+					t.Errorf("before the callback returned: %v; want no call of Disconnected", got)
 				}
 				close(release)
 				synctest.Wait()
@@ -337,13 +337,13 @@ func TestLeaveFollowsJoin(t *testing.T) {
 						case strings.Contains(line, `"join"`):
 							joined = true
 						case !joined:
-							t.Fatalf("run %d: a leave without a join: %s", run, line)
+							t.Fatalf("run %d: a leave without a join: %s; want one before it", run, line)
 						default:
 							joined = false
 						}
 					}
 					if joined {
-						t.Fatalf("run %d: a join without a leave", run)
+						t.Fatalf("run %d: a join without a leave; want one", run)
 					}
 				}
 				s.logged()
@@ -469,7 +469,7 @@ func TestBlockedHandlerAndOrders(t *testing.T) {
 						}
 					}
 					if stats, err := s.PresenceStats(t.Context(), "a"); name == "subscribe" && (err != nil || stats.NumClients < 2) {
-						t.Errorf("presence %+v, %v", stats, err)
+						t.Errorf("presence %+v, %v; want at least 2 clients", stats, err)
 					}
 					close(release)
 					work.Wait()

@@ -99,7 +99,7 @@ func TestErrorsAreSlowed(t *testing.T) {
 							p.Read()
 						}
 						if _, ended := p.Ended(); ended {
-							t.Error("closed")
+							t.Error("closed; want it open")
 						}
 					}
 					if lasted := time.Since(begin); lasted < test.lasts-time.Second/10 || lasted > test.lasts+time.Second/2 {
@@ -173,7 +173,7 @@ func commandsWait(t *testing.T, command string, concurrency int) {
 	}
 	p.Stick(false)
 	if got := p.received(); len(got) != n {
-		t.Errorf("%d replies of %d: %.80q", len(got), n, got[len(got)-1])
+		t.Errorf("%d replies, the last %.80q; want %d", len(got), got[len(got)-1], n)
 	}
 	// One that leaves meanwhile leaves nothing behind: see site.close.
 	p.Stick(true)
@@ -212,7 +212,7 @@ func TestReplyMaxSize(t *testing.T) {
 			p.commands(fmt.Sprintf(`{"id":%d,"subscribe":{"channel":%q,"recover":true,"offset":%d}}`, id, test.channel, test.offset),
 				fmt.Sprintf(`{"id":%d,"unsubscribe":{"channel":%q}}`, id+1, test.channel))
 			if got := p.received(); len(got) != 2 || lost(got[0]) == test.recovered {
-				t.Errorf("%s from %d: %.200q", test.channel, test.offset, got)
+				t.Errorf("%s from %d: %.200q; want 2 messages, recovered %v", test.channel, test.offset, got, test.recovered)
 			}
 		}
 		// A client goes on from what it was told.
@@ -265,7 +265,7 @@ func TestLargeWhileSubscribing(t *testing.T) {
 				close(broker.release)
 				got := p.received()
 				if test.delivered && len(got) != 1+len(test.sizes) {
-					t.Errorf("%d messages: %.200q", len(got), got)
+					t.Errorf("%d messages: %.200q; want %d", len(got), got, 1+len(test.sizes))
 				}
 				if !test.delivered && (len(got) == 0 || got[len(got)-1] != p.closes(centrifuge.DisconnectInsufficientState)) {
 					t.Errorf("%.200q; want the last to be a close for insufficient state", got)

@@ -77,7 +77,7 @@ func TestRecovery(t *testing.T) {
 				p.expect(`{"id":2,"subscribe":{` + recoveryResult(format, test.published, test.offset, recovered, test.lost) + `}}`)
 				s.publish("a", `"next"`, history)
 				if got := p.received(); len(got) != 1 || !strings.Contains(got[0], fmt.Sprintf(`"data":"next","offset":%d`, test.published+1)) {
-					t.Errorf("the next publication: %q", got)
+					t.Errorf("the next publication: %q; want it once with offset %d", got, test.published+1)
 				}
 			})
 		})

@@ -68,7 +68,7 @@ func TestRefreshCommand(t *testing.T) {
 			inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 				s := newSite(t, noPings, refreshing(true, func(e centrifuge.RefreshEvent) (centrifuge.RefreshReply, error) {
 					if !e.ClientSideRefresh || e.Token != "new" {
-						t.Errorf("event %+v", e)
+						t.Errorf("event %+v; want a refresh by the client with token \"new\"", e)
 					}
 					if test.in != 0 {
 						test.reply.ExpireAt = time.Now().Add(test.in).Unix()
@@ -220,7 +220,7 @@ func TestServerRefreshes(t *testing.T) {
 			defer mu.Unlock()
 			asked = append(asked, time.Since(start).Round(time.Second))
 			if e.ClientSideRefresh || e.Token != "" {
-				t.Errorf("event %+v", e)
+				t.Errorf("event %+v; want a refresh by the server without a token", e)
 			}
 			switch len(asked) {
 			case 1:
@@ -381,7 +381,7 @@ func TestSubscriptionWithoutRefresh(t *testing.T) {
 					}
 				}
 				if test.want != 0 {
-					t.Error("it does not end")
+					t.Error("it does not end; want an end")
 				}
 			})
 		})

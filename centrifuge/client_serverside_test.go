@@ -126,7 +126,7 @@ func TestSubscribeAgain(t *testing.T) {
 					must(t, s.Subscribe(t.Context(), target, "a", test.opts()))
 					p.expect(test.gets...)
 					if logged := s.logged(); (len(logged) > 0) != (test.warns != "") || test.warns != "" && !strings.Contains(logged[0], test.warns) {
-						t.Errorf("logged %q", logged)
+						t.Errorf("logged %q; want %q", logged, test.warns)
 					}
 					if test.check != nil {
 						test.check(t, s, p)
@@ -137,11 +137,11 @@ func TestSubscribeAgain(t *testing.T) {
 						time.Sleep(test.lasts - time.Second)
 					}
 					if !p.Client.Client().IsSubscribed("a") {
-						t.Error("it has ended before its time")
+						t.Error("it has ended before its time; want it to last")
 					}
 					time.Sleep(time.Minute)
 					if test.lasts != 0 && p.Client.Client().IsSubscribed("a") {
-						t.Error("it has not expired")
+						t.Error("it has not expired; want it ended")
 					}
 				})
 			})
@@ -252,7 +252,7 @@ func TestSubscribeAgainRaces(t *testing.T) {
 	}
 	must(t, s.Shutdown(context.Background()))
 	if sent := s.Stats(); sent.JoinsSent != sent.LeavesSent || sent.JoinsSent == 0 {
-		t.Errorf("%d joins, %d leaves", sent.JoinsSent, sent.LeavesSent)
+		t.Errorf("%d joins, %d leaves; want as many, and some", sent.JoinsSent, sent.LeavesSent)
 	}
 	books.check(t)
 }

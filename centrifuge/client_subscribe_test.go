@@ -91,7 +91,7 @@ func TestManySubscriptions(t *testing.T) {
 		for i := range 1000 {
 			channel := string(rune(0x4e00 + i))
 			if !p.Client.Client().IsSubscribed(channel) {
-				t.Fatalf("not subscribed to channel %d", i)
+				t.Fatalf("not subscribed to channel %d; want all subscribed", i)
 			}
 			if i%2 == 0 {
 				p.Client.Client().Unsubscribe(channel, centrifuge.UnsubscribeServer)

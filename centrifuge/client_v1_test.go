@@ -58,7 +58,7 @@ func TestV1Envelope(t *testing.T) {
 				}
 				why, ended := p.Ended()
 				if ended != (test.closed != "") || ended && why.Reason != `{"reason":"bad request","reconnect":false}` {
-					t.Errorf("ended: %v, %v", ended, why)
+					t.Errorf("ended: %v, %v; want %q", ended, why, test.closed)
 				}
 			})
 		})
@@ -179,10 +179,10 @@ func TestGenerationIsDetected(t *testing.T) {
 					frame = string(next)
 				}
 				if test.reason == "" && !test.protobuf && (frame[:17] == `{"id":1,"result":`) != test.v1 {
-					t.Errorf("answered %s", frame)
+					t.Errorf("answered %s; want V1 %v", frame, test.v1)
 				}
 				if test.protobuf && (frame[2] == 0x1a) != test.v1 { // result is field 3, connect is field 5
-					t.Errorf("answered %x", frame)
+					t.Errorf("answered %x; want V1 %v", frame, test.v1)
 				}
 			})
 		})

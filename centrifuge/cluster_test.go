@@ -113,7 +113,7 @@ func TestPanicsByControlMessages(t *testing.T) {
 		for i, p := range peers {
 			p.received()
 			if why, ended := p.Ended(); !ended || why.Code != centrifuge.DisconnectServerError.Code {
-				t.Errorf("ended %v with %v", ended, why)
+				t.Errorf("ended %v with %v; want true with %v", ended, why, centrifuge.DisconnectServerError)
 			}
 			if got := len(sites[i].logged()); got == 0 {
 				t.Errorf("the panic was not logged: len(sites[i].logged()) = %v; want more than 0", got)

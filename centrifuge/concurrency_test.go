@@ -131,10 +131,10 @@ func TestConcurrencyIsBounded(t *testing.T) {
 				synctest.Wait()
 				close(release)
 				if got := p.received(); len(got) != sent {
-					t.Errorf("%d replies to %d commands", len(got), sent)
+					t.Errorf("%d replies; want %d, one to each command", len(got), sent)
 				}
 				if test.channel == "x" && most.Load() != 1 || most.Load() > 4 {
-					t.Errorf("%d commands at a time", most.Load())
+					t.Errorf("%d commands at a time; want at most 4, and 1 for one channel", most.Load())
 				}
 				if p.Resumed() != 1 {
 					t.Errorf("resumed %d times; want 1", p.Resumed())

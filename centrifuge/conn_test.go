@@ -195,11 +195,11 @@ func TestStuckWriter(t *testing.T) {
 				time.Sleep(test.ctx - test.closed)
 				synctest.Wait()
 				if (*tr.ctx.Load()).Err() == nil {
-					t.Errorf("the context of the write has not ended after %v", test.ctx)
+					t.Errorf("the context of the write has not ended after %v; want it ended", test.ctx)
 				}
 				select {
 				case <-c.Done():
-					t.Error("Done is closed while a write runs")
+					t.Error("Done is closed while a write runs; want it open")
 				default:
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

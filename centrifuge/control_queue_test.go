@@ -29,7 +29,7 @@ func TestControlQueues(t *testing.T) {
 		for i := range uint32(100) {
 			for _, user := range users {
 				if !q.add(disconnectMessage(user, i)) {
-					t.Fatalf("message %d of %q was dropped", i, user)
+					t.Fatalf("message %d of %q was dropped; want it queued", i, user)
 				}
 			}
 		}
@@ -79,7 +79,7 @@ func TestControlQueuesBound(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		if !q.add(disconnectMessage("0", 0)) {
-			t.Error("a message was dropped by empty queues")
+			t.Error("a message was dropped by empty queues; want it queued")
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (r *deltaReader) read(pub *protocol.Publication) (payload string, delta boo
 			r.t.Fatalf("applying a delta: %v", err)
 		}
 		if pub.Epoch != "" {
-			r.t.Error("a delta has an epoch")
+			r.t.Errorf("a delta has the epoch %q; want none", pub.Epoch)
 		}
 		data = full
 	}
@@ -58,7 +58,7 @@ func (r *deltaReader) expect(p *peer, want ...int) {
 	synctest.Wait()
 	for _, i := range want {
 		if p.Pending() == 0 {
-			r.t.Errorf("document %d has not come", i)
+			r.t.Errorf("document %d has not come; want it in the outbox", i)
 			return
 		}
 		reply := p.Read()
@@ -113,7 +113,7 @@ func TestDelta(t *testing.T) {
 		p.commands(`{"id":7,"history":{"channel":"a","limit":1,"reverse":true}}`)
 		synctest.Wait()
 		if pub := p.Read().History.Publications[0]; string(pub.Data) != document(10) || pub.Delta {
-			t.Errorf("history has %s", pub.Data) // never encoded
+			t.Errorf("history has %s, delta %v; want %s, false", pub.Data, pub.Delta, document(10)) // never encoded
 		}
 	})
 }

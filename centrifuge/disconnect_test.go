@@ -35,7 +35,7 @@ func TestCodes(t *testing.T) {
 		for _, code := range []uint32{test.from, test.to} {
 			d := centrifuge.Disconnect{Code: code, Reason: "why"}
 			if err := d.Validate(); (err == nil) != test.valid {
-				t.Errorf("%d: %v", code, err)
+				t.Errorf("Validate of code %d = %v; want valid %v", code, err, test.valid)
 			}
 			t.Run(fmt.Sprint(code), func(t *testing.T) { testCode(t, d, test.valid) })
 		}
@@ -64,11 +64,11 @@ func testCode(t *testing.T, d centrifuge.Disconnect, valid bool) {
 			t.Errorf("the application was told %v; want length 2, [0] %v and [1] %v", told, want, want)
 		}
 		if logged := s.logged(); len(logged) != map[bool]int{false: 2}[valid] {
-			t.Errorf("logged %q", logged)
+			t.Errorf("logged %q; want 2 lines if the code is not valid, otherwise none", logged)
 		}
 		p := s.connect(format, "u")
 		if err := s.Disconnect(t.Context(), centrifuge.Target{User: "u"}, d); (err == nil) != valid {
-			t.Errorf("disconnecting: %v", err)
+			t.Errorf("Disconnect = %v; want valid %v", err, valid)
 		}
 		if valid {
 			p.expect(p.closes(d))
@@ -96,7 +96,7 @@ func TestReasons(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := centrifuge.Disconnect{Code: 4500, Reason: test.reason}
 			if err := d.Validate(); (err == nil) != test.valid {
-				t.Errorf("%v", err)
+				t.Errorf("Validate = %v; want valid %v", err, test.valid)
 			}
 			synctest.Test(t, func(t *testing.T) {
 				s := newSite(t, noPings, centrifuge.Handlers{})
@@ -115,7 +115,7 @@ func TestReasons(t *testing.T) {
 				}
 				if err := json.Unmarshal([]byte(got), &told); err != nil || len(got) > 123 ||
 					!strings.HasPrefix(test.want, told.Reason) || !utf8.ValidString(told.Reason) || told.Reconnect {
-					t.Errorf("V1 is told %q: %v", got, err)
+					t.Errorf("V1 is told %q, %v; want a beginning of %q without a reconnect", got, err, test.want)
 				}
 			})
 		})

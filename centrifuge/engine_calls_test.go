@@ -533,7 +533,7 @@ func TestOrderOfOneMessage(t *testing.T) {
 		events := strings.Join(told, ", ")
 		if events != "subscribe a, subscribe no, subscribe b, subscribed a, subscribed b, subscribe b, subscribed b" &&
 			events != "subscribe a, subscribe no, subscribed a, subscribe b, subscribed b, subscribe b, subscribed b" {
-			t.Errorf("events: %s", events)
+			t.Errorf("events: %s; want the last of a channel last", events)
 		}
 	})
 }

@@ -80,7 +80,7 @@ func TestPanics(t *testing.T) {
 					if handler == "Disconnected" {
 						p.Cut()
 					} else if !ended || why.Code != centrifuge.DisconnectServerError.Code {
-						t.Errorf("ended %v with %v", ended, why)
+						t.Errorf("ended %v with %v; want true with %v", ended, why, centrifuge.DisconnectServerError)
 					}
 					synctest.Wait()
 					if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 {
@@ -213,7 +213,7 @@ func TestClientLeaves(t *testing.T) {
 					p.commands(`{"id":1,"connect":{}}`, subscribeA, `{"id":3,"rpc":{}}`)
 					synctest.Wait()
 					if !entered.Load() {
-						t.Fatal("the stage was not reached")
+						t.Fatal("the stage was not reached; want it reached")
 					}
 					p.Cut()
 					time.Sleep(10 * time.Second)
@@ -303,7 +303,7 @@ func TestUnsubscribeRace(t *testing.T) {
 				}
 			}
 			if is := p.Client.Client().IsSubscribed("a"); is != subscribed {
-				t.Fatalf("run %d: the client believes that it is subscribed: %v, the server: %v", run, subscribed, is)
+				t.Fatalf("run %d: the client believes that it is subscribed: %v; want %v, as on the server", run, subscribed, is)
 			}
 			p.Cut()
 			synctest.Wait()

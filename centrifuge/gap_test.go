@@ -155,7 +155,7 @@ func TestHandleGapIsBounded(t *testing.T) {
 		}
 		time.Sleep(soon)
 		if n := reads.Load(); n < channels || n > 3*channels {
-			t.Errorf("%d reads for %d channels", n, channels)
+			t.Errorf("%d reads; want %d to %d", n, channels, 3*channels)
 		}
 		if n := most.Load(); n < 2 || n > 128 {
 			t.Errorf("%d reads at a time, want a bounded number", n)

@@ -92,7 +92,7 @@ func engineFault(t *testing.T, format protocol.Format, call string, fails func(c
 	p.Cut()
 	time.Sleep(2 * time.Minute) // entries whose removal failed expire
 	if !reached.Load() {
-		t.Fatalf("%s was not called", call)
+		t.Fatalf("%s was not called; want a call", call)
 	}
 	engine.fail("", nil)
 	if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 {
@@ -100,7 +100,7 @@ func engineFault(t *testing.T, format protocol.Format, call string, fails func(c
 			stats.Clients, stats.Users, stats.Channels, stats.Subscriptions)
 	}
 	if n := engine.subscribed.Load(); n != 0 && call != "Unsubscribe" {
-		t.Errorf("the broker is subscribed to %d channels", n)
+		t.Errorf("the broker is subscribed to %d channels; want none", n)
 	}
 	if stats, err := s.PresenceStats(t.Context(), "a"); err != nil || stats.NumClients != 0 {
 		t.Errorf("presence %+v, %v; want NumClients 0", stats, err)
@@ -196,7 +196,7 @@ func TestTransportPanics(t *testing.T) {
 				test.do(s, c)
 				time.Sleep(time.Second)
 				if c.Client().IsSubscribed("a") || s.NumClients() > 1 {
-					t.Error("the connection has not ended")
+					t.Errorf("the client is subscribed: %v, the node has %d clients; want false, at most 1", c.Client().IsSubscribed("a"), s.NumClients())
 				}
 				if logged := strings.Join(s.logged(), ""); !strings.Contains(logged, boom) {
 					t.Errorf("logged %q; want %q in it", logged, boom)
@@ -277,7 +277,7 @@ func TestMatcherMayUseTheNode(t *testing.T) {
 		p.commands(subscribeA)
 		p.received()
 		if channels, err := s.Channels(t.Context(), "a"); err != nil || len(channels) == 0 {
-			t.Errorf("channels %v, %v", channels, err)
+			t.Errorf("channels %v, %v; want one at least", channels, err)
 		}
 	})
 }
@@ -293,7 +293,7 @@ func TestControllerPanics(t *testing.T) {
 			})
 			must(t, err)
 			if err := node.Run(); (err != nil) != (at == "Start") {
-				t.Errorf("Run with a panic in %s: %v", at, err)
+				t.Errorf("Run with a panic in %s: %v; want an error if Start panics", at, err)
 			}
 			time.Sleep(10 * time.Second) // it tells the others about itself
 			if at == "PublishControl" {

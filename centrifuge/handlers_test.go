@@ -83,7 +83,7 @@ func TestHandlerNames(t *testing.T) {
 	handlers := reflect.TypeFor[centrifuge.Handlers]()
 	for i := range handlers.NumField() {
 		if name := handlers.Field(i).Name; !slices.Contains(handlerNames, name) && !slices.Contains(nodeHandlerNames, name) {
-			t.Errorf("%s is in no table", name)
+			t.Errorf("%s is in no table; want it in one", name)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func TestEveryHandlerPanics(t *testing.T) {
 					t.Errorf("ended %v with %v; want %v", ended, why, centrifuge.DisconnectServerError)
 				}
 				if !called.Load() {
-					t.Fatalf("%s was not called", name)
+					t.Fatalf("%s was not called; want a call", name)
 				}
 				other.received()
 				other.commands(`{"id":5,"rpc":{"data":1}}`)
@@ -177,7 +177,7 @@ func TestEveryHandlerHangs(t *testing.T) {
 				p.Cut()
 				time.Sleep(time.Minute)
 				if !called.Load() {
-					t.Fatalf("%s was not called", name)
+					t.Fatalf("%s was not called; want a call", name)
 				}
 				again := s.connect(jsonV2, "u")
 				for _, served := range []*peer{other, again} {

@@ -132,7 +132,7 @@ func TestRunTwice(t *testing.T) {
 		p := centrifugetest.Connect(t.Context(), t, node, jsonV2, "u")
 		p.SendRaw([]byte(`{"id":2,"rpc":{"data":1}}`))
 		if reply := p.Read(); reply == nil || reply.RPC == nil {
-			t.Errorf("an RPC got %+v; the first handlers must answer it", reply)
+			t.Errorf("an RPC got %+v; want the answer of the first handlers", reply)
 		}
 		must(t, node.Shutdown(t.Context()))
 	})
@@ -251,7 +251,7 @@ func TestShutdownWhileEngineStarts(t *testing.T) {
 					t.Errorf("Run = %v; want %v", err, centrifuge.ErrShutdown)
 				}
 				if !broker.closed.Load() {
-					t.Error("the broker was not closed")
+					t.Error("the broker was not closed; want it closed")
 				}
 				if _, err := node.Accept(t.Context(), batchTransport{}); !errors.Is(err, centrifuge.ErrShutdown) {
 					t.Errorf("Accept = %v; want %v", err, centrifuge.ErrShutdown)

@@ -58,7 +58,7 @@ func TestMemoryBudget(t *testing.T) {
 					stats := broker.Stats()
 					bytes, channels := int64(test.config.HistoryMaxSize), int64(test.config.HistoryMaxChannels)
 					if bytes > 0 && stats.Bytes > bytes || channels > 0 && stats.Channels > channels {
-						t.Fatalf("after %d: %+v", i, stats)
+						t.Fatalf("after %d: %+v; want at most %d bytes, %d channels", i, stats, bytes, channels)
 					}
 				}
 				stats := s.Stats().History

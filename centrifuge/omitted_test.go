@@ -66,7 +66,7 @@ func TestForeignPublications(t *testing.T) {
 		p.expectWithoutEpoch(`{"push":{"channel":"a","pub":{"data":1,"offset":1}}}`, `{"push":{"channel":"a","pub":{"data":3,"offset":3}}}`)
 		for range 4 { // three publications, and the answer to the publish
 			if r := binary.Read(); r.ID != 5 && string(r.Push.Pub.Data) != []string{"1", bad, "3"}[r.Push.Pub.Offset-1] {
-				t.Errorf("Protobuf got %q", r.Push.Pub.Data)
+				t.Errorf("Protobuf got %q; want the payload as it was published", r.Push.Pub.Data)
 			}
 		}
 		p.commands(`{"id":3,"history":{"channel":"a","limit":10}}`)
@@ -87,7 +87,7 @@ func TestForeignPublications(t *testing.T) {
 		}
 		for _, p := range []*peer{p, recovering, binary} {
 			if why, ended := p.Ended(); ended {
-				t.Errorf("closed: %v", why)
+				t.Errorf("closed: %v; want it open", why)
 			}
 		}
 	})

@@ -130,14 +130,14 @@ func (p *peer) follow(at uint64) uint64 {
 	next := func(pub *protocol.Publication) {
 		p.t.Helper()
 		if at++; pub.Offset != at || string(pub.Data) != fmt.Sprint(at-1) {
-			p.t.Fatalf("publication %d with %s came where %d was due", pub.Offset, pub.Data, at)
+			p.t.Fatalf("publication %d with %s came; want %d with %d", pub.Offset, pub.Data, at, at-1)
 		}
 	}
 	for first := true; p.Pending() > 0; first = false {
 		switch reply := p.Read(); {
 		case first && reply.Subscribe != nil:
 			if !reply.Subscribe.Recovered {
-				p.t.Fatal("the recovery has failed")
+				p.t.Fatal("the recovery has failed; want it to succeed")
 			}
 			for _, pub := range reply.Subscribe.Publications {
 				next(pub)
@@ -146,7 +146,7 @@ func (p *peer) follow(at uint64) uint64 {
 		case !first && reply.Push != nil && reply.Push.Pub != nil:
 			next(reply.Push.Pub)
 		default:
-			p.t.Fatalf("%+v came", reply)
+			p.t.Fatalf("%+v came; want a publication or a result", reply)
 		}
 	}
 	return at
@@ -178,7 +178,7 @@ func TestQueueTotalSize(t *testing.T) {
 		for i, p := range peers {
 			why, gone := p.Ended()
 			if gone && why != centrifuge.DisconnectSlow {
-				t.Errorf("%d was closed with %v", i, why)
+				t.Errorf("%d was closed with %v; want %v", i, why, centrifuge.DisconnectSlow)
 			}
 			if gone {
 				ended++
@@ -186,10 +186,10 @@ func TestQueueTotalSize(t *testing.T) {
 		}
 		stats := s.Stats()
 		if ended == 0 || uint64(ended) != stats.SlowRefused || stats.SlowQueued > 5000 {
-			t.Errorf("%d were closed, %d counted; %d bytes wait", ended, stats.SlowRefused, stats.SlowQueued)
+			t.Errorf("%d were closed, %d counted; %d bytes wait; want some, as many, at most 5000", ended, stats.SlowRefused, stats.SlowQueued)
 		}
 		if _, gone := peers[5].Ended(); gone {
-			t.Error("one that keeps up was closed")
+			t.Error("one that keeps up was closed; want it open")
 		}
 		if got := peers[5].received(); len(got) != 3 {
 			t.Errorf("one that keeps up got %d publications; want 3", len(got))
@@ -214,7 +214,7 @@ func TestQueueTotalSizeOfFirstWrite(t *testing.T) {
 		p.commands(`{"id":2,"rpc":{"data":"` + strings.Repeat("x", 600) + `"}}`)
 		synctest.Wait()
 		if why, ended := p.Ended(); !ended || why != centrifuge.DisconnectSlow {
-			t.Errorf("ended %v with %v", ended, why)
+			t.Errorf("ended %v with %v; want true with %v", ended, why, centrifuge.DisconnectSlow)
 		}
 		if stats := s.Stats(); stats.SlowQueued != 0 || stats.SlowRefused != 1 || stats.Disconnects[centrifuge.DisconnectSlow.Code] != 1 {
 			t.Errorf("%d bytes wait, %d refused, closes %v; want 0, 1 and [centrifuge.DisconnectSlow.Code] 1",

@@ -34,7 +34,7 @@ func TestPublishOwnsWhatItKeeps(t *testing.T) {
 				}
 				pub := got.Publications[0]
 				if !maps.Equal(pub.Tags, map[string]string{"t": "v"}) {
-					t.Errorf("published were %v", pub.Tags)
+					t.Errorf("published were %v; want map[t:v]", pub.Tags)
 				}
 				p := s.connect(jsonV2, "u")
 				p.commands(`{"id":2,"subscribe":{"channel":"a","recover":true}}`)

@@ -25,7 +25,7 @@ func TestRangesShare(t *testing.T) {
 		var r rangeCache
 		one := r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil)
 		if one == nil || r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil) != one {
-			t.Fatal("the same part of a stream is not the same range")
+			t.Fatal("the same part of a stream is not the same range; want one")
 		}
 		for name, other := range map[string]func() bool{
 			"channel": func() bool { return r.of("b", "e", rangePlain, publicationsFrom(3, 5, 10), nil) == one },
@@ -37,14 +37,14 @@ func TestRangesShare(t *testing.T) {
 			"last": func() bool { return r.of("a", "e", rangePlain, publicationsFrom(3, 4, 10), nil) == one },
 		} {
 			if other() {
-				t.Errorf("another %s gives the same range", name)
+				t.Errorf("another %s gives the same range; want another", name)
 			}
 		}
 		gap := publicationsFrom(3, 5, 10)
 		gap[2] = &Publication{Offset: 100}
 		gap[4] = &Publication{Offset: 9}
 		if r.of("a", "e", rangePlain, gap, nil) != nil || r.of("a", "e", rangePlain, nil, nil) != nil {
-			t.Error("there is a range with a gap, or an empty one")
+			t.Error("there is a range with a gap, or an empty one; want none")
 		}
 		time.Sleep(rangeLife + rangeLife/2)
 		if got := r.of("a", "e", rangePlain, publicationsFrom(3, 5, 10), nil); got != one {
@@ -58,7 +58,7 @@ func TestRangesShare(t *testing.T) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.young != nil || r.old != nil || r.size != 0 || r.turning {
-			t.Errorf("ranges are left: %d bytes", r.size)
+			t.Errorf("ranges are left: %d bytes; want none", r.size)
 		}
 	})
 }
@@ -69,18 +69,18 @@ func TestRangesAreBounded(t *testing.T) {
 		const size = maxRangeBytes / 10
 		for i := range uint64(10) {
 			if r.of("a", "e", rangePlain, publicationsFrom(i+1, 1, size), nil) == nil {
-				t.Fatal("a range within the bound is not kept")
+				t.Fatal("a range within the bound is not kept; want it kept")
 			}
 		}
 		if r.of("a", "e", rangePlain, publicationsFrom(100, 1, size), nil) != nil {
-			t.Error("more than the bound is kept")
+			t.Error("more than the bound is kept; want nothing more")
 		}
 		if r.of("a", "e", rangePlain, publicationsFrom(1, 1, size), nil) == nil {
-			t.Error("what is kept is not found")
+			t.Error("what is kept is not found; want it found")
 		}
 		time.Sleep(3 * rangeLife)
 		if r.of("a", "e", rangePlain, publicationsFrom(100, 1, size), nil) == nil {
-			t.Error("a range is not kept although all others were removed")
+			t.Error("a range is not kept although all others were removed; want it kept")
 		}
 		time.Sleep(3 * rangeLife) // its timer
 	})

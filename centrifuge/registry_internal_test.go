@@ -48,7 +48,7 @@ func TestRegistry(t *testing.T) {
 	select {
 	case <-r.empty:
 	default:
-		t.Error("the registry does not tell that it is empty")
+		t.Error("the registry does not tell that it is empty; want it told")
 	}
 }
 
@@ -58,7 +58,7 @@ func compareRegistry(t *testing.T, r *registry, users []string, model map[*Clien
 	known := 0
 	for c, added := range model {
 		if r.client(c.id) != c || c.user == "b" && r.session("s"+c.id) != c {
-			t.Fatalf("connection %s is not found", c.id)
+			t.Fatalf("connection %s is not found; want it under its ids", c.id)
 		}
 		if added {
 			known++
@@ -84,7 +84,7 @@ func compareRegistry(t *testing.T, r *registry, users []string, model map[*Clien
 		sessions += len(r.bySession[i].clients)
 	}
 	if sessions < counts["b"] || len(model) == 0 && sessions != 0 {
-		t.Fatalf("%d sessions of %d connections that have one", sessions, counts["b"])
+		t.Fatalf("%d sessions of %d connections that have one; want one each, and none without connections", sessions, counts["b"])
 	}
 	if got := r.numUsers(); got != len(counts) || r.known.Load() != int64(known) {
 		t.Fatalf("%d users of %d connections; want %d of %d", got, r.known.Load(), len(counts), known)
@@ -102,7 +102,7 @@ func TestRegistryConcurrently(t *testing.T) {
 				r.add(c)
 				r.addUser(c, 1)
 				if r.client(c.id) != c || !slices.Contains(r.ofUser(""), c) {
-					t.Errorf("connection %s is not found", c.id)
+					t.Errorf("connection %s is not found; want it under its id and user", c.id)
 				}
 				for range r.all() {
 				}

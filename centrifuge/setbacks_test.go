@@ -71,7 +71,7 @@ func TestRecoveryThatNeverArrives(t *testing.T) {
 						test.end(s, p)
 						synctest.Wait()
 						if _, ended := p.Ended(); !ended {
-							t.Fatal("the connection goes on")
+							t.Fatal("the connection goes on; want it ended")
 						}
 						return ""
 					}

@@ -97,11 +97,11 @@ func (s *site) close() {
 		s.t.Errorf("shutting down: %v", err)
 	}
 	if stats := s.Stats(); stats.Clients+stats.Users+stats.Channels+stats.Subscriptions != 0 {
-		s.t.Errorf("left behind: %d connections, %d users, %d channels, %d subscriptions",
+		s.t.Errorf("left behind: %d connections, %d users, %d channels, %d subscriptions; want none",
 			stats.Clients, stats.Users, stats.Channels, stats.Subscriptions)
 	}
 	for _, e := range s.logged() {
-		s.t.Errorf("an error was logged: %s", e)
+		s.t.Errorf("an error was logged: %s; want none", e)
 	}
 }
 

@@ -20,7 +20,7 @@ func TestSizes(t *testing.T) {
 		{"subscription", unsafe.Sizeof(subscription{}), 112},
 	} {
 		if test.is > test.limit {
-			t.Errorf("a %s is %d bytes, at most %d", test.name, test.is, test.limit)
+			t.Errorf("a %s has %d bytes; want at most %d", test.name, test.is, test.limit)
 		}
 	}
 }

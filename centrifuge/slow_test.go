@@ -44,7 +44,7 @@ func TestSlowLatest(t *testing.T) {
 		s, p := slowSite(t, format, centrifuge.SubscribeOptions{Recovery: true, Slow: centrifuge.SlowLatest})
 		newest := map[string]uint64{"a": s.flood("a", 500), "b": s.flood("b", 300)}
 		if _, ended := p.Ended(); ended {
-			t.Fatal("the client was closed")
+			t.Fatal("the client was closed; want it open")
 		}
 		p.Stick(false)
 		synctest.Wait()
@@ -52,7 +52,7 @@ func TestSlowLatest(t *testing.T) {
 		for p.Pending() > 0 {
 			push := p.Read().Push
 			if push.Pub.Offset <= got[push.Channel] {
-				t.Fatalf("publication %d of %s after %d", push.Pub.Offset, push.Channel, got[push.Channel])
+				t.Fatalf("publication %d of %s after %d; want a later one", push.Pub.Offset, push.Channel, got[push.Channel])
 			}
 			got[push.Channel] = push.Pub.Offset
 			count++
@@ -75,7 +75,7 @@ func TestSlowDropOldest(t *testing.T) {
 		s, p := slowSite(t, format, centrifuge.SubscribeOptions{Recovery: true, Slow: centrifuge.SlowDropOldest})
 		last := s.flood("a", 150)
 		if _, ended := p.Ended(); ended {
-			t.Fatal("the client was closed")
+			t.Fatal("the client was closed; want it open")
 		}
 		p.Stick(false)
 		synctest.Wait()

@@ -34,6 +34,6 @@ func TestSoftwareTable(t *testing.T) {
 		t.Errorf("%d versions told apart, want %d", len(apart), want)
 	}
 	if got := table.label("go", "0"); got != (Software{"go", "0"}) {
-		t.Errorf("a version that was admitted is %v later", got)
+		t.Errorf("a version that was admitted is %v later; want it unchanged", got)
 	}
 }

@@ -109,7 +109,7 @@ func TestStreamReaderModel(t *testing.T) {
 					case ctx.Err() != nil:
 						readings[i] = nil // it has left, whoever made the call
 					default:
-						t.Errorf("read = %v although the context lasts", err)
+						t.Errorf("read = %v although the context lasts; want nil", err)
 					}
 				})
 			}

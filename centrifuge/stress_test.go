@@ -126,7 +126,7 @@ func stressRun(t *testing.T, r *rand.Rand, seen *sightings) {
 		if c.failure != "" {
 			t.Errorf("client %d (%s): %s\n%s", i, formatName(c.format), c.failure, strings.Join(c.log, "\n"))
 		} else if c.at != top.StreamPosition {
-			t.Errorf("client %d is at %v in the end, the stream at %v\n%s", i, c.at, top.StreamPosition, strings.Join(c.log, "\n"))
+			t.Errorf("client %d is at %v in the end; want %v\n%s", i, c.at, top.StreamPosition, strings.Join(c.log, "\n"))
 		}
 	}
 }

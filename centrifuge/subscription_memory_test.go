@@ -51,7 +51,7 @@ func TestSubscriptionMemory(t *testing.T) {
 			bytes, objects := subscriptionBytes(t, 100_000, tc.opts)
 			t.Logf("%.0f bytes in %.1f objects", bytes, objects)
 			if bytes > tc.most {
-				t.Errorf("%.0f bytes, at most %.0f", bytes, tc.most)
+				t.Errorf("%.0f bytes; want at most %.0f", bytes, tc.most)
 			}
 		})
 	}

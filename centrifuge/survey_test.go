@@ -54,7 +54,7 @@ func TestSurvey(t *testing.T) {
 			results, err := sites[0].Survey(t.Context(), "echo", data, to.ID())
 			must(t, err)
 			if ids := slices.Collect(maps.Keys(results)); !slices.Equal(ids, []string{to.ID()}) {
-				t.Errorf("Survey(to %s) has results of %v", to.ID(), ids)
+				t.Errorf("Survey(to %s) has results of %v; want one of this node", to.ID(), ids)
 			}
 		}
 		for op, want := range map[string]centrifuge.Error{

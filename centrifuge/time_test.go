@@ -54,7 +54,7 @@ func (p *peer) live(d time.Duration, pongs bool) (pings int) {
 		lines, n := p.answering(pongs)
 		pings += n
 		if len(lines) > 0 {
-			p.t.Fatalf("%v before the end of %v: %s", time.Until(end), d, lines)
+			p.t.Fatalf("%v before the end of %v: %s; want nothing", time.Until(end), d, lines)
 		}
 	}
 	return pings
@@ -133,7 +133,7 @@ func TestExtremeDurations(t *testing.T) {
 					p.live(20*time.Minute, config.PongTimeout >= 0)
 					s.publish("a", `1`, centrifuge.PublishOptions{})
 					if lines, _ := p.answering(false); !slices.Equal(lines, []string{`{"push":{"channel":"a","pub":{"data":1}}}`}) {
-						t.Errorf("got %s", lines)
+						t.Errorf("got %s; want the publication alone", lines)
 					}
 				})
 			})

@@ -61,7 +61,7 @@ func TestTimeline(t *testing.T) {
 					t.Errorf("expires at %d, want %d; it is %d", got, want, now)
 				}
 				if passed := test.want == -2; tl.expired(exp) != passed {
-					t.Errorf("expired: %v", !passed)
+					t.Errorf("expired = %v; want %v", !passed, passed)
 				}
 				if got == 0 {
 					return
@@ -70,7 +70,7 @@ func TestTimeline(t *testing.T) {
 					t.Errorf("TTL %d, want %d", ttl, test.ttl)
 				}
 				if later := got.add(maxDuration); later < got {
-					t.Errorf("%d and a hundred years are %d", got, later)
+					t.Errorf("%d and a hundred years are %d; want no less", got, later)
 				}
 			})
 		})

@@ -170,12 +170,12 @@ func TestTraceSlow(t *testing.T) {
 				r.mu.Unlock()
 				for _, kind := range test.want {
 					if kinds[kind] == 0 {
-						t.Errorf("no event %s among %v", kind, kinds)
+						t.Errorf("events %v; want %s among them", kinds, kind)
 					}
 				}
 				for _, kind := range test.not {
 					if kinds[kind] > 0 {
-						t.Errorf("event %s among %v", kind, kinds)
+						t.Errorf("events %v; want no %s among them", kinds, kind)
 					}
 				}
 				if test.policy == centrifuge.SlowLatest && written != last {

@@ -23,7 +23,7 @@ func TestGenerated(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, want := protodesc.ToFileDescriptorProto(generated), protodesc.ToFileDescriptorProto(files[0]); !proto.Equal(got, want) {
-			t.Errorf("the generated code is not that of %s: run go generate ./clientpb/...", generated.Path())
+			t.Errorf("the generated code is stale; want that of %s: run go generate ./clientpb/...", generated.Path())
 		}
 	}
 }

@@ -189,7 +189,7 @@ func BenchmarkValidJSON(b *testing.B) {
 		b.SetBytes(int64(len(benchData)))
 		for b.Loop() {
 			if !ValidJSON(benchData) {
-				b.Fatal("not valid")
+				b.Fatal("ValidJSON = false; want true")
 			}
 		}
 	})
@@ -197,7 +197,7 @@ func BenchmarkValidJSON(b *testing.B) {
 		b.SetBytes(int64(len(benchData)))
 		for b.Loop() {
 			if !json.Valid(benchData) {
-				b.Fatal("not valid")
+				b.Fatal("json.Valid = false; want true")
 			}
 		}
 	})

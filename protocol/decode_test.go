@@ -122,7 +122,7 @@ func TestMalformedJSON(t *testing.T) {
 			t.Errorf("%s: error %v, command %s; want %v", line, err, dump(c), ErrMalformed)
 		}
 		if !reflect.DeepEqual(c, Command{}) {
-			t.Errorf("%s: a command beside the error", line)
+			t.Errorf("%s: decoded %s beside the error; want an empty command", line, dump(c))
 		}
 		if again := d.Next(&c); again != err {
 			t.Errorf("%s: error %v the second time; want %v", line, again, err)
@@ -239,7 +239,7 @@ func TestLimits(t *testing.T) {
 				t.Errorf("error %v, want %v", err, test.want)
 			}
 			if test.want != io.EOF && !errors.Is(err, ErrMalformed) {
-				t.Errorf("%v does not wrap ErrMalformed", err)
+				t.Errorf("Next = %v; want an error that wraps ErrMalformed", err)
 			}
 		})
 	}
@@ -261,12 +261,12 @@ func TestOwnership(t *testing.T) {
 		}
 		_ = append(got[0].Publish.Data, "overwritten"...)
 		if !bytes.Equal(message, before) {
-			t.Errorf("%s: appending to a payload changed the message", formatName(f))
+			t.Errorf("%s: appending to a payload changed the message to %q; want %q", formatName(f), message, before)
 		}
 		// Neither strings nor payloads are copied, as documented.
 		clear(message)
 		if got[0].Publish.Channel == "chat:index" || bytes.Equal(got[0].Publish.Data, []byte(`{"a":1}`)) {
-			t.Errorf("%s: decoding copies", formatName(f))
+			t.Errorf("%s: the command does not follow its message; want no copy", formatName(f))
 		}
 	}
 }
@@ -324,7 +324,7 @@ func TestIsPong(t *testing.T) {
 				t.Errorf("%s: IsPong(%q) = %t; want %v", formatName(f), message, got, listed)
 			}
 			if commands, err := decodeAll(f, []byte(message), Limits{}, false); got && (!errors.Is(err, io.EOF) || len(commands) != 1 || commands[0].Kind() != KindPong) {
-				t.Errorf("%s: %q is a pong, but decodes to %s, %v", formatName(f), message, dump(commands), err)
+				t.Errorf("%s: %q is a pong, but decodes to %s, %v; want one pong", formatName(f), message, dump(commands), err)
 			}
 		}
 	}
@@ -358,7 +358,7 @@ func TestBodies(t *testing.T) {
 		}
 	}
 	if got, err := DecodeConnectRequest(FormatProtobuf, nil); err != nil || !reflect.DeepEqual(got, &ConnectRequest{}) {
-		t.Errorf("empty Protobuf: %v, %v", got, err)
+		t.Errorf("empty Protobuf: %v, %v; want an empty request", got, err)
 	}
 }
 
@@ -417,12 +417,12 @@ func TestReplyDecoderErrors(t *testing.T) {
 		for _, f := range []Format{0, FormatProtobuf} {
 			batch := AppendBatch(nil, f, frames)
 			if len(batch) != BatchSize(f, frames) {
-				t.Errorf("%s: %d bytes, BatchSize %d", formatName(f), len(batch), BatchSize(f, frames))
+				t.Errorf("%s: %d bytes; want %d, the BatchSize", formatName(f), len(batch), BatchSize(f, frames))
 			}
 			for _, frame := range frames {
 				message, rest, err := Split(f, batch)
 				if err != nil || !bytes.Equal(message, frame.Bytes) {
-					t.Errorf("%s: split %q, %v", formatName(f), message, err)
+					t.Errorf("%s: split %q, %v; want %q", formatName(f), message, err, frame.Bytes)
 				}
 				batch = rest
 			}
@@ -460,7 +460,7 @@ func TestReuse(t *testing.T) {
 					t.Fatal(err)
 				}
 				if c.ID == 2 && (c.Subscribe.Channel != "b" || c.Subscribe.Token != "" || c.Subscribe.Recover) {
-					t.Errorf("%s: the request before shines through: %+v", formatName(f), c.Subscribe)
+					t.Errorf("%s: decoded %+v; want nothing of the request before", formatName(f), c.Subscribe)
 				}
 			}
 		}
@@ -479,7 +479,7 @@ func TestReuse(t *testing.T) {
 	d.Reuse(new(RequestScratch))
 	var c Command
 	if err := d.Next(&c); err != nil || c.Connect.Subs["a"].Offset != 1 || c.Connect.Subs["b"].Offset != 2 {
-		t.Errorf("subscriptions of a connect: %v, %+v", err, c.Connect)
+		t.Errorf("subscriptions of a connect: %v, %+v; want the offsets 1 and 2", err, c.Connect)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestEncodedRange(t *testing.T) {
 					t.Fatal(err)
 				}
 				if !bytes.Equal(want.Bytes, got.Bytes) {
-					t.Errorf("format %d, %d publications:\n%q\n%q", f, n, got.Bytes, want.Bytes)
+					t.Errorf("format %d, %d publications:\ngot  %q\nwant %q", f, n, got.Bytes, want.Bytes)
 				}
 			}
 		}
@@ -73,7 +73,7 @@ func TestEncodedRangeOmits(t *testing.T) {
 			t.Errorf("%s: omitted %+v, want %+v", name, lost, test.lost)
 		}
 		if lost := encodedRange.Omitted(FormatProtobuf); lost.Any() {
-			t.Errorf("%s: Protobuf omits %+v", name, lost)
+			t.Errorf("%s: Protobuf omits %+v; want nothing", name, lost)
 		}
 		frame, err := Encode(FormatProtobuf, &Reply{ID: 1, Subscribe: &SubscribeResult{Range: encodedRange}})
 		if err != nil {
@@ -115,7 +115,7 @@ func TestEncodedRangeAllocations(t *testing.T) {
 			}
 		})
 		if allocs > 4 { // reply, result, Encoded, bytes
-			t.Errorf("format %d: %v allocations", f, allocs)
+			t.Errorf("format %d: %v allocations; want at most 4", f, allocs)
 		}
 	}
 }

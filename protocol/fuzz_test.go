@@ -115,10 +115,10 @@ func roundTripCommand(t *testing.T, f Format, c *Command) {
 	}
 	second, _ := decodeAll(f, AppendBatch(nil, f, []*Encoded{{Bytes: again}}), Limits{CommandSize: 1 << 30}, false)
 	if !reflect.DeepEqual(first, second) {
-		t.Fatalf("decoded %s, then %s", dump(first), dump(second))
+		t.Fatalf("decoded %s the second time; want %s, as the first time", dump(second), dump(first))
 	}
 	if first[0].ID != c.ID || first[0].Kind() != c.Kind() {
-		t.Fatalf("%s became %s", dump(c), dump(first))
+		t.Fatalf("decoded %s; want the id and kind of %s", dump(first), dump(c))
 	}
 }
 
@@ -148,7 +148,7 @@ func FuzzReplyDecoder(f *testing.F) {
 			t.Fatalf("%s: %v", dump(reply), err)
 		}
 		if !fm.Protobuf() && !stdValid(encoded) {
-			t.Fatalf("not valid JSON: %q", encoded)
+			t.Fatalf("encoded %q; want valid JSON", encoded)
 		}
 		first, err := decoder.Decode(encoded)
 		if err != nil {
@@ -160,7 +160,7 @@ func FuzzReplyDecoder(f *testing.F) {
 		}
 		second, err := decoder.Decode(again)
 		if err != nil || !reflect.DeepEqual(first, second) {
-			t.Fatalf("decoded %s, then %s, %v", dump(first), dump(second), err)
+			t.Fatalf("decoded %s, %v the second time; want %s, as the first time", dump(second), err, dump(first))
 		}
 	})
 }
@@ -177,7 +177,7 @@ func FuzzBodies(f *testing.F) {
 		if m, err := DecodeEmulationRequest(protobuf, body); err == nil {
 			again, err := DecodeEmulationRequest(protobuf, AppendEmulationRequest(nil, protobuf, m))
 			if err != nil || again.Node != m.Node || again.Session != m.Session || string(again.Data) != string(m.Data) {
-				t.Fatalf("decoded %s, then %s, %v", dump(m), dump(again), err)
+				t.Fatalf("decoded %s, %v the second time; want %s, as the first time", dump(again), err, dump(m))
 			}
 		}
 		if m, err := DecodeConnectRequest(format, body); err == nil {
@@ -194,7 +194,7 @@ func FuzzBodies(f *testing.F) {
 			first := EncodeClientInfo(info)
 			again, err := DecodeClientInfo(first)
 			if err != nil || string(EncodeClientInfo(again)) != string(first) {
-				t.Fatalf("decoded %s, then %s, %v", dump(info), dump(again), err)
+				t.Fatalf("decoded %s, %v the second time; want %s, as the first time", dump(again), err, dump(info))
 			}
 		}
 	})
@@ -206,7 +206,7 @@ func FuzzValidJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, want := ValidJSON(b), stdValid(b); got != want && len(b) <= MaxDepth {
-			t.Fatalf("ValidJSON(%q) = %t", b, got)
+			t.Fatalf("ValidJSON(%q) = %t; want %t", b, got, want)
 		}
 	})
 }

@@ -113,7 +113,7 @@ func TestGoldenBodies(t *testing.T) {
 				g.check("emulation "+name, message)
 				gotEmulation, err := DecodeEmulationRequest(f.Protobuf(), message)
 				if err != nil || !reflect.DeepEqual(gotEmulation, emulation) {
-					t.Errorf("emulation %s: decoded %s, %v", name, dump(gotEmulation), err)
+					t.Errorf("emulation %s: decoded %s, %v; want %s", name, dump(gotEmulation), err, dump(emulation))
 				}
 				message, err = AppendConnectRequest(nil, f, connect)
 				if err != nil {
@@ -122,7 +122,7 @@ func TestGoldenBodies(t *testing.T) {
 				g.check("connect "+name, message)
 				gotConnect, err := DecodeConnectRequest(f, message)
 				if err != nil || !reflect.DeepEqual(gotConnect, connect) {
-					t.Errorf("connect %s: decoded %s, %v", name, dump(gotConnect), err)
+					t.Errorf("connect %s: decoded %s, %v; want %s", name, dump(gotConnect), err, dump(connect))
 				}
 			}
 			g.finish()
@@ -192,7 +192,7 @@ func (g *golden) check(name string, message []byte) {
 	if g.binary {
 		text = hex.EncodeToString(message)
 	} else if !json.Valid(message) {
-		g.t.Errorf("%s: not valid JSON: %s", name, message)
+		g.t.Errorf("%s: got %s; want valid JSON", name, message)
 	}
 	fmt.Fprintf(&g.got, "%s\t%s\n", name, text)
 	if *update {

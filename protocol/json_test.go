@@ -39,7 +39,7 @@ func TestValidJSON(t *testing.T) {
 			}
 			// Brackets that do not match must be found at any depth.
 			if depth <= MaxDepth && ValidJSON([]byte(strings.Repeat(open, depth)+"0"+strings.Repeat(closing, depth-1)+"]}"[1-strings.Index("]}", closing):][:1])) {
-				t.Errorf("%s %d deep: the last bracket is another one, and that is valid", bracket, depth)
+				t.Errorf("%s %d deep with another last bracket is valid; want it invalid", bracket, depth)
 			}
 		}
 	}
@@ -70,7 +70,7 @@ func TestEmbeddedPayloads(t *testing.T) {
 				continue
 			}
 			if line := got[len(prefix):]; !json.Valid(line) || strings.ContainsRune(string(line), '\n') {
-				t.Errorf("%s %q: not one line of JSON: %q", name, value, line)
+				t.Errorf("%s %q: got %q; want one line of JSON", name, value, line)
 			}
 			if _, err := AppendReply(nil, FormatProtobuf, reply); err != nil {
 				t.Errorf("%s %q: Protobuf: %v", name, value, err)
@@ -103,7 +103,7 @@ func checkJSONString(t *testing.T, text string) {
 	}
 	r := jsonscan.NewReader(got[3:], MaxDepth, 0)
 	if back, err := r.Str(), r.Finish(); err != nil || back != strings.ToValidUTF8(text, "\uFFFD") && utf8.ValidString(text) {
-		t.Errorf("%q: decoded %q, %v", text, back, err)
+		t.Errorf("%q: decoded %q, %v; want the text", text, back, err)
 	}
 }
 
@@ -141,10 +141,10 @@ func TestLengths(t *testing.T) {
 					t.Fatalf("%d bytes: %v", size, err)
 				}
 				if again := encoded(t, f, got); string(again) != string(frame.Bytes) {
-					t.Errorf("%d bytes: encoded differently the second time", size)
+					t.Errorf("%d bytes: the second time encoded as %.200q; want %.200q, as the first time", size, again, frame.Bytes)
 				}
 				if pub := got.Push; pub != nil && string(pub.Pub.Data) != string(data) {
-					t.Errorf("%d bytes: other data", size)
+					t.Errorf("%d bytes: decoded data %.200q; want %.200q", size, pub.Pub.Data, data)
 				}
 			}
 		}

@@ -34,7 +34,7 @@ func dynamicOf(t *testing.T, messages protoreflect.MessageDescriptors, name prot
 	t.Helper()
 	descriptor := messages.ByName(name)
 	if descriptor == nil {
-		t.Fatalf("no message %s in the schema", name)
+		t.Fatalf("the schema has no message %s; want one", name)
 	}
 	dynamic := dynamicpb.NewMessage(descriptor)
 	if err := proto.Unmarshal(message, dynamic); err != nil {
@@ -59,7 +59,7 @@ func TestSchemaCommands(t *testing.T) {
 		got := Command{}
 		d := NewDecoder(FormatProtobuf, AppendBatch(nil, FormatProtobuf, []*Encoded{{Bytes: theirs(t, dynamic)}}), Limits{})
 		if err := d.Next(&got); err != nil || !reflect.DeepEqual(&got, s.message) {
-			t.Errorf("%s: theirs decoded to %s, %v", s.name, dump(&got), err)
+			t.Errorf("%s: theirs decoded to %s, %v; want %s", s.name, dump(&got), err, dump(s.message))
 		}
 	}
 }
@@ -76,7 +76,7 @@ func TestSchemaReplies(t *testing.T) {
 		compare(t, s.name, reflect.ValueOf(s.message).Elem(), dynamic)
 		got, err := DecodeReply(FormatProtobuf, theirs(t, dynamic))
 		if err != nil || !reflect.DeepEqual(got, s.message) {
-			t.Errorf("%s: theirs decoded to %s, %v", s.name, dump(got), err)
+			t.Errorf("%s: theirs decoded to %s, %v; want %s", s.name, dump(got), err, dump(s.message))
 		}
 	}
 }
@@ -130,13 +130,13 @@ func TestGeneratedCode(t *testing.T) {
 	messages := schema(t)
 	generated := clientpb.File_client_proto.Messages()
 	if messages.Len() != generated.Len() {
-		t.Fatalf("generated code has %d messages, schema %d: run go generate ./clientpb", generated.Len(), messages.Len())
+		t.Fatalf("generated code has %d messages; want %d, as in the schema: run go generate ./clientpb", generated.Len(), messages.Len())
 	}
 	for i := range messages.Len() {
 		want, got := messages.Get(i).Fields(), generated.Get(i).Fields()
 		for j := range max(want.Len(), got.Len()) {
 			if j >= want.Len() || j >= got.Len() || want.Get(j).Number() != got.Get(j).Number() || want.Get(j).Name() != got.Get(j).Name() {
-				t.Fatalf("generated %s is stale: run go generate ./clientpb", messages.Get(i).Name())
+				t.Fatalf("generated %s is stale; want it as in the schema: run go generate ./clientpb", messages.Get(i).Name())
 			}
 		}
 	}
@@ -169,7 +169,7 @@ func compare(t *testing.T, path string, ours reflect.Value, dynamic protoreflect
 		name := strings.ReplaceAll(string(descriptor.Name()), "_", "")
 		value := ours.FieldByNameFunc(func(s string) bool { return strings.EqualFold(s, name) })
 		if !value.IsValid() {
-			t.Errorf("%s: the schema has %s", path, descriptor.Name())
+			t.Errorf("%s: there is no field for %s; want one, as in the schema", path, descriptor.Name())
 			continue
 		}
 		seen++
@@ -181,7 +181,7 @@ func compare(t *testing.T, path string, ours reflect.Value, dynamic protoreflect
 		}
 	}
 	if seen != ours.NumField() {
-		t.Errorf("%s: %d fields, the schema has %d of them", path, ours.NumField(), seen)
+		t.Errorf("%s: the schema has %d of the fields; want all %d", path, seen, ours.NumField())
 	}
 }
 
@@ -247,13 +247,13 @@ func TestSchemaKeys(t *testing.T) {
 			if member, ok := members[string(kind)]; ok {
 				descriptor := messages.ByName(protoreflect.Name(envelope)).Fields().ByName(kind)
 				if descriptor == nil {
-					t.Fatalf("%s: no field %s of %s", name, kind, envelope)
+					t.Fatalf("%s: %s has no field %s; want one", name, envelope, kind)
 				}
 				checkKeys(t, name, member, descriptor.Message())
 				return
 			}
 		}
-		t.Errorf("%s: none of %v in %s", name, kinds, message)
+		t.Errorf("%s: %s has no field of %v; want one", name, message, kinds)
 	}
 	for _, s := range commandSamples() {
 		if strings.HasSuffix(s.name, "full") {

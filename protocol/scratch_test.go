@@ -20,7 +20,7 @@ func TestReplyScratch(t *testing.T) {
 				t.Fatalf("%s: %v, %+v; want Push.Pub.Info.Client %v", formatName(f), err, got, benchReply.Push.Pub.Info.Client)
 			}
 			if got, err := decoder.Decode(bare); err != nil || got.Push.Pub.Info != nil || got.Push.Pub.Offset != 0 || got.Push.Channel != "b" {
-				t.Fatalf("%s: %v, %+v", formatName(f), err, got)
+				t.Fatalf("%s: %v, %+v; want the push of channel b without info and offset", formatName(f), err, got)
 			}
 		}
 		if n := testing.AllocsPerRun(100, decode); n != 0 {

@@ -46,7 +46,7 @@ func TestTranscriptCommands(t *testing.T) {
 			t.Fatalf("%s: %v", test.line, err)
 		}
 		if !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: decoded %s", test.line, dump(got))
+			t.Errorf("%s: decoded %s; want %s", test.line, dump(got), dump(test.want))
 		}
 	}
 }
@@ -146,7 +146,7 @@ func TestByteVectors(t *testing.T) {
 		d := NewDecoder(test.f, message, Limits{})
 		var got Command
 		if err := d.Next(&got); err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: decoded %s, %v", test.hex, dump(got), err)
+			t.Errorf("%s: decoded %s, %v; want %s", test.hex, dump(got), err, dump(test.want))
 		}
 	}
 	replies := []struct {

@@ -97,7 +97,7 @@ func TestDecoderV1Protobuf(t *testing.T) {
 	for _, test := range tests {
 		got, err := decodeAll(FormatProtobuf|FormatV1, []byte(test.message), Limits{}, false)
 		if !errors.Is(err, test.err) || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %s, %v", test.name, dump(got), err)
+			t.Errorf("%s: got %s, %v; want %s, %v", test.name, dump(got), err, dump(test.want), test.err)
 		}
 	}
 }

@@ -17,6 +17,6 @@ func TestGenerated(t *testing.T) {
 	}
 	got, want := protodesc.ToFileDescriptorProto(File_proxy_proto), protodesc.ToFileDescriptorProto(files[0])
 	if !proto.Equal(got, want) {
-		t.Error("the generated code is not that of proxy.proto: run go generate ./proxypb")
+		t.Error("the generated code is stale; want that of proxy.proto: run go generate ./proxypb")
 	}
 }

@@ -30,7 +30,7 @@ func (p *process) status(t *testing.T, path, body string) int {
 	}
 	for line := range strings.Lines(answer) {
 		if status == http.StatusOK && !json.Valid([]byte(line)) {
-			t.Errorf("%s %.100q: the answer is not JSON: %.200q", path, body, answer)
+			t.Errorf("%s %.100q: the answer is %.200q; want valid JSON", path, body, answer)
 		}
 	}
 	return status
@@ -81,7 +81,7 @@ func malformedBodies(t *testing.T, p *process) {
 			}
 			for _, path := range []string{"/api/batch", "/api/history", "/api"} {
 				if got := p.status(t, path, test.body); got >= 500 || test.want == 413 && got != 413 {
-					t.Errorf("%s: status %d", path, got)
+					t.Errorf("%s: status %d; want below 500, and 413 if the body is too large", path, got)
 				}
 			}
 		})
@@ -114,7 +114,7 @@ func wrongTypesOfCalls(t *testing.T, p *process) {
 			body := fmt.Sprintf(`{%q:null}`, keyOf(field))
 			with, without := p.call(method.Name, body), p.call(method.Name, `{}`)
 			if with != without && method != &api.MethodInfo.Method {
-				t.Errorf("%s %s: %s, without it %s", method.Name, body, with, without)
+				t.Errorf("%s %s: got %s; want %s, as without it", method.Name, body, with, without)
 			}
 		}
 		if got := p.status(t, "/api/batch", fmt.Sprintf(`{"commands":[{%q:5}]}`, method.Name)); got != 400 {

@@ -225,7 +225,7 @@ func nulls(t *testing.T, p *process) {
 				_ = c.Close()
 			}
 			if results[0] != results[1] {
-				t.Errorf("%s.%s: null gives %s, nothing gives %s", name, keyOf(f), results[0], results[1])
+				t.Errorf("%s.%s: null gives %s; want %s, as without it", name, keyOf(f), results[0], results[1])
 			}
 		}
 		c := p.connect(t)

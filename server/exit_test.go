@@ -25,7 +25,7 @@ func TestSignalsEndTheServer(t *testing.T) {
 			p := serve(t, open, "--pid_file", "pid")
 			text, err := os.ReadFile(p.path("pid"))
 			if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(p.cmd.Process.Pid) {
-				t.Errorf("PID file: %q, %v", text, err)
+				t.Errorf("PID file: %q, %v; want %d", text, err, p.cmd.Process.Pid)
 			}
 			clients := make([]*apptest.Conn, 20)
 			for i := range clients {
@@ -45,7 +45,7 @@ func TestSignalsEndTheServer(t *testing.T) {
 			_, err = v1.Message()
 			if closed := (*apptest.Closed)(nil); !asClosed(err, &closed) || closed.Code != 3001 ||
 				closed.Reason != `{"reason":"shutdown","reconnect":true}` { // protocol.md 5.8
-				t.Errorf("the V1 client got %v", err)
+				t.Errorf("the V1 client got %v; want 3001 with a shutdown to reconnect after", err)
 			}
 			if code := p.exitCode(); code != 0 {
 				t.Errorf("exit code %d; want 0", code)
@@ -118,7 +118,7 @@ func TestRefusedStarts(t *testing.T) {
 				t.Errorf("exit code %d; want 1", code)
 			}
 			if !strings.Contains(p.output(), test.want) {
-				t.Errorf("output does not name %q: %s", test.want, p.output())
+				t.Errorf("output %s; want %q in it", p.output(), test.want)
 			}
 			p.noPanic()
 		})
@@ -200,11 +200,11 @@ func TestLogFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if lines := strings.Count(string(text), "\n"); lines != len(logEntries(p.path("log"))) || lines < 3 {
-		t.Errorf("not every line is JSON: %s", text)
+		t.Errorf("not every line is JSON: %s; want all, and 3 at least", text)
 	}
 	for _, want := range []string{`"message":"shutting down"`, `"message":"stopped"`} {
 		if !strings.Contains(string(text), want) {
-			t.Errorf("the log has no %s: %s", want, text)
+			t.Errorf("the log has no %s; want it in: %s", want, text)
 		}
 	}
 	if p.output() != "" {
@@ -229,7 +229,7 @@ func TestHangup(t *testing.T) {
 		}
 		p.signal(syscall.SIGHUP)
 		if !await.Reached(func() bool { return strings.Contains(p.output(), step.message) }) {
-			t.Fatalf("the log has no %s: %s", step.message, p.output())
+			t.Fatalf("the log has no %s; want it in: %s", step.message, p.output())
 		}
 	}
 	if reply := ask(t, c, `{"id":3,"subscribe":{"channel":"later:x"}}`); !strings.Contains(reply, `"subscribe":{`) {

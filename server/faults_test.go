@@ -337,7 +337,7 @@ func report(t *testing.T, f fault, p *publisher, watchers []*watcher, c *faultCl
 				i, w.duplicates, w.orders[:min(len(w.orders), 10)])
 		}
 		if w.told > 0 && !f.loses {
-			t.Errorf("client %d was told %d times that it has not recovered; nothing was lost", i, w.told)
+			t.Errorf("client %d was told %d times that it has not recovered; want never, since nothing was lost", i, w.told)
 		}
 	}
 	red := "none"

@@ -157,7 +157,7 @@ func (p *process) terminate() {
 	p.t.Helper()
 	p.signal(syscall.SIGTERM)
 	if code := p.exitCode(); code != 0 {
-		p.t.Errorf("exit code %d", code)
+		p.t.Errorf("exit code %d; want 0", code)
 	}
 	p.noPanic()
 }
@@ -166,7 +166,7 @@ func (p *process) noPanic() {
 	p.t.Helper()
 	if text := p.output(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine ") {
 		at := max(0, strings.Index(text, "panic")-200)
-		p.t.Errorf("a panic in the log: %.4000s", text[at:])
+		p.t.Errorf("a panic in the log: %.4000s; want none", text[at:])
 	}
 }
 
@@ -177,7 +177,7 @@ func (p *process) call(method, body string) string {
 	p.t.Helper()
 	status, answer, err := apptest.Request(http.MethodPost, p.url("/api/"+method), body, http.Header{"X-Api-Key": {"k"}})
 	if err != nil || status != http.StatusOK {
-		p.t.Fatalf("%s %.200s: status %d, %v", method, body, status, err)
+		p.t.Fatalf("%s %.200s: status %d, %v; want 200", method, body, status, err)
 	}
 	return strings.TrimSpace(answer)
 }
@@ -266,7 +266,7 @@ func (p *process) figures() figures {
 	p.t.Helper()
 	for range 2 { // the second one frees the content of pools
 		if status, _, err := apptest.Request(http.MethodGet, p.url("/debug/pprof/heap?gc=1"), "", nil); err != nil || status != 200 {
-			p.t.Fatalf("collecting garbage: %d, %v", status, err)
+			p.t.Fatalf("collecting garbage: %d, %v; want 200", status, err)
 		}
 	}
 	m, err := apptest.ReadMetrics(p.url("/metrics"))
@@ -340,7 +340,7 @@ func (p *process) shrinks(t *testing.T, before figures) {
 			t.Logf("RSS %.1f MB before, %.1f MB at the end of the burst, %.1f MB %.0f s later", before.resident/1e6, peak/1e6, now/1e6, time.Since(started).Seconds())
 			return
 		case time.Since(started) > memoryBack:
-			t.Errorf("RSS was %.1f MB before the burst, and is %.1f MB a minute after its end", before.resident/1e6, now/1e6)
+			t.Errorf("RSS is %.1f MB a minute after the burst; want about the %.1f MB before it", now/1e6, before.resident/1e6)
 			return
 		}
 		<-ticker.C
@@ -352,7 +352,7 @@ func (p *process) warm() figures {
 	p.t.Helper()
 	p.roundTrip(p.t)
 	if !await.Reached(func() bool { return p.figures().clients == 0 }) {
-		p.t.Fatal("connections are left of the round trip")
+		p.t.Fatalf("%v connections are left of the round trip; want none", p.figures().clients)
 	}
 	return p.figures()
 }

@@ -183,7 +183,7 @@ func (p *process) publishStream(b *testing.B, n int) {
 		}
 	}
 	if err := <-sent; err != nil || answers.Err() != nil || got != n {
-		b.Fatalf("%d of %d were answered: %v, %v", got, n, err, answers.Err())
+		b.Fatalf("%d were answered, %v, %v; want %d", got, err, answers.Err(), n)
 	}
 }
 
@@ -230,7 +230,7 @@ func callStream(ctx context.Context, b *testing.B, api apipb.CentrifugoApiClient
 	}()
 	for range n {
 		if reply, err := stream.Recv(); err != nil || reply.Error != nil {
-			b.Fatalf("answered %v, %v", reply, err)
+			b.Fatalf("answered %v, %v; want a result", reply, err)
 		}
 	}
 }

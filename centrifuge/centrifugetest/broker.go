@@ -90,7 +90,7 @@ func testDelivery(t *testing.T, b *brokerCase) {
 	want := *pub
 	result, err := b.Publish(t.Context(), b.channel, pub, centrifuge.PublishOptions{Tags: pub.Tags, ClientInfo: info})
 	if err != nil || result != (centrifuge.PublishResult{}) {
-		t.Errorf("got %+v, %v", result, err)
+		t.Errorf("got %+v, %v; want nothing", result, err)
 	}
 	e := b.next(t)
 	if e.channel != b.channel || !reflect.DeepEqual(e.pub, &want) {
@@ -205,7 +205,7 @@ func testOneByOne(t *testing.T, b *brokerCase) {
 		next[publisher]++
 	}
 	if b.overlap.Load() {
-		t.Error("two calls of the handler at once")
+		t.Error("two calls of the handler at once; want one")
 	}
 }
 
@@ -293,7 +293,7 @@ func testManyChannels(t *testing.T, b *brokerCase) {
 func wantAllDone(t *testing.T, call string, channels []string, errs []error) {
 	t.Helper()
 	if len(errs) != 0 && len(errs) != len(channels) {
-		t.Fatalf("%s returned %d errors for %d channels", call, len(errs), len(channels))
+		t.Fatalf("%s returned %d errors; want none or %d, one for each channel", call, len(errs), len(channels))
 	}
 	for i, err := range errs {
 		if err != nil {
@@ -351,7 +351,7 @@ func testSilentAfterClose(t *testing.T, b *brokerCase) {
 		t.Error("publishing after close succeeded; want an error")
 	}
 	if len(b.events) > 0 {
-		t.Error("the handler was called after close")
+		t.Errorf("the handler was called %d times after close; want no call", len(b.events))
 	}
 }
 

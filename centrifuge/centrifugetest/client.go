@@ -83,7 +83,7 @@ func (c *Client) Do(command *protocol.Command) *protocol.Reply {
 		case reply == nil || reply.ID == command.ID:
 			return reply
 		case reply.ID != 0:
-			c.tb.Fatalf("a reply to command %d, while waiting for %d", reply.ID, command.ID)
+			c.tb.Fatalf("a reply to command %d came; want one to %d", reply.ID, command.ID)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (c *Client) WaitPing() {
 	c.tb.Helper()
 	for seen := c.pings; c.pings == seen; {
 		if c.read() == nil {
-			c.tb.Fatal("the connection ended instead of a ping")
+			c.tb.Fatal("the connection ended; want a ping")
 		}
 	}
 }

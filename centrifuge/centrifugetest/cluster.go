@@ -139,7 +139,7 @@ func testSessionDelivery(ctx context.Context, t *testing.T, from, home *clusterN
 	client := DialTransport(ctx, t, home.Node, info, 0)
 	result := client.Do(&protocol.Command{Connect: &protocol.ConnectRequest{}}).Connect
 	if result == nil {
-		t.Fatal("the client could not connect")
+		t.Fatal("there is no reply to connect; want one")
 	}
 	for i := range 10 {
 		command := fmt.Appendf(nil, `{"id":%d,"rpc":{"data":%d}}`, 100+i, i)
@@ -214,7 +214,7 @@ func testUnreliable(t *testing.T, join func() centrifuge.Controller) {
 			}
 			for id, r := range results {
 				if string(r.Data) != id {
-					t.Errorf("the result of %s is %q", id, r.Data)
+					t.Errorf("the result of %s is %q; want its name", id, r.Data)
 				}
 			}
 		}

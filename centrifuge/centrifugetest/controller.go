@@ -159,7 +159,7 @@ func testControlOneByOne(t *testing.T, nodes []*controlNode) {
 			n.want(t, "x")
 		}
 		if n.overlap.Load() {
-			t.Errorf("%s: two calls of the handler at once", n.id)
+			t.Errorf("%s: two calls of the handler at once; want one", n.id)
 		}
 	}
 }
@@ -194,6 +194,6 @@ func testControllerClosed(t *testing.T, nodes []*controlNode) {
 		t.Error("publishing after close succeeded; want an error")
 	}
 	if len(nodes[0].messages) > 0 {
-		t.Error("the handler was called after close")
+		t.Errorf("the handler was called %d times after close; want no call", len(nodes[0].messages))
 	}
 }

@@ -92,7 +92,7 @@ func testPositions(t *testing.T, h *historyCase) {
 			epoch = result.Epoch
 		}
 		if result.Offset != i || result.Epoch != epoch || result.Suppressed != centrifuge.NotSuppressed {
-			t.Errorf("publication %d went to %+v", i, result)
+			t.Errorf("publication %d went to %+v; want offset %d of epoch %s", i, result, i, epoch)
 		}
 		e := h.wantPublication(t, h.channel, fmt.Sprint(i))
 		if e.pub.Offset != i || e.epoch != epoch {
@@ -100,7 +100,7 @@ func testPositions(t *testing.T, h *historyCase) {
 		}
 	}
 	if !regexp.MustCompile(`^[A-Za-z]{8}$`).MatchString(epoch) {
-		t.Errorf("epoch %q is not of 8 letters", epoch)
+		t.Errorf("epoch %q; want 8 letters", epoch)
 	}
 	result := h.read(t, centrifuge.HistoryOptions{Limit: -1})
 	if result.Offset != 3 || result.Epoch != epoch || len(result.Publications) != 3 {
@@ -160,7 +160,7 @@ func testWithoutHistory(t *testing.T, h *historyCase) {
 	first := h.publish(t, h.channel, "1", kept)
 	for _, opts := range []centrifuge.PublishOptions{{}, {HistorySize: 10}, {HistoryTTL: time.Minute}} {
 		if result := h.publish(t, h.channel, "2", opts); result != (centrifuge.PublishResult{}) {
-			t.Errorf("%+v: got %+v", opts, result)
+			t.Errorf("%+v: got %+v; want nothing", opts, result)
 		}
 	}
 	h.wantPublication(t, h.channel, "1")
@@ -200,7 +200,7 @@ func testHistoryTTL(t *testing.T, h *historyCase) {
 	start := time.Now()
 	result := h.publish(t, h.channel, "1", opts)
 	if got := offsets(h.read(t, centrifuge.HistoryOptions{Limit: -1})); len(got) != 1 && time.Since(start) < shortTTL {
-		t.Fatalf("history has %v at once", got)
+		t.Fatalf("history has %v at once; want one publication", got)
 	}
 	await.Until(t, "publications expired", func() bool {
 		return len(h.read(t, centrifuge.HistoryOptions{Limit: -1}).Publications) == 0
@@ -257,11 +257,11 @@ func testOffsetOrder(t *testing.T, h *historyCase) {
 	}
 	for i, pub := range h.read(t, centrifuge.HistoryOptions{Limit: -1}).Publications {
 		if string(pub.Data) != string(delivered[i].Data) {
-			t.Fatalf("history has %s at %d, delivered was %s", pub.Data, pub.Offset, delivered[i].Data)
+			t.Fatalf("history has %s at %d; want %s, as delivered", pub.Data, pub.Offset, delivered[i].Data)
 		}
 	}
 	if h.overlap.Load() {
-		t.Error("two calls of the handler at once")
+		t.Error("two calls of the handler at once; want one")
 	}
 }
 

@@ -86,7 +86,7 @@ func (r *receiver) next(t *testing.T) event {
 	case e := <-r.events:
 		return e
 	case <-timeout.C:
-		t.Fatal("the handler was not called")
+		t.Fatal("the handler was not called; want a call")
 		return event{}
 	}
 }

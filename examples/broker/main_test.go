@@ -29,7 +29,7 @@ func TestPublishReachesOtherNodes(t *testing.T) {
 	defer func() { _ = b.Shutdown(context.Background()) }()
 	client := centrifugetest.Connect(t.Context(), t, b, 0, "42")
 	if r := client.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: "news"}}); r == nil || r.Error != nil {
-		t.Fatalf("subscribe: %+v", r)
+		t.Fatalf("subscribe: %+v; want a result", r)
 	}
 	if _, err := a.Publish(t.Context(), "news", []byte(`{}`), centrifuge.PublishOptions{}); err != nil {
 		t.Fatal(err)

@@ -19,10 +19,10 @@ func join(t *testing.T, node *centrifuge.Node, name, room string) *centrifugetes
 	t.Helper()
 	c := centrifugetest.Dial(t.Context(), t, node, 0)
 	if r := c.Do(&protocol.Command{Connect: &protocol.ConnectRequest{Data: []byte(`{"name":"` + name + `"}`)}}); r == nil || r.Error != nil {
-		t.Fatalf("%s: connect: %+v", name, r)
+		t.Fatalf("%s: connect: %+v; want a result", name, r)
 	}
 	if r := c.Do(&protocol.Command{Subscribe: &protocol.SubscribeRequest{Channel: room}}); r == nil || r.Error != nil {
-		t.Fatalf("%s: subscribe: %+v", name, r)
+		t.Fatalf("%s: subscribe: %+v; want a result", name, r)
 	}
 	return c
 }
@@ -39,12 +39,12 @@ func TestChat(t *testing.T) {
 	defer func() { _ = node.Shutdown(context.Background()) }()
 	alice, bob := join(t, node, "alice", "chat:lobby"), join(t, node, "bob", "chat:lobby")
 	if r := alice.Do(&protocol.Command{Publish: &protocol.PublishRequest{Channel: "chat:lobby", Data: []byte(`"hello"`)}}); r == nil || r.Error != nil {
-		t.Fatalf("publish: %+v", r)
+		t.Fatalf("publish: %+v; want a result", r)
 	}
 	for {
 		push := bob.Push()
 		if push == nil {
-			t.Fatal("bob was disconnected")
+			t.Fatal("bob was disconnected; want a push")
 		}
 		if push.Pub == nil {
 			continue // a join

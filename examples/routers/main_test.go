@@ -143,6 +143,6 @@ func checkLog(t *testing.T, text string) {
 		found = found || entry.Msg == "connected" && entry.User == "alice"
 	}
 	if !found {
-		t.Errorf("log: no entry of alice's connection in\n%s", text)
+		t.Errorf("the log has no entry of alice's connection; want one in\n%s", text)
 	}
 }

@@ -184,7 +184,7 @@ func TestMetrics(t *testing.T) {
 		})
 	}
 	if len(want) < 30 {
-		t.Fatalf("found %d metrics", len(want))
+		t.Fatalf("found %d metrics; want 30 at least", len(want))
 	}
 	for _, row := range rows(section(t, "docs/server.md", "9")) {
 		name := strings.Trim(row[0], "`")

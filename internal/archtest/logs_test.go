@@ -20,7 +20,7 @@ func TestLogFields(t *testing.T) {
 		listed[m[1]] = true
 	}
 	if len(listed) < 50 {
-		t.Fatalf("docs/logs.md lists %d fields only: has its form changed?", len(listed))
+		t.Fatalf("docs/logs.md lists %d fields; want 50 at least: has its form changed?", len(listed))
 	}
 	used := map[string]bool{"time": true, "level": true, "message": true} // of every line
 	for _, s := range load(t) {

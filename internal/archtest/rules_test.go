@@ -20,7 +20,7 @@ func TestSizes(t *testing.T) {
 			continue
 		}
 		if s.lines > maxFileLines {
-			t.Errorf("%s has %d lines, the limit is %d", s.name, s.lines, maxFileLines)
+			t.Errorf("%s has %d lines; want at most %d", s.name, s.lines, maxFileLines)
 		}
 		for _, d := range s.file.Decls {
 			f, ok := d.(*ast.FuncDecl)
@@ -28,7 +28,7 @@ func TestSizes(t *testing.T) {
 				continue
 			}
 			if n := s.set.Position(f.End()).Line - s.set.Position(f.Pos()).Line + 1; n > maxFunctionLines {
-				t.Errorf("%s: %s has %d lines, the limit is %d", s.name, f.Name.Name, n, maxFunctionLines)
+				t.Errorf("%s: %s has %d lines; want at most %d", s.name, f.Name.Name, n, maxFunctionLines)
 			}
 		}
 	}

@@ -87,7 +87,7 @@ func parseInfo(info string) (block, error) {
 func TestBlocks(t *testing.T) {
 	got, err := blocks("a.md", "x\n```sh server until=ok\na\n\nb\n```\n```\nc\n```\n")
 	if err != nil || len(got) != 2 || got[0].text != "a\n\nb\n" || got[0].line != 3 || got[0].attrs["until"] != "ok" || !got[0].has("server") || got[1].lang != "" {
-		t.Errorf("%+v %v", got, err)
+		t.Errorf("got %+v, %v; want two blocks, the first in line 3 with its attributes", got, err)
 	}
 	for _, bad := range []string{"```sh\n", "```cobol\n```\n", "```sh fast\n```\n", "```sh skip=lazy\n```\n", "```sh skip\n```\n"} {
 		if _, err := blocks("a.md", bad); err == nil {

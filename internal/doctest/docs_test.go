@@ -60,7 +60,7 @@ func TestDocuments(t *testing.T) {
 	for _, pattern := range []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "docs/adr/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, found, err)
+			t.Fatalf("%s: %v, %v; want one file at least", pattern, found, err)
 		}
 		files = append(files, found...)
 	}
@@ -238,7 +238,7 @@ func TestPackagesOfNode(t *testing.T) {
 			}
 		}
 		if !found {
-			t.Errorf("%s: no npm install", name)
+			t.Errorf("%s: no npm install; want one", name)
 		}
 	}
 }

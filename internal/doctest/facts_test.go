@@ -16,7 +16,7 @@ func documents(t *testing.T) map[string]string {
 	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md", "e2e/README.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(found) == 0 {
-			t.Fatalf("%s: %v, %v", pattern, found, err)
+			t.Fatalf("%s: %v, %v; want one file at least", pattern, found, err)
 		}
 		for _, file := range found {
 			text, err := os.ReadFile(file)
@@ -119,7 +119,7 @@ func TestLimitsHaveTheirDefaults(t *testing.T) {
 			t.Errorf("%s is not a key", m[1])
 		}
 		if computed := want == ""; !computed && m[2] != want || computed && !strings.Contains(m[2], " ") && m[2] != "none" {
-			t.Errorf("%s: the default is %q, docs/limits.md says %q", m[1], want, m[2])
+			t.Errorf("%s: docs/limits.md has the default %q; want %q", m[1], m[2], want)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func TestSameOutput(t *testing.T) {
 		{"text", "ab", "cab", false},
 	} {
 		if err := sameOutput(tt.lang, tt.want, tt.got); (err == nil) != tt.same {
-			t.Errorf("%q and %q: %v", tt.want, tt.got, err)
+			t.Errorf("%q and %q: %v; want the same %v", tt.want, tt.got, err, tt.same)
 		}
 	}
 }

@@ -25,7 +25,7 @@ var (
 func TestApplyVector(t *testing.T) {
 	got, err := Apply(vectorBase, vectorDelta, limit)
 	if err != nil || !bytes.Equal(got, vectorTarget) {
-		t.Errorf("got %q, %v", got, err)
+		t.Errorf("got %q, %v; want %q, nil", got, err, vectorTarget)
 	}
 }
 
@@ -88,7 +88,7 @@ func check(t *testing.T, base, target []byte) int {
 	out, ok := Append(prefix, base, target)
 	delta, intact := bytes.CutPrefix(out, prefix)
 	if !intact {
-		t.Fatalf("dst was changed: %q", out)
+		t.Fatalf("dst was changed: %q; want it untouched", out)
 	}
 	if !ok {
 		if len(delta) != 0 {
@@ -97,7 +97,7 @@ func check(t *testing.T, base, target []byte) int {
 		return len(target)
 	}
 	if len(delta) >= len(target) {
-		t.Fatalf("delta of %d bytes for a target of %d", len(delta), len(target))
+		t.Fatalf("delta of %d bytes; want fewer than the %d of the target", len(delta), len(target))
 	}
 	got, err := Apply(base, delta, len(target))
 	if err != nil {
@@ -107,7 +107,7 @@ func check(t *testing.T, base, target []byte) int {
 		t.Fatalf("delta %q makes %q, want %q", delta, got, target)
 	}
 	if utf8.Valid(target) && !utf8.Valid(delta) {
-		t.Fatalf("delta %q of the text %q is not a text", delta, target)
+		t.Fatalf("delta %q of the text %q; want a text", delta, target)
 	}
 	return len(delta)
 }
@@ -248,7 +248,7 @@ func FuzzApply(f *testing.F) {
 		const limit = 1 << 16
 		target, err := Apply(base, delta, limit)
 		if err != nil && !errors.Is(err, ErrInvalid) {
-			t.Errorf("unnamed error %v", err)
+			t.Errorf("error %v; want one that wraps ErrInvalid", err)
 		}
 		if len(target) > limit {
 			t.Errorf("%d bytes; want at most %v", len(target), limit)

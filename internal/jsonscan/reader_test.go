@@ -106,7 +106,7 @@ func TestReaderStops(t *testing.T) {
 	}
 	r.Fail(ErrDepth)
 	if r.Field() || r.Str() != "" || errors.Is(r.Finish(), ErrDepth) {
-		t.Errorf("the reader went on after %v", r.Err())
+		t.Errorf("the reader went on after %v; want it to stop", r.Err())
 	}
 }
 

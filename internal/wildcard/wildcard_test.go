@@ -85,7 +85,7 @@ func TestTrieAgainstDefinition(t *testing.T) {
 		}
 		if r.IntN(2) == 0 {
 			if got := trie.Add("s:", pattern); got == set[pattern] {
-				t.Fatalf("adding %q: %v", pattern, got)
+				t.Fatalf("adding %q: %v; want %v", pattern, got, !set[pattern])
 			}
 			set[pattern] = true
 		} else {
@@ -108,7 +108,7 @@ func TestTrieAgainstDefinition(t *testing.T) {
 			t.Fatalf("%q matches %q; want %q", name, got, want)
 		}
 		if _, found, ok := trie.Find("s:" + pattern); ok != set[pattern] || ok && found != pattern {
-			t.Fatalf("finding %q: %q, %v", pattern, found, ok)
+			t.Fatalf("finding %q: %q, %v; want itself, %v", pattern, found, ok, set[pattern])
 		}
 		if trie.Len() != len(set) {
 			t.Fatalf("%d patterns; want %d", trie.Len(), len(set))

@@ -33,7 +33,7 @@ func TestFrames(t *testing.T) {
 			}
 			f, err := wsframe.Read(bytes.NewReader(encoded), uint64(size))
 			if err != nil || f.First != wsframe.Binary|wsframe.Compressed || f.Opcode() != wsframe.Binary || f.Masked != masked || !bytes.Equal(f.Payload, payload) {
-				t.Errorf("%d bytes, masked %v: Read = %x, masked %v, %.20q, %v", size, masked, f.First, f.Masked, f.Payload, err)
+				t.Errorf("%d bytes, masked %v: Read = %x, masked %v, %.20q, %v; want the frame as it was written", size, masked, f.First, f.Masked, f.Payload, err)
 			}
 			for _, cut := range []int{1, 3, len(encoded) - 1} {
 				if cut >= len(encoded) {

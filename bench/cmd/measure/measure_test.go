@@ -77,7 +77,7 @@ func TestMissing(t *testing.T) {
 	}
 	f := figure{value: func(lookup) float64 { return 1 }}
 	if m := f.of(samples{}); m.err == nil {
-		t.Errorf("no rounds: %+v", m)
+		t.Errorf("no rounds: %+v; want an error", m)
 	}
 }
 
@@ -103,7 +103,7 @@ func TestParseReport(t *testing.T) {
 	} {
 		text := strings.Replace(toolReport, replace[0], replace[1], 1)
 		if _, err := parseReport([]byte(text)); err == nil || text == toolReport {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was taken; want an error", name)
 		}
 	}
 }
@@ -176,7 +176,7 @@ func TestMeasure(t *testing.T) {
 	report := m.report([]outcome{o})
 	for _, want := range []string{"| a to b | ≤ 1x |", "| missing | ≤ 1 | failed: missing: no figure came out | **no** |", "| a | 25 | NaN |", "| b | 40 | NaN |"} {
 		if !strings.Contains(report, want) {
-			t.Errorf("%q is not in\n%s", want, report)
+			t.Errorf("%q is not there; want it in\n%s", want, report)
 		}
 	}
 	w.sides[1].run = run("b", errors.New("lost |\nall"))
@@ -199,7 +199,7 @@ func TestWorks(t *testing.T) {
 		sides := make(map[string]bool)
 		for _, s := range w.sides {
 			if sides[s.name] {
-				t.Errorf("%s: two sides are %s", w.name, s.name)
+				t.Errorf("%s: two sides are %s; want a name each", w.name, s.name)
 			}
 			sides[s.name] = true
 		}
@@ -236,11 +236,11 @@ func TestPlots(t *testing.T) {
 	}
 	for _, want := range []string{">2,000</text>", ">5.00</text>", "dashed", "flat within 15 %"} {
 		if !strings.Contains(svg, want) {
-			t.Errorf("%q is not in\n%s", want, svg)
+			t.Errorf("%q is not there; want it in\n%s", want, svg)
 		}
 	}
 	if plots([]outcome{{work: w, err: errors.New("failed")}}) != "" {
-		t.Error("a plot of nothing")
+		t.Error("a plot of nothing; want none")
 	}
 }
 

@@ -181,16 +181,16 @@ func TestInbox(t *testing.T) {
 	large := received{topic: "t", payload: strings.Repeat("x", inboxSize/4)}
 	for n := range 3 {
 		if !i.put(large) {
-			t.Fatalf("message %d was dropped", n)
+			t.Fatalf("message %d was dropped; want it taken", n)
 		}
 	}
 	if i.put(large) { // waits for a moment
-		t.Fatal("an inbox that is full has taken a message")
+		t.Fatal("put into a full inbox = true; want false")
 	}
 	start := time.Now()
 	for range 1000 {
 		if i.put(received{topic: "t"}) {
-			t.Fatal("a message was taken while others were dropped")
+			t.Fatal("a message was taken while others were dropped; want it dropped")
 		}
 	}
 	if d := time.Since(start); d > 10*time.Second {
@@ -199,19 +199,19 @@ func TestInbox(t *testing.T) {
 	batch := i.take(nil)
 	for n, m := range batch {
 		if n == 1 && i.put(received{topic: "t", payload: "early"}) {
-			t.Error("a message was taken before half of the space was free")
+			t.Error("a message was taken before half of the space was free; want it dropped")
 		}
 		i.done(m)
 	}
 	if !i.put(received{topic: "t", payload: strings.Repeat("x", 2*inboxSize)}) {
-		t.Error("a message that is larger than the inbox was not taken by an empty one")
+		t.Error("put of a message larger than the inbox = false with an empty one; want true")
 	}
 	if got := i.take(batch); len(got) != 1 || len(got[0].payload) != 2*inboxSize {
 		t.Errorf("got %d messages; want 1 and length %v", len(got), 2*inboxSize)
 	}
 	i.close()
 	if !i.put(large) || i.take(nil) != nil {
-		t.Error("a closed inbox drops or gives messages")
+		t.Error("a closed inbox drops or gives messages; want it to ignore them")
 	}
 }
 

@@ -246,7 +246,7 @@ func TestWhatWasPublishedIsRecovered(t *testing.T) {
 	for i, p := range b.history("x", centrifuge.HistoryOptions{Limit: -1}).Publications {
 		n, err := strconv.Atoi(string(p.Data))
 		if err != nil || n <= last || p.Offset != uint64(i+1) {
-			t.Fatalf("%s at offset %d after %d", p.Data, p.Offset, last)
+			t.Fatalf("%s at offset %d after %d, %v; want a later one at %d", p.Data, p.Offset, last, err, i+1)
 		}
 		last = n
 		delete(accepted, string(p.Data))

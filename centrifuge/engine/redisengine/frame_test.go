@@ -44,10 +44,10 @@ func TestDecodeMessage(t *testing.T) {
 		}
 	}
 	if got := hex.EncodeToString(joinMessage(info)); got != hex.EncodeToString([]byte("__j__"+encodedInfo)) {
-		t.Errorf("join is %s", got)
+		t.Errorf("join is %s; want %x", got, "__j__"+encodedInfo)
 	}
 	if got := hex.EncodeToString(leaveMessage(info)); got != hex.EncodeToString([]byte("__l__"+encodedInfo)) {
-		t.Errorf("leave is %s", got)
+		t.Errorf("leave is %s; want %x", got, "__l__"+encodedInfo)
 	}
 	if got := string(protocol.EncodePublication(pub)); got != encoded {
 		t.Errorf("publication is %q, want %q", got, encoded)
@@ -90,7 +90,7 @@ func FuzzDecodeMessage(f *testing.F) {
 			t.Fatalf("decodeMessage(%q) = %+v; want n 1 and len(epoch) at most %v", b, m, maxEpoch)
 		}
 		if m.pub != nil && len(m.prev)+len(m.pub.Data) > len(b) {
-			t.Fatalf("decodeMessage(%q) has more bytes than the message", b)
+			t.Fatalf("decodeMessage(%q) has %d bytes; want at most %d", b, len(m.prev)+len(m.pub.Data), len(b))
 		}
 	})
 }

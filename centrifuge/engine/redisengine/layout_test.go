@@ -63,7 +63,7 @@ func TestLayout(t *testing.T) {
 	for _, l := range []layout{plain, clustered, parts, {prefix: "a.b", cluster: true, partitions: 64}} {
 		for _, channel := range []string{"", "a", "a.b", "{x}", ".client."} {
 			if got, ok := l.channel(l.messages(channel)); !ok || got != channel {
-				t.Errorf("%+v: channel %q came back as %q, %v", l, channel, got, ok)
+				t.Errorf("%+v: channel %q came back as %q, %v; want it as it was", l, channel, got, ok)
 			}
 		}
 	}

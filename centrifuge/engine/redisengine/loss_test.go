@@ -51,7 +51,7 @@ func TestEviction(t *testing.T) {
 				for _, reader := range []*running{other, b} {
 					ok, missed := reader.recovered(channel, at)
 					if ok && len(missed) != after {
-						t.Errorf("%s: recovered with %d publications, %d were missed", channel, len(missed), after)
+						t.Errorf("%s: recovered with %d publications; want %d", channel, len(missed), after)
 					}
 					for i, p := range missed {
 						if want := fmt.Sprintf("after %d", i); ok && string(p.Data) != want {
@@ -99,7 +99,7 @@ func TestLostWrites(t *testing.T) {
 				t.Errorf("%s: at %+v after %+v, want a new epoch", channel, got, at)
 			}
 			if ok, _ := b.recovered(channel, at); ok {
-				t.Errorf("%s: a client at a lost position has recovered", channel)
+				t.Errorf("%s: a client at a lost position has recovered; want it refused", channel)
 			}
 		}
 	}
@@ -129,16 +129,16 @@ func TestLostWritesAreOvertaken(t *testing.T) {
 		other := startBroker(t, single(s), redisengine.BrokerConfig{})
 		for i := range 5 {
 			if got := other.publish("x", fmt.Sprintf("other %d", i), kept); got.Epoch != at.Epoch {
-				t.Fatalf("a node that has seen nothing begins epoch %s after %s", got.Epoch, at.Epoch)
+				t.Fatalf("a node that has seen nothing begins epoch %s; want %s", got.Epoch, at.Epoch)
 			}
 		}
 		b.want(t, "x other 4") // arrives before the node compares
 		got := b.publish("x", "new", kept)
 		if renewed := got.Epoch != at.Epoch; renewed != loss {
-			t.Errorf("loss %v: published to %+v after %+v", loss, got, at)
+			t.Errorf("loss %v: published to %+v after %+v; want another epoch if there was a loss", loss, got, at)
 		}
 		if ok, _ := b.recovered("x", at); ok {
-			t.Errorf("loss %v: a client that has missed more than there is has recovered", loss)
+			t.Errorf("loss %v: a client that has missed more than there is has recovered; want it refused", loss)
 		}
 	}
 }
@@ -169,7 +169,7 @@ func TestRestart(t *testing.T) {
 			b.publish("x", "3", kept)
 			b.want(t, "x 3 ")
 			if ok, missed := b.recovered("x", at.StreamPosition); ok != (name == "durable") || ok && len(missed) != 2 {
-				t.Errorf("recovered %v with %d", ok, len(missed))
+				t.Errorf("%s: recovered %v with %d; want it of a durable server only, with 2", name, ok, len(missed))
 			}
 		})
 	}

@@ -51,7 +51,7 @@ func TestTailLosesNothing(t *testing.T) {
 	}
 	for i, e := range b.events {
 		if !strings.HasPrefix(e, fmt.Sprintf("x %d ", i)) {
-			t.Fatalf("message %d is %s", i, e)
+			t.Fatalf("message %d is %s; want x %d", i, e, i)
 		}
 	}
 	if len(b.gaps) != 0 {

@@ -87,7 +87,7 @@ func wantComplete(t *testing.T, name string, v reflect.Value) {
 	for i := range v.NumField() {
 		field, path := v.Field(i), name+"."+v.Type().Field(i).Name
 		if field.IsZero() {
-			t.Errorf("the sample does not set %s", path)
+			t.Errorf("the sample does not set %s; want all fields set", path)
 			continue
 		}
 		if field.Kind() == reflect.Pointer {
@@ -196,7 +196,7 @@ func TestBounds(t *testing.T) {
 			m.From = "n"
 			b, err := Append(nil, m)
 			if (err != nil) != (over > 0) {
-				t.Errorf("%s, %d beyond the bound: Append = %v", name, over, err)
+				t.Errorf("%s, %d beyond the bound: Append = %v; want an error: %v", name, over, err, over > 0)
 			}
 			if err != nil { // made by a program that does not check
 				m.Version = Version
@@ -206,7 +206,7 @@ func TestBounds(t *testing.T) {
 				b = append(append(b, '\n'), m.Payload...)
 			}
 			if _, err := Decode(b); (err != nil) != (over > 0) {
-				t.Errorf("%s, %d beyond the bound: Decode = %v", name, over, err)
+				t.Errorf("%s, %d beyond the bound: Decode = %v; want an error: %v", name, over, err, over > 0)
 			}
 		}
 	}
@@ -245,7 +245,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		third, err := Append(nil, m2)
 		if err != nil || !bytes.Equal(again, third) {
-			t.Fatalf("%q becomes %q, %v", again, third, err)
+			t.Fatalf("encoded again %q, %v; want %q, as before", third, err, again)
 		}
 	})
 }

@@ -199,7 +199,7 @@ func TestCloseEndsConnectionAndIsSilent(t *testing.T) {
 				t.Fatalf("client read %d, %v; want 0 and %v", n, err, io.EOF)
 			}
 			if err := r.socket.Start(nil); !started && !errors.Is(err, net.ErrClosed) {
-				t.Fatalf("Start after Close: %v", err)
+				t.Fatalf("Start after Close: %v; want %v", err, net.ErrClosed)
 			}
 			l.Close()
 			if got := len(r.closed); got != 0 {
@@ -277,7 +277,7 @@ func TestWhatCameBeforeTheEndIsRead(t *testing.T) {
 						}
 						if _, err := r.socket.Write([]byte("w")); err != nil {
 							if name != "half close" && !IsEnded(err) {
-								t.Errorf("a write after the end: %v", err)
+								t.Errorf("a write after the end: %v; want one of the end", err)
 							}
 							break
 						}
@@ -338,7 +338,7 @@ func TestWritable(t *testing.T) {
 			}
 			again, err := r.socket.Write(chunk[n:])
 			if n += again; n == len(chunk) || err != nil {
-				t.Fatalf("a full socket took %d, %v", again, err)
+				t.Fatalf("a full socket took %d, %v; want a part", again, err)
 			}
 			if got := len(r.writable); got != 0 {
 				t.Fatalf("Writable was called without WantWrite: len(r.writable) = %v; want 0", got)
@@ -359,7 +359,7 @@ func TestWritable(t *testing.T) {
 			}
 			r.socket.WantWrite(false)
 			if !bytes.Equal(await.Receive(t, received, "what was written"), append(sent.Bytes(), 'y')) {
-				t.Fatal("what came is not what was written")
+				t.Fatal("other bytes came than were written; want the same")
 			}
 		})
 	}
@@ -449,7 +449,7 @@ type tagged struct {
 func (h *tagged) Data(b []byte) (int, bool) {
 	for _, c := range b {
 		if c != h.tag {
-			h.t.Errorf("connection %d heard %d", h.tag, c)
+			h.t.Errorf("connection %d heard %d; want its own number", h.tag, c)
 		}
 	}
 	if h.heard.Add(int64(len(b))) >= 64 {
@@ -505,7 +505,7 @@ func reuseDescriptors(t *testing.T, k kind, rounds int) {
 				read, _ := io.ReadAll(client)
 				for _, c := range read {
 					if c != tag {
-						t.Errorf("client %d got %d", tag, c)
+						t.Errorf("client %d got %d; want its own number", tag, c)
 					}
 				}
 				late.Wait()

@@ -197,7 +197,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 		}
 	}
 	if err := await.Receive(t, r.closed, "end"); isEOF(err) {
-		t.Fatalf("closed with %v", err)
+		t.Fatalf("closed with %v; want no end of the stream", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

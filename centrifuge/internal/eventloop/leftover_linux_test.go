@@ -80,10 +80,10 @@ func TestReleaseOfModuleIsVerified(t *testing.T) {
 	}
 	m := regexp.MustCompile(`(?m)^go (1\.\d+)`).FindSubmatch(text)
 	if m == nil {
-		t.Fatal("go.mod has no go directive")
+		t.Fatal("go.mod has no go directive; want one")
 	}
 	if version := "go" + string(m[1]); !findLeftovers(version, reflect.TypeFor[tls.Conn]()).verified {
-		t.Errorf("%s of go.mod is not in verifiedReleases, or its tls.Conn has other fields; leftover_linux.go says how to add it", version)
+		t.Errorf("%s of go.mod is not in verifiedReleases, or its tls.Conn has other fields; want it verified: leftover_linux.go says how to add it", version)
 	}
 }
 
@@ -174,7 +174,7 @@ func TestLeftovers(t *testing.T) {
 				bufferAt(server.(*tls.Conn), tlsLeftovers.records), bufferAt(server.(*tls.Conn), tlsLeftovers.handshake),
 			} {
 				if b.Cap() == 0 {
-					t.Fatalf("buffer %d has no memory after a handshake: it is not the buffer that was expected", i)
+					t.Fatalf("buffer %d has no memory after a handshake; want the buffer of the connection", i)
 				}
 			}
 			w := watch(t, server)

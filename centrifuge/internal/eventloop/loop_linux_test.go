@@ -78,12 +78,12 @@ func TestEventOfAnEarlierOwnerIsDropped(t *testing.T) {
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: 7, Pad: int32(old.generation)}
 	table.remove(old)
 	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 0 {
-		t.Fatal("found a removed socket")
+		t.Fatal("found a removed socket; want none")
 	}
 	next := &polledSocket{fd: 7}
 	table.add(next)
 	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 0 {
-		t.Fatal("found the descriptor's next owner")
+		t.Fatal("found the descriptor's next owner; want none")
 	}
 	event.Pad = int32(next.generation)
 	if found := table.find(nil, []unix.EpollEvent{event}); len(found) != 1 || found[0].socket != next {

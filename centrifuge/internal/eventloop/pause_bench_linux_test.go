@@ -132,7 +132,7 @@ func TestScheduledWrites(t *testing.T) {
 				t.Errorf("%s: read %q, %v; want hello", k.name, got, err)
 			}
 			if got := bytes.Contains(traced.Bytes(), []byte("eventloop.scheduledWrite")); got != scheduled {
-				t.Errorf("%s: ScheduledWrites = %v, the scheduler knows of the write: %v", k.name, scheduled, got)
+				t.Errorf("%s: ScheduledWrites = %v, the scheduler knows of the write: %v; want %v", k.name, scheduled, got, scheduled)
 			}
 		}
 	}

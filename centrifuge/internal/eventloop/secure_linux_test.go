@@ -137,7 +137,7 @@ func exchange(t *testing.T, l *Loop, accepted net.Conn, dialed peer, total int) 
 		t.Fatal(err)
 	}
 	if e.socket.Blocking() {
-		t.Fatalf("the socket is a %T", e.socket)
+		t.Fatalf("the socket is a %T; want one that does not block", e.socket)
 	}
 	sent := make([]byte, total)
 	for i := range sent {
@@ -163,7 +163,7 @@ func exchange(t *testing.T, l *Loop, accepted net.Conn, dialed peer, total int) 
 		t.Fatalf("after %d bytes: %v", n, err)
 	}
 	if !bytes.Equal(got, sent) {
-		t.Fatal("what came back is not what was sent")
+		t.Fatalf("%d bytes came back that differ from the %d sent; want the same", len(got), len(sent))
 	}
 	writer.Wait()
 	if err := dialed.CloseWrite(); err != nil {
@@ -214,7 +214,7 @@ func TestSecureSlowReader(t *testing.T) {
 	}
 	s.Close()
 	if got := await.Receive(t, received, "end"); got != sent {
-		t.Fatalf("%d bytes of %d came", got, sent)
+		t.Fatalf("%d bytes came; want %d", got, sent)
 	}
 }
 
@@ -251,7 +251,7 @@ func TestSecureEnds(t *testing.T) {
 			r.expect(t, "hello")
 			c.end(t, client, client.NetConn().(*net.TCPConn))
 			if err := await.Receive(t, r.closed, "end"); !c.check(err) {
-				t.Fatalf("closed with %v", err)
+				t.Fatalf("closed with %v; want the end of this case", err)
 			}
 		})
 	}
@@ -274,7 +274,7 @@ func TestSecureTakeOver(t *testing.T) {
 		t.Fatalf("added twice: %v; want %v", err, net.ErrClosed)
 	}
 	if after := server.RemoteAddr().String(); after == before || server.LocalAddr() == nil {
-		t.Fatalf("address %s is still kept", after)
+		t.Fatalf("address %s is still kept; want another one", after)
 	}
 
 	tcp, c := pair(t)
@@ -284,7 +284,7 @@ func TestSecureTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !early.socket.Blocking() {
-		t.Fatal("polled in the middle of a handshake")
+		t.Fatal("the socket is polled in the middle of a handshake; want one that blocks")
 	}
 	start(t, early, "")
 	send(t, tls.Client(c, &tls.Config{InsecureSkipVerify: true}), "late") //nolint:gosec // its own server
@@ -300,7 +300,7 @@ func TestSecureTakeOver(t *testing.T) {
 	tcp, c = pair(t)
 	bare := newRecorder()
 	if bare.socket, err = l.Add(Beneath(tcp), bare); err != nil || bare.socket.Blocking() {
-		t.Fatalf("%T, %v", bare.socket, err)
+		t.Fatalf("%T, %v; want one that does not block", bare.socket, err)
 	}
 	start(t, bare, "")
 	send(t, c, "bare")

@@ -47,7 +47,7 @@ func TestThreadedWriteTimeout(t *testing.T) {
 				})
 				n, err := s.Write(make([]byte, test.size))
 				if !errors.Is(err, test.err) || err == nil && n != test.size || n > test.size {
-					t.Errorf("wrote %d of %d: %v", n, test.size, err)
+					t.Errorf("wrote %d, %v; want %d, %v", n, err, test.size, test.err)
 				}
 				_ = ours.Close()
 				_ = theirs.Close()

@@ -78,7 +78,7 @@ func TestOutboxBoundReturns(t *testing.T) {
 	sink.stick(false)
 	o.Unblock()
 	if o.relief != nil {
-		t.Error("an idle outbox remembers the large message")
+		t.Error("an idle outbox remembers the large message; want it forgotten")
 	}
 	sink.stick(true)
 	putAndFlush(&o, frameOf(60))
@@ -95,16 +95,16 @@ func TestOutboxDrained(t *testing.T) {
 			var o Outbox
 			o.Init(sink, 100, 64, false)
 			if o.Drained() != nil {
-				t.Error("an empty outbox makes wait")
+				t.Error("Drained of an empty outbox = a channel; want nil")
 			}
 			o.Put(frameOf(90))
 			if o.Drained() != nil {
-				t.Error("what was not offered to the socket makes wait")
+				t.Error("Drained before anything was offered to the socket = a channel; want nil")
 			}
 			o.Flush()
 			drained := o.Drained()
 			if drained == nil || drained != o.Drained() {
-				t.Fatal("a full socket does not make wait")
+				t.Fatalf("Drained with a full socket = %v, then %v; want one channel", drained, o.Drained())
 			}
 			waited := make(chan struct{})
 			go func() {
@@ -114,7 +114,7 @@ func TestOutboxDrained(t *testing.T) {
 			synctest.Wait()
 			select {
 			case <-waited:
-				t.Fatal("the wait ended by itself")
+				t.Fatal("the wait ended by itself; want it to last")
 			default:
 			}
 			switch end {
@@ -136,10 +136,10 @@ func TestOutboxDrained(t *testing.T) {
 			select {
 			case <-waited:
 			default:
-				t.Errorf("%s: still waits", end)
+				t.Errorf("%s: the channel of Drained is open; want it closed", end)
 			}
 			if o.Drained() != nil {
-				t.Errorf("%s: makes others wait", end)
+				t.Errorf("%s: Drained = a channel; want nil", end)
 			}
 		})
 	}
@@ -170,12 +170,12 @@ func TestOutboxDrainedSlowly(t *testing.T) {
 		putAndFlush(&o, frameOf(size))
 		drained := o.Drained()
 		if drained == nil && size-10 > 50 {
-			t.Fatalf("%d: no caller waits", size)
+			t.Fatalf("%d: Drained = nil; want a channel", size)
 		}
 		for left := size - 10; drained != nil && left > 50; left -= 10 {
 			select {
 			case <-drained:
-				t.Fatalf("%d: it is drained while %d bytes wait", size, left)
+				t.Fatalf("%d: the channel of Drained is closed while %d bytes wait; want it open", size, left)
 			default:
 			}
 			o.Unblock()
@@ -184,7 +184,7 @@ func TestOutboxDrainedSlowly(t *testing.T) {
 			select {
 			case <-drained:
 			default:
-				t.Errorf("%d: it is not drained", size)
+				t.Errorf("%d: Drained = a channel; want nil", size)
 			}
 		}
 	}
@@ -251,7 +251,7 @@ func TestOutboxFlushYields(t *testing.T) {
 			close(sink.release)
 			synctest.Wait()
 			if want := test.queued + max(test.during-1, 0); sink.count() != want || sink.twice.Load() {
-				t.Errorf("%s: %d frames of %d, two writers: %v", test.name, sink.count(), want, sink.twice.Load())
+				t.Errorf("%s: %d frames, two writers %v; want %d, false", test.name, sink.count(), sink.twice.Load(), want)
 			}
 		})
 	}

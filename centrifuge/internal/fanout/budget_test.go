@@ -210,7 +210,7 @@ func checkCharge(t *testing.T, o *Outbox) {
 		want = o.size + o.pending
 	}
 	if o.account.charged != want && !o.overflowed {
-		t.Fatalf("in state %d with %d bytes and %d in the sink it is charged %d", o.state, o.size, o.pending, o.account.charged)
+		t.Fatalf("in state %d with %d bytes and %d in the sink it is charged %d; want %d", o.state, o.size, o.pending, o.account.charged, want)
 	}
 }
 

@@ -211,7 +211,7 @@ func TestLatestIsNoGap(t *testing.T) {
 				t.Errorf("at %d: got %d pushes and %d losses, want %d and %d", at, got, lost, wantGot, wantLost)
 			}
 			if offset, _, ok := other.Position(); at >= 2 && (offset != 7 || !ok) {
-				t.Errorf("at %d: the position is %d afterwards", at, offset)
+				t.Errorf("at %d: the position afterwards is %d, %v; want 7, true", at, offset, ok)
 			}
 		}
 		if b.Superseded() != 4 {
@@ -390,7 +390,7 @@ func TestBatchWaitsForLanes(t *testing.T) {
 		}()
 		synctest.Wait()
 		if n := len(published); n < maxPending || n > maxPending+3000 {
-			t.Errorf("%d pushes were taken, the bound is %d and two batches", n, maxPending)
+			t.Errorf("%d pushes were taken; want at least %d and at most two batches more", n, maxPending)
 		}
 		done := make(chan struct{})
 		go func() {
@@ -486,7 +486,7 @@ func TestBatchComplete(t *testing.T) {
 	b.Close()
 	h.Close()
 	if len(s.losses) > 0 || s.sink.count() != pushes {
-		t.Fatalf("losses %v, %d pushes of %d", s.losses, s.sink.count(), pushes)
+		t.Fatalf("losses %v, %d pushes; want none, %d", s.losses, s.sink.count(), pushes)
 	}
 	s.checkRun(t, 0)
 	if fewer := len(s.sink.calls); fewer > pushes/2 {

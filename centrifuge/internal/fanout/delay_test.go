@@ -117,7 +117,7 @@ func TestDelayEnds(t *testing.T) {
 					t.Errorf("in the end calls of %v frames, want %v", got, test.later)
 				}
 				if waiters, _, awake := d.load(); waiters != 0 || awake {
-					t.Error("the delay is not at rest")
+					t.Errorf("%d waiters, awake %v; want none, false", waiters, awake)
 				}
 			})
 		})
@@ -151,7 +151,7 @@ func TestDelayDuringWrite(t *testing.T) {
 				t.Errorf("the rest left after %v, want %v", got, want)
 			}
 			if got := sink.called(); !slices.Equal(got, []int{1, 2}) {
-				t.Errorf("calls of %v frames", got)
+				t.Errorf("calls of %v frames; want [1 2]", got)
 			}
 		})
 	}
@@ -207,7 +207,7 @@ func TestDelayOfMany(t *testing.T) {
 			t.Errorf("%d of %d were not written when they were due; want 0", late.Load(), many)
 		}
 		if waiters, capacity, awake := d.load(); awake || waiters != 0 || capacity > maxKeptWaiters {
-			t.Errorf("%d waiters are left, capacity for %d is kept", waiters, capacity)
+			t.Errorf("%d waiters are left, awake %v, capacity for %d is kept; want none, false, at most %d", waiters, awake, capacity, maxKeptWaiters)
 		}
 	})
 }
@@ -269,12 +269,12 @@ func TestDelayConcurrently(t *testing.T) {
 			synctest.Wait()
 			for i, sink := range sinks {
 				if sink.twice.Load() {
-					t.Fatal("two writers at a time")
+					t.Fatal("two writers at a time; want one")
 				}
 				closed := i == run%outboxes
 				checkOrder(t, sink.frames, !closed, putters, each)
 				if !closed && (outs[i].queued() != 0 || outs[i].Stalled()) {
-					t.Error("something waits at the end")
+					t.Errorf("at the end %d bytes are queued, stalled %v; want 0, false", outs[i].queued(), outs[i].Stalled())
 				}
 			}
 			if finals.Load() != 1 {

@@ -31,7 +31,7 @@ func TestFIFO(t *testing.T) {
 			}
 			for i, item := range q.items[:cap(q.items)] {
 				if item != nil && (i < q.head || i >= len(q.items)) {
-					t.Fatal("what was dropped is still held")
+					t.Fatal("what was dropped is still held; want it released")
 				}
 			}
 		}
@@ -47,6 +47,6 @@ func TestFIFOKeepsItsMemory(t *testing.T) {
 		q.drop(1)
 	}
 	if cap(q.items) > 512 {
-		t.Errorf("capacity for %d items, of which at most 101 waited", cap(q.items))
+		t.Errorf("capacity for %d items of which at most 101 waited; want at most 512", cap(q.items))
 	}
 }

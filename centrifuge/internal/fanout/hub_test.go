@@ -154,7 +154,7 @@ func TestFirstPublicationTellsTheEpoch(t *testing.T) {
 			t.Errorf("%s: %s has the epoch: %v, want %v", name, encoded.Bytes, got, test.want)
 		}
 		if test.push.Pub.Epoch != "" {
-			t.Errorf("%s: the publication was changed", name)
+			t.Errorf("%s: the publication has got the epoch %q; want it unchanged", name, test.push.Pub.Epoch)
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestRemovedGetNothing(t *testing.T) {
 	h.Close()
 	for i, f := range filters {
 		if f.late.Load() {
-			t.Fatalf("subscriber %d got something after its removal", i)
+			t.Fatalf("subscriber %d got something after its removal; want nothing", i)
 		}
 	}
 }
@@ -211,7 +211,7 @@ func TestFirstAndLast(t *testing.T) {
 	defer h.Close()
 	a, b := newSubscriber(0, jsonFormat), newSubscriber(1, jsonFormat)
 	if !a.join(h, "x") || b.join(h, "x") {
-		t.Error("first is wrong")
+		t.Error("the first subscriber is not reported as first, or the second is; want the first only")
 	}
 	if h.NumSubscribers("x") != 2 || h.NumSubscribers("y") != 0 {
 		t.Error("the count is wrong; want 2 and 0")
@@ -222,10 +222,10 @@ func TestFirstAndLast(t *testing.T) {
 		t.Errorf("Each has %v; want length 1 and 2", seen)
 	}
 	if h.Remove(&a.Subscriber) || !h.Remove(&b.Subscriber) {
-		t.Error("last is wrong")
+		t.Error("the first removal is reported as the last, or the second is not; want the second only")
 	}
 	if channels, subs := h.Count(); channels+subs != 0 {
-		t.Error("something is left")
+		t.Errorf("%d channels, %d subscriptions are left; want none", channels, subs)
 	}
 }
 
@@ -236,16 +236,16 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		h, release := held(t)
 		first, second := newSubscriber(0, jsonFormat), newSubscriber(0, jsonFormat)
 		if !first.join(h, "a") {
-			t.Error("the first is not the first")
+			t.Error("join of the first = false; want true")
 		}
 		first.Open(true, 0, "e")
 		h.Broadcast(newPush("a", 1))
 		h.Broadcast(newPush("a", 2))
 		if first.set != nil {
-			t.Error("one subscriber uses the memory of many")
+			t.Error("one subscriber uses the memory of many; want no set")
 		}
 		if second.join(h, "a") {
-			t.Error("the second is the first")
+			t.Error("join of the second = true; want false")
 		}
 		second.Open(true, 2, "e")
 		h.Broadcast(newPush("a", 3))
@@ -257,7 +257,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 		first.checkRun(t, 0)
 		second.checkRun(t, 2)
 		if h.Remove(&first.Subscriber) {
-			t.Error("the first to leave is the last")
+			t.Error("Remove of the first = true; want false")
 		}
 		h.Broadcast(newPush("a", 4))
 		synctest.Wait()
@@ -268,7 +268,7 @@ func TestSoleBecomesCrowd(t *testing.T) {
 			t.Errorf("%d subscribers; want 1", n)
 		}
 		if !h.Remove(&second.Subscriber) || h.NumSubscribers("a") != 0 {
-			t.Error("the last is not the last")
+			t.Errorf("Remove of the last = false, or %d subscribers are left; want true, none", h.NumSubscribers("a"))
 		}
 		h.Close()
 	})

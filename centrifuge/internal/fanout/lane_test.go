@@ -58,7 +58,7 @@ func TestLaneBehind(t *testing.T) {
 		release()
 		synctest.Wait()
 		if len(s.losses) != 0 || s.sink.count() != pushes {
-			t.Errorf("losses %v, %d pushes of %d", s.losses, s.sink.count(), pushes)
+			t.Errorf("losses %v, %d pushes; want none, %d", s.losses, s.sink.count(), pushes)
 		}
 		s.checkRun(t, 0)
 		h.Close()
@@ -104,7 +104,7 @@ func TestLaneIsBounded(t *testing.T) {
 		}()
 		synctest.Wait()
 		if n := len(published); n != maxPending/subscribers {
-			t.Errorf("%d pushes were taken, the bound is %d", n, maxPending/subscribers)
+			t.Errorf("%d pushes were taken; want %d", n, maxPending/subscribers)
 		}
 		release()
 		<-done
@@ -148,7 +148,7 @@ func TestLaneIsBoundedByBytes(t *testing.T) {
 					}()
 					synctest.Wait()
 					if n := len(published); n != test.want {
-						t.Errorf("%d pushes were taken, the bound is %d", n, test.want)
+						t.Errorf("%d pushes were taken; want %d", n, test.want)
 					}
 					if end == "closed" {
 						go h.Close()
@@ -209,7 +209,7 @@ func TestLaneShrinks(t *testing.T) {
 		synctest.Wait()
 		for i, s := range many {
 			if got := s.sink.count(); got != 1 && i < 5 || got != 0 && i >= 5 {
-				t.Errorf("subscriber %d got %d pushes", i, got)
+				t.Errorf("subscriber %d got %d pushes; want one for those below 5", i, got)
 			}
 		}
 		set := many[0].set

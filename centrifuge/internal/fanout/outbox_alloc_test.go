@@ -29,7 +29,7 @@ func TestMergeAllocations(t *testing.T) {
 			t.Errorf("%s: %.1f allocations; want 0", name, allocs)
 		}
 		if o.one != nil || o.more != nil {
-			t.Errorf("%s: an idle outbox holds memory", name)
+			t.Errorf("%s: an idle outbox holds %v, %v; want nothing", name, o.one, o.more)
 		}
 	}
 }

@@ -97,13 +97,13 @@ func checkOrder(t *testing.T, frames []*protocol.Encoded, complete bool, putters
 		v := int(binary.BigEndian.Uint32(f.Bytes))
 		putter, n := v>>20, v&(1<<20-1)
 		if n != next[putter] {
-			t.Fatalf("putter %d: frame %d came where %d was due", putter, n, next[putter])
+			t.Fatalf("putter %d: frame %d came; want %d", putter, n, next[putter])
 		}
 		next[putter]++
 	}
 	for putter := range putters {
 		if complete && next[putter] != each {
-			t.Errorf("putter %d: %d frames of %d came", putter, next[putter], each)
+			t.Errorf("putter %d: %d frames came; want %d", putter, next[putter], each)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func TestOutboxConcurrently(t *testing.T) {
 				sticking.Wait()
 				synctest.Wait()
 				if sink.twice.Load() {
-					t.Fatal("two writers at a time")
+					t.Fatal("two writers at a time; want one")
 				}
 				checkOrder(t, sink.frames, !closes, putters, each)
 				if !closes {
@@ -188,14 +188,14 @@ func TestOutboxBound(t *testing.T) {
 	put(6, PutDirty)
 	o.Flush()
 	if !o.Stalled() || o.queued() != 24 {
-		t.Errorf("stalled %v, %d bytes", o.Stalled(), o.queued())
+		t.Errorf("stalled %v, %d bytes; want true, 24 bytes", o.Stalled(), o.queued())
 	}
 	put(4, PutQueued)
 	put(0, PutQueued)
 	sink.stick(false)
 	o.Unblock()
 	if sink.count() != 10 || o.queued() != 0 || o.Stalled() {
-		t.Errorf("%d frames came, %d bytes wait", sink.count(), o.queued())
+		t.Errorf("%d frames came, %d bytes wait, stalled %v; want 10, none, false", sink.count(), o.queued(), o.Stalled())
 	}
 	put(10, PutDirty)
 	if got := o.countLocked(); got != 10 {
@@ -203,7 +203,7 @@ func TestOutboxBound(t *testing.T) {
 	}
 	o.Flush()
 	if o.one != nil || o.more != nil || o.state != outboxIdle {
-		t.Error("an idle outbox holds memory")
+		t.Errorf("an idle outbox holds %v, %v in state %v; want nothing in state %v", o.one, o.more, o.state, outboxIdle)
 	}
 	sink.stick(true)
 	put(6, PutDirty)
@@ -257,10 +257,10 @@ func TestOutboxCloses(t *testing.T) {
 			test.prepare(&o, sink)
 			finals := 0
 			if !o.Close(test.flush, func() { finals++ }) || finals != 1 {
-				t.Errorf("the end was told %d times", finals)
+				t.Errorf("the end was told %d times; want 1, and Close to report it", finals)
 			}
 			if o.Close(true, func() { finals++ }) || finals != 1 {
-				t.Error("a second Close did something")
+				t.Errorf("the end was told %d times after a second Close; want 1, and Close to report false", finals)
 			}
 			if sink.count() != test.frames {
 				t.Errorf("%d frames came, want %d", sink.count(), test.frames)
@@ -319,7 +319,7 @@ func TestOutboxClosesDuringWrite(t *testing.T) {
 				o.Put(numbered(0, 1))
 				ended := make(chan struct{})
 				if !o.Close(flush, func() { close(ended) }) {
-					t.Error("Close did nothing")
+					t.Error("Close = false; want true")
 				}
 				if got := o.Put(numbered(0, 2)); got != PutClosed {
 					t.Errorf("an outbox that is closing takes frames: o.Put(numbered(0, 2)) = %v; want PutClosed", got)
@@ -328,11 +328,11 @@ func TestOutboxClosesDuringWrite(t *testing.T) {
 				select {
 				case <-ended:
 					if !atOnce {
-						t.Error("Close called final during a write")
+						t.Error("Close called final during a write; want it after the write")
 					}
 				default:
 					if atOnce {
-						t.Error("Close of a blocking sink without flush waited for the write")
+						t.Error("Close of a blocking sink without flush waited for the write; want the end at once")
 					}
 				}
 				want := 1
@@ -364,8 +364,8 @@ func TestOutboxError(t *testing.T) {
 	if sink.failed.Load() != 1 {
 		t.Errorf("told %d times; want 1", sink.failed.Load())
 	}
-	if o.Put(numbered(0, 2)) != PutClosed || o.Close(true, func() { t.Error("the end was told") }) {
-		t.Error("an outbox is open after an error")
+	if o.Put(numbered(0, 2)) != PutClosed || o.Close(true, func() { t.Error("the end was told; want it told once") }) {
+		t.Error("an outbox is open after an error; want it closed")
 	}
 }
 
@@ -386,7 +386,7 @@ func TestOutboxUnblocksEarly(t *testing.T) {
 		sink.release <- struct{}{}
 		synctest.Wait()
 		if o.Stalled() || o.queued() != 0 {
-			t.Error("the outbox waits for an event that has come")
+			t.Errorf("stalled %v with %d bytes queued after the event; want false, 0", o.Stalled(), o.queued())
 		}
 	})
 }

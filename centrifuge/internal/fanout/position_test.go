@@ -39,7 +39,7 @@ func TestPositionPush(t *testing.T) {
 				}
 				_, ok, loss := s.Open(test.positioned, test.offset, test.epoch)
 				if !ok {
-					t.Fatal("the gate did not open")
+					t.Fatal("the gate did not open; want it open")
 				}
 				if !test.held {
 					h.Broadcast(top)

@@ -73,7 +73,7 @@ func TestUnencodable(t *testing.T) {
 					t.Errorf("%.10q: losses %v, left out %+v; want none and Publications 2", bad, text.losses, text.without)
 				}
 				if len(binary.losses) != 0 || binary.without.Any() || binary.sink.count() != len(payloads) {
-					t.Errorf("%.10q: losses %v, left out %+v, %d frames", bad, binary.losses, binary.without, binary.sink.count())
+					t.Errorf("%.10q: losses %v, left out %+v, %d frames; want none, none, %d", bad, binary.losses, binary.without, binary.sink.count(), len(payloads))
 				}
 				var got []string
 				for _, frame := range text.sink.frames {
@@ -91,7 +91,7 @@ func TestUnencodable(t *testing.T) {
 					t.Errorf("%.10q: got %v, want %v", bad, got, want)
 				}
 				if offset, _, _ := text.Position(); offset != uint64(len(payloads)) {
-					t.Errorf("%.10q: position %d", bad, offset)
+					t.Errorf("%.10q: position %d; want %d", bad, offset, len(payloads))
 				}
 				h.Close()
 			})

@@ -353,7 +353,7 @@ func TestSlowLatestBlocking(t *testing.T) {
 				t.Fatal(err)
 			}
 			if offset := reply.Push.Pub.Offset; offset <= last {
-				t.Fatalf("publication %d after %d", offset, last)
+				t.Fatalf("publication %d came after %d; want a later one", offset, last)
 			} else {
 				last = offset
 			}

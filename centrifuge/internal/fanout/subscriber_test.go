@@ -24,7 +24,7 @@ func TestSubHolds(t *testing.T) {
 		reply := &protocol.Encoded{Bytes: []byte("reply")}
 		dirty, ok, loss := s.Open(true, 3, "e", reply)
 		if !dirty || !ok || loss != LossNone {
-			t.Fatalf("Open: %v, %v, %v", dirty, ok, loss)
+			t.Fatalf("Open = %v, %v, %v; want true, true, none", dirty, ok, loss)
 		}
 		s.out.Flush()
 		if s.sink.frames[0] != reply || s.sink.count() != 3 {
@@ -33,10 +33,10 @@ func TestSubHolds(t *testing.T) {
 		s.sink.frames = s.sink.frames[1:]
 		s.checkRun(t, 3)
 		if offset, epoch, ok := s.Position(); offset != 5 || epoch != "e" || !ok {
-			t.Errorf("position %d %s %v", offset, epoch, ok)
+			t.Errorf("position %d %s %v; want 5 e true", offset, epoch, ok)
 		}
 		if _, ok, _ := s.Open(true, 0, ""); ok {
-			t.Error("a gate was opened twice")
+			t.Error("Open of an open gate = true; want false")
 		}
 		h.Close()
 	})
@@ -56,7 +56,7 @@ func TestSubHoldIsBounded(t *testing.T) {
 			synctest.Wait()
 			_, ok, _ := s.Open(true, 0, "e")
 			if bounded := limit > 0; ok == bounded || len(s.losses) != map[bool]int{true: 1}[bounded] {
-				t.Errorf("limit %d: opened %v, losses %v", limit, ok, s.losses)
+				t.Errorf("limit %d: opened %v, losses %v; want %v and a loss if it is not opened", limit, ok, s.losses, !bounded)
 			}
 			h.Close()
 		})
@@ -127,10 +127,10 @@ func TestSubJoinsAndLeaves(t *testing.T) {
 		h.Broadcast(&Push{Channel: "a", Leave: info})
 		synctest.Wait()
 		if wants.sink.count() != 2 || not.sink.count() != 0 {
-			t.Errorf("%d and %d frames", wants.sink.count(), not.sink.count())
+			t.Errorf("%d and %d frames; want 2 and 0", wants.sink.count(), not.sink.count())
 		}
 		if offset, _, ok := wants.Position(); offset != 4 || !ok {
-			t.Error("a join has moved the position")
+			t.Errorf("the position after a join is %d, %v; want 4, true", offset, ok)
 		}
 		h.Close()
 	})
@@ -141,13 +141,13 @@ func TestSubJoinsAndLeaves(t *testing.T) {
 func TestBreak(t *testing.T) {
 	s := newSubscriber(0, jsonFormat)
 	if s.Break(0) {
-		t.Error("a held gate was broken")
+		t.Error("Break of a held gate = true; want false")
 	}
 	s.Open(true, 4, "e")
 	if s.Break(3) || !s.Break(4) || s.Break(4) {
-		t.Error("Break looks at the wrong position")
+		t.Error("Break with positions 3, 4, 4 is not false, true, false; want it to break at the position of the gate only")
 	}
 	if _, _, ok := s.Position(); ok {
-		t.Error("a broken gate has a position")
+		t.Error("a broken gate has a position; want none")
 	}
 }

@@ -50,7 +50,7 @@ func TestLockWaitsAndOthersDoNot(t *testing.T) {
 	}
 	select {
 	case <-got:
-		t.Error("second holder while the first holds")
+		t.Error("second holder while the first holds; want one holder")
 	default:
 	}
 	held.Unlock()
@@ -86,7 +86,7 @@ func TestMemoryReturns(t *testing.T) {
 	clear(entries)
 	after := memtest.Heap()
 	if during-before < 10<<20 {
-		t.Fatalf("the locks took %d bytes: the measurement is wrong", during-before)
+		t.Fatalf("the locks took %d bytes; want at least %d, or the measurement is wrong", during-before, 10<<20)
 	}
 	if after-before > 1<<20 {
 		t.Errorf("%d bytes left of %d; want at most %v", after-before, during-before, 1<<20)
@@ -110,11 +110,11 @@ func TestTryLock(t *testing.T) {
 	l := New()
 	held := l.Lock("a")
 	if _, ok := l.TryLock("a"); ok {
-		t.Error("a key was had by two")
+		t.Error("TryLock of a held key = true; want false")
 	}
 	b, ok := l.TryLock("b")
 	if !ok {
-		t.Fatal("a free key was refused")
+		t.Fatal("TryLock of a free key = false; want true")
 	}
 	got := make(chan struct{})
 	go func() {
@@ -155,7 +155,7 @@ func TestDrain(t *testing.T) {
 	next := <-second
 	select {
 	case <-drained:
-		t.Error("drained while a key was held")
+		t.Error("drained while a key was held; want it to wait")
 	default:
 	}
 	next.Unlock()

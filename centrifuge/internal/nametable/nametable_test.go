@@ -206,7 +206,7 @@ func BenchmarkGet(b *testing.B) {
 						i = 0
 					}
 					if !s.get(elements[i].name) {
-						b.Fatal("not found")
+						b.Fatalf("element %q is not found; want it", elements[i].name)
 					}
 				}
 			})

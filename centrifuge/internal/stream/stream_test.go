@@ -62,13 +62,13 @@ func TestRanges(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	s := New()
 	if s.After(0, -1) != nil || s.Latest(-1) != nil || s.Before(1, -1) != nil || s.Last() != nil {
-		t.Error("an empty stream returned something")
+		t.Error("an empty stream returned something; want nothing")
 	}
 	if p := s.Position(); p.Offset != 0 || len(p.Epoch) != epochLetters {
 		t.Errorf("position %v; want Offset 0 and len(Epoch) %v", p, epochLetters)
 	}
 	if New().Position().Epoch == s.Position().Epoch {
-		t.Error("two streams share an epoch")
+		t.Error("two streams share an epoch; want one each")
 	}
 }
 
@@ -85,7 +85,7 @@ func TestAppend(t *testing.T) {
 	}
 	s.Append(&protocol.Publication{}, 0)
 	if s.Len() != 0 || s.Last() != nil || s.Position().Offset != 3 {
-		t.Errorf("size zero keeps %d at %v", s.Len(), s.Position())
+		t.Errorf("size zero keeps %d at %v; want none at offset 3", s.Len(), s.Position())
 	}
 }
 
@@ -95,7 +95,7 @@ func TestClearKeepsPosition(t *testing.T) {
 	want := s.Position()
 	s.Clear()
 	if s.Len() != 0 || s.Position() != want || s.After(0, -1) != nil {
-		t.Errorf("%d left at %v", s.Len(), s.Position())
+		t.Errorf("%d left at %v; want none at %v", s.Len(), s.Position(), want)
 	}
 	fill(s, 1, 10)
 	if got := offsets(s.After(0, -1)); !slices.Equal(got, []uint64{4}) {

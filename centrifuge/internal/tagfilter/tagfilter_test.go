@@ -97,10 +97,10 @@ func TestMatch(t *testing.T) {
 func TestNoTags(t *testing.T) {
 	f, err := Compile(leaf("a", "neq", "x"))
 	if err != nil || !f.Match(nil) {
-		t.Errorf("neq without tags: %v", err)
+		t.Errorf("neq without tags does not match, %v; want a match", err)
 	}
 	if !(*Filter)(nil).Match(nil) {
-		t.Error("no filter must pass everything")
+		t.Error("no filter: Match = false; want true")
 	}
 }
 
@@ -200,7 +200,7 @@ func TestLargeFilters(t *testing.T) {
 		for a := range 1100 {
 			for _, b := range []int{a, a + 1} {
 				if got := f.Match(map[string]string{"a": fmt.Sprint(a), "b": fmt.Sprint(b)}); got != test.want(a, b) {
-					t.Errorf("%s: %v for %d, %d", name, got, a, b)
+					t.Errorf("%s: %v for %d, %d; want %v", name, got, a, b, test.want(a, b))
 				}
 			}
 		}
@@ -217,7 +217,7 @@ func TestDecimals(t *testing.T) {
 		for j, b := range ascending {
 			x, y := parseDecimal(a), parseDecimal(b)
 			if !x.valid || !y.valid {
-				t.Fatalf("%s or %s is not valid", a, b)
+				t.Fatalf("%s or %s is not valid; want both valid", a, b)
 			}
 			if got := x.compare(y); (got < 0) != (i < j) || (got > 0) != (i > j) {
 				t.Errorf("%s compared with %s is %d; want %v and %v", a, b, got, i < j, i > j)
@@ -232,7 +232,7 @@ func TestDecimals(t *testing.T) {
 		for _, s := range equal[1:] {
 			x, y := parseDecimal(equal[0]), parseDecimal(s)
 			if !y.valid || x.compare(y) != 0 || y.compare(x) != 0 {
-				t.Errorf("%s and %s must be equal", equal[0], s)
+				t.Errorf("%s and %s differ; want them equal", equal[0], s)
 			}
 		}
 	}
@@ -241,7 +241,7 @@ func TestDecimals(t *testing.T) {
 		"NaN", "Inf", "1e1", "1E1", "1e+1", "1e-1", "0e0", "1.5e3", "1e99999999999999999999", "١", strings.Repeat("1", maxDecimal+1),
 	} {
 		if parseDecimal(s).valid {
-			t.Errorf("%q is taken for a number", s)
+			t.Errorf("%q is taken for a number; want it refused", s)
 		}
 	}
 }
@@ -308,7 +308,7 @@ func FuzzFilter(f *testing.F) {
 		}
 		tags := map[string]string{"a": value, "b": "1"}
 		if compiled.Match(tags) == inverse.Match(tags) {
-			t.Errorf("not does not negate %+v for %q", node, value)
+			t.Errorf("both %+v and its negation give %v for %q; want the opposite", node, compiled.Match(tags), value)
 		}
 	})
 }

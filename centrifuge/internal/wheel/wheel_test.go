@@ -54,7 +54,7 @@ func TestLongestDuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(time.Second, 1)
 		defer w.Close()
-		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
+		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired; want no call") })}
 		time.Sleep(time.Minute)
 		w.Set(&timer, math.MaxInt64)
 		w.SetAt(&timer, time.Now().Add(math.MaxInt64))
@@ -69,7 +69,7 @@ func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := New(time.Millisecond, 1)
 		defer w.Close()
-		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired") })}
+		timer := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired; want no call") })}
 		if w.Stop(&timer) {
 			t.Error("Stop() = true before Set; want false")
 		}
@@ -87,7 +87,7 @@ func TestCallbackMaySetAndStop(t *testing.T) {
 		defer w.Close()
 		var other Timer
 		count := 0
-		other.Owner = ownerFunc(func(*Timer, time.Time) { t.Error("fired though stopped") })
+		other.Owner = ownerFunc(func(*Timer, time.Time) { t.Error("fired though stopped; want no call") })
 		timer := Timer{Owner: ownerFunc(func(t *Timer, now time.Time) {
 			w.Stop(&other)
 			if count++; count < 5 {
@@ -155,7 +155,7 @@ func TestNoWakeUpWhenNothingIsSet(t *testing.T) {
 		idle := s.wake == never && !s.sleep.Stop()
 		s.mu.Unlock()
 		if !idle {
-			t.Error("the shard would wake up for a timer that was stopped")
+			t.Error("the shard would wake up for a timer that was stopped; want it idle")
 		}
 	})
 }
@@ -170,7 +170,7 @@ func TestCloseWaitsAndSilences(t *testing.T) {
 			<-leave
 			left.Store(true)
 		})}
-		other := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired after Close") })}
+		other := Timer{Owner: ownerFunc(func(*Timer, time.Time) { t.Error("fired after Close; want no call") })}
 		w.Set(&slow, time.Second)
 		<-entered
 		w.Set(&other, 0)
@@ -180,7 +180,7 @@ func TestCloseWaitsAndSilences(t *testing.T) {
 		}()
 		w.Close()
 		if !left.Load() {
-			t.Error("Close returned while a callback ran")
+			t.Error("Close returned while a callback ran; want it to wait")
 		}
 		w.Set(&other, 0)
 		w.Close()
@@ -219,7 +219,7 @@ func runModel(t *testing.T, seed uint64) {
 		defer mu.Unlock()
 		m := (*modelTimer)(unsafe.Pointer(timer)) // the first field
 		if !m.set {
-			t.Error("fired though not set")
+			t.Error("fired though not set; want no call")
 		}
 		if late := time.Since(m.deadline); late < 0 || late > tick {
 			t.Errorf("fired %v after the deadline; want 0 to %v", late, tick)
@@ -254,7 +254,7 @@ func runModel(t *testing.T, seed uint64) {
 		mu.Lock()
 		for i := range timers {
 			if timers[i].set && time.Since(timers[i].deadline) > tick {
-				t.Error("did not fire")
+				t.Error("did not fire; want a call")
 				timers[i].set = false
 			}
 		}

@@ -265,7 +265,7 @@ func checkNumbers(t *testing.T, got []string, count int) {
 	}
 	for i, data := range got {
 		if n, err := strconv.Atoi(strings.Trim(data, `"`)); err != nil || n != i {
-			t.Errorf("command %d is %.40s", i, data)
+			t.Errorf("command %d is %.40s, %v; want %d", i, data, err, i)
 			return
 		}
 	}

@@ -64,7 +64,7 @@ func TestWrite(t *testing.T) {
 		} {
 			p := s.dial(t, c.path)
 			if info := p.session.transport.Info(); info.Blocking != wire.blocks() {
-				t.Fatalf("Blocking is %v", info.Blocking)
+				t.Fatalf("Blocking is %v; want %v", info.Blocking, wire.blocks())
 			}
 			for range 2 { // the second time from what the first has cached
 				if pending := write(t, p, c.batch); pending != 0 {
@@ -93,7 +93,7 @@ func TestOtherWireForm(t *testing.T) {
 	}
 	again := s.handler.deflater.deflated(f[0], false)
 	if &again[0] != &s.handler.deflater.deflated(f[0], false)[0] {
-		t.Error("the message was compressed twice")
+		t.Error("the message was compressed twice; want once")
 	}
 	if got := f[0].Wire(protocol.WireEvent, buildEvent); got != event {
 		t.Errorf("the form of the other transport was built twice: f[0].Wire(protocol.WireEvent, buildEvent) = %v; want %v", got, event)
@@ -127,7 +127,7 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if more := write(t, p, frames("tail", "end")); more <= pending || more > pending+100 {
-			t.Fatalf("%d bytes pending after %d", more, pending)
+			t.Fatalf("%d bytes pending; want more than %d, by at most 100", more, pending)
 		}
 		for range sent {
 			p.expect(finText, block)

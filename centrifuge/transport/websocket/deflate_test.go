@@ -75,11 +75,11 @@ func TestOutgoingCompression(t *testing.T) {
 			write(t, p, mixed)
 			p.expect(first, join(mixed[:2]))
 			if _, got, _ := p.message(); inflated(t, got) != join(mixed[2:3]) {
-				t.Fatalf("%q", got)
+				t.Fatalf("got %q; want %q", inflated(t, got), join(mixed[2:3]))
 			}
 			p.expect(first, join(mixed[3:5]))
 			if _, got, _ := p.message(); inflated(t, got) != join(mixed[5:]) {
-				t.Fatalf("%q", got)
+				t.Fatalf("got %q; want %q", inflated(t, got), join(mixed[5:]))
 			}
 		}
 	})
@@ -101,7 +101,7 @@ func TestCompressedOnce(t *testing.T) {
 		}
 		again := s.handler.deflater.deflated(f[0], false)
 		if message != nil && &again[0] != &message[0] {
-			t.Fatal("compressed again")
+			t.Fatal("compressed again; want the message of the first time")
 		}
 		message = again
 	}
@@ -129,7 +129,7 @@ func TestDeflateBomb(t *testing.T) {
 	i := inflaters.New().(*inflater)
 	out, bad := i.inflate(bomb, limit)
 	if out != nil || bad == nil || bad.Code != closeTooBig {
-		t.Fatalf("%d bytes, %v", len(out), bad)
+		t.Fatalf("%d bytes, %v; want none, code %d", len(out), bad, closeTooBig)
 	}
 	if cap(i.out) > limit+1 {
 		t.Fatalf("buffer grew to %d bytes; want at most %v", cap(i.out), limit+1)
@@ -158,12 +158,12 @@ func FuzzInflate(f *testing.F) {
 		const limit = 5000
 		out, bad := i.inflate(payload, limit)
 		if bad == nil && len(out) > limit {
-			t.Fatalf("%d bytes", len(out))
+			t.Fatalf("%d bytes; want at most %d", len(out), limit)
 		}
 		if bad == nil {
 			again, bad := i.inflate([]byte(deflate(t, string(bytes.Clone(out)))), limit)
 			if bad != nil || len(again) != len(out) {
-				t.Fatalf("%d bytes became %d, %v", len(out), len(again), bad)
+				t.Fatalf("%d bytes became %d, %v; want the same number", len(out), len(again), bad)
 			}
 		}
 	})

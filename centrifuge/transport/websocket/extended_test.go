@@ -193,7 +193,7 @@ func inChild(t *testing.T) bool {
 		t.Fatalf("with %s: %v\n%s", setting, err, output)
 	}
 	if !strings.Contains(string(output), "--- PASS: "+t.Name()) {
-		t.Fatalf("with %s the test did not run:\n%s", setting, output)
+		t.Fatalf("with %s the test did not run:\n%s; want it to pass", setting, output)
 	}
 	return false
 }

@@ -22,7 +22,7 @@ func (p *peer) floodUntilCut(flood []byte) {
 		_, err := p.Write(flood)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			p.t.Fatal("the connection was not ended")
+			p.t.Fatal("the connection was not ended; want it ended")
 		case err != nil:
 			p.t.Logf("ended after %v", time.Since(begin).Round(time.Millisecond))
 			return

@@ -15,7 +15,7 @@ func TestHandshakeRefused(t *testing.T) {
 	good := handshake("/")
 	replace := func(old, with string) string {
 		if !strings.Contains(good, old) {
-			t.Fatalf("%q is not in the request", old)
+			t.Fatalf("%q is not in the request; want it there", old)
 		}
 		return strings.Replace(good, old, with, 1)
 	}
@@ -43,7 +43,7 @@ func TestHandshakeRefused(t *testing.T) {
 				t.Fatalf("status %d, want %d", p.answer.StatusCode, c.status)
 			}
 			if c.header != "" && p.answer.Header.Get(c.header) != c.value {
-				t.Fatalf("header %s is %q", c.header, p.answer.Header.Get(c.header))
+				t.Fatalf("header %s is %q; want %q", c.header, p.answer.Header.Get(c.header), c.value)
 			}
 		})
 	}
@@ -81,14 +81,14 @@ func TestHandshakeLists(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if !strings.Contains(good, c.old) {
-				t.Fatalf("%q is not in the request", c.old)
+				t.Fatalf("%q is not in the request; want it there", c.old)
 			}
 			p := s.dialRaw(t, strings.Replace(good, c.old, c.new, 1))
 			if p.answer.StatusCode != http.StatusSwitchingProtocols {
 				t.Fatal(p.answer.Status)
 			}
 			if got := p.answer.Header.Values("Sec-WebSocket-Protocol"); c.protocol == "" && len(got) != 0 || c.protocol != "" && (len(got) != 1 || got[0] != c.protocol) {
-				t.Errorf("subprotocol %q", got)
+				t.Errorf("subprotocol %q; want %q", got, c.protocol)
 			}
 			session := await.Receive(t, s.session(""), "session")
 			if got := session.transport.Info().Protobuf; got != c.protobuf {
@@ -117,7 +117,7 @@ func TestHandshakeOfThePythonSDK(t *testing.T) {
 		t.Fatal(p.answer.Status)
 	}
 	if got, ok := p.answer.Header["Sec-Websocket-Protocol"]; ok {
-		t.Fatalf("subprotocol %q was not offered", got)
+		t.Fatalf("subprotocol %q; want none, since none was offered", got)
 	}
 	p.send(frame(finText, `{"id":1,"connect":{"name":"python"}}`))
 	if _, payload, err := p.message(); err != nil || !strings.HasPrefix(string(payload), `{"id":1,"connect":{"client":`) {
@@ -201,7 +201,7 @@ func TestHandshakeAccepted(t *testing.T) {
 			p := s.dial(t, c.path, c.extra...)
 			h := p.answer.Header
 			if got := h.Get("Sec-WebSocket-Accept"); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" { // RFC 6455 1.3
-				t.Errorf("accept key %q", got)
+				t.Errorf("accept key %q; want s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", got)
 			}
 			if got := h.Get("Sec-WebSocket-Protocol"); got != c.protocol {
 				t.Errorf("subprotocol %q; want %v", got, c.protocol)

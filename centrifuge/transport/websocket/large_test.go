@@ -92,7 +92,7 @@ func (p *peer) replies(n int) []largeReply {
 	for len(replies) < n {
 		first, payload, err := p.message()
 		if err != nil || first != finText {
-			p.t.Fatalf("after %d replies of %d: %x %.80q, %v", len(replies), n, first, payload, err)
+			p.t.Fatalf("after %d replies: %x %.80q, %v; want %d replies", len(replies), first, payload, err, n)
 		}
 		decoder := json.NewDecoder(bytes.NewReader(payload))
 		for {

@@ -43,7 +43,7 @@ func TestIdleConnectionMemory(t *testing.T) {
 	t.Logf("%d idle connections: %d bytes of heap and stacks each, %d bytes of RSS each",
 		connections, heap, (rssAfter-rssBefore)/connections)
 	if heap > budget && !memtest.Race {
-		t.Errorf("%d bytes each, budget %d", heap, budget)
+		t.Errorf("%d bytes each; want at most %d", heap, budget)
 	}
 	runtime.KeepAlive(sessions)
 }

@@ -85,11 +85,11 @@ func (p *peer) askMany(n, most int) (messages int) {
 	for came := 0; came < n; messages++ {
 		first, payload, err := p.message()
 		if err != nil || first != finText {
-			p.t.Fatalf("message %d: %x, %v", messages, first, err)
+			p.t.Fatalf("message %d: %x, %v; want a whole text message", messages, first, err)
 		}
 		replies := strings.Split(string(payload), "\n")
 		if most > 0 && len(replies) > most {
-			p.t.Fatalf("%d replies in one message", len(replies))
+			p.t.Fatalf("%d replies in one message; want at most %d", len(replies), most)
 		}
 		for _, reply := range replies {
 			if want := fmt.Sprintf(`{"id":%d,"rpc":{"data":%d}}`, came+2, came); reply != want {

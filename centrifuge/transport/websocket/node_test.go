@@ -122,7 +122,7 @@ func TestSlowClientOfANode(t *testing.T) {
 			}
 			if first == finClose {
 				if code := binary.BigEndian.Uint16(payload); code != 3008 || i == 0 || i > sent {
-					t.Fatalf("closed with %d after %d of %d", code, i, sent)
+					t.Fatalf("closed with %d after %d of %d; want 3008 after some", code, i, sent)
 				}
 				break
 			}

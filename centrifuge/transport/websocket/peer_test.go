@@ -289,7 +289,7 @@ func (p *peer) expectClose(code uint16) (reason string) {
 func (p *peer) expectEnd() {
 	p.t.Helper()
 	if _, err := p.r.ReadByte(); !errors.Is(err, io.EOF) {
-		p.t.Fatalf("expecting the end: %v", err)
+		p.t.Fatalf("read %v; want %v", err, io.EOF)
 	}
 }
 

@@ -45,14 +45,14 @@ func checkKept(t testing.TB, r *reader, rules rules, sent int) {
 		return
 	}
 	if n := len(p.message); int64(n) > rules.limit || n > sent {
-		t.Fatalf("%d bytes of a message are kept, the limit is %d, %d were sent", n, rules.limit, sent)
+		t.Fatalf("%d bytes of a message are kept; want at most the limit of %d and the %d that were sent", n, rules.limit, sent)
 	}
 	if n := cap(p.message); n > max(maxKeptMessage, 2*int(rules.limit)) {
 		t.Fatalf("a buffer of %d bytes is kept for a limit of %d; want at most %v",
 			n, rules.limit, max(maxKeptMessage, 2*int(rules.limit)))
 	}
 	if rules.frames > 0 && p.inMessage && p.frames > rules.frames {
-		t.Fatalf("%d fragments, the limit is %d", p.frames, rules.frames)
+		t.Fatalf("%d fragments; want at most %d", p.frames, rules.frames)
 	}
 	if cap(p.control) > maxControlSize {
 		t.Fatalf("%d bytes are kept for a control frame; want at most %v", cap(p.control), maxControlSize)
@@ -74,14 +74,14 @@ func FuzzReader(f *testing.F) {
 		}
 		single := events(t, in, rules, func(int) int { return 1 })
 		if !slices.Equal(whole, single) {
-			t.Fatalf("whole %q\nbytes %q", whole, single)
+			t.Fatalf("bytes one by one give %q; want %q", single, whole)
 		}
 		if len(pieces) == 0 {
 			return
 		}
 		split := events(t, in, rules, func(i int) int { return int(pieces[i%len(pieces)]) })
 		if !slices.Equal(whole, split) {
-			t.Fatalf("whole %q\nsplit %q", whole, split)
+			t.Fatalf("bytes in parts give %q; want %q", split, whole)
 		}
 	})
 }
@@ -118,7 +118,7 @@ func TestReaderKeepsNothingWhenIdle(t *testing.T) {
 				rest = rest[n:]
 			}
 			if r.partial != nil {
-				t.Errorf("%s by %d: a partial is kept", c.name, size)
+				t.Errorf("%s by %d: a partial is kept; want none", c.name, size)
 			}
 		}
 	}

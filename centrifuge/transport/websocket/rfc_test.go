@@ -167,7 +167,7 @@ func TestRFC(t *testing.T) {
 						await.Receive(t, p.session.pongs, "pong")
 					}
 					if len(p.session.messages) != 0 {
-						t.Fatalf("unexpected message %q", <-p.session.messages)
+						t.Fatalf("got message %q; want none", <-p.session.messages)
 					}
 				})
 			}
@@ -242,7 +242,7 @@ func TestFrameHelpers(t *testing.T) {
 		plain := appendHeader(nil, finText, n)
 		plain = append(plain, make([]byte, n)...)
 		if len(serverPayload(plain)) != n {
-			t.Fatalf("payload of %d has %d", n, len(serverPayload(plain)))
+			t.Fatalf("the payload has %d bytes; want %d", len(serverPayload(plain)), n)
 		}
 	}
 	long := strings.Repeat("x", 122) + "äöü"

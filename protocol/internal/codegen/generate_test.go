@@ -22,7 +22,7 @@ func TestGeneratedCodeIsCurrent(t *testing.T) {
 			t.Fatal(err)
 		}
 		if string(got) != string(want) {
-			t.Errorf("%s is stale; run go generate ./protocol", name)
+			t.Errorf("%s is stale; want it as generated: run go generate ./protocol", name)
 		}
 	}
 	for _, dir := range []string{".", "clientcodec"} {
@@ -52,7 +52,7 @@ func TestNewField(t *testing.T) {
 		"clientcodec/protobuf_decode_gen.go": "case 9:\n\t\t\tm.NewField = r.Uint32()",
 	} {
 		if !strings.Contains(string(files[name]), want) {
-			t.Errorf("%s does not contain %q", name, want)
+			t.Errorf("%s does not contain %q; want it to", name, want)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func editedSchema(t *testing.T, old, replacement string) (dir string) {
 	}
 	edited := strings.Replace(string(schema), old, replacement, 1)
 	if edited == string(schema) {
-		t.Fatalf("client.proto does not contain %q", old)
+		t.Fatalf("client.proto does not contain %q; want it to", old)
 	}
 	dir = t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "client.proto"), []byte(edited), 0o600); err != nil {

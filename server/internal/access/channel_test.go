@@ -134,7 +134,7 @@ func TestRPC(t *testing.T) {
 				t.Fatalf("outcome %d, want %d", code, test.want)
 			}
 			if code == 0 && len(reply.RPC.Data) != 0 {
-				t.Errorf("data %s", reply.RPC.Data)
+				t.Errorf("data %s; want none", reply.RPC.Data)
 			}
 		})
 	}
@@ -148,6 +148,6 @@ func TestSendHasNoReceiver(t *testing.T) {
 		t.Errorf("disconnect %d, want 3508", got)
 	}
 	if s := newServer(t, nil); outcome(s.dial(context.Background(), t), &protocol.Command{Publish: &protocol.PublishRequest{Channel: "open:1"}}) != 3501 {
-		t.Error("a command before connect was answered")
+		t.Error("a command before connect is not closed; want outcome 3501")
 	}
 }

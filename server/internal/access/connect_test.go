@@ -58,7 +58,7 @@ func (test connectTest) run(t *testing.T) {
 		t.Fatalf("outcome %d, want %d", code, test.want)
 	}
 	if request.Token != "" && strings.Contains(s.log.String(), request.Token) {
-		t.Error("the token is in the log")
+		t.Error("the token is in the log; want it left out")
 	}
 	if code != 0 {
 		return
@@ -67,7 +67,7 @@ func (test connectTest) run(t *testing.T) {
 		t.Errorf("user %q, want %q", got, test.user)
 	}
 	if reply.Connect.Expires != test.expires || test.expires && reply.Connect.TTL == 0 {
-		t.Errorf("expires %v, ttl %d", reply.Connect.Expires, reply.Connect.TTL)
+		t.Errorf("expires %v, ttl %d; want %v and a time if it expires", reply.Connect.Expires, reply.Connect.TTL, test.expires)
 	}
 	if got := strings.Join(slices.Sorted(maps.Keys(reply.Connect.Subs)), " "); got != test.subs {
 		t.Errorf("subs %q, want %q", got, test.subs)
@@ -213,14 +213,14 @@ func TestSingleConnection(t *testing.T) {
 	// The new connection is excluded by its id, whether or not the node counts it
 	// among the user's connections already.
 	if len(s.disconnected) != 1 || !slices.Equal(s.disconnected[0].Except, []string{second.Client().ID()}) {
-		t.Errorf("disconnected %+v", s.disconnected)
+		t.Errorf("disconnected %+v; want all except %s", s.disconnected, second.Client().ID())
 	}
 	for name, c := range map[string]*centrifugetest.Client{"second": second, "of another user": other} {
 		// The reply to connect may come before the subscription counts as live; a later
 		// command is processed after that.
 		c.Do(&protocol.Command{ID: 2, Unsubscribe: &protocol.UnsubscribeRequest{Channel: "other"}})
 		if !slices.Contains(c.Client().ServerSideChannels(), "mine:#"+c.Client().UserID()) {
-			t.Errorf("connection %s is gone", name)
+			t.Errorf("connection %s has the subscriptions %q; want its personal channel", name, c.Client().ServerSideChannels())
 		}
 	}
 }
@@ -239,14 +239,14 @@ func TestTokenSubscriptions(t *testing.T) {
 		},
 	})}})
 	if reply == nil {
-		t.Fatal("refused")
+		t.Fatal("there is no reply; want a connect result")
 	}
 	one, two := reply.Connect.Subs["open:1"], reply.Connect.Subs["forced:1"]
 	if one == nil || !one.Recoverable || string(one.Data) != `{"d":1}` {
-		t.Errorf("open:1: %+v", one)
+		t.Errorf("open:1: %+v; want it recoverable with {\"d\":1}", one)
 	}
 	if two == nil || two.Recoverable || two.Positioned {
-		t.Errorf("forced:1: %+v", two)
+		t.Errorf("forced:1: %+v; want one without positions", two)
 	}
 	presence, err := s.Presence(context.Background(), "open:1")
 	if err != nil || len(presence) != 1 {

@@ -33,7 +33,7 @@ func TestKeySetIsDown(t *testing.T) {
 		c = s.dial(context.Background(), t)
 		code := outcome(c, connect(known.Sign(t, claims(""))))
 		if code != 0 && code != 100 {
-			t.Fatalf("connecting: outcome %d", code)
+			t.Fatalf("connecting: outcome %d; want 0 or 100", code)
 		}
 		return code == 0
 	})

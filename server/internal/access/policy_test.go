@@ -220,7 +220,7 @@ func TestNewRefusesBadSettings(t *testing.T) {
 	}
 	for _, part := range []string{"channel.namespaces[bad]", "client.token: issuer_regex", "client.subscription_token: audience_regex"} {
 		if !strings.Contains(err.Error(), part) {
-			t.Errorf("%q is not in %q", part, err)
+			t.Errorf("error %q; want %q in it", err, part)
 		}
 	}
 }

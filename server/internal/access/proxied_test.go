@@ -190,7 +190,7 @@ func TestConnectByProxy(t *testing.T) {
 			}
 			for _, channel := range test.subs {
 				if reply.Connect.Subs[channel] == nil {
-					t.Errorf("no subscription to %s", channel)
+					t.Errorf("no subscription to %s; want one", channel)
 				}
 			}
 		})

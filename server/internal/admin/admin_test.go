@@ -241,12 +241,12 @@ func TestRefusalsAreLoggedWithoutSecrets(t *testing.T) {
 	text := logged.String()
 	for _, want := range []string{"wrong password", "invalid token", "admin logged in", "remote=192.0.2.1:1234"} {
 		if !strings.Contains(text, want) {
-			t.Errorf("the log lacks %q: %s", want, text)
+			t.Errorf("the log lacks %q; want it in: %s", want, text)
 		}
 	}
 	for _, secret := range []string{"wrong-password", "wrong-token", "pass word", token} {
 		if strings.Contains(text, secret) {
-			t.Errorf("the log has %q: %s", secret, text)
+			t.Errorf("the log has %q; want it left out: %s", secret, text)
 		}
 	}
 }

@@ -94,7 +94,7 @@ func TestPagePolicy(t *testing.T) {
 	policy := ask(h, "GET", "/", "").Header().Get("Content-Security-Policy")
 	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
 		if !strings.Contains(policy, want) {
-			t.Errorf("policy %q lacks %q", policy, want)
+			t.Errorf("policy %q lacks %q; want it there", policy, want)
 		}
 	}
 	if strings.Contains(policy, "unsafe") {

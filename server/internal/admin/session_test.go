@@ -27,7 +27,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("check = %v, %v; want %v", expires, err, want)
 	}
 	if other := mustLogIn(t, s, "password"); other == token {
-		t.Errorf("two log-ins got the same token %q", token)
+		t.Errorf("two log-ins got the same token %q; want two tokens", token)
 	}
 	flip := func(i int) string {
 		raw, err := base64.RawURLEncoding.DecodeString(token)

@@ -188,7 +188,7 @@ func TestSequentialBatchKeepsOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := node.Calls(); !slices.Equal(got, want) {
-		t.Errorf("order %q", got)
+		t.Errorf("order %q; want %q", got, want)
 	}
 }
 
@@ -212,7 +212,7 @@ func TestMethodNames(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range Methods() {
 		if m.Name == "" || m.Summary == "" || seen[m.Name] {
-			t.Errorf("method %+v: no name, no summary or a name that another has", m)
+			t.Errorf("method %+v; want a summary and a name of its own", m)
 		}
 		seen[m.Name] = true
 		if got := MethodByName(m.Name); got != m {
@@ -234,7 +234,7 @@ func TestMethodForms(t *testing.T) {
 			}
 			for _, f := range reflect.VisibleFields(typ) {
 				if !f.Anonymous && f.Tag.Get("json") == "" {
-					t.Errorf("%s: %s.%s has no name in JSON", m.Name, typ, f.Name)
+					t.Errorf("%s: %s.%s has no name in JSON; want one", m.Name, typ, f.Name)
 				}
 			}
 		}

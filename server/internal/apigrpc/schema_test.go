@@ -32,7 +32,7 @@ func TestSchema(t *testing.T) {
 			continue
 		}
 		if inReply := reply.ByNumber(f.number); inReply == nil || string(inReply.Name()) != f.method.Name {
-			t.Errorf("%s: number %d in Command and %v in Reply", f.method.Name, f.number, inReply)
+			t.Errorf("%s: number %d in Command and %v in Reply; want one name", f.method.Name, f.number, inReply)
 		}
 		envelope := call.Output().Fields()
 		if envelope.ByName("error").Number() != responseError || envelope.ByName("result").Number() != responseResult {
@@ -45,7 +45,7 @@ func compareFields(t *testing.T, s *structure, m protoreflect.MessageDescriptor)
 	t.Helper()
 	for i := range m.Fields().Len() {
 		if d := m.Fields().Get(i); s.byNumber[d.Number()] == nil {
-			t.Errorf("%s is not a field in package api", d.FullName())
+			t.Errorf("%s is not a field in package api; want one", d.FullName())
 		}
 	}
 }
@@ -100,7 +100,7 @@ func FuzzCommand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		command, err := new(decoder).command(b)
 		if err == nil && (command.Method == nil) != (command.Request == nil) {
-			t.Errorf("got method %v with request %v", command.Method, command.Request)
+			t.Errorf("got method %v with request %v; want both or none", command.Method, command.Request)
 		}
 	})
 }

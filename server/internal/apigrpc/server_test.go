@@ -263,7 +263,7 @@ func TestKey(t *testing.T) {
 				t.Errorf("log: %s; want %v", r.log, test.want != codes.OK)
 			}
 			if test.key != "" && strings.Contains(r.log.String(), "apikey "+test.key) {
-				t.Errorf("the log has the key: %s", r.log)
+				t.Errorf("the log has the key: %s; want it left out", r.log)
 			}
 		})
 	}
@@ -361,7 +361,7 @@ func TestStream(t *testing.T) {
 			t.Fatalf("reply %d: %v", i, err)
 		}
 		if (reply.GetError() != nil) != (i%2 == 1) || (reply.GetPublish() != nil) != (i%2 == 0) {
-			t.Fatalf("reply %d: got %v", i, reply)
+			t.Fatalf("reply %d: got %v; want errors and results in turn", i, reply)
 		}
 	}
 	if _, err := stream.Recv(); err != io.EOF {

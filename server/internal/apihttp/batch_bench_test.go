@@ -57,7 +57,7 @@ func BenchmarkStream(b *testing.B) {
 	b.ResetTimer()
 	h.ServeHTTP(w, r)
 	if w.lines != b.N {
-		b.Fatalf("%d of %d lines were answered", w.lines, b.N)
+		b.Fatalf("%d lines were answered; want %d", w.lines, b.N)
 	}
 }
 

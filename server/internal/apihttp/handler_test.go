@@ -140,7 +140,7 @@ func TestVerbBeforeKey(t *testing.T) {
 func TestEveryMethodHasARoute(t *testing.T) {
 	for _, m := range api.Methods() {
 		if routes[m.Name] == nil {
-			t.Errorf("no route for %s", m.Name)
+			t.Errorf("no route for %s; want one", m.Name)
 		}
 	}
 	if got, want := len(routes), len(api.Methods()); got != want {

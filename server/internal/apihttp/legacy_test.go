@@ -108,7 +108,7 @@ func TestLegacyNumbers(t *testing.T) {
 	}
 	for _, m := range api.Methods() {
 		if m != &api.MethodBatch.Method && !slices.Contains(legacyMethods[:], m) {
-			t.Errorf("%s has no number", m.Name)
+			t.Errorf("%s has no number; want one", m.Name)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 		t.Helper()
 		p := c.Push()
 		if p == nil {
-			t.Fatalf("the connection ended: %v", c.Closed())
+			t.Fatalf("the connection ended: %v; want a push", c.Closed())
 		}
 		return p
 	}
@@ -137,7 +137,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	call("publish", `{"channel":"join:1","data":1}`, `{"result":{"offset":1,"epoch":"E"}}`)
 	call("subscribe", `{"channel":"join:1","user":"alice","data":{"d":1},"info":{"i":1}}`, empty)
 	if p := push(alice); p.Channel != "join:1" || p.Subscribe == nil || !p.Subscribe.Recoverable || string(p.Subscribe.Data) != `{"d":1}` {
-		t.Errorf("subscribe: %+v", p.Subscribe)
+		t.Errorf("subscribe: %+v; want join:1, recoverable, with {\"d\":1}", p.Subscribe)
 	}
 	if p := push(alice); p.Join == nil || p.Join.Info.User != "alice" {
 		t.Errorf("join: %+v; want Join.Info.User \"alice\"", p)
@@ -156,7 +156,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 
 	call("publish", `{"channel":"join:1","data":{"x" : 1}}`, `{"result":{"offset":2,"epoch":"E"}}`)
 	if p := push(alice); p.Pub == nil || string(p.Pub.Data) != `{"x" : 1}` || p.Pub.Offset != 2 || p.Pub.Info != nil {
-		t.Errorf("publication: %+v", p.Pub)
+		t.Errorf("publication: %+v; want {\"x\" : 1} with offset 2 and no info", p.Pub)
 	}
 
 	var info struct {
@@ -176,11 +176,11 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 	call("refresh", fmt.Sprintf(`{"user":"alice","expire_at":%d}`, time.Now().Unix()+100), empty)
 	if p := push(alice); p.Refresh == nil || !p.Refresh.Expires || p.Refresh.TTL == 0 {
-		t.Errorf("refresh: %+v", p.Refresh)
+		t.Errorf("refresh: %+v; want an end", p.Refresh)
 	}
 	call("refresh", `{"user":"alice"}`, empty)
 	if p := push(alice); p.Refresh == nil || p.Refresh.Expires {
-		t.Errorf("eternal: %+v", p.Refresh)
+		t.Errorf("eternal: %+v; want no end", p.Refresh)
 	}
 
 	second, third := connect("alice"), connect("alice")
@@ -192,7 +192,7 @@ func TestConnectionsOfARealNode(t *testing.T) {
 	}
 	call("disconnect", fmt.Sprintf(`{"user":"alice","client":%q,"disconnect":{"code":4001,"reason":"bye"}}`, alice.Client().ID()), empty)
 	if got := alice.Closed(); got != (centrifuge.Disconnect{Code: 4001, Reason: "bye"}) {
-		t.Errorf("alice: %v", got)
+		t.Errorf("alice is closed with %v; want 4001 bye", got)
 	}
 	call("refresh", `{"user":"alice","expired":true}`, empty)
 	if got := third.Closed(); got != centrifuge.DisconnectExpired {
@@ -229,7 +229,7 @@ func TestSubscribeAgain(t *testing.T) {
 		for data := ""; user == "server" && data != `{"d":2}`; {
 			push := c.Push()
 			if push == nil {
-				t.Fatalf("the connection ended: %v", c.Closed())
+				t.Fatalf("the connection ended: %v; want a push", c.Closed())
 			}
 			if push.Subscribe != nil {
 				data = string(push.Subscribe.Data)

@@ -44,7 +44,7 @@ func schemaOf(t *testing.T, content openapi3.Content) *openapi3.Schema {
 	t.Helper()
 	media := content["application/json"]
 	if media == nil || media.Schema == nil {
-		t.Fatal("docs/openapi.json: no schema of application/json")
+		t.Fatal("docs/openapi.json: no schema of application/json; want one")
 	}
 	return media.Schema.Value
 }
@@ -66,7 +66,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		seen[m.method] = true
 		item := document.Paths.Value("/" + m.method)
 		if item == nil || item.Post == nil {
-			t.Errorf("docs/openapi.json has no path /%s", m.method)
+			t.Errorf("docs/openapi.json has no path /%s; want one", m.method)
 			continue
 		}
 		if strings.Contains(m.body, "null,{}") { // a batch with commands that are none
@@ -74,7 +74,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		}
 		refused := strings.Contains(post(newHandler(t, answersNode(), nil), "/api/"+m.method, m.body).Body.String(), `"code":107`)
 		if err := validate(document, schemaOf(t, item.Post.RequestBody.Value.Content), []byte(m.body)); err != nil && !refused {
-			t.Errorf("request of %s %s: %v", m.method, m.body, err)
+			t.Errorf("request of %s %s: %v; want it valid", m.method, m.body, err)
 		}
 	}
 	for _, m := range methodBodies {
@@ -83,7 +83,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			w := post(newHandler(t, answersNode(), nil), "/api/"+m.method, m.body, header...)
 			response := operation.Responses.Status(w.Code)
 			if response == nil {
-				t.Errorf("%s, errors %s: status %d is not in the document", m.method, status, w.Code)
+				t.Errorf("%s, errors %s: status %d is not in the document; want it there", m.method, status, w.Code)
 				continue
 			}
 			if err := validate(document, schemaOf(t, response.Value.Content), w.Body.Bytes()); err != nil {
@@ -93,7 +93,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	}
 	for _, m := range api.Methods() {
 		if !seen[m.Name] {
-			t.Errorf("%s: no request is validated", m.Name)
+			t.Errorf("%s: no request is validated; want one", m.Name)
 		}
 	}
 	for _, e := range []*api.Error{
@@ -102,7 +102,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	} {
 		response := document.Paths.Value("/history").Post.Responses.Status(transportStatus(e.Code))
 		if response == nil {
-			t.Errorf("error %d: status %d is not in the document", e.Code, transportStatus(e.Code))
+			t.Errorf("error %d: status %d is not in the document; want it there", e.Code, transportStatus(e.Code))
 			continue
 		}
 		text, err := json.Marshal(e)
@@ -114,7 +114,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		}
 	}
 	if stream := document.Paths.Value("/stream"); stream == nil || stream.Post == nil {
-		t.Error("docs/openapi.json has no path /stream")
+		t.Error("docs/openapi.json has no path /stream; want one")
 	}
 	if got, want := document.Paths.Len(), len(api.Methods())+1; got != want {
 		t.Errorf("docs/openapi.json has %d paths; want %d", got, want)
@@ -171,10 +171,10 @@ func TestRequiredFields(t *testing.T) {
 		schema := schemaOf(t, document.Paths.Value("/"+m.Name).Post.RequestBody.Value.Content)
 		required := slices.Sorted(slices.Values(schema.Required))
 		if want := slices.Sorted(maps.Keys(fields)); !slices.Equal(required, want) {
-			t.Errorf("%s: docs/openapi.json requires %q; the server %q", m.Name, required, want)
+			t.Errorf("%s: docs/openapi.json requires %q; want %q, as the server", m.Name, required, want)
 		}
 		if err := validate(document, schema, []byte(smallest)); err != nil || refused(m.Name, smallest) {
-			t.Errorf("%s: the smallest request %s is refused by the server, or not valid: %v", m.Name, smallest, err)
+			t.Errorf("%s: the smallest request %s is refused by the server, or not valid: %v; want it valid", m.Name, smallest, err)
 		}
 		for left := range fields {
 			rest := maps.Clone(fields)
@@ -184,7 +184,7 @@ func TestRequiredFields(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := validate(document, schema, body); err == nil || !refused(m.Name, string(body)) {
-				t.Errorf("%s: a request without %s is valid (%v), or not refused", m.Name, left, err)
+				t.Errorf("%s: a request without %s is valid (%v), or not refused; want it refused by both", m.Name, left, err)
 			}
 		}
 	}

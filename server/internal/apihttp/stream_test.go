@@ -162,7 +162,7 @@ func TestStreamAnswersAtOnce(t *testing.T) {
 				answers = bufio.NewScanner((<-answered).Body)
 			}
 			if !answers.Scan() || answers.Text() != `{"publish":{}}` {
-				t.Fatalf("answer %d is %q, %v", i, answers.Text(), answers.Err())
+				t.Fatalf("answer %d is %q, %v; want {\"publish\":{}}", i, answers.Text(), answers.Err())
 			}
 			time.Sleep(5 * time.Minute) // longer than any deadline
 		}
@@ -216,7 +216,7 @@ type pressed struct {
 // Read implements io.Reader.
 func (p *pressed) Read(b []byte) (int, error) {
 	if p.writing {
-		p.t.Error("the body is read while answers wait to be taken")
+		p.t.Error("the body is read while answers wait to be taken; want it left")
 	}
 	if p.sent >= p.limit {
 		return 0, io.EOF
@@ -310,7 +310,7 @@ func TestStreamRefused(t *testing.T) {
 	answers := bufio.NewScanner(response.Body)
 	for i := range 2 {
 		if !answers.Scan() {
-			t.Fatalf("answer %d is missing: %v", i, answers.Err())
+			t.Fatalf("answer %d is missing: %v; want one", i, answers.Err())
 		}
 	}
 	h.Stop()
@@ -366,7 +366,7 @@ func FuzzStreamLine(f *testing.F) {
 		}
 		command, err := api.DecodeCommand(line)
 		if err != nil || command == nil || !reflect.DeepEqual(command.Request, got) {
-			t.Errorf("decodePublishCommand(%q) gives %+v; DecodeCommand has %+v, %v", line, got, command, err)
+			t.Errorf("decodePublishCommand(%q) = %+v; want as by DecodeCommand: %+v, %v", line, got, command, err)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func (i *instance) adminConnected(token string) *apptest.Conn {
 	i.t.Helper()
 	c := i.dial(apptest.Dialer{Path: "/admin/websocket"})
 	if reply := ask(i.t, c, `{"id":1,"connect":{"token":"`+token+`"}}`); !strings.Contains(reply, `"connect":{`) {
-		i.t.Fatalf("connecting: %s", reply)
+		i.t.Fatalf("connecting: %s; want a connect result", reply)
 	}
 	return c
 }
@@ -341,7 +341,7 @@ func TestAdminConfigurationAfterReload(t *testing.T) {
 		`{"key":"log.level","value":"debug","source":"file"}`,
 	} {
 		if !strings.Contains(body, want) {
-			t.Errorf("the view lacks %s", want)
+			t.Errorf("the view lacks %s; want it there", want)
 		}
 	}
 }

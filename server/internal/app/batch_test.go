@@ -86,7 +86,7 @@ func TestBatchDelayBound(t *testing.T) {
 			"CENTRIFUGO_CHANNEL_WITHOUT_NAMESPACE_BATCH_MAX_DELAY=" + delay,
 		}})
 		if (err == nil) != ok {
-			t.Errorf("%s: %v", delay, err)
+			t.Errorf("%s: accepted with %v; want accepted %v", delay, err, ok)
 		}
 	}
 }

@@ -63,7 +63,7 @@ func TestCertificateRenewedBySignal(t *testing.T) {
 	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
 	await.Until(t, "the log", func() bool { return i.logged("info", "TLS certificate replaced", "not_after") })
 	if reply := ask(t, old, `{"id":2,"presence":{"channel":"x"}}`); reply == "" {
-		t.Error("an old connection is of no use any more")
+		t.Error("a command over an old connection has no reply; want one")
 	}
 	if response, err := get(t, a.client(), "https://"+i.external()+"/health"); err != nil || response.ProtoMajor != 2 || response.StatusCode != http.StatusOK {
 		t.Errorf("HTTP/2 after the renewal: %+v, %v; want ProtoMajor 2 and StatusCode %v", response, err, http.StatusOK)

@@ -47,7 +47,7 @@ func TestCheckIsTheStart(t *testing.T) {
 				return
 			}
 			if startErr := startOnce(t, cfg); (startErr == nil) != (err == nil) {
-				t.Errorf("check says %v, start says %v", err, startErr)
+				t.Errorf("check says %v, start says %v; want both to agree", err, startErr)
 			}
 		})
 	}

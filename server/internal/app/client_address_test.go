@@ -74,7 +74,7 @@ func TestProxyProtocolOfWebSockets(t *testing.T) {
 				t.Error("a goroutine reads the connection; want the event loop")
 			}
 			if reply := ask(t, conn, `{"id":2,"publish":{"channel":"x","data":1}}`); reply != `{"id":2,"publish":{}}` {
-				t.Errorf("publishing: %s", reply)
+				t.Errorf("publishing: %s; want {\"id\":2,\"publish\":{}}", reply)
 			}
 		})
 	}

@@ -20,7 +20,7 @@ func (i *instance) connections(request string) api.ConnectionsResult {
 	var answer struct{ Result api.ConnectionsResult }
 	text := i.api("connections", request)
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || strings.Contains(text, `"error"`) {
-		i.t.Fatalf("connections %s: %s", request, text)
+		i.t.Fatalf("connections %s: %s; want a result", request, text)
 	}
 	return answer.Result
 }
@@ -54,7 +54,7 @@ func TestConnectionsOfAllNodes(t *testing.T) {
 				perNode[page.Connections[id].Node]++
 			}
 			if limit > 0 && len(page.Connections) > limit {
-				t.Errorf("limit %d: a page of %d", limit, len(page.Connections))
+				t.Errorf("a page has %d connections; want at most %d", len(page.Connections), limit)
 			}
 			cursor = page.Cursor
 		}
@@ -96,7 +96,7 @@ func TestConnectionsOfAUser(t *testing.T) {
 		}
 		for id, c := range got.Connections {
 			if user != "" && c.User != user {
-				t.Errorf("user %q: %s is of %q", user, id, c.User)
+				t.Errorf("%s is a connection of user %q; want those of %q", id, c.User, user)
 			}
 		}
 	}

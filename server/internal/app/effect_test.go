@@ -316,7 +316,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		switch {
 		case k.NotBuilt(), k.NoEffect() != "":
 			if probed || test != "" {
-				t.Errorf("%s: listed as without effect, and with one", k.Path)
+				t.Errorf("%s: listed as without effect, and with one; want one of both", k.Path)
 			}
 			if !strings.Contains(k.Path, "[]") { // the warnings name items as they name these
 				warnedOf(t, k)
@@ -324,7 +324,7 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 		case probed:
 			p := settingsKeys[path]
 			if before, after := settings(t, p.base), settings(t, p.base+" "+path+"="+p.value); before == after {
-				t.Errorf("%s=%s changes nothing:\n%s", path, p.value, before)
+				t.Errorf("%s=%s: the settings are as before:\n%s\nwant others", path, p.value, before)
 			}
 		case test != "":
 			if err := namesKey(test, path); err != nil {
@@ -336,12 +336,12 @@ func TestEveryKeyHasItsEffect(t *testing.T) {
 	}
 	for path := range settingsKeys {
 		if !seen[path] {
-			t.Errorf("%s: no such key", path)
+			t.Errorf("%s: no such key; want one", path)
 		}
 	}
 	for path := range effectTests {
 		if !seen[path] {
-			t.Errorf("%s: no such key", path)
+			t.Errorf("%s: no such key; want one", path)
 		}
 	}
 }
@@ -371,7 +371,7 @@ func warnedOf(t *testing.T, k config.Key) {
 	cfg, warnings, err := config.Load(o)
 	if err != nil { // refused at once, such as a section that needs another
 		if !strings.Contains(err.Error(), k.Path) && !strings.Contains(err.Error(), strings.TrimSuffix(k.Path, k.Path[strings.LastIndex(k.Path, "."):])) {
-			t.Errorf("%s: the error names another key: %v", k.Path, err)
+			t.Errorf("%s: the error is %v; want it to name the key", k.Path, err)
 		}
 		return
 	}
@@ -384,7 +384,7 @@ func warnedOf(t *testing.T, k config.Key) {
 			return
 		}
 	}
-	t.Errorf("%s=%s: neither an error nor a warning: %v", k.Path, value, warnings)
+	t.Errorf("%s=%s: no error, warnings %v; want one of both", k.Path, value, warnings)
 }
 
 // settings describes how a server is built.

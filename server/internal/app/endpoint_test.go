@@ -206,7 +206,7 @@ func TestConnectionMaxDelay(t *testing.T) {
 	})
 	stop()
 	if !i.logged("warn", "connection refused", "client.connection_max_delay is reached") {
-		t.Error("the log does not say which key has refused the connection")
+		t.Error("the log does not say which key has refused the connection; want it to")
 	}
 	await.Until(t, "an admitted connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
 	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")

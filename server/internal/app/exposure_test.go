@@ -54,7 +54,7 @@ func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 		}
 		for _, local := range [][]string{nil, {"Origin", "http://localhost:3000"}, {"Sec-Fetch-Site", "same-origin"}} {
 			if status := i.asked(e.method, e.path, "", local...); status != 200 && e.path != "/api" || status == 403 {
-				t.Errorf("%s, %v: status %d", e.path, local, status)
+				t.Errorf("%s, %v: status %d; want 200, or not 403 of the API", e.path, local, status)
 			}
 		}
 	}

@@ -88,7 +88,7 @@ func FuzzWebSocketStream(f *testing.F) {
 			_, err = c.ReadFrame()
 		}
 		if os.IsTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("the connection ends with %v", err)
+			t.Errorf("the connection ends with %v; want a whole answer in time", err)
 		}
 		i.quiet(t, "")
 	})
@@ -230,13 +230,13 @@ func FuzzAPIBody(f *testing.F) {
 		case http.StatusOK:
 			for line := range strings.SplitSeq(strings.TrimRight(answer, "\n"), "\n") {
 				if !json.Valid([]byte(line)) {
-					t.Errorf("%s: answer %q", path, answer)
+					t.Errorf("%s: answer %q; want valid JSON", path, answer)
 				}
 			}
 		case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		case http.StatusInternalServerError: // a binary publication in JSON (server.md 1.1)
 			if !strings.Contains(path, "history") && path != "/api" && path != "/api/batch" {
-				t.Errorf("%s: status 500 for %q", path, body)
+				t.Errorf("%s: status 500 for %q; want it for a history only", path, body)
 			}
 		default:
 			t.Errorf("%s: status %d for %q", path, status, body)

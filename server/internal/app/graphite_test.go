@@ -30,7 +30,7 @@ func TestGraphite(t *testing.T) {
 			found = strings.HasPrefix(lines.Text(), tt.want)
 		}
 		if !found {
-			t.Errorf("%s: no line %q, %v", tt.settings, tt.want, lines.Err())
+			t.Errorf("%s: no line %q came, %v; want one", tt.settings, tt.want, lines.Err())
 		}
 		_ = conn.Close()
 		if err := i.stop(); err != nil {

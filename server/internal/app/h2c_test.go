@@ -48,11 +48,11 @@ func TestH2CExternal(t *testing.T) {
 			}
 			switch {
 			case test.status == 0 && err == nil:
-				t.Errorf("HTTP/2 is answered with %s", answer.Status)
+				t.Errorf("HTTP/2 is answered with %s; want it refused", answer.Status)
 			case test.status != 0 && err != nil:
 				t.Error(err)
 			case test.status != 0 && (answer.ProtoMajor != 2 || answer.StatusCode != test.status):
-				t.Errorf("%s over %s", answer.Status, answer.Proto)
+				t.Errorf("%s over %s; want %d over HTTP/2", answer.Status, answer.Proto, test.status)
 			}
 			// HTTP/1 is served as before, WebSockets included.
 			if status, _ := i.request(http.MethodGet, i.address[0], "/connection/init", ""); status != http.StatusOK {

@@ -100,7 +100,7 @@ func TestHTTP3(t *testing.T) {
 	go func() { stopped <- i.stop() }()
 	wantLine(`{"push":{"disconnect":{"code":3001,"reason":"shutdown"}}}`)
 	if lines.Scan() {
-		t.Errorf("behind the end: got %s", lines.Text())
+		t.Errorf("behind the end: got %s; want nothing", lines.Text())
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("stopping: %v", err)

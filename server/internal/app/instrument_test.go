@@ -67,7 +67,7 @@ func TestInstrumentedStatus(t *testing.T) {
 			instrumented(requests, "/x", h).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/x", nil))
 		}()
 		if !requests.DeleteLabelValues("/x", "GET", want) {
-			t.Errorf("not counted as %s", want)
+			t.Errorf("no request is counted as %s; want one", want)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func TestKeySets(t *testing.T) {
 			c = i.dial(apptest.Dialer{})
 			reply := ask(t, c, fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, token))
 			if !strings.Contains(reply, `"connect":{`) && !strings.Contains(reply, `"code":100`) {
-				t.Fatalf("connecting: %s", reply)
+				t.Fatalf("connecting: %s; want a result or error 100", reply)
 			}
 			return strings.Contains(reply, `"connect":{`)
 		})
@@ -39,7 +39,7 @@ func TestKeySets(t *testing.T) {
 		id++
 		reply := ask(t, c, fmt.Sprintf(`{"id":%d,"subscribe":{"channel":"$x","token":%q}}`, id, channel.Sign(t, `{"sub":"42","channel":"$x"}`)))
 		if !strings.Contains(reply, `"subscribe":`) && !strings.Contains(reply, `"code":100`) {
-			t.Fatalf("subscribing: %s", reply)
+			t.Fatalf("subscribing: %s; want a result or error 100", reply)
 		}
 		return strings.Contains(reply, `"subscribe":`)
 	})

@@ -52,7 +52,7 @@ func TestMemoryLimit(t *testing.T) {
 				t.Errorf("the runtime has a limit of %d, want %d", now, test.want)
 			}
 			if got := text.String(); !strings.Contains(got, test.warning) || test.warning == "" && got != "" {
-				t.Errorf("logged: %s", got)
+				t.Errorf("logged: %s; want %q", got, test.warning)
 			}
 		})
 	}
@@ -88,7 +88,7 @@ func TestLimitsAreLogged(t *testing.T) {
 	defer runtime.GOMAXPROCS(before)
 	i := start(t, anonymous)
 	if !i.logged("info", "limits", `"gomaxprocs":3`) || !i.logged("info", "limits", `"lanes":3`) {
-		t.Errorf("no entry tells the limits: %v", i.entries())
+		t.Errorf("the log is %v; want an entry \"limits\" with gomaxprocs and lanes of 3", i.entries())
 	}
 }
 

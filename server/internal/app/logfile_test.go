@@ -31,10 +31,10 @@ func TestLogFileIsOpenedAgain(t *testing.T) {
 			i.hangUp()
 			await.Until(t, "the new file", func() bool { _, err := os.Stat(file); return err == nil && len(i.entries()) > 0 })
 			if i.logged("info", "serving", "") {
-				t.Error("the new file has old lines")
+				t.Error("the new file has old lines; want none")
 			}
 			if err := i.stop(); err != nil || !i.logged("info", "stopped", "") {
-				t.Errorf("the last line is not in the new file: %v", err)
+				t.Errorf("the last line is not in the new file: %v; want it there", err)
 			}
 		})
 	}

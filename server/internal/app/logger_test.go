@@ -30,7 +30,7 @@ func TestLogLevels(t *testing.T) {
 			for _, entry := range readLog(t, file) {
 				got = append(got, entry["level"].(string))
 				if at, err := time.Parse(time.RFC3339Nano, entry["time"].(string)); err != nil || time.Since(at) > time.Hour {
-					t.Errorf("time %v, %v", entry["time"], err)
+					t.Errorf("time %v, %v; want one of this hour", entry["time"], err)
 				}
 				if entry["message"] != "words" || entry["key"] != "value" || len(entry) != 4 {
 					t.Errorf("entry %v; want \"words\", \"value\" and length 4", entry)
@@ -52,7 +52,7 @@ func TestLogFormat(t *testing.T) {
 	}
 	defer func() { _ = plain.Close() }()
 	if terminal(plain) {
-		t.Error("a file is taken for a terminal")
+		t.Error("terminal of a file = true; want false")
 	}
 	log, err := newLogger(config.Log{Level: "info"}, plain)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestLogFormat(t *testing.T) {
 		t.Errorf("stderr got lines that belong to the file: %v; want length 1", entries)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o077 != 0 {
-		t.Errorf("others may read the log: %v, %v", info.Mode(), err)
+		t.Errorf("others may read the log: %v, %v; want no access", info.Mode(), err)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestMessagesInFrame(t *testing.T) {
 				}
 			}
 			if !full {
-				t.Errorf("no frame had %d messages", most)
+				t.Errorf("the fullest frame had %d messages; want a full one", most)
 			}
 		})
 	}
@@ -86,7 +86,7 @@ func TestQueueMaxTotalSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		if queued, ok := metrics["centrifugo_client_slow_queue_bytes"]; !ok || queued > 10000 {
-			t.Fatalf("%v bytes wait, %v", queued, ok)
+			t.Fatalf("%v bytes wait, %v; want at most 10000, true", queued, ok)
 		}
 		return metrics["centrifugo_client_slow_queue_refused_count"]
 	}

@@ -206,7 +206,7 @@ func TestInfoMetrics(t *testing.T) {
 	await.Until(t, "publications in the metrics of info", func() bool {
 		items, interval := info()
 		if items != nil && interval != 0.3 {
-			t.Fatalf("interval %v", interval)
+			t.Fatalf("interval %v; want 0.3", interval)
 		}
 		maps.Copy(seen, items)
 		return items[sent] == 3
@@ -219,7 +219,7 @@ func TestInfoMetrics(t *testing.T) {
 		"centrifugo.node.build.version.0.0.0 OSS",
 	} {
 		if _, ok := seen[key]; !ok {
-			t.Errorf("%s is missing in %v", key, slices.Sorted(maps.Keys(seen)))
+			t.Errorf("the answer has %v; want %s", slices.Sorted(maps.Keys(seen)), key)
 		}
 	}
 	for key := range seen {

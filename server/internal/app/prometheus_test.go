@@ -144,7 +144,7 @@ func TestPrometheus(t *testing.T) {
 	o.redis.Restart()
 	for _, name := range rulesIn(t) {
 		if !fired[name] {
-			t.Errorf("%s has not fired: this test does not cause its condition", name)
+			t.Errorf("%s has not fired; want this test to cause its condition", name)
 		}
 	}
 }
@@ -172,7 +172,7 @@ func (o *observed) checkDashboard() {
 			queries++
 			query := variables.Replace(target.Expr)
 			if !await.Reached(func() bool { n, err := o.prometheus.Query(query); return err != nil || n > 0 }) {
-				o.t.Errorf("panel %q: no series of %s", p.Title, query)
+				o.t.Errorf("panel %q: no series of %s; want one at least", p.Title, query)
 			} else if _, err := o.prometheus.Query(query); err != nil {
 				o.t.Errorf("panel %q: %s: %v", p.Title, query, err)
 			}

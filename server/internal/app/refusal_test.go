@@ -92,7 +92,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 	for _, secret := range []string{"WRONG-KEY", forged} {
 		if strings.Contains(strings.Join(i.lines(), "\n"), secret) {
-			t.Errorf("the log holds the secret %q", secret)
+			t.Errorf("the log holds the secret %q; want it left out", secret)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestRefusalsAreSampled(t *testing.T) {
 		return told > 0
 	})
 	if lines, _ := count(); lines >= refusals {
-		t.Errorf("%d refusals make %d lines", refusals, lines)
+		t.Errorf("%d refusals make %d lines; want fewer", refusals, lines)
 	}
 }
 

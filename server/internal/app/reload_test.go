@@ -105,7 +105,7 @@ func TestReloadListsKeys(t *testing.T) {
 			})
 			if warned := i.logged("warn", "configuration: changed keys need a restart, their old values stay in use", ""); warned {
 				if test.restart == "" {
-					t.Error("a restart is asked for")
+					t.Error("a restart is asked for; want none")
 				}
 			} else if test.restart != "" {
 				await.Until(t, "the warning", func() bool {
@@ -155,7 +155,7 @@ func TestReloadLogLevel(t *testing.T) {
 	i.hangUp()
 	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
 	if i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "") {
-		t.Error("a line of a lower level was logged before the reload")
+		t.Error("a line of a lower level was logged before the reload; want none")
 	}
 	if code := i.refusedWith("rubbish"); code != 3501 {
 		t.Errorf("closed with %d; want 3501", code)
@@ -164,7 +164,7 @@ func TestReloadLogLevel(t *testing.T) {
 		return i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "")
 	})
 	if !i.app.log.Enabled(t.Context(), slog.LevelDebug) {
-		t.Error("the server's own lines have the old level")
+		t.Error("the server's own lines have the old level; want level debug")
 	}
 }
 

@@ -38,7 +38,7 @@ func (i *instance) admitted(claims jwt.MapClaims) *apptest.Conn {
 	i.t.Helper()
 	c := i.dial(apptest.Dialer{})
 	if reply := ask(i.t, c, fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, signed(i.t.(*testing.T), claims))); !strings.Contains(reply, `"connect":{`) {
-		i.t.Fatalf("connecting with %v: %s", claims, reply)
+		i.t.Fatalf("connecting with %v: %s; want a connect result", claims, reply)
 	}
 	return c
 }
@@ -146,7 +146,7 @@ func unblockByGRPC(t *testing.T, engine, user string) {
 	i := start(t, tokenNode(`, "grpc_api": {"enabled": true, "insecure": true, "address": "127.0.0.1"}`+engine))
 	answer, err := i.grpcAPI(nil).UnblockUser(t.Context(), &apipb.UnblockUserRequest{User: user}, grpc.WaitForReady(true))
 	if err != nil || answer.Error != nil {
-		t.Fatalf("unblock_user over gRPC: %v, %v", answer, err)
+		t.Fatalf("unblock_user over gRPC: %v, %v; want no error", answer, err)
 	}
 }
 

@@ -186,7 +186,7 @@ func (i *instance) connected(d apptest.Dialer) *apptest.Conn {
 	i.t.Helper()
 	c := i.dial(d)
 	if reply := ask(i.t, c, `{"id":1,"connect":{}}`); !strings.Contains(reply, `"connect":{`) {
-		i.t.Fatalf("connecting: %s", reply)
+		i.t.Fatalf("connecting: %s; want a connect result", reply)
 	}
 	return c
 }

@@ -118,7 +118,7 @@ func scenarioPublish(t *testing.T, s *wireServer) {
 		}
 	}
 	if !published || !failed {
-		t.Error("a reply is missing")
+		t.Errorf("a reply to the publication: %v, to the one that fails: %v; want both", published, failed)
 	}
 	b.wantPub("news", `1`)
 }

@@ -61,7 +61,7 @@ func TestShutdownTellsEveryClient(t *testing.T) {
 				}
 			}
 			if !i.logged("info", "stopped", "") {
-				t.Error("the log does not say that the server has stopped")
+				t.Error("the log does not say that the server has stopped; want it to")
 			}
 		})
 	}
@@ -122,7 +122,7 @@ func TestShutdownTooLong(t *testing.T) {
 		t.Errorf("error %v; want an error and \"shutdown took longer than 300ms\" in it", err)
 	}
 	if !i.logged("fatal", "stopped before its time", "300ms") {
-		t.Error("the log does not say so")
+		t.Error("the log has no line \"stopped before its time\" with the limit; want one")
 	}
 }
 
@@ -235,7 +235,7 @@ func TestSlowRequests(t *testing.T) {
 			}
 			var answer strings.Builder
 			if _, err := bufio.NewReader(c).WriteTo(&answer); os.IsTimeout(err) {
-				t.Fatal("the connection is not closed")
+				t.Fatal("the connection is not closed; want it closed")
 			}
 			if strings.HasPrefix(answer.String(), "HTTP/1.1 200") {
 				t.Errorf("answered %s; want no prefix \"HTTP/1.1 200\"", answer.String())

@@ -37,7 +37,7 @@ func TestTraces(t *testing.T) {
 	status, answer := nodes[0].request(http.MethodPost, nodes[0].internal(), "/api/publish",
 		`{"channel":"x","data":{},"tags":{"traceparent":"`+parent+`"}}`, "traceparent", parent)
 	if status != http.StatusOK {
-		t.Fatalf("publishing: %d %s", status, answer)
+		t.Fatalf("publishing: %d %s; want 200", status, answer)
 	}
 	await.Until(t, "the spans of a publication", func() bool {
 		return r.Span("api publish") != nil && r.Span("publish") != nil && r.Span("fan-out") != nil
@@ -70,7 +70,7 @@ func TestUntraced(t *testing.T) {
 	})
 	for _, s := range r.Spans() {
 		if strings.HasPrefix(s.GetName(), "api ") {
-			t.Errorf("span %q, although opentelemetry.api is off", s.GetName())
+			t.Errorf("span %q, although opentelemetry.api is off; want none", s.GetName())
 		}
 	}
 }

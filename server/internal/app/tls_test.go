@@ -159,7 +159,7 @@ func TestTLSThreaded(t *testing.T) {
 				t.Errorf("no poller runs: the test looks for the wrong names: got %v; want \"eventloop.(*poller).run\" in it", stacks)
 			}
 			if got := bytes.Contains(stacks, []byte("eventloop.(*threadedSocket)")); got != threaded {
-				t.Errorf("tls_threaded = %v, a goroutine reads the connection: %v", threaded, got)
+				t.Errorf("with tls_threaded = %v a goroutine reads the connection: %v; want %v", threaded, got, threaded)
 			}
 			if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply == "" {
 				t.Error("the connection has ended; want an answer")
@@ -210,7 +210,7 @@ func TestClientCertificates(t *testing.T) {
 	for name, d := range map[string]apptest.Dialer{"none": {TLS: a.client()}, "of a stranger": with(stranger)} {
 		if c, err := d.Dial(i.external()); err == nil {
 			_ = c.Close()
-			t.Errorf("certificate %s: accepted", name)
+			t.Errorf("certificate %s: accepted; want an error", name)
 		}
 	}
 }

@@ -246,6 +246,6 @@ func TestLastEventID(t *testing.T) {
 		}
 	}
 	if !i.logged("info", "positions of a client are lost", "malformed Last-Event-ID") {
-		t.Error("the log does not say that the id was malformed")
+		t.Error("the log does not say that the id was malformed; want it to")
 	}
 }

@@ -70,7 +70,7 @@ func TestWebTransport(t *testing.T) {
 		t.Errorf("origin of another site: %+v, %v; want status 403", response, err)
 	}
 	if !i.logged("warn", "connection refused", "https://evil.example") {
-		t.Error("the refused origin is not in the log")
+		t.Error("the refused origin is not in the log; want it there")
 	}
 	if response, err := get(t, a.client(), "https://"+i.external()+"/wt"); err != nil || response.StatusCode != http.StatusHTTPVersionNotSupported {
 		t.Errorf("over TCP: %+v, %v; want status 505", response, err)
@@ -93,7 +93,7 @@ func TestWebTransport(t *testing.T) {
 	go func() { stopped <- i.stop() }()
 	c.want(`{"push":{"disconnect":{"code":3001,"reason":"shutdown"}}}`)
 	if c.lines.Scan() {
-		t.Errorf("behind the end: got %s", c.lines.Text())
+		t.Errorf("behind the end: got %s; want nothing", c.lines.Text())
 	}
 	_ = c.stream.Close()
 	var closed *wt.SessionError
@@ -120,6 +120,6 @@ func TestWebTransportLimit(t *testing.T) {
 	c.send(strings.Repeat(" ", 1001))
 	c.want(`{"push":{"disconnect":{"code":3501,"reason":"bad request"}}}`)
 	if !i.logged("info", "connection refused", "message is too large") {
-		t.Error("the refused message is not in the log")
+		t.Error("the refused message is not in the log; want it there")
 	}
 }

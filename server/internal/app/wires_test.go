@@ -179,7 +179,7 @@ func (s *wireServer) call(method, body string) {
 	s.t.Helper()
 	status, answer := s.request(http.MethodPost, s.address[1], "/api/"+method, body, "X-API-Key", "k")
 	if status != http.StatusOK || strings.Contains(answer, `"error"`) {
-		s.t.Fatalf("%s %s: %d %s", method, body, status, answer)
+		s.t.Fatalf("%s %s: %d %s; want 200 and no error", method, body, status, answer)
 	}
 }
 

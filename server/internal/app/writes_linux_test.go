@@ -61,7 +61,7 @@ func TestScheduledWrites(t *testing.T) {
 					t.Fatalf("got %q, %v after Publish() = %v; want the publication", got, readErr, err)
 				}
 				if got := bytes.Contains(traced.Bytes(), []byte("eventloop.scheduledWrite")); got != scheduled {
-					t.Errorf("scheduled_writes = %v, the scheduler knows of the writes: %v", scheduled, got)
+					t.Errorf("with scheduled_writes = %v the scheduler knows of the writes: %v; want %v", scheduled, got, scheduled)
 				}
 			})
 		}

@@ -588,13 +588,13 @@ func FuzzParseKeySet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		keys, _, err := parseKeySet(body, true)
 		if (err == nil) != (len(keys) > 0) {
-			t.Errorf("%d keys, %v", len(keys), err)
+			t.Errorf("%d keys, %v; want keys or an error", len(keys), err)
 		}
 		for kid, candidates := range keys {
 			for i := range candidates {
 				k := &candidates[i]
 				if kid == "" || k.rsa == nil && k.ecdsa == nil && k.ed25519 == nil || k.hmac != nil {
-					t.Errorf("kid %q has %+v", kid, k)
+					t.Errorf("kid %q has %+v; want a name and a public key", kid, k)
 				}
 				_ = verifyBySet(candidates, jwt.SigningMethodRS256, "x.y", []byte("z"))
 				_ = verifyBySet(candidates, jwt.SigningMethodES256, "x.y", make([]byte, 64))
@@ -607,7 +607,7 @@ func FuzzDiscovery(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://id.test","jwks_uri":"https://keys.test/k"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if got, err := keySetOfProvider(body, "https://id.test"); err == nil && !strings.HasPrefix(strings.ToLower(got), "https:") {
-			t.Errorf("%s leads to %q", body, got)
+			t.Errorf("%s leads to %q; want https", body, got)
 		}
 	})
 }

@@ -92,7 +92,7 @@ func TestTemplateResolve(t *testing.T) {
 		}
 		groups := map[string]string{}
 		if !collectGroups(pattern, tt.issuer, groups) {
-			t.Errorf("%s does not match %q", tt.pattern, tt.issuer)
+			t.Errorf("%s does not match %q; want it to", tt.pattern, tt.issuer)
 		}
 		got, err := template.resolve(groups)
 		if got != tt.want || (err == nil) != (tt.want != "") {
@@ -145,7 +145,7 @@ func FuzzTemplate(f *testing.F) {
 			t.Errorf("%q with %q leads to %q; want u.Host \"x\"", pattern, issuer, got)
 		}
 		if !slices.Contains(template.variables[0].values, groups["t"]) || !strings.Contains(pattern, "(?") {
-			t.Errorf("%q with %q: %q is not configured", pattern, issuer, groups["t"])
+			t.Errorf("%q with %q: got %q; want a value that is configured", pattern, issuer, groups["t"])
 		}
 	})
 }

@@ -70,7 +70,7 @@ func check(t *testing.T, name string, err, want error, token string) {
 	if err != nil {
 		for part := range strings.SplitSeq(token, ".") {
 			if len(part) > 8 && strings.Contains(err.Error(), part) {
-				t.Errorf("%s: the error holds a part of the token", name)
+				t.Errorf("%s: the error holds a part of the token: %v; want none", name, err)
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func TestVerifyConnectClaims(t *testing.T) {
 			got, err := newVerifier(t, tt.config, Options{}).VerifyConnect(t.Context(), text)
 			check(t, "", err, tt.want, text)
 			if err != nil && !reflect.DeepEqual(got, ConnectToken{}) {
-				t.Errorf("a token beside an error: %+v", got)
+				t.Errorf("a token beside an error: %+v; want none", got)
 			}
 			if tt.want != nil {
 				return
@@ -507,7 +507,7 @@ func TestGenerate(t *testing.T) {
 	}
 	got, err := newVerifier(t, c, Options{}).VerifySubscribe(t.Context(), text)
 	if err != nil || got.User != "12" || got.Channel != "ch" || got.ExpireAt != now.Unix()+3600 {
-		t.Errorf("%+v %v", got, err)
+		t.Errorf("got %+v, %v; want user 12, channel ch and an end in an hour", got, err)
 	}
 	algorithm, claims, ok := Inspect(text)
 	if !ok || algorithm != "HS256" || string(claims) != `{"channel":"ch","exp":1700003600,"iat":1700000000,"sub":"12","uid":"12"}` {
@@ -517,7 +517,7 @@ func TestGenerate(t *testing.T) {
 		t.Error("no secret, yet a token; want an error")
 	}
 	if _, _, ok := Inspect("x"); ok {
-		t.Error("malformed token inspected")
+		t.Error("Inspect of a malformed token = true; want false")
 	}
 }
 
@@ -535,7 +535,7 @@ func FuzzVerifyConnect(f *testing.F) {
 		s, subErr := v.VerifySubscribe(t.Context(), signed)
 		known(t, subErr)
 		if err == nil && subErr == nil {
-			t.Errorf("%s is a token of both kinds", claims)
+			t.Errorf("%s is a token of both kinds; want one kind at most", claims)
 		}
 		if subErr == nil && s.Channel == "" || c.ExpireAt < 0 {
 			t.Errorf("%+v %+v; want a channel, and an expiry of 0 or later", c, s)
@@ -549,7 +549,7 @@ func FuzzVerifyConnect(f *testing.F) {
 func known(t *testing.T, err error) {
 	t.Helper()
 	if err != nil && !errors.Is(err, ErrInvalidToken) && !errors.Is(err, ErrTokenExpired) && !errors.Is(err, ErrBase64) {
-		t.Errorf("unknown error %v", err)
+		t.Errorf("error %v; want one of the package", err)
 	}
 }
 

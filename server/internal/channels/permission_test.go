@@ -241,6 +241,6 @@ func TestFeatures(t *testing.T) {
 	insecure := newRules(t, Settings{Insecure: true}, options{HistorySize: 1, HistoryTTL: time.Second}, nil)
 	ns, _ := insecure.Namespace("x")
 	if f := insecure.Features(ns, SourceClientInsecure, "", request, Override{}); !f.Positioned || !f.Recoverable {
-		t.Errorf("insecure: %+v", f)
+		t.Errorf("insecure: %+v; want positioned and recoverable", f)
 	}
 }

@@ -184,7 +184,7 @@ func TestPersonalChannel(t *testing.T) {
 		}
 	}
 	if newRules(t, Settings{Personal: config.UserPersonalChannel{SingleConnection: true}}, config.ChannelOptions{}, nil).SingleConnection() {
-		t.Error("single connection without personal channels")
+		t.Error("SingleConnection without personal channels = true; want false")
 	}
 }
 
@@ -203,7 +203,7 @@ func FuzzMaySubscribe(f *testing.F) {
 	f.Fuzz(func(t *testing.T, channel, user string, token bool) {
 		v := r.MaySubscribe(SubscribeQuery{Channel: channel, User: user, HasToken: token})
 		if v.Outcome == Allowed && (!strings.HasSuffix("#"+channel, user) && !strings.Contains(channel, user) || r.Private(channel)) {
-			t.Errorf("%q may subscribe to %q", user, channel)
+			t.Errorf("%q may subscribe to %q; want it refused", user, channel)
 		}
 		if (v.Namespace == nil) != (v.Outcome == UnknownChannel) {
 			t.Errorf("%q: %+v; want no namespace exactly with UnknownChannel", channel, v)

@@ -117,13 +117,13 @@ func TestServerFlags(t *testing.T) {
 	}
 	for short, long := range map[string]string{"c": "config", "a": "http_server.address", "p": "http_server.port"} {
 		if f := root.Flags().ShorthandLookup(short); f == nil || f.Name != long {
-			t.Errorf("-%s is not --%s", short, long)
+			t.Errorf("-%s is %+v; want --%s", short, f, long)
 		}
 	}
 	types := config.Types()
 	for _, f := range serverFlags {
 		if types[f.key].Type == "" {
-			t.Errorf("%s is no key of the configuration", f.key)
+			t.Errorf("%s is no key of the configuration; want one", f.key)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func TestReload(t *testing.T) {
 		}
 		cfg, _, err := o.Reload()
 		if (err == nil) != tt.ok || tt.ok && len(cfg.Channel.Namespaces) != 2 {
-			t.Errorf("%s: %v", tt.file, err)
+			t.Errorf("%s: %v; want accepted %v, with 2 namespaces", tt.file, err, tt.ok)
 		}
 	}
 }
@@ -260,7 +260,7 @@ func TestReloadWithoutAFile(t *testing.T) {
 	inDir(t, nil)
 	for _, args := range [][]string{nil, {"--dev"}} {
 		if _, _, o := serve(nil, nil, args...); o.Reload == nil {
-			t.Fatal("no reload")
+			t.Fatal("Reload is nil; want a function")
 		} else if _, _, err := o.Reload(); err != nil {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -75,7 +75,7 @@ func TestGenConfig(t *testing.T) {
 			before, _ := os.ReadFile(name)
 			command(nil, "genconfig", "-c", name).expect(t, 1, "", "error: file "+name+" exists, it is not overwritten\n")
 			if after, _ := os.ReadFile(name); string(before) != string(after) {
-				t.Error("overwritten")
+				t.Errorf("the file is now %q; want %q, as before", after, before)
 			}
 		})
 	}
@@ -112,7 +112,7 @@ func TestGeneratedConfigurationIsUsable(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Origin", origin)
 		if origins.Allowed(r) != want {
-			t.Errorf("origin %s: allowed is not %v", origin, want)
+			t.Errorf("origin %s: allowed = %v; want %v", origin, !want, want)
 		}
 	}
 	if ns := cfg.Channel.Namespaces; len(ns) != 1 || ns[0].Name != "news" || !ns[0].AllowSubscribeForClient || ns[0].AllowPublishForClient {
@@ -134,7 +134,7 @@ func TestFlagsWithoutEffectAreMarked(t *testing.T) {
 		"http_server.port": false, "swagger.enabled": false, "sse.enabled": false, "uni_grpc.port": false, "grpc_api.enabled": false, "health.enabled": false, "http_api.insecure": false, "engine.type": false, "dev": false,
 	} {
 		if got, ok := marks[name]; !ok || got != want {
-			t.Errorf("--%s: marked %v, listed %v", name, got, ok)
+			t.Errorf("--%s: marked %v, listed %v; want %v, true", name, got, ok, want)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestDefaultConfig(t *testing.T) {
 		}
 		cfg, err := config.LoadFile(name)
 		if err != nil || cfg.HTTPServer.Port != 9000 || !cfg.Channel.Namespaces[0].Presence || cfg.Client.ChannelLimit != 128 {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: the configuration is %+v, %v; want port 9000, presence and 128 channels", name, cfg, err)
 		}
 		dry := command(nil, "defaultconfig", "-c", name, "-b", "base.yaml", "-d")
 		dry.expect(t, 0, string(written), "")

@@ -37,7 +37,7 @@ func TestOneJudgement(t *testing.T) {
 					},
 					Run: func(context.Context, *config.Config, RunOptions) error { started = true; return nil }})
 				if (code == 0) != (tt.want == "") || !strings.Contains(stderr.String(), tt.want) || started != (len(args) == 0 && tt.want == "") {
-					t.Errorf("%v: code %d, started %v, %s", args, code, started, &stderr)
+					t.Errorf("%v: code %d, started %v, %s; want the error %q, started without one", args, code, started, &stderr, tt.want)
 				}
 			}
 		})

@@ -29,7 +29,7 @@ func TestGenToken(t *testing.T) {
 	for _, tt := range tests {
 		r := command(nil, tt.args...)
 		if r.code != 0 || r.stderr != "" || !regexp.MustCompile("^"+tt.want+"$").MatchString(r.stdout) {
-			t.Errorf("%v: %+v", tt.args, r)
+			t.Errorf("%v: %+v; want code 0 and %q", tt.args, r, tt.want)
 		}
 	}
 }
@@ -49,7 +49,7 @@ func TestTokenClaims(t *testing.T) {
 	r := command(nil, "gentoken", "-u", "12", "-t", "100", "-q")
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(r.stdout, ".")[1])
 	if err != nil || !regexp.MustCompile(`^\{"exp":\d+,"iat":\d+,"sub":"12","uid":"12"\}$`).Match(payload) {
-		t.Errorf("%s %v", payload, err)
+		t.Errorf("claims %s, %v; want exp, iat, sub and uid", payload, err)
 	}
 	r = command(nil, "gentoken", "-t", "-1", "-q")
 	if payload, _ = base64.RawURLEncoding.DecodeString(strings.Split(r.stdout, ".")[1]); strings.Contains(string(payload), "exp") {
@@ -79,7 +79,7 @@ func TestCheckToken(t *testing.T) {
 	for _, tt := range tests {
 		r := command(nil, tt.args...)
 		if r.code != tt.code || !regexp.MustCompile("^"+tt.stdout+"$").MatchString(r.stdout) || !regexp.MustCompile("^"+tt.stderr+"$").MatchString(r.stderr) {
-			t.Errorf("%v: %+v", tt.args, r)
+			t.Errorf("%v: %+v; want code %d, %q, %q", tt.args, r, tt.code, tt.stdout, tt.stderr)
 		}
 	}
 }

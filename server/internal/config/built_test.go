@@ -33,7 +33,7 @@ func TestNotBuiltIsRefused(t *testing.T) {
 			refused, _, _ := strings.Cut(tt.want, ": ")
 			for _, w := range ofKind(warnings, NotBuilt) {
 				if refused != "" && strings.Contains(strings.SplitN(w, ": ", 2)[0], refused) {
-					t.Errorf("refused, and warned of as without effect: %s", w)
+					t.Errorf("refused, and warned of as without effect: %s; want one of both", w)
 				}
 			}
 		})
@@ -52,10 +52,10 @@ func TestRefusedKeysExist(t *testing.T) {
 	}
 	for path := range refusedKeys {
 		if !known[path] {
-			t.Errorf("no key %s", path)
+			t.Errorf("no key %s; want one", path)
 		}
 		if unbuiltFeature(strings.ReplaceAll(path, "channel.*.", "channel.without_namespace.")) == "" {
-			t.Errorf("%s belongs to no feature that is missing", path)
+			t.Errorf("%s belongs to no feature that is missing; want one", path)
 		}
 	}
 }

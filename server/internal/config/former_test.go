@@ -69,12 +69,12 @@ func TestFormerKeysLeadSomewhere(t *testing.T) {
 			continue
 		}
 		if _, ok := keyAt(now); !ok {
-			t.Errorf("%s: no key %s", old, now)
+			t.Errorf("%s: no key %s; want one", old, now)
 		}
 	}
 	for old, now := range formerOptions {
 		if _, ok := keyAt("channel.without_namespace." + now); !ok {
-			t.Errorf("%s: no option %s", old, now)
+			t.Errorf("%s: no option %s; want one", old, now)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func TestPrecedence(t *testing.T) {
 				t.Errorf("port %d, want %d", cfg.HTTPServer.Port, tt.want)
 			}
 			if tt.file != "" && cfg.Client.ChannelLimit != 7 {
-				t.Error("letter case of keys mattered")
+				t.Errorf("channel_limit = %d; want 7, whatever the case of its letters", cfg.Client.ChannelLimit)
 			}
 		})
 	}
@@ -132,13 +132,13 @@ port = 9000
 			first = cfg
 		}
 		if !reflect.DeepEqual(first, cfg) {
-			t.Errorf("%s differs from c.json", name)
+			t.Errorf("%s gives %+v; want %+v, as c.json", name, cfg, first)
 		}
 	}
 	if first.Client.PingInterval != 30*time.Second || len(first.Channel.Namespaces) != 2 ||
 		first.Channel.Namespaces[0].HistoryTTL != 5*time.Minute || !first.Channel.Namespaces[1].Presence ||
 		first.Channel.Namespaces[0].SubscribeProxyName != "default" || first.HTTPServer.Port != 9000 {
-		t.Errorf("wrong values: %+v", first.Channel.Namespaces)
+		t.Errorf("wrong values: %+v; want those of the file", first.Channel.Namespaces)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestFileProblems(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 			if cfg != nil {
-				t.Error("a configuration beside an error")
+				t.Error("a configuration came with an error; want none")
 			}
 		})
 	}

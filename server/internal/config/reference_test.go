@@ -33,7 +33,7 @@ func TestReferenceIsFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("docs/config.md is stale: go test ./server/internal/config -run TestReferenceIsFresh -update")
+		t.Error("docs/config.md is stale; want it as generated: go test ./server/internal/config -run TestReferenceIsFresh -update")
 	}
 }
 
@@ -57,7 +57,7 @@ func TestReferenceShowsWhatWorks(t *testing.T) {
 	}
 	main, appendix, ok := strings.Cut(string(text), "## Appendix")
 	if !ok {
-		t.Fatal("no appendix")
+		t.Fatal("the reference has no appendix; want one")
 	}
 	keys, err := Reference()
 	if err != nil {
@@ -67,7 +67,7 @@ func TestReferenceShowsWhatWorks(t *testing.T) {
 		row := "\n| `" + k.Path + "` |"
 		want := k.Type != "object"
 		if inMain, inAppendix := strings.Contains(main, row), strings.Contains(appendix, row); inMain != (want && !k.NotBuilt()) || inAppendix != (want && k.NotBuilt()) {
-			t.Errorf("%s: in its section %v, in the appendix %v", k.Path, inMain, inAppendix)
+			t.Errorf("%s: in its section %v, in the appendix %v; want it in the place of its kind", k.Path, inMain, inAppendix)
 		}
 	}
 	for path, want := range map[string]bool{
@@ -95,17 +95,17 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	for _, k := range keys {
 		last := strings.TrimSuffix(k.Path[strings.LastIndexByte(k.Path, '.')+1:], "[]")
 		if !name.MatchString(last) {
-			t.Errorf("%s: bad key", k.Path)
+			t.Errorf("%s: the last part does not match %s; want a valid name", k.Path, name)
 		}
 		if !strings.HasSuffix(k.Doc, ".") {
 			t.Errorf("%s: no comment, or no sentence: %q; want suffix \".\"", k.Path, k.Doc)
 		}
 		if paths[k.Path] {
-			t.Errorf("%s: twice", k.Path)
+			t.Errorf("%s is there twice; want once", k.Path)
 		}
 		paths[k.Path] = true
 		if other := envs[k.Env]; k.Env != "" && other != "" {
-			t.Errorf("%s and %s share %s", k.Path, other, k.Env)
+			t.Errorf("%s and %s share %s; want a variable each", k.Path, other, k.Env)
 		}
 		envs[k.Env] = k.Path
 	}
@@ -153,7 +153,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	if !Default().WebSocket.Disabled != true || Default().Health.Enabled || Default().HTTPAPI.Disabled {
-		t.Error("wrong switches")
+		t.Error("the switches of WebSocket, health and HTTP API are not false, false, true; want the defaults")
 	}
 }
 
@@ -189,7 +189,7 @@ func TestRenderRoundTrip(t *testing.T) {
 				t.Fatalf("%s: %v", format, err)
 			}
 			if !equal(got, cfg) {
-				t.Errorf("%s: differs after a round trip", format)
+				t.Errorf("%s: after a round trip the configuration is %+v; want %+v", format, got, cfg)
 			}
 		}
 	}
@@ -261,11 +261,11 @@ func TestPEMForms(t *testing.T) {
 		}
 	}
 	if got, err := PEM("").Bytes(); got != nil || err != nil {
-		t.Error("empty value")
+		t.Errorf("PEM(\"\").Bytes = %q, %v; want none", got, err)
 	}
 	for _, bad := range []string{"/no/such", "bm8gcGVt", strings.Repeat("x", 5000), writeFile(t, "x", "no pem"), writeFile(t, "y", strings.Repeat("y", maxPEMFile+1))} {
 		if _, err := PEM(bad).Bytes(); err == nil || strings.Contains(err.Error(), bad) {
-			t.Errorf("%.20s: %v", bad, err)
+			t.Errorf("%.20s: Bytes = %v; want an error that does not hold the value", bad, err)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func fuzzFormat(f *testing.F, format Format, seed string) {
 		l.finish() // must not panic either
 		again.finish()
 		if !equal(l.cfg, again.cfg) {
-			t.Error("differs after a round trip")
+			t.Errorf("after a round trip the configuration is %+v; want %+v", again.cfg, l.cfg)
 		}
 	})
 }
@@ -319,7 +319,7 @@ func FuzzEnviron(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name, value string) {
 		_, _, err := Load(Options{Environ: []string{name + "=" + value, "CENTRIFUGO_CHANNEL_NAMESPACES_AA_PRESENCE=true"}})
 		if problems, ok := err.(Problems); err != nil && (!ok || len(problems) == 0) {
-			t.Errorf("error of another type: %v", err)
+			t.Errorf("the error is a %T: %v; want Problems", err, err)
 		}
 	})
 }

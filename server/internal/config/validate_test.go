@@ -172,7 +172,7 @@ func TestNotBuiltPrefixesExist(t *testing.T) {
 			found = found || strings.HasPrefix(k.Path, want)
 		}
 		if !found {
-			t.Errorf("no key starts with %s", entry.prefix)
+			t.Errorf("no key starts with %s; want one", entry.prefix)
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestRestart(t *testing.T) {
 		}
 		for _, text := range []string{"cannot connect", "panic: of a test", "ended by itself", "consumer=test"} {
 			if !strings.Contains(r.Log.String(), text) {
-				t.Errorf("the log does not contain %q: %s", text, r.Log)
+				t.Errorf("the log lacks %q; want it in: %s", text, r.Log)
 			}
 		}
 	})

@@ -172,7 +172,7 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("decode(%q, %q) = %+v, %+v; want a command or a refusal", method, body, c, refused)
 			}
 			if refused != nil && fmt.Sprint(refused.err) == "" {
-				t.Errorf("decode(%q, %q): a refusal without a text", method, body)
+				t.Errorf("decode(%q, %q): a refusal without a text; want one", method, body)
 			}
 		}
 	})

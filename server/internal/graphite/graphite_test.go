@@ -97,7 +97,7 @@ func TestPusher(t *testing.T) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	_ = conn.Close()
 	if err != nil || !strings.HasPrefix(line, "p.c_total.a_.b_x_y_z_ 3 ") {
-		t.Errorf("received %q, %v", line, err)
+		t.Errorf("received %q, %v; want p.c_total.a_.b_x_y_z_ 3", line, err)
 	}
 	cancel()
 	<-done

@@ -141,7 +141,7 @@ func TestProxyProtocolClose(t *testing.T) {
 	silent := dial(t, l, "PROXY")
 	_ = l.Close()
 	if _, err := l.Accept(); err == nil {
-		t.Error("Accept returned a connection after Close")
+		t.Error("Accept returned a connection after Close; want an error")
 	}
 	if n, err := io.Copy(io.Discard, silent); n != 0 {
 		t.Errorf("got %d bytes, %v; want the end", n, err)
@@ -155,10 +155,10 @@ func FuzzReadHeader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		header, err := readHeader(bytes.NewReader(b))
 		if err == nil && !bytes.HasPrefix(b, header) {
-			t.Errorf("read %q of %q", header, b)
+			t.Errorf("read %q; want %q before all else", b, header)
 		}
 		if len(header) > maxHeaderV2+16 {
-			t.Errorf("a header of %d bytes", len(header))
+			t.Errorf("a header of %d bytes; want at most %d", len(header), maxHeaderV2+16)
 		}
 	})
 }

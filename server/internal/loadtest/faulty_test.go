@@ -167,7 +167,7 @@ func findFaults(t *testing.T, sse bool) {
 			}
 			l := r.Loss
 			if exact := name != "the last ones" && name != "disconnect"; exact && l.Lost != 2*tt.want.Lost || (l.Lost > 0) != (tt.want.Lost > 0) {
-				t.Errorf("%d lost", l.Lost)
+				t.Errorf("%d lost; want %d, exactly so: %v", l.Lost, 2*tt.want.Lost, exact)
 			}
 			if l.Gaps != 2*tt.want.Gaps || l.Missing != 2*tt.want.Missing || l.Duplicates != 2*tt.want.Duplicates || l.Disorder != 2*tt.want.Disorder {
 				t.Errorf("loss %+v; want, for each of two clients, %+v", l, tt.want)

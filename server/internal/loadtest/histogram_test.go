@@ -35,7 +35,7 @@ func TestHistogramBuckets(t *testing.T) {
 	for v := uint64(0); v < 1<<41; v = v + 1 + v/300 {
 		b := bucketOf(v)
 		if b < last || b >= buckets {
-			t.Fatalf("%d is in bucket %d, after %d", v, b, last)
+			t.Fatalf("%d is in bucket %d after %d; want a later one below %d", v, b, last, buckets)
 		}
 		if m := middle(b); math.Abs(m-float64(v)) > float64(v)*.004 {
 			t.Fatalf("%d is in bucket %d, whose middle is %v; want at most %v", v, b, m, float64(v)*.004)
@@ -62,7 +62,7 @@ func TestHistogramArithmetic(t *testing.T) {
 	}
 	a.Subtract(&before)
 	if a.Total != 1 || a.Quantile(0) != b.Quantile(0) || a.Mean() != time.Minute {
-		t.Errorf("difference: %d, %v, mean %v", a.Total, a.Quantile(0), a.Mean())
+		t.Errorf("difference: %d, %v, mean %v; want 1, %v, mean 1m0s", a.Total, a.Quantile(0), a.Mean(), b.Quantile(0))
 	}
 	a.Add(&Histogram{Counts: []uint64{1}}) // of another make
 	if got := a.Total; got != 1 {

@@ -92,7 +92,7 @@ func FuzzStreamed(f *testing.F) {
 		fl, c, l := newTestFleet(t, func(o *Options) { o.Transport = name })
 		rest := fl.feed(c, append([]byte(nil), b...))
 		if len(rest) > len(b) || (c.state == stateClosed) != l.closed {
-			t.Errorf("%d bytes left of %d, state %d, closed %v", len(rest), len(b), c.state, l.closed)
+			t.Errorf("%d bytes left of %d, state %d, closed %v; want no more than before, and one state", len(rest), len(b), c.state, l.closed)
 		}
 	})
 }

@@ -33,7 +33,7 @@ func TestMark(t *testing.T) {
 			t.Errorf("%s: %d gaps, %d missing, %d duplicates, %d disorder; want %+v", name, c.Gaps, c.Missing, c.Duplicates, c.Disorder, tt)
 		}
 		if c.Deliveries != uint64(len(tt.numbers)) || c.Received != c.Deliveries-tt.duplicates {
-			t.Errorf("%s: %d deliveries, %d received", name, c.Deliveries, c.Received)
+			t.Errorf("%s: %d deliveries, %d received; want %d, %d", name, c.Deliveries, c.Received, len(tt.numbers), uint64(len(tt.numbers))-tt.duplicates)
 		}
 	}
 }
@@ -85,7 +85,7 @@ func TestLedgerOwns(t *testing.T) {
 		m, ok := l.owns(publisher)
 		want := publisher == 3 || publisher == 10 || publisher == 17
 		if ok != want || ok && m != &l.marks[(publisher-3)/7] {
-			t.Errorf("publisher %d: %v", publisher, ok)
+			t.Errorf("publisher %d: %v; want %v with a mark of its own", publisher, ok, want)
 		}
 	}
 	l.forget()

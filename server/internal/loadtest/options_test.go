@@ -59,10 +59,10 @@ func TestValidate(t *testing.T) {
 		err := o.Validate()
 		want = strings.ReplaceAll(want, "2-1", "127.0.0.2-127.0.0.1")
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v", want, err)
+			t.Errorf("Run = %v; want %q", err, want)
 		}
 		if _, err := Run(t.Context(), o, nil); err == nil {
-			t.Errorf("%s: it ran", want)
+			t.Errorf("Run = nil; want the error %q", want)
 		}
 	}
 }
@@ -129,7 +129,7 @@ func TestPlan(t *testing.T) {
 					for _, channel := range p.targets(g, i) {
 						source := g.source(i, channel)
 						if other, taken := sources[source]; taken {
-							t.Errorf("%s %v: source %d of channel %d of publisher %d is also that of %s", s.Name, n, source, channel, i, other)
+							t.Errorf("%s %v: source %d of channel %d of publisher %d is also that of %s; want one each", s.Name, n, source, channel, i, other)
 						}
 						sources[source] = fmt.Sprintf("channel %d of publisher %d", channel, i)
 						checkTarget(t, &p, g, source, channel, listeners)
@@ -137,10 +137,10 @@ func TestPlan(t *testing.T) {
 				}
 			}
 			if s.api && len(sources) == 0 {
-				t.Errorf("%s %v: no client publishes", s.Name, n)
+				t.Errorf("%s %v: no client publishes; want one at least", s.Name, n)
 			}
 			if s.own && s.api && o.ClientChannels > 0 && len(listeners) != o.Clients*o.ClientChannels {
-				t.Errorf("%s %v: %d channels", s.Name, n, len(listeners))
+				t.Errorf("%s %v: %d channels; want %d", s.Name, n, len(listeners), o.Clients*o.ClientChannels)
 			}
 		}
 	}

@@ -42,7 +42,7 @@ func TestPace(t *testing.T) {
 		saturating := newPace(0, 0, c)
 		for range 1000 {
 			if moment, err := saturating.wait(t.Context()); err != nil || moment != c.now() {
-				t.Fatalf("at %d, %v", moment, err)
+				t.Fatalf("wait = %d, %v; want %d, nil", moment, err, c.now())
 			}
 		}
 	})

@@ -21,7 +21,7 @@ func TestPayload(t *testing.T) {
 			t.Errorf("read %+v, %v; want %+v", got, ok, want)
 		}
 		if bytes.Contains(b, newRun(1).marker()) {
-			t.Error("the marker of another run is found")
+			t.Error("the marker of another run is found; want it unknown")
 		}
 	}
 }
@@ -42,10 +42,10 @@ func TestParseStampMalformed(t *testing.T) {
 	good := string(appendHex(nil, 0, stampDigits))
 	for _, text := range []string{"", good[:stampDigits-1], "G" + good[1:], good[:10] + "A" + good[11:], good[:stampDigits-1] + `"`} {
 		if s, ok := parseStamp([]byte(text), true); ok {
-			t.Errorf("%q was read as %+v", text, s)
+			t.Errorf("%q was read as %+v; want no stamp", text, s)
 		}
 	}
 	if _, ok := parseStamp([]byte(good), true); !ok {
-		t.Error("a good stamp was not read")
+		t.Errorf("parseStamp(%q) = false; want true", good)
 	}
 }

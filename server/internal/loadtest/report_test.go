@@ -107,17 +107,17 @@ func TestPage(t *testing.T) {
 	page := b.String()
 	for _, title := range []string{"Latency", "Deliveries", "Publications", "Connections", "Clients", "Traffic", "Memory of the server", "CPU"} {
 		if !strings.Contains(page, fmt.Sprintf(`<svg viewBox="0 0 640 250" role="img" aria-label="%s">`, title)) {
-			t.Errorf("no plot of %s", title)
+			t.Errorf("the page has no plot of %s; want one", title)
 		}
 	}
 	for _, want := range []string{"20 MB", "500 ms", `class="phase"`, "prefers-color-scheme: dark", "permission denied", "1 deliveries lost", "&lt;script&gt;"} {
 		if !strings.Contains(page, want) {
-			t.Errorf("%q is not in the page", want)
+			t.Errorf("%q is not in the page; want it there", want)
 		}
 	}
 	for _, not := range []string{"<script>alert", "http://", "https://", "NaN", "Inf", "%!", "ZgotmplZ"} {
 		if strings.Contains(page, not) {
-			t.Errorf("%q is in the page", not)
+			t.Errorf("%q is in the page; want it left out", not)
 		}
 	}
 	if err := new(Report).WriteHTML(&b); err != nil {
@@ -136,7 +136,7 @@ func TestProgress(t *testing.T) {
 		p.Done()
 		text := b.String()
 		if n := strings.Count(text, "\n"); n != lines || strings.Contains(text, "\r") != terminal || !strings.Contains(text, "10/10 clients") {
-			t.Errorf("terminal %v: %d lines: %q", terminal, n, text)
+			t.Errorf("terminal %v: %d lines: %q; want %d lines with 10/10 clients", terminal, n, text, lines)
 		}
 	}
 }

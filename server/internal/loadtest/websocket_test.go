@@ -110,11 +110,11 @@ func TestConversation(t *testing.T) {
 		written := l.written.String()
 		for _, want := range []string{`{"id":1,"connect":{"name":"bench"}}` + "\n" + `{"id":2,"subscribe":{"channel":"bench"}}`, string(f.pongFrame), "are you there", "\x0b\xc0"} {
 			if !strings.Contains(written, want) {
-				t.Errorf("step %d: %q was not written", step, want)
+				t.Errorf("step %d: written %q; want %q in it", step, written, want)
 			}
 		}
 		if !l.closed {
-			t.Errorf("step %d: not closed", step)
+			t.Errorf("step %d: the connection is open; want it closed", step)
 		}
 	}
 }
@@ -190,12 +190,12 @@ func TestHeldBack(t *testing.T) {
 	f.send(c, []byte("abcdef"))
 	f.send(c, []byte("ghi"))
 	if !l.watched || string(c.out) != "defghi" {
-		t.Fatalf("watched %v, kept %q", l.watched, c.out)
+		t.Fatalf("watched %v, kept %q; want true, \"defghi\"", l.watched, c.out)
 	}
 	l.capacity = -1
 	f.flush(c)
 	if l.watched || len(c.out) != 0 || l.written.String() != before+"abcdefghi" {
-		t.Errorf("watched %v, kept %q, written %q", l.watched, c.out, l.written.String()[len(before):])
+		t.Errorf("watched %v, kept %q, written %q; want false, \"\", \"abcdefghi\"", l.watched, c.out, l.written.String()[len(before):])
 	}
 	l.capacity = 0
 	for c.state == stateReady {
@@ -285,7 +285,7 @@ func FuzzFeed(f *testing.F) {
 		b = bytes.ReplaceAll(b, []byte("Sec-WebSocket-Accept"), []byte("X"))
 		rest := fl.feed(c, append([]byte(nil), b...))
 		if len(rest) > len(b) || (c.state == stateClosed) != l.closed {
-			t.Errorf("%d bytes left of %d, state %d, closed %v", len(rest), len(b), c.state, l.closed)
+			t.Errorf("%d bytes left of %d, state %d, closed %v; want no more than before, and one state", len(rest), len(b), c.state, l.closed)
 		}
 	})
 }

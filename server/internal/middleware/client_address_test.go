@@ -42,7 +42,7 @@ func TestClientAddress(t *testing.T) {
 				t.Errorf("RemoteAddr %s; want %s", got, c.want)
 			}
 			if r.RemoteAddr != c.peer {
-				t.Errorf("the request was changed: %s", r.RemoteAddr)
+				t.Errorf("the address of the request is %s; want %s, as before", r.RemoteAddr, c.peer)
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func TestOriginsRefuseBadPatterns(t *testing.T) {
 		t.Errorf("err = %v, want both patterns named", err)
 	}
 	if o, err := NewOrigins([]string{"*"}); err != nil || !o.Any() {
-		t.Errorf("star: any %v, err %v", o.Any(), err)
+		t.Errorf("star: any %v, err %v; want true, nil", o.Any(), err)
 	}
 }
 

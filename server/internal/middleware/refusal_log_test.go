@@ -36,7 +36,7 @@ func TestRefusalLog(t *testing.T) {
 			`reason=another` + "\n", `reason="no key" suppressed=5` + "\n",
 		} {
 			if !strings.Contains(text, want) {
-				t.Errorf("log has no %q:\n%s", want, text)
+				t.Errorf("log lacks %q; want it in:\n%s", want, text)
 			}
 		}
 		if strings.Contains(text, "secret") {

@@ -19,7 +19,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != string(want) {
-		t.Error("docs/openapi.json is stale; run go generate ./server/internal/openapi")
+		t.Error("docs/openapi.json is stale; want it as generated: run go generate ./server/internal/openapi")
 	}
 }
 
@@ -32,11 +32,11 @@ func TestDescriptions(t *testing.T) {
 	}
 	for _, unwanted := range []string{"server.md", "protocol.md", "upstream", "B64Data", "IdempotencyKey"} {
 		if bytes.Contains(text, []byte(unwanted)) {
-			t.Errorf("the document contains %q", unwanted)
+			t.Errorf("the document contains %q; want it left out", unwanted)
 		}
 	}
 	if want := "`b64data` is a binary payload in standard base64. If it is not empty, `data` is ignored."; !bytes.Contains(text, []byte(want)) {
-		t.Errorf("the document has no description %q", want)
+		t.Errorf("the document has no description %q; want it", want)
 	}
 }
 

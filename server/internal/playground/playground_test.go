@@ -84,7 +84,7 @@ func TestHandlerAnswersNotModified(t *testing.T) {
 	first := get(t, "GET", "/", nil)
 	tag := first.Header.Get("ETag")
 	if tag == "" {
-		t.Fatal("the page has no ETag")
+		t.Fatal("the page has no ETag; want one")
 	}
 	if r := get(t, "GET", "/", http.Header{"If-None-Match": {tag}}); r.StatusCode != 304 || body(t, r) != "" {
 		t.Errorf("same tag: status %d, want 304 without a body", r.StatusCode)
@@ -114,7 +114,7 @@ func TestPageNeedsNothingTheSecurityPolicyForbids(t *testing.T) {
 	policy := get(t, "GET", "/", nil).Header.Get("Content-Security-Policy")
 	for _, want := range []string{"default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"} {
 		if !strings.Contains(policy, want) {
-			t.Errorf("policy %q lacks %q", policy, want)
+			t.Errorf("policy %q lacks %q; want it there", policy, want)
 		}
 	}
 	if strings.Contains(policy, "unsafe") {

@@ -161,7 +161,7 @@ func FuzzDecodeJSON(f *testing.F) {
 			return
 		}
 		if r.Result != nil && (r.Result.B64Info != "" || len(r.Result.Data) == 0 && r.Result.B64Data != "") {
-			t.Errorf("result %+v has base64 left", r.Result)
+			t.Errorf("result %+v has base64 left; want it decoded", r.Result)
 		}
 		_ = r.Err()
 	})

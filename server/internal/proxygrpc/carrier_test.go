@@ -113,7 +113,7 @@ func TestSchema(t *testing.T) {
 			field := message.Descriptor().Fields().Get(i)
 			seen[field.Name()] = true
 			if !message.Has(field) {
-				t.Errorf("%v: field %s of the request is not filled", event, field.Name())
+				t.Errorf("%v: field %s of the request is not filled; want a value", event, field.Name())
 			}
 		}
 	}

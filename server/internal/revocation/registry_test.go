@@ -198,13 +198,13 @@ func TestEntries(t *testing.T) {
 			}
 			time.Sleep(time.Hour + 2*purgeInterval)
 			if n.Blocked("for an hour") || n.Revoked(Token{ID: "t1"}) || !n.Blocked("blocked") || !n.Revoked(Token{User: "u"}) {
-				t.Error("after an hour the entries without an end are not exactly those in force")
+				t.Error("after an hour the entries without an end are not exactly those in force; want only these")
 			}
 			if got := n.Stats().Entries; got != 2 {
 				t.Errorf("%d entries after an hour; want 2", got)
 			}
 			if err := n.Remove(t.Context(), BlockUser, "blocked"); err != nil || n.Blocked("blocked") {
-				t.Errorf("removed: %v, blocked %v", err, n.Blocked("blocked"))
+				t.Errorf("removed: %v, blocked %v; want nil, false", err, n.Blocked("blocked"))
 			}
 			if err := n.Remove(t.Context(), BlockUser, "never blocked"); err != nil {
 				t.Errorf("nothing to remove: %v; want no error", err)
@@ -279,11 +279,11 @@ func TestOtherNodes(t *testing.T) {
 		}
 		synctest.Wait()
 		if nodes[0].Blocked("u") || nodes[1].Blocked("u") {
-			t.Error("the user is still blocked")
+			t.Error("the user is still blocked; want the entry removed")
 		}
 		late := startNode(t, table, nil)
 		if err := late.Wait(t.Context()); err != nil || !late.Revoked(Token{ID: "t"}) || late.Blocked("u") {
-			t.Errorf("a node that starts later: %v, token revoked %v, user blocked %v", err, late.Revoked(Token{ID: "t"}), late.Blocked("u"))
+			t.Errorf("a node that starts later: %v, token revoked %v, user blocked %v; want nil, true, false", err, late.Revoked(Token{ID: "t"}), late.Blocked("u"))
 		}
 	})
 }
@@ -298,7 +298,7 @@ func TestTableDown(t *testing.T) {
 		table.fail(errors.New("down"))
 		time.Sleep(10 * time.Second)
 		if !n.Blocked("u") {
-			t.Error("the entry is no longer in force")
+			t.Error("the entry is no longer in force; want it kept")
 		}
 		if err := n.Put(t.Context(), Entry{Key: "v"}); err == nil || errors.Is(err, ErrEntry) || n.Blocked("v") {
 			t.Errorf("added: %v, blocked %v; want an error and no entry", err, n.Blocked("v"))
@@ -314,7 +314,7 @@ func TestTableDown(t *testing.T) {
 		}
 		table.fail(nil)
 		if err := late.Wait(t.Context()); err != nil || !late.Blocked("u") {
-			t.Errorf("when the table is there again: %v, blocked %v", err, late.Blocked("u"))
+			t.Errorf("when the table is there again: %v, blocked %v; want nil, true", err, late.Blocked("u"))
 		}
 		time.Sleep(time.Second)
 		if !strings.Contains(n.log.String(), "followed again") || n.Stats().Failures == 0 {
@@ -340,7 +340,7 @@ func TestTableLost(t *testing.T) {
 		}
 		for i, n := range []*node{a, b, late} {
 			if !n.Blocked("u") || !n.Revoked(Token{User: "u", IssuedAt: now - 1}) {
-				t.Errorf("node %d has lost an entry", i)
+				t.Errorf("node %d has lost an entry; want both", i)
 			}
 		}
 		if got := table.version; got != 2 {
@@ -351,7 +351,7 @@ func TestTableLost(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		if a.Blocked("u") || b.Blocked("u") {
-			t.Error("the user is still blocked")
+			t.Error("the user is still blocked; want the entry removed")
 		}
 	})
 }
@@ -373,7 +373,7 @@ func TestCutOff(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		if !b.Blocked("u") {
-			t.Error("the node knows of what it was cut off from")
+			t.Error("Blocked on a node that was cut off = true; want false")
 		}
 		far.setCut(false)
 		time.Sleep(time.Second)
@@ -443,7 +443,7 @@ func TestPutsAtTheSameTime(t *testing.T) {
 		for i := range 100 {
 			puts.Go(func() {
 				if err := n.Put(t.Context(), Entry{Key: fmt.Sprint(i)}); err != nil || !n.Blocked(fmt.Sprint(i)) {
-					t.Errorf("%d: %v, blocked %v", i, err, n.Blocked(fmt.Sprint(i)))
+					t.Errorf("%d: %v, blocked %v; want nil, true", i, err, n.Blocked(fmt.Sprint(i)))
 				}
 			})
 		}
@@ -484,7 +484,7 @@ func FuzzParseEntry(f *testing.F) {
 		}
 		again, err := parseEntry(e.tableKey(), e.tableValue())
 		if err != nil || again != e || e.tableKey() != key {
-			t.Errorf("%q %q: %+v, then %+v, %v", key, value, e, again, err)
+			t.Errorf("%q %q: %+v, then %+v, %v; want the same entry, of the same key", key, value, e, again, err)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func TestPage(t *testing.T) {
 		t.Fatalf("the page: %d, %v; want 200 and \"script-src 'self';\" in it", w.Code, w.Header())
 	}
 	if regexp.MustCompile(`(?i)<script>|\son[a-z]+=|https?://`).MatchString(index) {
-		t.Errorf("the page has inline code, or loads something from elsewhere: %s", index)
+		t.Errorf("the page has inline code, or loads something from elsewhere: %s; want neither", index)
 	}
 	references := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(index, -1)
 	if len(references) < 5 {
@@ -46,7 +46,7 @@ func TestPage(t *testing.T) {
 		compressed := get(t, h, "GET", "/tools/swagger/"+reference[1], "Accept-Encoding", "gzip")
 		plain := get(t, h, "GET", "/tools/swagger/"+reference[1])
 		if compressed.Code != 200 || plain.Code != 200 || plain.Header().Get("Content-Encoding") != "" || plain.Body.Len() < compressed.Body.Len() {
-			t.Errorf("%s: %d of %d bytes with gzip, %d of %d bytes without", reference[1], compressed.Code, compressed.Body.Len(), plain.Code, plain.Body.Len())
+			t.Errorf("%s: %d of %d bytes with gzip, %d of %d bytes without; want the same of both, in fewer bytes with gzip", reference[1], compressed.Code, compressed.Body.Len(), plain.Code, plain.Body.Len())
 		}
 		if etag := plain.Header().Get("ETag"); get(t, h, "GET", "/tools/swagger/"+reference[1], "If-None-Match", etag).Code != http.StatusNotModified {
 			t.Errorf("%s: not 304 for its own etag; want %v", reference[1], http.StatusNotModified)

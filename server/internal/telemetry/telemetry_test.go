@@ -69,7 +69,7 @@ func TestSpans(t *testing.T) {
 		}
 	}
 	if code := r.Span("api publish").GetStatus().GetCode(); code != spanpb.Status_STATUS_CODE_ERROR {
-		t.Errorf("status of the call that failed: %v", code)
+		t.Errorf("status of the call that failed: %v; want an error", code)
 	}
 	if want := "00-" + traceID + "-" + hex.EncodeToString(r.Span("proxy rpc").GetSpanId()) + "-01"; headers.Get("Traceparent") != want {
 		t.Errorf("the backend gets %q, want %q", headers.Get("Traceparent"), want)

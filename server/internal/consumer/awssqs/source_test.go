@@ -430,10 +430,10 @@ func FuzzEnvelope(f *testing.F) {
 	f.Fuzz(func(t *testing.T, envelope []byte) {
 		body, attributes, err := openEnvelope(envelope)
 		if err != nil && (body != nil || attributes != nil) {
-			t.Errorf("openEnvelope = %q, %v with %v", body, attributes, err)
+			t.Errorf("openEnvelope = %q, %v with %v; want nothing beside an error", body, attributes, err)
 		}
 		if len(body) > 3*len(envelope) { // U+FFFD has three bytes
-			t.Errorf("%d bytes of %d", len(body), len(envelope))
+			t.Errorf("the body has %d bytes; want at most three times the envelope's %d", len(body), len(envelope))
 		}
 	})
 }

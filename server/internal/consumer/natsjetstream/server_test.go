@@ -41,7 +41,7 @@ func startBroker(t testing.TB, change func(*server.Options), login ...nats.Optio
 	b.start()
 	address, ok := b.server.Addr().(*net.TCPAddr)
 	if !ok {
-		t.Fatalf("address = %v", b.server.Addr())
+		t.Fatalf("address = %v; want a TCP address", b.server.Addr())
 	}
 	b.options.Port = address.Port
 	t.Cleanup(b.stop)
@@ -65,7 +65,7 @@ func (b *broker) start() {
 	b.server = s
 	s.Start()
 	if !s.ReadyForConnections(await.Limit) {
-		b.t.Fatal("the server does not start")
+		b.t.Fatal("the server does not start; want it ready")
 	}
 }
 
