@@ -186,6 +186,26 @@ func TestNotAdmitted(t *testing.T) {
 	}
 }
 
+// TestSilentBidirectional: streams that have sent a command do not count as silent ones.
+func TestSilentBidirectional(t *testing.T) {
+	refused := make(chan *status.Status, 10)
+	_, e := serveBoth(t, Config{MaxSilentStreams: 2, OnRefused: func(_ string, answer *status.Status) { refused <- answer }})
+	conn := e.dial(t, communicateV2).conn // with one silent stream
+	for range 5 {
+		p := open(t, conn, communicateV2)
+		p.send(`{"id":1,"connect":{}}`)
+		var answer []byte
+		if err := p.stream.RecvMsg(&answer); err != nil {
+			t.Fatalf("connecting: %v", err)
+		}
+	}
+	open(t, conn, communicateV2)
+	open(t, conn, communicateV2)
+	if got := await.Receive(t, refused, "a refusal"); got.Code() != codes.ResourceExhausted {
+		t.Errorf("refused with %v; want %v", got, codes.ResourceExhausted)
+	}
+}
+
 // TestStale: a stream on which nothing is sent ends after StaleCloseDelay.
 func TestStale(t *testing.T) {
 	n := transporttest.RunNode(t, centrifuge.Config{StaleCloseDelay: 100 * time.Millisecond})

@@ -88,11 +88,15 @@ func (e *endpoint) dial(t testing.TB, method string, pairs ...string) *clientEnd
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return open(t, conn, method, pairs...)
+}
+
+// open opens a connection as a stream of an HTTP/2 connection.
+func open(t testing.TB, conn *grpc.ClientConn, method string, pairs ...string) *clientEnd {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*transporttest.WaitLimit)
-	t.Cleanup(func() {
-		cancel()
-		_ = conn.Close()
-	})
+	t.Cleanup(cancel)
 	stream, err := conn.NewStream(metadata.AppendToOutgoingContext(ctx, pairs...), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true},
 		method, grpc.ForceCodecV2(raw{}))
 	if err != nil {

@@ -19,6 +19,9 @@ type Config struct {
 	// request, zero for ten seconds. The status is then DEADLINE_EXCEEDED. The node
 	// bounds the time of a bidirectional one (centrifuge.Config.StaleCloseDelay).
 	ConnectTimeout time.Duration
+	// MaxSilentStreams bounds the streams of one HTTP/2 connection that have not sent a
+	// message yet, zero for 100. The status of those beyond is RESOURCE_EXHAUSTED.
+	MaxSilentStreams int
 	// MaxBatch bounds the messages that are written together, zero for the node's default.
 	MaxBatch uint16
 	// OnError hears of failures that nothing else reports: a panic in a connection, a
@@ -37,6 +40,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ConnectTimeout <= 0 {
 		c.ConnectTimeout = 10 * time.Second
+	}
+	if c.MaxSilentStreams <= 0 {
+		c.MaxSilentStreams = 100
 	}
 	if c.OnError == nil {
 		c.OnError = func(error) {}

@@ -23,6 +23,7 @@ type conn struct {
 	wire       *wire
 	stream     grpc.ServerStream
 	generation centrifuge.Generation // static after admit
+	heard      func()                // the client has sent a message, or the stream ends; any number of times
 
 	session atomic.Pointer[centrifuge.Conn] // nil before Accept has returned
 

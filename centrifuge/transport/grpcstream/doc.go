@@ -8,6 +8,7 @@
 //
 //	config.go    options
 //	service.go   the services, and from a call to a connection
+//	silent.go    the bound of streams that have sent nothing
 //	codec.go     messages that are encoded already
 //	conn.go      a connection
 //	reader.go    commands of a bidirectional connection

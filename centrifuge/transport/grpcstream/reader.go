@@ -57,6 +57,7 @@ func (c *conn) readMessage(session *centrifuge.Conn) (more bool, err error) {
 		return false, err //nolint:wrapcheck // a status, or io.EOF
 	}
 	defer p.free()
+	c.heard()
 	return session.Receive(p.bytes), nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -55,12 +56,14 @@ type Service struct {
 	// Static after construction.
 	node   *centrifuge.Node
 	config Config
+	silent silentStreams
 }
 
 // NewService returns a Service that gives its connections to n. The connections end by
 // n.Shutdown; stop the gRPC server after it.
 func NewService(n *centrifuge.Node, c Config) *Service {
-	return &Service{node: n, config: c.withDefaults()}
+	c = c.withDefaults()
+	return &Service{node: n, config: c, silent: silentStreams{limit: c.MaxSilentStreams, count: make(map[string]int)}}
 }
 
 // Register registers the services with a server, which needs Codec. The server bounds the
@@ -90,9 +93,16 @@ func (s *Service) serve(w *wire, stream grpc.ServerStream) (err error) {
 		}
 	}()
 	c := &conn{service: s, wire: w, stream: stream, interrupted: make(chan struct{}), resume: make(chan struct{}, 1)}
+	client := address(stream.Context())
+	if err := s.silent.add(client); err != nil {
+		s.config.OnRefused(client, status.Convert(err))
+		return err
+	}
+	c.heard = sync.OnceFunc(func() { s.silent.remove(client) })
+	defer c.heard()
 	begin, err := c.admit()
 	if err != nil {
-		s.config.OnRefused(address(stream.Context()), status.Convert(err))
+		s.config.OnRefused(client, status.Convert(err))
 		return err
 	}
 	session, err := s.node.Accept(stream.Context(), c)
@@ -147,6 +157,7 @@ func (c *conn) receive() (*message, error) {
 	defer timeout.Stop()
 	select {
 	case err := <-received:
+		c.heard()
 		return m, err //nolint:wrapcheck // it has the status to answer
 	case <-timeout.C:
 		return nil, status.Error(codes.DeadlineExceeded, "no connect request")

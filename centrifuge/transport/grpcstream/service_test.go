@@ -303,6 +303,30 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
+// TestSilentStreams: streams that have sent nothing are bounded. Those that have sent a message
+// do not count, nor do those that have ended.
+func TestSilentStreams(t *testing.T) {
+	refused := make(chan *status.Status, 10)
+	s := serve(t, centrifuge.Config{}, Config{
+		MaxSilentStreams: 2, ConnectTimeout: transporttest.WaitLimit,
+		OnRefused: func(_ string, answer *status.Status) { refused <- answer },
+	})
+	for range 5 {
+		s.connected()
+	}
+	silent := []*consumer{s.call(), s.call(), s.call()} // the server sees them in any order
+	if got := await.Receive(t, refused, "a refusal"); got.Code() != codes.ResourceExhausted || got.Message() != "2 streams of this connection have not sent a message yet" {
+		t.Errorf("refused with %v; want %v because of 2 streams", got, codes.ResourceExhausted)
+	}
+	for _, c := range silent {
+		c.cancel()
+	}
+	await.Until(t, "one that ends no longer counts", func() bool {
+		push, err := s.consume(token("u")).next()
+		return err == nil && push.Connect != nil
+	})
+}
+
 // TestShutdown: streams end by a disconnect push, and Shutdown waits for them.
 func TestShutdown(t *testing.T) {
 	s := serve(t, centrifuge.Config{}, Config{})
