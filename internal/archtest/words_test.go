@@ -46,6 +46,7 @@ var words = []word{
 var allowances = []allowance{
 	{"", `"room`, "the name of a channel"},
 	{"examples/chat/", "room", "a chat has rooms"},
+	{"docs/migrate.md", "room", "Socket.IO has rooms"},
 	{"internal/pgtest/", "nobody", "the name of an account of the system"},
 }
 
