@@ -23,6 +23,8 @@ require (
 	github.com/jhump/protoreflect v1.19.0 // tests: a gRPC client that knows the schema only from reflection
 	github.com/joho/godotenv v1.5.1 // .env files
 	github.com/klauspost/compress v1.20.4 // deflate writers that are cheap to reset
+	github.com/letsencrypt/pebble/v2 v2.10.3 // tests: an ACME server inside the test
+	github.com/miekg/dns v1.1.62 // tests: names for the ACME server
 	github.com/nats-io/jwt/v2 v2.8.3 // tests: credentials for NATS
 	github.com/nats-io/nats-server/v2 v2.15.3 // tests: NATS with JetStream inside the test
 	github.com/nats-io/nats.go v1.55.0 // NATS JetStream, its consumer
@@ -44,7 +46,8 @@ require (
 	github.com/twmb/franz-go/pkg/kmsg v1.15.1 // tests: requests of Kafka
 	go.uber.org/goleak v1.3.0 // tests: no goroutine is left
 	go.yaml.in/yaml/v3 v3.0.6 // YAML configuration
-	golang.org/x/net v0.61.0 // tests: an HTTP/2 client for extended CONNECT
+	golang.org/x/crypto v0.58.0 // ACME: certificates obtained and renewed by the server
+	golang.org/x/net v0.61.0 // host names in ASCII; tests: an HTTP/2 client for extended CONNECT
 	golang.org/x/sys v0.50.0 // epoll
 	google.golang.org/api v0.304.0 // credentials for Google Pub/Sub
 	google.golang.org/protobuf v1.36.12 // protowire; the standard runtime in benchmarks
@@ -103,6 +106,7 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/jhump/protoreflect/v2 v2.0.0-beta.1 // indirect
+	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
@@ -120,11 +124,12 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0 // indirect
-	golang.org/x/crypto v0.58.0 // indirect
+	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
 	google.golang.org/genproto v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/genproto/googleapis/api v0.0.0-20261012220534-4341edf3f941 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20261012220534-4341edf3f941 // indirect

@@ -44,9 +44,12 @@ var guests = map[string][]string{
 	"github.com/jhump/protoreflect":       {},                                                 // tests only
 	"github.com/getkin/kin-openapi":       {},                                                 // tests only
 	"google.golang.org/protobuf/encoding": {"protocol", "centrifuge/transport", "server/internal/apigrpc", "server/internal/app/apptest"},
+	"github.com/letsencrypt/pebble":       {"internal/acmetest"},
+	"github.com/miekg/dns":                {"internal/acmetest"},
+	"golang.org/x/crypto":                 {"server/internal/acme"},
 	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "internal/memtest", "server/internal/loadtest", "bench", "server/internal/app"},
 	"centrifugo/protocol/clientcodec":     {"centrifuge/centrifugetest", "server/internal/loadtest", "server/internal/app/apptest"}, // servers decode no replies
-	"net/http":                            {"centrifuge/transport", "server", "bench", "internal/promtest", "examples"},
+	"net/http":                            {"centrifuge/transport", "server", "bench", "internal/promtest", "internal/acmetest", "examples"},
 }
 
 func TestGuests(t *testing.T) {
@@ -119,6 +122,7 @@ var allowed = []struct {
 	{"server/internal/consumer/redisstream", []string{"centrifuge/engine/redisengine", "server/internal/config", "server/internal/consumer"}},
 	{"server/internal/consumer/consumertest", []string{"centrifuge", "internal/await", "server/internal/api", "server/internal/channels", "server/internal/config", "server/internal/consumer"}},
 	{"server/internal/consumer", []string{"internal/logsample", "server/internal/api", "server/internal/config", "own"}},
+	{"server/internal/acme", []string{"internal/logsample", "server/internal/config"}},
 	{"server/internal/listener", []string{"internal/logsample"}},
 	{"server/internal/playground", []string{"server/internal/static"}},
 	{"server/internal/swagger", []string{"docs", "server/internal/static"}},
@@ -133,6 +137,7 @@ var allowed = []struct {
 	{"proxypb", nil},
 	{"bench", []string{"protocol", "centrifuge", "internal/wsframe", "bench"}},
 	{"examples", []string{"clientpb", "centrifuge", "centrifuge/transport"}},
+	{"internal/acmetest", nil},
 	{"internal/archtest", nil},
 	{"internal/await", nil},
 	{"internal/doctest", nil},

@@ -20,6 +20,7 @@ import (
 	"centrifugo/centrifuge/transport/websocket"
 	"centrifugo/centrifuge/transport/webtransport"
 	"centrifugo/server/internal/access"
+	"centrifugo/server/internal/acme"
 	"centrifugo/server/internal/admin"
 	"centrifugo/server/internal/admission"
 	"centrifugo/server/internal/api"
@@ -92,6 +93,7 @@ type App struct {
 
 	// Owned by listen.
 	forwarders     []netip.Prefix // reverse proxies that are believed
+	acme           *acme.Manager  // nil when disabled
 	tlsBuffersKept bool           // websocket.KeepsTLSBuffers, until it is logged
 
 	// Owned by serve.
@@ -302,6 +304,7 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 	if busy := a.gate.Controller(); busy != nil {
 		background.Go(func() { busy.Run(ctx) })
 	}
+	a.startACME(ctx, &background)
 	a.startGraphite(ctx, &background)
 	background.Go(func() { a.metrics.aggregate(ctx, a.node, a.config.Node.InfoMetricsAggregateInterval) })
 	alive, stopAlive := a.aliveTicks()

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"centrifugo/server/internal/acme"
 	"centrifugo/server/internal/config"
 )
 
@@ -29,6 +30,11 @@ func Check(cfg *config.Config) error {
 	for _, p := range plans {
 		if _, tlsErr := serverTLS(p.tls(cfg)); tlsErr != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", p.section, tlsErr))
+		}
+	}
+	if section := cfg.HTTPServer.TLSAutocert; section.Enabled {
+		if acmeErr := acme.Check(section); acmeErr != nil {
+			err = errors.Join(err, fmt.Errorf("http_server.tls_autocert.%w", acmeErr))
 		}
 	}
 	return errors.Join(err, checkDirectory("log.file", cfg.Log.File), checkDirectory("pid_file", cfg.PIDFile))

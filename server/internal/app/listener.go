@@ -25,7 +25,10 @@ import (
 
 // timeouts of the HTTP servers. They do not apply to hijacked connections, as those of
 // WebSocket are. A handler that streams replaces them by http.ResponseController.
-type timeouts struct{ readHeader, read, write, idle, certificates time.Duration }
+type timeouts struct {
+	readHeader, read, write, idle, certificates time.Duration
+	acmeRetry                                   func(int) time.Duration // nil for the default
+}
 
 // defaultTimeouts are not configurable (server.md 6.6).
 var defaultTimeouts = timeouts{
@@ -39,7 +42,7 @@ type server struct {
 
 	listener net.Listener
 	service  service
-	// certificates are nil without TLS.
+	// certificates are nil without TLS, and with certificates of ACME.
 	certificates *certificates
 }
 
@@ -108,6 +111,8 @@ type plan struct {
 	section string
 	// tls returns the section of TLS that applies to the listener.
 	tls func(*config.Config) config.TLS
+	// acme is set if the listener has the certificates of http_server.tls_autocert instead.
+	acme bool
 	// tlsBy is set if the service, not the listener, does the TLS handshake.
 	tlsBy bool
 	// http3 is set if HTTP/3 is served on the UDP port of the same number.
@@ -146,6 +151,7 @@ func (a *App) plan() ([]plan, error) {
 	var plans []plan
 	if len(outer.patterns) > 0 {
 		p := a.planHTTP("external", external, outer, externalTLS, c.H2CExternal)
+		p.acme = c.TLSAutocert.Enabled
 		p.http3 = c.HTTP3.Enabled
 		if p.balancers, err = config.Networks(c.ProxyProtocolFrom); err != nil {
 			return nil, fmt.Errorf("http_server.proxy_protocol_from: %w", err)
@@ -153,12 +159,18 @@ func (a *App) plan() ([]plan, error) {
 		plans = append(plans, p)
 	}
 	if inner != outer && len(inner.patterns) > 0 {
-		plans = append(plans, a.planHTTP("internal", internal, inner, internalTLS, false))
+		p := a.planHTTP("internal", internal, inner, internalTLS, false)
+		p.acme = c.TLSAutocert.Enabled && !c.TLSExternal && !c.InternalTLS.Enabled
+		plans = append(plans, p)
 	}
 	if a.config.GRPCAPI.Enabled {
 		plans = append(plans, a.planAPIGRPC())
 	}
-	return append(plans, a.planGRPCTransports()...), nil
+	plans = append(plans, a.planGRPCTransports()...)
+	if c.TLSAutocert.Enabled && c.TLSAutocert.HTTP {
+		plans = append(plans, a.planACME())
+	}
+	return plans, nil
 }
 
 // planHTTP plans a listener for HTTP. With h2c it serves HTTP/2 without TLS too.
@@ -185,6 +197,9 @@ func (a *App) planHTTP(name, address string, r *routes, section func(*config.Con
 func (a *App) listen(ctx context.Context) ([]*server, error) {
 	plans, err := a.plan()
 	if err != nil {
+		return nil, err
+	}
+	if err := a.newACME(); err != nil {
 		return nil, err
 	}
 	servers := make([]*server, 0, len(plans))
@@ -231,11 +246,14 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 		listener = sockets.ProxyProtocol(listener, p.balancers, a.log)
 	}
 	var tlsConfig *tls.Config
-	if certificates != nil {
+	switch {
+	case p.acme:
+		tlsConfig = a.acme.TLSConfig()
+	case certificates != nil:
 		tlsConfig = certificates.serverConfig()
-		if !p.tlsBy {
-			listener = tls.NewListener(a.pollable(listener), tlsConfig)
-		}
+	}
+	if tlsConfig != nil && !p.tlsBy {
+		listener = tls.NewListener(a.pollable(listener), tlsConfig)
 	}
 	s := &server{plan: p, listener: listener, service: p.service(tlsConfig), certificates: certificates}
 	if p.http3 {

@@ -254,7 +254,7 @@ func TestConnectionsOutliveHTTPTimeouts(t *testing.T) {
 			if d.TLS != nil {
 				settings += `, "http_server": {` + a.section("tls", "") + `}`
 			}
-			i := start(t, settings, func(a *App) { a.timeouts = timeouts{timeout, timeout, timeout, timeout, time.Hour} })
+			i := start(t, settings, func(a *App) { a.timeouts = timeouts{timeout, timeout, timeout, timeout, time.Hour, nil} })
 			c := i.connected(d)
 			for range 4 { // pings: at least 700 ms
 				if message, err := c.Message(); err != nil || message != "{}" {

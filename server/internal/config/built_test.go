@@ -17,7 +17,7 @@ func TestNotBuiltIsRefused(t *testing.T) {
 		{"key set", `{"client": {"token": {"jwks_public_endpoint": "https://x/jwks"}}}`, "", ""},
 		{"map", ns(`"subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "1m"}`), "", `channel.namespaces[news].subscription_type: map and shared poll subscriptions are not`},
 		{"stream", ns(`"subscription_type": "stream"`), "", ""},
-		{"ACME", `{"http_server": {"tls_autocert": {"enabled": true}}}`, "", "http_server.tls_autocert.enabled: ACME is not in this version, and the listener would speak without TLS"},
+		{"ACME", `{"http_server": {"tls_autocert": {"enabled": true, "host_whitelist": ["rt.example.com"]}}}`, "", ""},
 		{"fallback", `{"sse": {"enabled": true}, "http_stream": {"enabled": true}}`, "", ""},
 		{"fallback alone", `{"websocket": {"disabled": true}, "sse": {"enabled": true}}`, "", ""},
 		{"no transport", `{"websocket": {"disabled": true}}`, "", ""},

@@ -3,6 +3,10 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // HTTPServer is section http_server.
@@ -64,20 +68,62 @@ type HTTP3 struct {
 
 // TLSAutocert is section http_server.tls_autocert.
 type TLSAutocert struct {
-	// Obtain certificates automatically.
+	// Obtain the certificates of the listeners by the ACME protocol, and renew them. This accepts the terms of service of the certificate authority. It excludes http_server.tls.enabled.
 	Enabled bool `key:"enabled"`
-	// Host names a certificate may be asked for.
+	// Host names for which certificates are obtained; at least one. TLS connections to other names are refused.
 	HostWhitelist []string `key:"host_whitelist"`
-	// Directory where certificates are kept.
+	// Directory where the account and certificates, with their private keys, are kept; several servers may share it. Without one each start obtains new certificates, which authorities limit.
 	CacheDir string `key:"cache_dir"`
 	// Contact address given to the certificate authority.
 	Email string `key:"email"`
-	// Host name assumed when a client sends none.
+	// Host name assumed when a client sends none; one of host_whitelist.
 	ServerName string `key:"server_name"`
-	// Answer HTTP-01 challenges on http_addr.
+	// Answer HTTP-01 challenges on http_addr, and redirect other requests there to HTTPS. TLS-ALPN-01 challenges are always answered, on the TLS listeners.
 	HTTP bool `key:"http"`
 	// Address of the HTTP-01 challenge listener.
 	HTTPAddr string `key:"http_addr" default:":80"`
+	// Directory of the ACME server.
+	DirectoryURL string `key:"directory_url" default:"https://acme-v02.api.letsencrypt.org/directory"`
+	// Authority that the certificate of the ACME server itself is verified with. Empty: those of the system.
+	ServerCAPEM PEM `key:"server_ca_pem"`
+}
+
+// HostNames returns the names of host_whitelist as DNS has them: in ASCII, in lower case,
+// without a final dot.
+func (c TLSAutocert) HostNames() ([]string, error) {
+	names := make([]string, 0, len(c.HostWhitelist))
+	for _, text := range c.HostWhitelist {
+		name, err := hostName(text)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// FallbackName returns server_name in the form of HostNames, or nothing if it is not set.
+func (c TLSAutocert) FallbackName() (string, error) {
+	if c.ServerName == "" {
+		return "", nil
+	}
+	return hostName(c.ServerName)
+}
+
+// hostName returns the form of a name that TLS clients send. It must be one for which an authority
+// can issue a certificate after a challenge over HTTP or TLS.
+func hostName(text string) (string, error) {
+	name, err := idna.Lookup.ToASCII(strings.TrimSuffix(text, "."))
+	_, notAddress := netip.ParseAddr(name)
+	switch {
+	case strings.Contains(text, "*"):
+		return "", fmt.Errorf("%q: a wildcard needs a DNS challenge, which is not supported; list each name", text)
+	case err != nil || notAddress == nil || !strings.Contains(name, "."):
+		return "", fmt.Errorf("%q is not a host name such as rt.example.com", text)
+	}
+	return name, nil
 }
 
 // TLS describes one end of TLS connections, serving or dialling.

@@ -12,7 +12,6 @@ import (
 // a namespace, `[]` for the items of a list. When a feature is built, its line is deleted.
 var notBuilt = []struct{ feature, prefix string }{
 	{"OpenTelemetry with credentials of Google", "opentelemetry.google_cloud_adc_auth"},
-	{"ACME", "http_server.tls_autocert."},
 	{"map subscriptions", "channel.proxy.map_publish."},
 	{"map subscriptions", "channel.proxy.map_remove."},
 	{"shared poll subscriptions", "channel.proxy.shared_poll_refresh."},
@@ -158,8 +157,7 @@ func formatDefault(f field) string {
 // out: without them users would be locked out, or let in on other terms than the
 // configuration says. The text says what would happen.
 var refusedKeys = map[string]string{
-	"channel.*.subscription_type":      "subscriptions would be refused",
-	"http_server.tls_autocert.enabled": "the listener would speak without TLS",
+	"channel.*.subscription_type": "subscriptions would be refused",
 }
 
 // refused returns the reason why a key of a feature that is not built cannot be

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -50,6 +51,7 @@ func (l *loader) validate() {
 	l.oneOf("http_api.error_mode", c.HTTPAPI.ErrorMode, "", "transport")
 	l.oneOf("grpc_api.error_mode", c.GRPCAPI.ErrorMode, "", "transport")
 	l.validateHTTPServer()
+	l.validateTLSAutocert()
 	l.validateTLS()
 	l.validateHandlers()
 	l.validateClient()
@@ -120,11 +122,43 @@ func (l *loader) validateHTTPServer() {
 	if l.cfg.WebTransport.Enabled && !s.HTTP3.Enabled {
 		l.problem("webtransport.enabled", "needs http_server.http3.enabled")
 	}
-	if s.TLS.Enabled && !s.TLSAutocert.Enabled && s.TLS.CertPEM == "" {
+	if s.TLS.Enabled && s.TLS.CertPEM == "" {
 		l.problem("http_server.tls.cert_pem", "is needed when TLS is enabled")
 	}
 	if s.InternalTLS.Enabled && s.InternalTLS.CertPEM == "" {
 		l.problem("http_server.internal_tls.cert_pem", "is needed when TLS is enabled")
+	}
+}
+
+// validateTLSAutocert checks the section of ACME.
+func (l *loader) validateTLSAutocert() {
+	s, key := l.cfg.HTTPServer.TLSAutocert, "http_server.tls_autocert."
+	if !s.Enabled {
+		return
+	}
+	if l.cfg.HTTPServer.TLS.Enabled {
+		l.problem(key+"enabled", "excludes http_server.tls.enabled: a listener has the certificate of one of them")
+	}
+	names, err := s.HostNames()
+	switch {
+	case err != nil:
+		l.problem(key+"host_whitelist", err.Error())
+	case len(names) == 0:
+		l.problem(key+"host_whitelist", "is needed: the host names for which certificates are obtained")
+	}
+	if name, nameErr := s.FallbackName(); nameErr != nil {
+		l.problem(key+"server_name", nameErr.Error())
+	} else if name != "" && err == nil && !slices.Contains(names, name) {
+		l.problem(key+"server_name", "must be one of http_server.tls_autocert.host_whitelist")
+	}
+	if address, err := mail.ParseAddress(s.Email); s.Email != "" && (err != nil || address.Address != s.Email) {
+		l.problem(key+"email", "is not an address such as admin@example.com")
+	}
+	if _, port, err := net.SplitHostPort(s.HTTPAddr); s.HTTP && (err != nil || port == "") {
+		l.problem(key+"http_addr", "is not an address such as :80")
+	}
+	if u, err := url.Parse(s.DirectoryURL); err != nil || u.Scheme != "https" || u.Host == "" {
+		l.problem(key+"directory_url", "must be a URL that begins with https://")
 	}
 }
 
