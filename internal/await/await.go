@@ -8,7 +8,7 @@ import (
 )
 
 // Limit is how long a test waits for one event.
-const Limit = time.Minute
+const Limit = 3 * time.Minute
 
 // interval is the time between two calls of a condition.
 const interval = 10 * time.Millisecond

@@ -33,9 +33,9 @@ func TestIdleConnectionMemory(t *testing.T) {
 		return
 	}
 	const budget = 192 << 10 // bytes of heap and stacks
-	connections := 1000
-	if testing.Short() {
-		connections = 200
+	connections := 500
+	if testing.Short() || memtest.Race { // the race detector's own memory is not looked at
+		connections = 50
 	}
 	n := transporttest.RunNode(t, centrifuge.Config{PingInterval: -1})
 	s := serve(t, n, Config{})
