@@ -2,8 +2,6 @@ package awssqs
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,11 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
 	"centrifugo/internal/sqstest"
 	"centrifugo/server/internal/api/apitest"
@@ -199,41 +195,6 @@ func TestEnvelope(t *testing.T) {
 	}
 }
 
-// node fails at first, counts the calls at the same time, and holds them until release is closed.
-type node struct {
-	apitest.Node
-
-	mu            sync.Mutex
-	failures      int
-	working, most int
-	release       chan struct{}
-}
-
-func (n *node) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	n.mu.Lock()
-	n.working++
-	n.most = max(n.most, n.working)
-	n.failures--
-	failed := n.failures >= 0
-	n.mu.Unlock()
-	if n.release != nil {
-		<-n.release
-	}
-	n.mu.Lock()
-	n.working--
-	n.mu.Unlock()
-	if failed {
-		return centrifuge.PublishResult{}, errors.New("broken")
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
-func (n *node) inWork() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.working
-}
-
 // A message that cannot be processed now is repeated, then delivered again after its visibility timeout,
 // before those behind it in its group.
 func TestRetry(t *testing.T) {
@@ -242,12 +203,12 @@ func TestRetry(t *testing.T) {
 	for i := range 3 {
 		s.send(queue, consumertest.Command(0, i))
 	}
-	n := &node{failures: 5}
+	n := &consumertest.Node{Before: consumertest.Failing(5)}
 	source := s.source(func(c *config.AWSSQSConsumer) { c.Queues, c.VisibilityTimeout = []string{queue}, 2*time.Second })
 	r := consumertest.Start(t, source, n)
 	r.Processed(t, 3)
 	s.awaitCount(queue, "0", "0")
-	if got, want := n.Calls(), []string{"publish p0 0", "publish p0 1", "publish p0 2"}; !slices.Equal(got, want) {
+	if got, want := n.Calls(), consumertest.Published(0, 0, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	if got := r.Stats().Retries.Load(); got != 4 { // three, and one after it was delivered again
@@ -263,12 +224,12 @@ func TestVisibilityTimeout(t *testing.T) {
 	for i := range 3 {
 		s.send(queue, consumertest.Command(0, i))
 	}
-	n := &node{release: make(chan struct{})}
+	barrier := consumertest.NewBarrier("")
+	n := &consumertest.Node{Before: barrier.Wait}
 	change := func(c *config.AWSSQSConsumer) { c.Queues, c.VisibilityTimeout = []string{queue}, time.Second }
 	r := consumertest.Start(t, s.source(change), n)
-	release := sync.OnceFunc(func() { close(n.release) })
-	defer release()
-	await.Until(t, "a message in work", func() bool { return n.inWork() == 1 })
+	defer barrier.Open()
+	await.Until(t, "a message in work", func() bool { return n.InWork() == 1 })
 	s.awaitCount(queue, "0", "3")
 	clock := s.queue("clock") // the timeout is the service's, and so is this time
 	if _, err := s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &clock, MessageBody: aws.String("x"), DelaySeconds: 3}); err != nil {
@@ -279,7 +240,7 @@ func TestVisibilityTimeout(t *testing.T) {
 		t.Errorf("%d messages are delivered again; want none", got)
 	}
 	r.Interrupt()
-	release()
+	barrier.Open()
 	r.Stop()
 	s.awaitCount(queue, "2", "0")
 }
@@ -291,18 +252,18 @@ func TestConcurrency(t *testing.T) {
 	for i := range 6 {
 		s.send(queue, consumertest.Command(0, i))
 	}
-	n := &node{release: make(chan struct{})}
+	barrier := consumertest.NewBarrier("")
+	n := &consumertest.Node{Before: barrier.Wait}
 	r := consumertest.Start(t, s.source(func(c *config.AWSSQSConsumer) {
 		c.Queues, c.MaxConcurrency, c.MaxNumberOfMessages = []string{queue}, 2, 1
 	}), n)
-	release := sync.OnceFunc(func() { close(n.release) })
-	defer release()
-	await.Until(t, "two messages in work", func() bool { return n.inWork() == 2 })
+	defer barrier.Open()
+	await.Until(t, "two messages in work", func() bool { return n.InWork() == 2 })
 	s.awaitCount(queue, "4", "2")
-	release()
+	barrier.Open()
 	r.Processed(t, 6)
-	if n.most != 2 {
-		t.Errorf("%d messages were in work at the same time; want 2", n.most)
+	if got := n.Most(); got != 2 {
+		t.Errorf("%d messages were in work at the same time; want 2", got)
 	}
 }
 

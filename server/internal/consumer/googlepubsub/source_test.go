@@ -2,16 +2,13 @@ package googlepubsub_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
-	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/config"
@@ -136,45 +133,16 @@ func TestAttributes(t *testing.T) {
 	}
 }
 
-// busy is a node that fails at first, and counts calls at the same time.
-type busy struct {
-	apitest.Node
-
-	mu            sync.Mutex
-	failures      int
-	working, most int
-	release       chan struct{}
-}
-
-func (n *busy) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	n.mu.Lock()
-	n.working++
-	n.most = max(n.most, n.working)
-	n.failures--
-	failed := n.failures >= 0
-	n.mu.Unlock()
-	if n.release != nil {
-		<-n.release
-	}
-	n.mu.Lock()
-	n.working--
-	n.mu.Unlock()
-	if failed {
-		return centrifuge.PublishResult{}, errors.New("broken")
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
 // A message that this server cannot process yet keeps those with the same ordering key waiting.
 func TestRetry(t *testing.T) {
 	server := startServer(t, "a")
 	for n := range 3 {
 		server.PublishOrdered(topic, []byte(consumertest.Command(0, n)), nil, "key")
 	}
-	node := &busy{failures: 4}
+	node := &consumertest.Node{Before: consumertest.Failing(4)}
 	r := consumertest.Start(t, source(t, nil), node)
 	r.Processed(t, 3)
-	if got, want := node.Calls(), []string{"publish p0 0", "publish p0 1", "publish p0 2"}; !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -191,13 +159,14 @@ func TestOutstanding(t *testing.T) {
 			for n := range 6 {
 				server.Publish(topic, []byte(consumertest.Command(0, n)), nil)
 			}
-			node := &busy{release: make(chan struct{})}
+			barrier := consumertest.NewBarrier("")
+			node := &consumertest.Node{Before: barrier.Wait}
 			r := consumertest.Start(t, source(t, change), node)
-			await.Until(t, "two messages in work", func() bool { node.mu.Lock(); defer node.mu.Unlock(); return node.working == 2 })
-			close(node.release)
+			await.Until(t, "two messages in work", func() bool { return node.InWork() == 2 })
+			barrier.Open()
 			r.Processed(t, 6)
-			if node.most != 2 {
-				t.Errorf("%d messages were in work at the same time; want 2", node.most)
+			if got := node.Most(); got != 2 {
+				t.Errorf("%d messages were in work at the same time; want 2", got)
 			}
 		})
 	}

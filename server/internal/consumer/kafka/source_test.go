@@ -1,15 +1,11 @@
 package kafka_test
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/config"
@@ -21,13 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
-
-func published(from, to int) (calls []string) {
-	for n := from; n < to; n++ {
-		calls = append(calls, fmt.Sprintf("publish p0 %d", n))
-	}
-	return calls
-}
 
 // Records of the topics are processed in order, those from before the first start included, and
 // committed for the group.
@@ -42,7 +31,7 @@ func TestTopics(t *testing.T) {
 	b.mustProduce(commands(0, 60, 70)...)
 	r.Processed(t, 71)
 	r.Stop()
-	if got, want := node.Calls(), published(0, 70); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 70); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	if got := b.committed(); got != 71 || r.Stats().Refused(consumer.Malformed) != 1 {
@@ -83,34 +72,18 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// blocking is a node whose Publish of one number waits.
-type blocking struct {
-	apitest.Node
-
-	at               string
-	reached, release chan struct{}
-	once             sync.Once
-}
-
-func (n *blocking) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	if string(data) == n.at {
-		n.once.Do(func() { close(n.reached) })
-		<-n.release
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
 // max_poll_records is how many records are committed together.
 func TestMaxPollRecords(t *testing.T) {
 	b := startBroker(t, 1)
 	b.mustProduce(commands(0, 0, 10)...)
-	node := &blocking{at: "4", reached: make(chan struct{}), release: make(chan struct{})}
+	barrier := consumertest.NewBarrier("4")
+	node := &consumertest.Node{Before: barrier.Wait}
 	r := consumertest.Start(t, b.source(func(c *config.KafkaConsumer) { c.MaxPollRecords = 3 }), node)
-	<-node.reached
+	<-barrier.Reached
 	if got := b.committed(); got != 3 {
 		t.Errorf("committed %d while the fifth record is processed; want 3", got)
 	}
-	close(node.release)
+	barrier.Open()
 	r.Processed(t, 10)
 	r.Stop()
 	if got := b.committed(); got != 10 {

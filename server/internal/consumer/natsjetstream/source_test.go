@@ -2,17 +2,13 @@ package natsjetstream_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/config"
@@ -27,13 +23,6 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-func published(from, to int) (calls []string) {
-	for n := from; n < to; n++ {
-		calls = append(calls, fmt.Sprintf("publish p0 %d", n))
-	}
-	return calls
-}
-
 // Messages are processed in order and acknowledged; the durable consumer is created.
 func TestStream(t *testing.T) {
 	b := startBroker(t, nil)
@@ -45,7 +34,7 @@ func TestStream(t *testing.T) {
 	b.mustPublish(100, 110)
 	r.Processed(t, 111)
 	r.Stop()
-	if got, want := node.Calls(), published(0, 110); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 110); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	if n, err := b.waiting(); n != 0 || err != nil || r.Stats().Refused(consumer.Malformed) != 1 {
@@ -63,7 +52,7 @@ func TestDeliverPolicy(t *testing.T) {
 	b.mustPublish(5, 10)
 	r.Processed(t, 5)
 	r.Stop()
-	if got, want := node.Calls(), published(5, 10); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 5, 10); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -81,7 +70,7 @@ func TestDurableConsumer(t *testing.T) {
 		&nats.Msg{Subject: "commands.c", Data: []byte(consumertest.Command(0, 2))})
 	r.Processed(t, 2)
 	r.Stop()
-	if got, want := node.Calls(), published(1, 3); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 1, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	info, err := b.info()
@@ -139,23 +128,6 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// failing is a node whose Publish fails for a time.
-type failing struct {
-	apitest.Node
-
-	mu    sync.Mutex
-	until time.Time
-}
-
-func (n *failing) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if time.Now().Before(n.until) {
-		return centrifuge.PublishResult{}, errors.New("broken")
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
 // A message that is repeated for longer than the server waits for acknowledgements is not
 // delivered again, nor are those behind it.
 func TestMessagesInWorkAreKept(t *testing.T) {
@@ -167,12 +139,18 @@ func TestMessagesInWorkAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	node := &failing{until: time.Now().Add(7 * time.Second)}
+	started := time.Now()
+	node := &consumertest.Node{Before: func([]byte) error {
+		if time.Since(started) < 7*time.Second {
+			return consumertest.ErrBroken
+		}
+		return nil
+	}}
 	r := consumertest.Start(t, s, node)
 	r.Processed(t, 5)
 	await.Until(t, "the messages to be acknowledged", func() bool { n, err := b.waiting(); return err == nil && n == 0 })
 	r.Stop()
-	if got, want := node.Calls(), published(0, 5); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 5); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }

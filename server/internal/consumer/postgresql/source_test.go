@@ -2,15 +2,11 @@ package postgresql_test
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
 	"centrifugo/internal/pgtest"
 	"centrifugo/server/internal/api/apitest"
@@ -109,13 +105,6 @@ func (d *database) source(change func(*config.PostgreSQLConsumer)) *postgresql.S
 	return s
 }
 
-func published(channel string, from, to int) (calls []string) {
-	for n := from; n < to; n++ {
-		calls = append(calls, fmt.Sprintf("publish %s %d", channel, n))
-	}
-	return calls
-}
-
 func TestSource(t *testing.T) {
 	server := pgtest.Start(t)
 	for name, test := range map[string]func(*testing.T, *database){
@@ -149,7 +138,7 @@ func testRows(t *testing.T, d *database) {
 	d.drained()
 	d.publish(0, 60, 70) // found by polling
 	d.drained()
-	if got, want := node.Calls(), published("p0", 0, 70); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 70); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	r.Stop()
@@ -177,7 +166,7 @@ func testColumns(t *testing.T, d *database, name string) {
 	d.drained()
 	got := node.Calls()
 	slices.Sort(got)
-	if want := published("p0", 0, 5); !slices.Equal(got, want) {
+	if want := consumertest.Published(0, 0, 5); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -202,46 +191,25 @@ func testPartitions(t *testing.T, d *database) {
 				got = append(got, call)
 			}
 		}
-		if want := published(consumertest.Channel(p), 0, 30); !slices.Equal(got, want) {
+		if want := consumertest.Published(p, 0, 30); !slices.Equal(got, want) {
 			t.Errorf("calls of partition %d = %q; want %q", p, got, want)
 		}
 	}
 }
 
-// blocking is a node whose Publish of one number waits.
-type blocking struct {
-	apitest.Node
-
-	at      string
-	reached chan struct{} // closed when it waits
-	release chan struct{}
-	once    sync.Once
-}
-
-func newBlocking(at string) *blocking {
-	return &blocking{at: at, reached: make(chan struct{}), release: make(chan struct{})}
-}
-
-func (n *blocking) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	if string(data) == n.at {
-		n.once.Do(func() { close(n.reached) })
-		<-n.release
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
 // partition_select_limit is how many rows are deleted together.
 func testSelectLimit(t *testing.T, d *database) {
 	d.publish(0, 0, 10)
-	node := newBlocking("4")
+	barrier := consumertest.NewBarrier("4")
+	node := &consumertest.Node{Before: barrier.Wait}
 	consumertest.Start(t, d.source(func(c *config.PostgreSQLConsumer) { c.PartitionSelectLimit = 3 }), node)
-	<-node.reached
+	<-barrier.Reached
 	if n := d.waiting(); n != 7 {
 		t.Errorf("%d rows are left while the fifth is processed; want 7", n)
 	}
-	close(node.release)
+	barrier.Open()
 	d.drained()
-	if got, want := node.Calls(), published("p0", 0, 10); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 10); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -297,7 +265,7 @@ func testNotificationDSN(t *testing.T, d *database) {
 		other.exec("SELECT pg_notify('changed', '0')")
 		d.drained()
 	}
-	if got, want := node.Calls(), published("p0", 0, 2); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 2); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -325,7 +293,7 @@ func testLock(t *testing.T, d *database) {
 	}
 	d.exec(releaseLock)
 	d.drained()
-	if got, want := node.Calls(), published("p0", 0, 3); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -360,32 +328,13 @@ func testNoTable(t *testing.T, d *database) {
 	r.Processed(t, 3)
 }
 
-// unavailable is a node whose first publications fail.
-type unavailable struct {
-	apitest.Node
-
-	mu       sync.Mutex
-	failures int
-}
-
-func (n *unavailable) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	n.mu.Lock()
-	n.failures--
-	failed := n.failures >= 0
-	n.mu.Unlock()
-	if failed {
-		return centrifuge.PublishResult{}, errors.New("broken")
-	}
-	return n.Node.Publish(ctx, channel, data, o)
-}
-
 // A row that this server cannot process yet keeps those behind it waiting.
 func testRetry(t *testing.T, d *database) {
 	d.publish(0, 0, 5)
-	node := &unavailable{failures: 4}
+	node := &consumertest.Node{Before: consumertest.Failing(4)}
 	r := consumertest.Start(t, d.source(nil), node)
 	d.drained()
-	if got, want := node.Calls(), published("p0", 0, 5); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 5); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	r.Stop()
@@ -402,7 +351,7 @@ func testLarge(t *testing.T, d *database) {
 	r := consumertest.Start(t, d.source(nil), node)
 	d.drained()
 	r.Stop()
-	if got := node.Calls(); !slices.Equal(got, published("p0", 1, 2)) || r.Stats().Refused(consumer.TooLarge) != 1 {
+	if got := node.Calls(); !slices.Equal(got, consumertest.Published(0, 1, 2)) || r.Stats().Refused(consumer.TooLarge) != 1 {
 		t.Errorf("calls = %.100q, too large are %d; want the second row, 1", got, r.Stats().Refused(consumer.TooLarge))
 	}
 }

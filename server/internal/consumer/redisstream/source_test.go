@@ -1,17 +1,12 @@
 package redisstream_test
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/engine/redisengine"
 	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
@@ -52,13 +47,6 @@ func publish(server *redistest.Server, from, to int) {
 	}
 }
 
-func published(from, to int) (calls []string) {
-	for n := from; n < to; n++ {
-		calls = append(calls, fmt.Sprintf("publish p0 %d", n))
-	}
-	return calls
-}
-
 // pending returns how many entries the group has read and not acknowledged.
 func pending(server *redistest.Server) int {
 	summary, _ := server.Do("XPENDING", "commands", "centrifugo").([]any)
@@ -80,7 +68,7 @@ func TestStreams(t *testing.T) {
 	r.Processed(t, 111)
 	server.Do("XADD", "other", "*", "method", "publish", "payload", consumertest.Request(9, 9))
 	r.Stop()
-	if got, want := node.Calls(), published(0, 110); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 0, 110); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 	if n := pending(server); n != 0 || r.Stats().Refused(consumer.Malformed) != 1 {
@@ -123,40 +111,15 @@ func TestVisibilityTimeout(t *testing.T) {
 	publish(server, 3, 4)
 	patient.Processed(t, 1)
 	patient.Stop()
-	if got, want := node.Calls(), published(3, 4); !slices.Equal(got, want) {
+	if got, want := node.Calls(), consumertest.Published(0, 3, 4); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q, the others belong to another consumer", got, want)
 	}
 	quick := consumertest.Start(t, source(t, server, func(c *config.RedisStreamConsumer) { c.VisibilityTimeout = 200 * time.Millisecond }), node)
 	quick.Processed(t, 3)
 	quick.Stop()
-	if got, want := node.Calls()[1:], published(0, 3); !slices.Equal(got, want) {
+	if got, want := node.Calls()[1:], consumertest.Published(0, 0, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
-}
-
-// node is one whose Publish fails or waits.
-type node struct {
-	apitest.Node
-
-	mu      sync.Mutex
-	working int
-	most    int
-	publish func() error
-}
-
-func (n *node) Publish(ctx context.Context, channel string, data []byte, o centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
-	n.mu.Lock()
-	n.working++
-	n.most = max(n.most, n.working)
-	n.mu.Unlock()
-	err := n.publish()
-	n.mu.Lock()
-	n.working--
-	n.mu.Unlock()
-	if err != nil {
-		return centrifuge.PublishResult{}, err
-	}
-	return n.Node.Publish(ctx, channel, data, o)
 }
 
 // An entry that is repeated for longer than the visibility timeout stays with its consumer, and
@@ -166,9 +129,9 @@ func TestEntriesInWorkAreKept(t *testing.T) {
 	change := func(c *config.RedisStreamConsumer) { c.VisibilityTimeout = time.Second }
 	publish(server, 0, 5)
 	started := time.Now()
-	failing := &node{publish: func() error {
+	failing := &consumertest.Node{Before: func([]byte) error {
 		if time.Since(started) < 4*time.Second {
-			return errors.New("broken")
+			return consumertest.ErrBroken
 		}
 		return nil
 	}}
@@ -186,7 +149,7 @@ func TestEntriesInWorkAreKept(t *testing.T) {
 	if calls := other.Calls(); len(calls) != 0 {
 		t.Errorf("calls of the other node = %q; want none", calls)
 	}
-	if got, want := failing.Calls(), published(0, 5); !slices.Equal(got, want) {
+	if got, want := failing.Calls(), consumertest.Published(0, 0, 5); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
 }
@@ -196,8 +159,8 @@ func TestWorkers(t *testing.T) {
 	for _, workers := range []int{1, 3} {
 		t.Run(strconv.Itoa(workers), func(t *testing.T) {
 			server := redistest.Start(t)
-			release := make(chan struct{})
-			n := &node{publish: func() error { <-release; return nil }}
+			barrier := consumertest.NewBarrier("")
+			n := &consumertest.Node{Before: barrier.Wait}
 			r := consumertest.Start(t, source(t, server, func(c *config.RedisStreamConsumer) { c.NumWorkers = workers }), n)
 			await.Until(t, "the workers to wait", func() bool {
 				info, _ := server.Do("CLIENT", "LIST").(string)
@@ -206,14 +169,14 @@ func TestWorkers(t *testing.T) {
 			for i := range 2 * workers { // one by one, so that no worker reads several
 				publish(server, i, i+1)
 				if i < workers {
-					await.Until(t, "the entry to be in work", func() bool { n.mu.Lock(); defer n.mu.Unlock(); return n.working == i+1 })
+					await.Until(t, "the entry to be in work", func() bool { return n.InWork() == i+1 })
 				}
 			}
-			close(release)
+			barrier.Open()
 			r.Processed(t, uint64(2*workers))
 			r.Stop()
-			if n.most != workers {
-				t.Errorf("%d entries were in work at the same time; want %d", n.most, workers)
+			if got := n.Most(); got != workers {
+				t.Errorf("%d entries were in work at the same time; want %d", got, workers)
 			}
 		})
 	}
