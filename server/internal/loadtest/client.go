@@ -44,6 +44,9 @@ type client struct {
 	inflate    bool // and it is compressed
 	link       link
 	began      int64 // when it was dialed
+	first      int64 // when it was dialed first; later attempts are those of a client that came back
+	attempts   int   // that were refused since then
+	comeBackAt int64 // when it is dialed again
 	asked      int64 // when it subscribed last, while there is more to subscribe to
 	channels   int   // to subscribe to
 	subscribed int   // of these, how many were sent
@@ -149,7 +152,7 @@ func (f *fleet) frame(c *client, h header, payload []byte) {
 	case wsframe.Close:
 		code, reason := wsframe.CloseCode(payload)
 		f.send(c, appendFrame(nil, wsframe.Close, payload[:min(len(payload), 2)]))
-		f.fail(c, Cause{Kind: causeDisconnect, Code: uint32(code), Reason: reason})
+		f.refuse(c, Cause{Kind: causeDisconnect, Code: uint32(code), Reason: reason}, isTemporary(uint32(code)))
 	case wsframe.Ping:
 		f.tally.Pings++
 		f.send(c, appendFrame(nil, wsframe.Pong, payload))
@@ -257,7 +260,7 @@ func (f *fleet) push(c *client, message []byte) {
 	case reply.Push.Unsubscribe != nil:
 		f.tally.cause(Cause{Kind: causeUnsub, Code: reply.Push.Unsubscribe.Code, Reason: clip(reply.Push.Unsubscribe.Reason)})
 	case reply.Push.Disconnect != nil:
-		f.fail(c, Cause{Kind: causeDisconnect, Code: reply.Push.Disconnect.Code, Reason: reply.Push.Disconnect.Reason})
+		f.refuse(c, Cause{Kind: causeDisconnect, Code: reply.Push.Disconnect.Code, Reason: reply.Push.Disconnect.Reason}, isTemporary(reply.Push.Disconnect.Code))
 	}
 }
 
@@ -325,7 +328,7 @@ func (f *fleet) reply(c *client, message []byte) {
 		return
 	}
 	if reply.Error != nil {
-		f.fail(c, Cause{Kind: causeReply, Code: reply.Error.Code, Reason: reply.Error.Message})
+		f.refuse(c, Cause{Kind: causeReply, Code: reply.Error.Code, Reason: reply.Error.Message}, reply.Error.Temporary)
 		return
 	}
 	switch {

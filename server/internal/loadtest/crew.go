@@ -63,37 +63,50 @@ func (c *crew) inProcess() {
 	c.cleanup = append(c.cleanup, wg.Wait)
 }
 
-// process starts a worker process; it ends when its standard input does, and
-// so never outlives this one.
+// process starts a worker process.
 func (c *crew) process() error {
-	if len(c.options.WorkerCommand) == 0 {
-		return errors.New("several workers need a command that starts one")
+	client, wait, err := startProcess(c.options.WorkerCommand)
+	if err != nil {
+		return err
 	}
-	cmd := exec.Command(c.options.WorkerCommand[0], c.options.WorkerCommand[1:]...) //nolint:gosec // our own binary
+	c.members = append(c.members, client)
+	c.cleanup = append(c.cleanup, wait)
+	return nil
+}
+
+// startProcess starts a process that serves ServeWorker; it ends when its standard input
+// does, and so never outlives this one. Wait is to be called after the client is closed.
+func startProcess(command []string) (client *rpc.Client, wait func(), err error) {
+	if len(command) == 0 {
+		return nil, nil, errors.New("several workers need a command that starts one, and so does a backend")
+	}
+	cmd := exec.Command(command[0], command[1:]...) //nolint:gosec // our own binary
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return fmt.Errorf("starting a worker: %w", err)
+		return nil, nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("starting a worker: %w", err)
+		return nil, nil, fmt.Errorf("starting a worker: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting a worker: %w", err)
+		return nil, nil, fmt.Errorf("starting a worker: %w", err)
 	}
-	c.members = append(c.members, rpc.NewClient(pipes{out, in}))
-	c.cleanup = append(c.cleanup, func() {
+	return rpc.NewClient(pipes{out, in}), func() {
 		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		_, _ = io.Copy(io.Discard, out)
 		_ = cmd.Wait() // its last word was said by rpc
-	})
-	return nil
+	}, nil
 }
 
-// call calls a method and waits for the answer or the end of ctx.
+// call calls a method of a worker and waits for the answer or the end of ctx.
 func call(ctx context.Context, member *rpc.Client, method string, args, reply any) error {
+	return callService(ctx, member, service, method, args, reply)
+}
+
+func callService(ctx context.Context, member *rpc.Client, service, method string, args, reply any) error {
 	pending := member.Go(service+"."+method, args, reply, make(chan *rpc.Call, 1))
 	select {
 	case <-pending.Done:

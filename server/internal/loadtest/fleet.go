@@ -51,6 +51,7 @@ type fleet struct {
 	mu          sync.Mutex
 	clients     []*client
 	queue       []*client // that are to be connected
+	away        []*client // that were told to come back, and wait
 	dialing     bool
 	inflight    int // that are being connected for connect
 	window      int
@@ -164,6 +165,7 @@ func (f *fleet) connect(ctx context.Context, window int, rate float64) error {
 			allowed += before - len(f.queue)
 		}
 		f.expire()
+		f.comeBack()
 		f.mu.Unlock()
 	}
 }
@@ -203,6 +205,9 @@ func (f *fleet) expire() {
 // dial begins a connection.
 func (f *fleet) dial(c *client) {
 	c.state, c.began = stateDialing, f.clock.now()
+	if c.attempts == 0 {
+		c.first = c.began
+	}
 	c.rest, c.parts, c.out, c.partial, c.pong, c.waiting, c.chunk = nil, nil, nil, false, false, false, 0
 	c.pending, c.subscribed = 0, 0
 	if !f.plan.scenario.recovers {
@@ -381,7 +386,8 @@ func (f *fleet) ready(c *client) {
 	c.state = stateReady
 	f.tally.Ready++
 	f.tally.Connects++
-	f.tally.Connecting.Record(time.Duration(f.clock.now() - c.began))
+	f.tally.Connecting.Record(time.Duration(f.clock.now() - c.first))
+	c.attempts = 0
 	f.uncount(c)
 }
 
@@ -454,6 +460,7 @@ func (f *fleet) close(c *client) {
 func (f *fleet) drop() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.away = nil
 	for _, c := range f.clients {
 		f.close(c)
 	}

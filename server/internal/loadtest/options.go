@@ -29,7 +29,10 @@ const (
 	MaxMissed      = 100_000
 	MaxRate        = 10_000_000 // a second
 	MaxDuration    = 24 * time.Hour
-	maxLines       = 100_000 // of a payload file
+	// MaxBackendTime and MaxBackendParallel bound the backend of a run.
+	MaxBackendTime     = time.Minute
+	MaxBackendParallel = 100_000
+	maxLines           = 100_000 // of a payload file
 )
 
 // Defaults of Options.
@@ -41,6 +44,10 @@ const (
 	DefaultPayload    = 128
 	DefaultMissed     = 100
 	DefaultChannel    = "bench"
+	// DefaultBackend, DefaultBackendTime and DefaultBackendParallel describe the backend of proxy-storm.
+	DefaultBackend         = "127.0.0.1:3000"
+	DefaultBackendTime     = 50 * time.Millisecond
+	DefaultBackendParallel = 100
 	// ScenarioRate and ScenarioWarmup stand for what the scenario has by itself.
 	ScenarioRate   = -1
 	ScenarioWarmup = -1
@@ -76,6 +83,12 @@ type Options struct {
 	Workers        int    // processes; 0 and 1 mean this one
 	PID            int    // local process whose CPU and memory are sampled; 0 means none
 	SkipVerify     bool   // accept any certificate of the server
+
+	// Of scenario proxy-storm: the address at which the backend listens, which the connect proxy
+	// of the server calls; how long a call takes; how many it works on at the same time.
+	Backend         string
+	BackendTime     time.Duration
+	BackendParallel int
 
 	// WorkerCommand starts a worker process that calls ServeWorker with its standard input and output.
 	WorkerCommand []string
@@ -206,6 +219,9 @@ func (o *Options) complete() {
 		if s.recovers {
 			o.Concurrency = 1024
 		}
+		if s.proxied {
+			o.Concurrency = o.Clients
+		}
 	}
 	if len(o.Payloads) > 0 { // the mean, for the report
 		total := 0
@@ -241,6 +257,9 @@ func (o *Options) Validate() error {
 	check(o.Concurrency >= 0 && o.Concurrency <= MaxClients, "concurrency: %d is not between 0 and %d", o.Concurrency, MaxClients)
 	check(!o.Delta || s.shared && !s.own && !s.rounds && s.api, "delta: scenario %s has no publications in one channel", o.Scenario)
 	o.checkTransport(s, check)
+	if s.proxied {
+		o.checkBackend(check)
+	}
 	check(o.PID >= 0, "pid: %d is negative", o.PID)
 	check(o.Channel != "" && len(o.Channel) <= 200 && !strings.ContainsFunc(o.Channel, unicode.IsControl), "channel: %q is empty, has control characters or is longer than 200 bytes", o.Channel)
 	for name, secret := range map[string]string{"API key": o.APIKey, "token": o.Token} {
@@ -262,4 +281,13 @@ func (o *Options) Validate() error {
 	}
 	_, err = parseSources(o.Sources)
 	return errors.Join(append(errs, err)...)
+}
+
+// checkBackend checks the options of the backend.
+func (o *Options) checkBackend(check func(ok bool, format string, args ...any)) {
+	_, _, err := net.SplitHostPort(o.Backend)
+	check(err == nil, "backend: %q is not host:port", o.Backend)
+	check(o.BackendTime >= 0 && o.BackendTime <= MaxBackendTime, "backend time: %v is not between 0 and %v", o.BackendTime, MaxBackendTime)
+	check(o.BackendParallel >= 1 && o.BackendParallel <= MaxBackendParallel, "backend parallel: %d is not between 1 and %d", o.BackendParallel, MaxBackendParallel)
+	check(o.Token == "", "token: a connect with one does not ask the backend")
 }

@@ -52,6 +52,10 @@ func TestValidate(t *testing.T) {
 		"a host is needed":                                  func(o *Options) { o.API = "http:///api" },
 		"source addresses: 2-1":                             func(o *Options) { o.Sources = "127.0.0.2-127.0.0.1" },
 		"source addresses: more":                            func(o *Options) { o.Sources = "10.0.0.0-10.1.0.0" },
+		"backend: \"a\" is not":                             func(o *Options) { o.Scenario, o.Backend, o.BackendParallel = ProxyStorm, "a", 1 },
+		"backend time: -1s":                                 func(o *Options) { o.Scenario, o.Backend, o.BackendTime = ProxyStorm, "a:1", -time.Second },
+		"backend parallel: 0":                               func(o *Options) { o.Scenario, o.Backend = ProxyStorm, "a:1" },
+		"token: a connect":                                  func(o *Options) { o.Scenario, o.Backend, o.BackendParallel, o.Token = ProxyStorm, "a:1", 1, "x" },
 		"source addresses: ParseA":                          func(o *Options) { o.Sources = "localhost" },
 	} {
 		o := valid()

@@ -33,6 +33,7 @@ type Report struct {
 	Loss          LossFigures     `json:"loss"`
 	Recover       *RecoverFigures `json:"recover,omitempty"` // of scenario recover
 	Slow          *SlowFigures    `json:"slow,omitempty"`    // of scenario slow
+	Proxy         *ProxyFigures   `json:"proxy,omitempty"`   // of scenario proxy-storm
 	Errors        []ErrorFigure   `json:"errors"`
 	Server        *ServerFigures  `json:"server,omitempty"` // with a process to sample
 	Load          LoadFigures     `json:"load"`
@@ -60,7 +61,7 @@ type ConnectFigures struct {
 	Count     uint64    `json:"count"`
 	Seconds   float64   `json:"seconds"`
 	PerSecond float64   `json:"per_second"`
-	Latency   Latencies `json:"latency"` // from dialing to subscribed
+	Latency   Latencies `json:"latency"` // from dialing first to subscribed
 }
 
 // PublishFigures are about publications that the server has accepted.
@@ -108,9 +109,23 @@ type SlowFigures struct {
 	Disconnected   uint64  `json:"disconnected"`
 }
 
+// ProxyFigures are about the backend of scenario proxy-storm, in the whole run.
+type ProxyFigures struct {
+	Rounds         int     `json:"rounds"`
+	BackendMS      float64 `json:"backend_ms"` // that a call takes
+	Parallel       int     `json:"parallel"`   // calls that the backend works on at the same time
+	Calls          uint64  `json:"calls"`
+	Answered       uint64  `json:"answered"`
+	Abandoned      uint64  `json:"abandoned"`       // the server did not wait for the answer: a timeout
+	FailedConnects uint64  `json:"failed_connects"` // refused because a call had failed, or the breaker was open
+	MaxInFlight    int     `json:"max_in_flight"`   // calls at the backend at the same time
+	CameBack       uint64  `json:"came_back"`       // how often clients were told to come back
+	AllInS         float64 `json:"all_in_s"`        // until all clients were connected, the longest round
+}
+
 // ErrorFigure counts one kind of error in the whole run.
 type ErrorFigure struct {
-	Kind   string `json:"kind"` // connect, reply, disconnect, unsubscribe, transport, publish, recover, slow
+	Kind   string `json:"kind"` // connect, reply, disconnect, unsubscribe, transport, publish, recover, slow, come back
 	Code   uint32 `json:"code"` // of the protocol or of HTTP; 0 when there is none
 	Reason string `json:"reason"`
 	Count  uint64 `json:"count"`
@@ -202,7 +217,7 @@ func (r *Report) judge(total *Snapshot) {
 		}
 	}
 	for _, e := range r.Errors {
-		if e.Kind == causeSlow {
+		if e.Kind == causeSlow || e.Kind == causeComeBack {
 			continue
 		}
 		r.Failures = append(r.Failures, fmt.Sprintf("%d x %s", e.Count, e.text()))

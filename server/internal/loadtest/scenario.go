@@ -15,6 +15,8 @@ const (
 	Recover = "recover"
 	Slow    = "slow"
 	Mixed   = "mixed"
+	// ProxyStorm is a storm against a server with a connect proxy.
+	ProxyStorm = "proxy-storm"
 )
 
 // Scenario is one kind of load.
@@ -33,6 +35,7 @@ type Scenario struct {
 	churn    int           // every n-th client disconnects and connects all the time
 	many     bool          // a client may have several channels of its own
 	recovers bool
+	proxied  bool // the server asks a backend of this run; clients that are told to come back do so
 }
 
 // Scenarios returns all scenarios in the order of the documentation.
@@ -46,6 +49,7 @@ func Scenarios() []Scenario {
 		{Name: Recover, About: "clients come back at once and recover what was published meanwhile", shared: true, api: true, rounds: true, recovers: true},
 		{Name: Slow, About: "fanout in which 1 % of the readers read 10 KB/s", rate: 100, warmup: time.Second, shared: true, api: true, slow: 100},
 		{Name: Mixed, About: "a channel for all and one for each, API and clients publish, 2 % of the clients leave and come back each second", rate: 500, warmup: time.Second, shared: true, own: true, api: true, echo: true, churn: 50},
+		{Name: ProxyStorm, About: "all clients connect at once to a server whose connect proxy asks a backend, a process of this run", shared: true, rounds: true, proxied: true},
 	}
 }
 

@@ -31,6 +31,7 @@ type session struct {
 	options  Options
 	plan     plan
 	crew     *crew
+	backend  *backend // nil unless the scenario has one
 	began    time.Time
 	progress func(Point)
 
@@ -40,6 +41,7 @@ type session struct {
 	measured   measurement // sum of the measured parts
 	connecting Snapshot
 	connectFor time.Duration
+	longest    time.Duration // one connecting of all clients
 
 	// Guarded by mu.
 	mu    sync.Mutex
@@ -83,6 +85,12 @@ func Run(ctx context.Context, o Options, progress func(Point)) (*Report, error) 
 	defer crew.close()
 	s := &session{options: o, plan: newPlan(o), crew: crew, began: time.Now(), progress: progress, phase: phaseConnect}
 	s.report = s.newReport()
+	if s.plan.scenario.proxied {
+		if s.backend, err = newBackend(ctx, o); err != nil {
+			return nil, err
+		}
+		defer s.backend.close()
+	}
 	if err := s.run(ctx); err != nil {
 		return nil, err
 	}
@@ -155,6 +163,11 @@ func (s *session) run(ctx context.Context) error {
 	end, err := s.measure(ctx)
 	if err != nil {
 		return err
+	}
+	if s.backend != nil {
+		if err := s.proxyFigures(ctx, &end.counts); err != nil {
+			return err
+		}
 	}
 	s.finish(&start, &end)
 	return nil
@@ -250,17 +263,22 @@ func (s *session) recoverRounds(ctx context.Context) error {
 
 // connect connects all clients, at most rate a second if rate is not 0.
 func (s *session) connect(ctx context.Context, rate float64) error {
-	ctx, cancel := context.WithTimeout(ctx, connectLimit)
+	limit := connectLimit
+	if s.plan.scenario.proxied {
+		limit = comeBackLimit
+	}
+	connecting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	before, err := s.crew.snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := s.crew.connect(ctx, rate); err != nil {
+	if err := s.crew.connect(connecting, rate); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
 		return err
 	}
 	s.connectFor += time.Since(began)
+	s.longest = max(s.longest, time.Since(began))
 	after, err := s.crew.snapshot(ctx)
 	if err != nil {
 		return err
@@ -449,4 +467,36 @@ func (s *session) slowFigures(total *Snapshot) {
 		}
 	}
 	s.report.Slow = f
+}
+
+// proxyFigures fills in what the backend has counted, and judges it.
+func (s *session) proxyFigures(ctx context.Context, total *Snapshot) error {
+	counts, err := s.backend.counts(ctx)
+	if err != nil {
+		return err
+	}
+	r, o := s.report, &s.options
+	f := &ProxyFigures{
+		Rounds: r.rounds, BackendMS: milliseconds(o.BackendTime), Parallel: o.BackendParallel, Calls: counts.Calls, Answered: counts.Answered,
+		Abandoned: counts.Abandoned, MaxInFlight: counts.MaxInFlight, AllInS: s.longest.Seconds(),
+	}
+	for c, n := range total.Causes {
+		if c.Kind == causeComeBack {
+			f.CameBack += n
+			if c.Code == codeInternal {
+				f.FailedConnects += n
+			}
+		}
+	}
+	r.Proxy = f
+	fault := func(when bool, format string, args ...any) {
+		if when {
+			r.Failures = append(r.Failures, fmt.Sprintf(format, args...))
+		}
+	}
+	fault(f.Calls == 0, "the server has not called the backend at %s", o.Backend)
+	fault(f.Abandoned > 0, "%d calls of the backend timed out", f.Abandoned)
+	fault(f.FailedConnects > 0, "%d connects failed because a call did, or the breaker was open", f.FailedConnects)
+	fault(f.MaxInFlight > f.Parallel, "%d calls at the same time, which is more than the %d that the backend takes", f.MaxInFlight, f.Parallel)
+	return nil
 }

@@ -12,6 +12,7 @@ const (
 	causePublish    = "publish"   // the API refused a publication
 	causeRecover    = "recover"   // the server could not recover what was missed
 	causeDelta      = "delta"     // what came as a delta, or should have, makes no sense
+	causeComeBack   = "come back" // a client was told to connect again later, and does; only proxy-storm
 	causeSlow       = "slow"      // the end of a slow reader: expected, no failure
 )
 

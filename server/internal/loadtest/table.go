@@ -55,6 +55,11 @@ func (r *Report) rows() [][2]string {
 	if f := r.Slow; f != nil {
 		row(true, "slow readers", "%d, %s/s each, %s deliveries, %d disconnected", f.Clients, size(f.BytesPerSecond), count(float64(f.Deliveries)), f.Disconnected)
 	}
+	if f := r.Proxy; f != nil {
+		row(true, "all in", "%s; clients were told to come back %s times", span(f.AllInS*1000), count(float64(f.CameBack)))
+		row(true, "backend", "%s calls of %s, at most %d at the same time (it takes %d)", count(float64(f.Calls)), span(f.BackendMS), f.MaxInFlight, f.Parallel)
+		row(true, "", "%d timed out, %d connects failed with a call or an open breaker", f.Abandoned, f.FailedConnects)
+	}
 	if f := r.Server; f != nil {
 		row(true, "server memory", "%s, %s with clients, at most %s", size(float64(f.RSSBeforeBytes)), size(float64(f.RSSConnectedBytes)), size(float64(f.RSSMaxBytes)))
 		row(f.RSSPerClientBytes > 0, "", "%s for each client", size(f.RSSPerClientBytes)) // a server that had clients before may not grow

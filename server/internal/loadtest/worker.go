@@ -161,11 +161,13 @@ const service = "Worker"
 // serve answers the controller until the connection ends.
 func serve(conn io.ReadWriteCloser, w *Worker) error {
 	server := rpc.NewServer()
-	if err := server.RegisterName(service, w); err != nil {
+	b := new(Backend)
+	if err := errors.Join(server.RegisterName(service, w), server.RegisterName(backendService, b)); err != nil {
 		return fmt.Errorf("registering worker: %w", err)
 	}
 	server.ServeConn(watched{conn, w})
 	w.shut()
+	b.close()
 	return nil
 }
 
@@ -193,7 +195,7 @@ type pipes struct {
 }
 
 // ServeWorker is the whole work of a worker process: it does what the controller
-// says over r and w until r ends. CPU times in its snapshots are those of the process.
+// says over r and w until r ends. The backend of a run is such a process too. CPU times in its snapshots are those of the process.
 func ServeWorker(r io.Reader, w io.WriteCloser) error {
 	return serve(pipes{r, w}, new(Worker))
 }
