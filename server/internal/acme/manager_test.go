@@ -255,11 +255,14 @@ func TestACMERestart(t *testing.T) {
 	}
 	orders := s.Orders()
 	s.SetDown(true)
+	idle := notRunning(t, c)
+	second, err := idle.TLSConfig().GetCertificate(hello())
+	if err != nil || second.Leaf.SerialNumber.Cmp(first.SerialNumber) != 0 {
+		t.Fatalf("after the restart: %v; want the certificate of before, without waiting for anything", err)
+	}
 	n = start(t, c)
-	// The first handshake must succeed: nothing has to be waited for.
-	second, err := n.shake(s, &tls.Config{ServerName: name})
-	if err != nil || second.SerialNumber.Cmp(first.SerialNumber) != 0 {
-		t.Fatalf("after the restart: %v; want the certificate of before", err)
+	if leaf := n.served(s, name); leaf.SerialNumber.Cmp(first.SerialNumber) != 0 {
+		t.Errorf("serial number %v after the restart; want %v as before", leaf.SerialNumber, first.SerialNumber)
 	}
 	await.Until(t, "the log", func() bool { return n.log.count("TLS certificate in use") == 1 })
 	if got := s.Orders(); got != orders {
@@ -267,6 +270,36 @@ func TestACMERestart(t *testing.T) {
 	}
 	if got := n.log.count("not reached"); got != 0 {
 		t.Errorf("%d lines about the ACME server; want none:\n%s", got, n.log)
+	}
+}
+
+// notRunning returns a Manager that obtains nothing.
+func notRunning(t testing.TB, c config.TLSAutocert) *acme.Manager {
+	t.Helper()
+	m, err := acme.New(acme.Options{Section: c, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// hello is that of a client with ECDSA.
+func hello() *tls.ClientHelloInfo {
+	return &tls.ClientHelloInfo{
+		ServerName: name, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+		SupportedCurves: []tls.CurveID{tls.CurveP256}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
+	}
+}
+
+// A handshake orders nothing: a client cannot use up what the authority allows.
+func TestACMEHandshakesOrderNothing(t *testing.T) {
+	s := acmetest.Start(t, long)
+	m := notRunning(t, section(s))
+	if _, err := m.TLSConfig().GetCertificate(hello()); err == nil {
+		t.Error("GetCertificate before Run = nil; want an error")
+	}
+	if got := len(s.Contacts()) + s.Orders(); got != 0 || strings.Contains(s.Log(), "GET") {
+		t.Errorf("the handshake has asked the ACME server:\n%s", s.Log())
 	}
 }
 
@@ -394,6 +427,7 @@ func TestACMEAuthority(t *testing.T) {
 
 // A stop during a request ends soon.
 func TestACMEStopped(t *testing.T) {
+	before := goleak.IgnoreCurrent()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -408,8 +442,9 @@ func TestACMEStopped(t *testing.T) {
 	}()
 	n := start(t, config.TLSAutocert{HostWhitelist: []string{name}, DirectoryURL: "https://" + listener.Addr().String()})
 	c := await.Receive(t, accepted, "the connection")
-	defer func() { _ = c.Close() }()
 	n.stop()
+	_ = c.Close()
+	await.Until(t, "the goroutines to end", func() bool { return goleak.Find(before) == nil })
 	if got := n.log.count("not obtained") + n.log.count("not reached"); got != 0 {
 		t.Errorf("%d errors of requests that the stop has ended; want none:\n%s", got, n.log)
 	}
