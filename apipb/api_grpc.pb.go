@@ -37,6 +37,9 @@ const (
 	CentrifugoApi_Refresh_FullMethodName              = "/centrifugal.centrifugo.api.CentrifugoApi/Refresh"
 	CentrifugoApi_Channels_FullMethodName             = "/centrifugal.centrifugo.api.CentrifugoApi/Channels"
 	CentrifugoApi_Connections_FullMethodName          = "/centrifugal.centrifugo.api.CentrifugoApi/Connections"
+	CentrifugoApi_TraceStart_FullMethodName           = "/centrifugal.centrifugo.api.CentrifugoApi/TraceStart"
+	CentrifugoApi_TraceStop_FullMethodName            = "/centrifugal.centrifugo.api.CentrifugoApi/TraceStop"
+	CentrifugoApi_TraceQuery_FullMethodName           = "/centrifugal.centrifugo.api.CentrifugoApi/TraceQuery"
 	CentrifugoApi_BlockUser_FullMethodName            = "/centrifugal.centrifugo.api.CentrifugoApi/BlockUser"
 	CentrifugoApi_UnblockUser_FullMethodName          = "/centrifugal.centrifugo.api.CentrifugoApi/UnblockUser"
 	CentrifugoApi_RevokeToken_FullMethodName          = "/centrifugal.centrifugo.api.CentrifugoApi/RevokeToken"
@@ -91,6 +94,13 @@ type CentrifugoApiClient interface {
 	Channels(ctx context.Context, in *ChannelsRequest, opts ...grpc.CallOption) (*ChannelsResponse, error)
 	// Lists the connections of all nodes, page by page.
 	Connections(ctx context.Context, in *ConnectionsRequest, opts ...grpc.CallOption) (*ConnectionsResponse, error)
+	// Records on all nodes what becomes of the publications of a channel, a user or a client.
+	// The three calls for traces are not part of the API of other servers of this protocol.
+	TraceStart(ctx context.Context, in *TraceStartRequest, opts ...grpc.CallOption) (*TraceStartResponse, error)
+	// Stops a trace on all nodes.
+	TraceStop(ctx context.Context, in *TraceStopRequest, opts ...grpc.CallOption) (*TraceStopResponse, error)
+	// Explains why clients were or were not sent publications.
+	TraceQuery(ctx context.Context, in *TraceQueryRequest, opts ...grpc.CallOption) (*TraceQueryResponse, error)
 	// Closes the connections of a user and refuses new ones.
 	BlockUser(ctx context.Context, in *BlockUserRequest, opts ...grpc.CallOption) (*BlockUserResponse, error)
 	// Lets a blocked user connect again.
@@ -271,6 +281,36 @@ func (c *centrifugoApiClient) Connections(ctx context.Context, in *ConnectionsRe
 	return out, nil
 }
 
+func (c *centrifugoApiClient) TraceStart(ctx context.Context, in *TraceStartRequest, opts ...grpc.CallOption) (*TraceStartResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TraceStartResponse)
+	err := c.cc.Invoke(ctx, CentrifugoApi_TraceStart_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *centrifugoApiClient) TraceStop(ctx context.Context, in *TraceStopRequest, opts ...grpc.CallOption) (*TraceStopResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TraceStopResponse)
+	err := c.cc.Invoke(ctx, CentrifugoApi_TraceStop_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *centrifugoApiClient) TraceQuery(ctx context.Context, in *TraceQueryRequest, opts ...grpc.CallOption) (*TraceQueryResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TraceQueryResponse)
+	err := c.cc.Invoke(ctx, CentrifugoApi_TraceQuery_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *centrifugoApiClient) BlockUser(ctx context.Context, in *BlockUserRequest, opts ...grpc.CallOption) (*BlockUserResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(BlockUserResponse)
@@ -434,6 +474,13 @@ type CentrifugoApiServer interface {
 	Channels(context.Context, *ChannelsRequest) (*ChannelsResponse, error)
 	// Lists the connections of all nodes, page by page.
 	Connections(context.Context, *ConnectionsRequest) (*ConnectionsResponse, error)
+	// Records on all nodes what becomes of the publications of a channel, a user or a client.
+	// The three calls for traces are not part of the API of other servers of this protocol.
+	TraceStart(context.Context, *TraceStartRequest) (*TraceStartResponse, error)
+	// Stops a trace on all nodes.
+	TraceStop(context.Context, *TraceStopRequest) (*TraceStopResponse, error)
+	// Explains why clients were or were not sent publications.
+	TraceQuery(context.Context, *TraceQueryRequest) (*TraceQueryResponse, error)
 	// Closes the connections of a user and refuses new ones.
 	BlockUser(context.Context, *BlockUserRequest) (*BlockUserResponse, error)
 	// Lets a blocked user connect again.
@@ -508,6 +555,15 @@ func (UnimplementedCentrifugoApiServer) Channels(context.Context, *ChannelsReque
 }
 func (UnimplementedCentrifugoApiServer) Connections(context.Context, *ConnectionsRequest) (*ConnectionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Connections not implemented")
+}
+func (UnimplementedCentrifugoApiServer) TraceStart(context.Context, *TraceStartRequest) (*TraceStartResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TraceStart not implemented")
+}
+func (UnimplementedCentrifugoApiServer) TraceStop(context.Context, *TraceStopRequest) (*TraceStopResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TraceStop not implemented")
+}
+func (UnimplementedCentrifugoApiServer) TraceQuery(context.Context, *TraceQueryRequest) (*TraceQueryResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TraceQuery not implemented")
 }
 func (UnimplementedCentrifugoApiServer) BlockUser(context.Context, *BlockUserRequest) (*BlockUserResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method BlockUser not implemented")
@@ -836,6 +892,60 @@ func _CentrifugoApi_Connections_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CentrifugoApi_TraceStart_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TraceStartRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CentrifugoApiServer).TraceStart(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CentrifugoApi_TraceStart_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CentrifugoApiServer).TraceStart(ctx, req.(*TraceStartRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CentrifugoApi_TraceStop_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TraceStopRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CentrifugoApiServer).TraceStop(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CentrifugoApi_TraceStop_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CentrifugoApiServer).TraceStop(ctx, req.(*TraceStopRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _CentrifugoApi_TraceQuery_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TraceQueryRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CentrifugoApiServer).TraceQuery(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CentrifugoApi_TraceQuery_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CentrifugoApiServer).TraceQuery(ctx, req.(*TraceQueryRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _CentrifugoApi_BlockUser_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(BlockUserRequest)
 	if err := dec(in); err != nil {
@@ -1107,6 +1217,18 @@ var CentrifugoApi_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Connections",
 			Handler:    _CentrifugoApi_Connections_Handler,
+		},
+		{
+			MethodName: "TraceStart",
+			Handler:    _CentrifugoApi_TraceStart_Handler,
+		},
+		{
+			MethodName: "TraceStop",
+			Handler:    _CentrifugoApi_TraceStop_Handler,
+		},
+		{
+			MethodName: "TraceQuery",
+			Handler:    _CentrifugoApi_TraceQuery_Handler,
 		},
 		{
 			MethodName: "BlockUser",

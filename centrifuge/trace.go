@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"reflect"
 	"sync"
 	"time"
 
@@ -112,16 +113,26 @@ type tracedMessage struct {
 
 // SetTracer sets what is told of events, in place of a former tracer. Nil turns tracing
 // off, which costs one comparison for each event. SetTracer asks for each connection of
-// the node whether the tracer wants it; it is called again when the answers change.
+// the node whether the tracer wants it; it is called again when the answers change. Its
+// calls must not overlap.
 func (n *Node) SetTracer(t Tracer) {
-	var now *tracing
-	if t != nil {
+	now := n.tracing.Load()
+	switch {
+	case t == nil:
+		now = nil
+	case now == nil || !reflect.TypeOf(t).Comparable() || now.Tracer != t:
 		now = &tracing{Tracer: t}
 	}
 	n.tracing.Store(now)
 	for c := range n.registry.all() {
-		c.outbox.SetTraced(t != nil && t.Client(c.id, c.UserID()))
+		c.outbox.SetTraced(now != nil && (t.Client(c.id, c.UserID()) || now.expects(c)))
 	}
+}
+
+// expects reports whether a traced message is in the queue of a connection.
+func (t *tracing) expects(c *Client) bool {
+	_, ok := t.clients.Load(c)
+	return ok
 }
 
 // trace tells the tracer an event of the connection, if there is one. The event has no time

@@ -64,6 +64,7 @@ type Options struct {
 type API struct {
 	// Static after construction
 	protocol string
+	source   string // what traces call the carrier
 	binary   bool
 	node     Node
 	rules    func() *channels.Rules
@@ -80,7 +81,10 @@ func New(opts Options) *API {
 	if log == nil {
 		log = slog.Default()
 	}
-	return &API{protocol: opts.Protocol, binary: opts.Binary, node: opts.Node, rules: opts.Rules, observer: opts.Observer, tracer: opts.Tracer, log: log, revocations: opts.Revocations}
+	return &API{
+		protocol: opts.Protocol, source: "the server API (" + opts.Protocol + ")", binary: opts.Binary, node: opts.Node, rules: opts.Rules,
+		observer: opts.Observer, tracer: opts.Tracer, log: log, revocations: opts.Revocations,
+	}
 }
 
 // call is one call of a method. The functions of the methods are its methods.

@@ -28,6 +28,8 @@ var (
 	ErrorNotFound = &Error{Code: centrifuge.ErrorMethodNotFound.Code, Message: "not found"}
 	// ErrorBadRequest reports a request that is well-formed, but not valid.
 	ErrorBadRequest = clientError(centrifuge.ErrorBadRequest)
+	// ErrorLimitExceeded reports that no node can start another trace.
+	ErrorLimitExceeded = clientError(centrifuge.ErrorLimitExceeded)
 	// ErrorNotAvailable reports that the feature is off for this channel or server.
 	ErrorNotAvailable = clientError(centrifuge.ErrorNotAvailable)
 	// ErrorUnrecoverablePosition reports that the stream has another epoch now.

@@ -129,6 +129,7 @@ func (c call) publishInto(
 		VersionEpoch:   pub.VersionEpoch,
 		UseDelta:       pub.Delta || ns.Options.DeltaPublish,
 		ExcludeClient:  pub.ExcludeClient,
+		Source:         c.source,
 	}
 	if !pub.SkipHistory {
 		opts.HistorySize, opts.HistoryTTL = ns.Options.HistorySize, ns.Options.HistoryTTL

@@ -51,6 +51,13 @@ var methodBodies = []struct{ method, body string }{
 	{"connections", `{"limit":1}`},
 	{"connections", `{}`},
 	{"connections", `{"limit":1001}`},
+	{"trace_start", `{"channel":"a"}`},
+	{"trace_start", `{"channel":"a","user":"u"}`},
+	{"trace_start", `{"channel":"a","duration":3601}`},
+	{"trace_stop", `{"user":"u"}`},
+	{"trace_query", `{"limit":1001}`},
+	{"trace_query", `{"channel":"a","offset":3}`},
+	{"trace_query", `{}`},
 	{"map_publish", `{"channel":"map:1","key":"k","data":1}`},
 	{"map_publish", `{"channel":"map:1","key":"k","key_mode":"x"}`},
 	{"map_remove", `{"channel":"map:1","key":"k"}`},
@@ -92,6 +99,16 @@ func answersNode() *apitest.Node {
 		"n1": {Data: []byte(`[{"client":"c1","raw_info":"eyJpIjoiPGI+In0=","about":{"app_name":"js","transport":"websocket","protocol":"json","user":"u","node":"n1",
 			"connected_at":5,"last_ping":6,"queued_bytes":7,"state":{"channels":{"a":{"positioned":true,"offset":3,"epoch":"e","recoverable":true,"presence":true}}}}},
 			{"client":"c3","raw_info":"/w==","about":{"node":"n1","state":{"channels":{}}}}]`)},
+	}
+	started := map[string]centrifuge.SurveyResult{"n1": {Data: []byte(`{"name":"one","began":5000,"traces":[{"channel":"a","began":7000,"ends":9000,"recording":true,"events":3,"dropped":1}]}`)}}
+	node.AnswersTo = map[string]map[string]centrifuge.SurveyResult{
+		"trace_start": started, "trace_stop": {"n1": {Data: []byte(`{"name":"one","began":5000,"error":"full"}`)}},
+		"trace_query": {
+			"n1": {Data: []byte(`{"name":"one","began":5000,"subscribers":1,"traces":[{"channel":"a","began":7000,"ends":9000000,"recording":true,"events":3}],"events":[
+				{"seq":1,"kind":"published","time":8000,"channel":"a","offset":3,"epoch":"e","source":"x","size":1,"data":"Mg=="},
+				{"seq":2,"kind":"filtered","time":8001,"channel":"a","client":"c1","user":"u","offset":3,"epoch":"e"}]}`)},
+			"n2": {Error: centrifuge.ErrorNotAvailable},
+		},
 	}
 	node.Read = centrifuge.HistoryResult{
 		StreamPosition: centrifuge.StreamPosition{Offset: 2, Epoch: "e"},

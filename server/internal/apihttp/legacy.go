@@ -24,6 +24,8 @@ var legacyNames = [...]string{
 	"device_update", "device_remove", "device_list", "device_topic_list", "device_topic_update", "user_topic_list",
 	"user_topic_update", "send_push_notification", "update_push_status", "cancel_push", "map_publish", "map_remove",
 	"map_read_state", "map_read_stream", "map_stats", "map_clear", "shared_poll_publish",
+	// Those of this server alone are far behind.
+	100: "trace_start", "trace_stop", "trace_query",
 }
 
 // legacyMethods holds the methods by number; nil where there is none.

@@ -14,6 +14,7 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/trace"
 
 	dto "github.com/prometheus/client_model/go"
 )
@@ -31,6 +32,8 @@ func (a *App) survey(_ context.Context, e centrifuge.SurveyEvent) (centrifuge.Su
 	switch e.Op {
 	case api.SurveyConnections:
 		data, err = api.AnswerConnections(a.node, a.node.ID(), e.Data)
+	case trace.SurveyStart, trace.SurveyStop, trace.SurveyQuery:
+		data, err = a.traces.Answer(e.Op, e.Data)
 	case surveyVitals:
 		data, err = a.vitals()
 	default: // of a newer release

@@ -33,6 +33,7 @@ import (
 	"centrifugo/server/internal/proxy"
 	"centrifugo/server/internal/revocation"
 	"centrifugo/server/internal/telemetry"
+	"centrifugo/server/internal/trace"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/gobwas/glob"
@@ -90,6 +91,7 @@ type App struct {
 	consumers    []*consumer.Consumer
 
 	revocations *revocation.Registry // before the policy
+	traces      *trace.Traces
 
 	// Owned by listen.
 	forwarders     []netip.Prefix // reverse proxies that are believed
@@ -234,6 +236,7 @@ func (a *App) newNode() error {
 	}
 	node.CountTransports(transportNames()...)
 	a.node = node
+	a.traces = trace.New(node, nodeName(a.config))
 	return nil
 }
 
@@ -360,6 +363,7 @@ func (a *App) shutdown(servers []*server) error {
 		_ = stopConsumers(soon) // the messages in work still find a node that runs; clients do not wait for long
 		cancel()
 		done <- errors.Join(a.node.Shutdown(ctx), stopConsumers(ctx))
+		a.traces.Close()
 	}()
 	for _, s := range servers {
 		go func() { done <- s.service.Shutdown(ctx) }()

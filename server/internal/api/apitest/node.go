@@ -24,6 +24,8 @@ type Node struct {
 	Nodes     []centrifuge.NodeInfo
 	ByChannel map[string]centrifuge.ChannelStats
 	Answers   map[string]centrifuge.SurveyResult
+	// AnswersTo are those of an operation, in place of Answers.
+	AnswersTo map[string]map[string]centrifuge.SurveyResult
 	// OnPublish, if not nil, is called in every Publish.
 	OnPublish func(channel string)
 
@@ -196,5 +198,8 @@ func (n *Node) Channels(_ context.Context, pattern string) (map[string]centrifug
 // Survey implements api.Node.
 func (n *Node) Survey(_ context.Context, op string, data []byte, toNode string) (map[string]centrifuge.SurveyResult, error) {
 	n.called("survey %s %s %q", op, data, toNode)
+	if answers, ok := n.AnswersTo[op]; ok {
+		return answers, n.Err
+	}
 	return n.Answers, n.Err
 }
