@@ -67,6 +67,15 @@ func cluster(c *redistest.Cluster) redisengine.Config {
 	return redisengine.Config{Shards: []redisengine.ShardConfig{{Cluster: c.Addresses()}}}
 }
 
+// patient returns a configuration for tests of what Redis answers, not of when: a loaded
+// machine may take more time than an application would give it.
+func patient(c redisengine.Config) redisengine.Config {
+	for i := range c.Shards {
+		c.Shards[i].ConnectTimeout, c.Shards[i].IOTimeout = 30*time.Second, 30*time.Second
+	}
+	return c
+}
+
 // connect returns the shards of a configuration, for one part of the engine.
 func connect(t *testing.T, c redisengine.Config) *redisengine.Redis {
 	t.Helper()
@@ -87,7 +96,7 @@ func TestSuites(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			config := d.start(t)
+			config := patient(d.start(t))
 			t.Run("broker", func(t *testing.T) {
 				centrifugetest.TestBroker(t, func(t *testing.T) centrifuge.Broker {
 					return redisengine.NewBroker(connect(t, config), redisengine.BrokerConfig{})

@@ -78,7 +78,7 @@ func TestTable(t *testing.T) {
 	for _, d := range deployments {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			config := d.start(t)
+			config := patient(d.start(t))
 			ctx := t.Context()
 			a, b := newCopy(t, config), newCopy(t, config)
 			a.expect(t, "")
