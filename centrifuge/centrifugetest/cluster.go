@@ -35,7 +35,7 @@ func startNode(t *testing.T, c centrifuge.Controller) *clusterNode {
 		t.Fatal(err)
 	}
 	n := &clusterNode{node, make(chan string, 100)}
-	node.Handle(centrifuge.Handlers{
+	err = node.Handle(centrifuge.Handlers{
 		Survey: func(_ context.Context, e centrifuge.SurveyEvent) (centrifuge.SurveyReply, error) {
 			return centrifuge.SurveyReply{Data: append(e.Data, node.ID()...)}, nil
 		},
@@ -44,6 +44,9 @@ func startNode(t *testing.T, c centrifuge.Controller) *clusterNode {
 			return centrifuge.RPCReply{Data: e.Data}, nil
 		},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := node.Run(); err != nil {
 		t.Fatalf("running a node: %v", err)
 	}
@@ -156,7 +159,7 @@ func testSessionDelivery(ctx context.Context, t *testing.T, from, home *clusterN
 		t.Errorf("Deliver(unknown session) = %v; want ErrUnknownSession", err)
 	}
 	client.Client().Disconnect(centrifuge.DisconnectForceNoReconnect)
-	client.Closed()
+	_ = client.Closed() // waits for the end
 }
 
 // testReleases checks that messages of other releases have no effect beyond what this

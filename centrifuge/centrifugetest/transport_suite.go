@@ -399,7 +399,7 @@ func (s *transportSuite) stuckWriter(t *testing.T) {
 	s.fill(t)
 	s.wantDisconnected(t, centrifuge.DisconnectWriteError.Code, centrifuge.DisconnectConnectionClosed.Code)
 	s.wantReleased(t)
-	p.end() // the peer learns of it when it reads on
+	_ = p.end() // the peer learns of it when it reads on
 }
 
 // overflow: the peer takes nothing; the connection ends when too much waits for it.
@@ -409,7 +409,7 @@ func (s *transportSuite) overflow(t *testing.T) {
 	s.fill(t)
 	s.wantDisconnected(t, centrifuge.DisconnectSlow.Code, centrifuge.DisconnectConnectionClosed.Code, centrifuge.DisconnectWriteError.Code)
 	s.wantReleased(t)
-	p.end()
+	_ = p.end() // waits for the end
 }
 
 // stuckAtShutdown: a connection that takes nothing does not hold up Shutdown for long.
@@ -418,7 +418,7 @@ func (s *transportSuite) stuckAtShutdown(t *testing.T) {
 	p := s.connected(t)
 	s.fill(t)
 	s.shutdown(t)
-	p.end()
+	_ = p.end() // waits for the end
 }
 
 func (s *transportSuite) peerLeaves(t *testing.T) {
@@ -455,7 +455,7 @@ func (s *transportSuite) concurrentClose(t *testing.T) {
 			all.Go(func() { _ = p.Close() })
 		}
 		all.Wait()
-		p.end()
+		_ = p.end() // waits for the end
 		s.wantDisconnected(t, 4000, 4001, 4002, centrifuge.DisconnectConnectionClosed.Code, centrifuge.DisconnectWriteError.Code)
 	}
 	s.wantReleased(t)

@@ -37,7 +37,7 @@ func TestVerifiedReleases(t *testing.T) {
 		rawInput bytes.Buffer
 		hand     bytes.Buffer
 	}
-	_ = []any{noField{}.rawInput, otherType{}.rawInput, otherType{}.hand, both{}.rawInput, both{}.hand}
+	_ = []any{noField{}.rawInput, otherType{}.rawInput, otherType{}.hand, promoted{}.rawInput, both{}.rawInput, both{}.hand}
 	good := reflect.TypeFor[both]()
 	for _, test := range []struct {
 		version string

@@ -29,8 +29,7 @@ type extendedServer struct {
 	t       testing.TB
 	handler *Handler
 	address string
-	// open opens a stream by an extended CONNECT request.
-	open func(ctx context.Context, r *http.Request) (io.ReadWriteCloser, *http.Response, error)
+	open    opener
 }
 
 func newExtendedServer(t testing.TB, n *centrifuge.Node, config Config, version int) *extendedServer {
@@ -46,9 +45,7 @@ func newExtendedServer(t testing.TB, n *centrifuge.Node, config Config, version 
 	trust.NextProtos = nil
 	stop := func() {}
 	if version == 2 {
-		transport := &http2.Transport{TLSClientConfig: trust}
-		s.open = openHTTP2(transport)
-		stop = transport.CloseIdleConnections
+		s.open, stop = openHTTP2(trust)
 	} else {
 		s.address, stop = s.serveHTTP3(server.TLS)
 		s.open = s.openHTTP3(trust)
@@ -87,7 +84,12 @@ type duplex struct {
 
 func (d duplex) Close() error { return errors.Join(d.WriteCloser.Close(), d.ReadCloser.Close()) }
 
-func openHTTP2(transport *http2.Transport) func(context.Context, *http.Request) (io.ReadWriteCloser, *http.Response, error) {
+// opener opens a stream by an extended CONNECT request.
+type opener func(ctx context.Context, r *http.Request) (io.ReadWriteCloser, *http.Response, error)
+
+//nolint:staticcheck // of the clients in Go only this one sends an extended CONNECT over HTTP/2
+func openHTTP2(trust *tls.Config) (open opener, stop func()) {
+	transport := &http2.Transport{TLSClientConfig: trust}
 	return func(ctx context.Context, r *http.Request) (io.ReadWriteCloser, *http.Response, error) {
 		in, out := io.Pipe()
 		r = r.WithContext(ctx)
@@ -98,10 +100,10 @@ func openHTTP2(transport *http2.Transport) func(context.Context, *http.Request) 
 			return nil, nil, err
 		}
 		return duplex{response.Body, out}, response, nil
-	}
+	}, transport.CloseIdleConnections
 }
 
-func (s *extendedServer) openHTTP3(trust *tls.Config) func(context.Context, *http.Request) (io.ReadWriteCloser, *http.Response, error) {
+func (s *extendedServer) openHTTP3(trust *tls.Config) opener {
 	trust.NextProtos = []string{http3.NextProtoH3}
 	return func(ctx context.Context, r *http.Request) (io.ReadWriteCloser, *http.Response, error) {
 		conn, err := quic.DialAddr(ctx, s.address, trust, nil)

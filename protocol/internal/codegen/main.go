@@ -19,7 +19,7 @@ func main() {
 	files, err := generate(*dir)
 	for name, content := range files {
 		if err == nil {
-			err = os.WriteFile(filepath.Join(*dir, name), content, 0o644)
+			err = os.WriteFile(filepath.Join(*dir, name), content, 0o644) //nolint:gosec // source files of the repository
 		}
 	}
 	if err != nil {

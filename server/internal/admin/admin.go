@@ -116,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		call.ServeHTTP(w, r)
 	case rest == "": // the page refers to its files relatively
-		http.Redirect(w, r, h.prefix+"/", http.StatusMovedPermanently)
+		http.Redirect(w, r, h.prefix+"/", http.StatusMovedPermanently) //nolint:gosec // the prefix is that of the configuration
 	default:
 		http.StripPrefix(h.prefix, h.page).ServeHTTP(w, r)
 	}
@@ -178,7 +178,7 @@ func passwordOf(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", fmt.Errorf("reading the form: %w", err)
 	}
 	// The memory suffices for every body that the limit lets through, so no file is written.
-	if err := r.ParseMultipartForm(2 * formLimit); err != nil && !errors.Is(err, http.ErrNotMultipart) {
+	if err := r.ParseMultipartForm(2 * formLimit); err != nil && !errors.Is(err, http.ErrNotMultipart) { //nolint:gosec // the body is bounded above
 		return "", fmt.Errorf("reading the form: %w", err)
 	}
 	return r.PostForm.Get("password"), nil

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	schemas "github.com/jhump/protoreflect/desc"
-	"github.com/jhump/protoreflect/dynamic"
+	schemas "github.com/jhump/protoreflect/desc" //nolint:staticcheck // grpcdynamic takes its types
+	"github.com/jhump/protoreflect/dynamic"      //nolint:staticcheck // grpcdynamic takes its types
 	"github.com/jhump/protoreflect/dynamic/grpcdynamic"
 	"github.com/jhump/protoreflect/grpcreflect"
 	"google.golang.org/grpc"

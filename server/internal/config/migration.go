@@ -110,7 +110,7 @@ func withoutComments(raw []byte) []byte {
 
 // commentAt returns the length of the comment with which b begins, 0 if there is none.
 func commentAt(b []byte) int {
-	end := -1
+	var end int
 	switch {
 	case bytes.HasPrefix(b, []byte("//")) || b[0] == '#':
 		end = bytes.IndexByte(b, '\n')

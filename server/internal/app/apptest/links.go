@@ -281,7 +281,7 @@ func (l *stream) exchange(request *http.Request) error {
 	if err := request.Write(c); err != nil {
 		return err
 	}
-	l.response, err = http.ReadResponse(bufio.NewReaderSize(c, 512), request)
+	l.response, err = http.ReadResponse(bufio.NewReaderSize(c, 512), request) //nolint:bodyclose // Close ends its connection
 	return err
 }
 
