@@ -188,7 +188,7 @@ func (m *Manager) HTTPHandler() http.Handler {
 		case strings.HasPrefix(r.URL.Path, challengePrefix):
 			h.current.Load().challenges.ServeHTTP(w, r)
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
-			http.Redirect(w, r, "https://"+h.name+r.URL.RequestURI(), http.StatusFound)
+			http.Redirect(w, r, "https://"+h.name+r.URL.RequestURI(), http.StatusFound) //nolint:gosec // the host is that of the configuration
 		default:
 			http.Error(w, "use HTTPS", http.StatusBadRequest)
 		}
