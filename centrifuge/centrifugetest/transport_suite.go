@@ -365,7 +365,7 @@ func (s *transportSuite) order(t *testing.T) {
 }
 
 func (s *transportSuite) largeMessage(t *testing.T) {
-	s.start(t, centrifuge.Config{})
+	s.start(t, centrifuge.Config{WriteTimeout: waitLimit}) // the client may be slow on a loaded machine
 	p := s.connected(t)
 	s.publish(t, 0, 8<<20)
 	p.wantNumbers(0, 1, 8<<20)
