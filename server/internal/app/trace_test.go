@@ -120,6 +120,14 @@ func TestTraceVerdicts(t *testing.T) {
 	}
 	i.awaitVerdict(`{"channel":"a","offset":5,"user":"ann"}`, "ann", "recovered", "answer to a recovery")
 	i.succeed("disconnect", `{"user":"ben"}`)
+	await.Until(t, "the end of the subscription to be recorded", func() bool {
+		for _, e := range i.traceQuery(`{"channel":"a","client":"` + id + `"}`).Events {
+			if e.Kind == "unsubscribed" {
+				return true
+			}
+		}
+		return false
+	})
 	i.succeed("publish", `{"channel":"a","data":6}`)
 	i.awaitVerdict(`{"channel":"a","offset":6,"client":"`+id+`"}`, "ben", "not_subscribed", "had ended at ")
 
@@ -200,7 +208,9 @@ func TestTraceOnTwoNodes(t *testing.T) {
 		t.Errorf("publications %+v; want one, published on node0 and received by node1", p)
 	}
 	late := start(t, clusterNode("node2", engine))
-	await.Until(t, "the nodes to know the third", func() bool { return strings.Count(nodes[0].api("info", `{}`), `"uid"`) == 3 })
+	for _, i := range []*instance{nodes[0], nodes[1], late} {
+		await.Until(t, "the nodes to know each other", func() bool { return strings.Count(i.api("info", `{}`), `"uid"`) == 3 })
+	}
 	late.awaitReady()
 	found := false
 	for _, n := range late.traceQuery(`{"channel":"x"}`).Nodes {
