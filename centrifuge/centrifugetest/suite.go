@@ -11,7 +11,7 @@ import (
 )
 
 // waitLimit is how long a suite waits for something that should happen.
-const waitLimit = 10 * time.Second
+const waitLimit = 2 * time.Minute
 
 // Feature is a part of a suite that an engine may lack.
 type Feature string

@@ -376,7 +376,7 @@ func (s *transportSuite) largeMessage(t *testing.T) {
 // slowReader: one that is behind, but within its limits, gets everything.
 func (s *transportSuite) slowReader(t *testing.T) {
 	const total, size = 300, 64 << 10
-	s.start(t, centrifuge.Config{QueueSize: 2 * total * size, QueueTotalSize: -1, WriteTimeout: time.Minute})
+	s.start(t, centrifuge.Config{QueueSize: 2 * total * size, QueueTotalSize: -1, WriteTimeout: waitLimit})
 	p := s.connected(t)
 	for i := range total {
 		s.publish(t, i, size)

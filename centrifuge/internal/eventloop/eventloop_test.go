@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const waitLimit = 10 * time.Second
+const waitLimit = 2 * time.Minute
 
 // recorder is a handler that keeps what it hears. Its hook decides about Data.
 type recorder struct {

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // waitLimit bounds what a test waits for in one step; it only keeps a test from
 // hanging.
-const waitLimit = 30 * time.Second
+const waitLimit = 2 * time.Minute
 
 // testSession stands for the core. receive decides what Receive answers.
 type testSession struct {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/protocol"
@@ -15,7 +16,7 @@ import (
 // newCountingServer runs a node whose RPC answers how many bytes it got.
 func newCountingServer(t *testing.T, config Config, wire wire) *server {
 	t.Helper()
-	node, err := centrifuge.New(centrifuge.Config{})
+	node, err := centrifuge.New(centrifuge.Config{PingInterval: -1, WriteTimeout: time.Minute}) // 20 MB may take long
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // wait bounds what a test waits for.
-const wait = 30 * time.Second
+const wait = 2 * time.Minute
 
 // proxied listens on loopback. The log is read only after the listener was closed.
 func proxied(t *testing.T, trusted string, timeout time.Duration) (net.Listener, *bytes.Buffer) {

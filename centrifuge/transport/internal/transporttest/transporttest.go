@@ -13,7 +13,7 @@ import (
 )
 
 // WaitLimit bounds what a test waits for in one step; it only keeps a test from hanging.
-const WaitLimit = 30 * time.Second
+const WaitLimit = 2 * time.Minute
 
 // RunNode runs a node until the end of the test. Where config has no handler, everybody may
 // connect, as user u, and subscribe, and an RPC returns its data.

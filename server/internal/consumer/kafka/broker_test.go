@@ -61,7 +61,7 @@ func (b *broker) stop() { b.cluster.Close() }
 
 // with calls do with a client.
 func (b *broker) with(do func(ctx context.Context, client *kgo.Client) error, options ...kgo.Opt) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	client, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(b.address), kgo.RecordPartitioner(kgo.ManualPartitioner())}, options...)...)
 	if err != nil {

@@ -87,7 +87,7 @@ func (b *broker) with(do func(ctx context.Context, js jetstream.JetStream) error
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return do(ctx, js)
 }

@@ -73,7 +73,7 @@ func send(server *pgtest.Server, partition, from, to int) error {
 
 // with connects for one call.
 func with(server *pgtest.Server, do func(conn *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, server.DSN())
 	if err != nil {
