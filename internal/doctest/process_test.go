@@ -14,7 +14,7 @@ import (
 )
 
 // waitLimit guards against a hang; no command is expected to take that long.
-const waitLimit = 3 * time.Minute
+const waitLimit = 10 * time.Minute
 
 // run runs a command in a process group of its own, which ends with it.
 func run(cmd *exec.Cmd) error {

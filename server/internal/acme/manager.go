@@ -187,6 +187,8 @@ func (m *Manager) HTTPHandler() http.Handler {
 			http.Error(w, "unknown host", http.StatusMisdirectedRequest)
 		case strings.HasPrefix(r.URL.Path, challengePrefix):
 			h.current.Load().challenges.ServeHTTP(w, r)
+		case !strings.HasPrefix(r.URL.Path, "/"): // an opaque URI, such as x:@host, would name another host
+			http.Error(w, "bad request", http.StatusBadRequest)
 		case r.Method == http.MethodGet || r.Method == http.MethodHead:
 			http.Redirect(w, r, "https://"+h.name+r.URL.RequestURI(), http.StatusFound) //nolint:gosec // the host is that of the configuration
 		default:

@@ -208,6 +208,7 @@ func TestACMEByHTTP(t *testing.T) {
 		location           string
 	}{
 		{http.MethodGet, name + ":80", "/a?b=c", http.StatusFound, "https://rt.example.com/a?b=c"},
+		{http.MethodGet, name, "x:@evil.example", http.StatusBadRequest, ""},
 		{http.MethodHead, "RT.example.com.", "/", http.StatusFound, "https://rt.example.com/"},
 		{http.MethodPost, name, "/", http.StatusBadRequest, ""},
 		{http.MethodGet, "other.example.com", "/", http.StatusMisdirectedRequest, ""},
