@@ -86,8 +86,8 @@ describe('admin interface', () => {
     await session.ready(TIMEOUT / 2);
     return session;
   };
-  const subscribed = async (session, channel) => {
-    const subscription = session.newSubscription(channel, { joinLeave: true });
+  const subscribed = async (session, channel, options = { joinLeave: true }) => {
+    const subscription = session.newSubscription(channel, options);
     subscription.subscribe();
     await subscription.ready(TIMEOUT / 2);
     return subscription;
@@ -256,6 +256,44 @@ describe('admin interface', () => {
     await done(tab);
   });
 
+  test('traces: why a message was not seen, on both nodes', { timeout: TIMEOUT }, async () => {
+    const channel = fresh('tags');
+    await subscribed(await client(one, 'gina'), channel);
+    await subscribed(await client(two, 'fred'), channel, { tagsFilter: { key: 'kind', cmp: 'eq', val: 'news' } });
+    const tab = await loggedIn();
+    await tab.go('Traces');
+    await tab.$('trace-name').fill(channel);
+    await tab.page.getByRole('button', { name: 'Start', exact: true }).click();
+    const trace = tab.row('Traces', `channel ${channel}`);
+    await trace.filter({ hasText: 'recording' }).filter({ hasText: '2 of 2' }).waitFor();
+    const { offset } = await one.api.call('publish', { channel, data: 'rain', tags: { kind: 'weather' } });
+
+    const ask = async (fields) => {
+      for (const [name, text] of Object.entries(fields)) await tab.$(`trace-${name}`).fill(text);
+      await tab.page.getByRole('button', { name: 'Ask', exact: true }).click();
+    };
+    const verdict = (user, name) => tab.page.getByRole('region', { name: 'Clients', exact: true })
+      .locator('tr', { hasText: user }).filter({ hasText: name });
+    await ask({ channel, offset: String(offset) });
+    await verdict('gina', 'written').waitFor();
+    await verdict('fred', 'filtered').filter({ hasText: 'node-two' }).waitFor();
+    await tab.page.getByRole('region', { name: 'Publications', exact: true }).locator('td', { hasText: channel }).waitFor();
+    assert.deepEqual(await tab.barriers(), []);
+    await tab.page.evaluate(() => scrollTo(0, 0));
+    await tab.photograph('trace');
+    await ask({ user: 'hugo' });
+    await verdict('hugo', 'not connected').waitFor();
+    assert.equal(await verdict('gina', 'written').count(), 0);
+
+    await trace.getByRole('button', { name: 'Stop' }).click();
+    await trace.filter({ hasNotText: 'recording' }).waitFor();
+    // The history of a channel leads to the answer.
+    await tab.page.goto(`${one.url}/#/channel?name=${encodeURIComponent(channel)}`);
+    await tab.row('History', String(offset)).getByRole('link').click();
+    await verdict('fred', 'filtered').waitFor();
+    await done(tab);
+  });
+
   test('actions: every method is a form, with a command line that does the same', { timeout: TIMEOUT }, async () => {
     const channel = fresh('open');
     const tab = await loggedIn();
@@ -330,7 +368,7 @@ describe('admin interface', () => {
     await tab.page.setViewportSize({ width: 390, height: 844 });
     assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the page is wider than the phone');
     await tab.photograph('phone');
-    for (const link of ['Channels', 'Connections', 'Actions', 'Configuration', 'Warnings']) {
+    for (const link of ['Channels', 'Connections', 'Traces', 'Actions', 'Configuration', 'Warnings']) {
       await tab.go(link);
       await tab.page.waitForFunction((title) => document.title.startsWith(title), link);
       assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${link} is wider than the phone`);

@@ -26,6 +26,9 @@ export const clock = (time: number) => new Date(time).toLocaleTimeString('en-GB'
 
 export const moment = (seconds: number) => new Date(seconds * 1000).toISOString().replace('T', ' ').slice(0, 19) + ' UTC';
 
+/** A time in milliseconds, to the millisecond. */
+export const exact = (time: number) => new Date(time).toISOString().replace('T', ' ').slice(0, 23) + ' UTC';
+
 export const json = (value: unknown) => JSON.stringify(value, null, 2);
 
 /** The command line that makes the same call through the HTTP API. */

@@ -9,6 +9,7 @@ import { ConfigurationPage } from './pages/configuration';
 import { ConnectionsPage } from './pages/connections';
 import { LogInPage } from './pages/login';
 import { NodesPage } from './pages/nodes';
+import { TracePage } from './pages/trace';
 import { WarningsPage } from './pages/warnings';
 import { href, useRoute } from './route';
 import { init, logOut, onExpired, type Init } from './session';
@@ -24,6 +25,7 @@ const pages: Page[] = [
   { name: 'nodes', title: 'Nodes', page: NodesPage },
   { name: 'channels', title: 'Channels', page: ChannelsPage },
   { name: 'connections', title: 'Connections', page: ConnectionsPage },
+  { name: 'trace', title: 'Traces', page: TracePage },
   { name: 'actions', title: 'Actions', page: ActionsPage },
   { name: 'configuration', title: 'Configuration', page: ConfigurationPage },
   { name: 'warnings', title: 'Warnings', page: WarningsPage },

@@ -78,7 +78,7 @@ interface TextProps {
   onValue(value: string): void;
   hint?: string;
   rows?: number;
-  type?: 'text' | 'number' | 'password';
+  type?: 'text' | 'number' | 'password' | 'datetime-local';
   required?: boolean;
   placeholder?: string;
   testid?: string;

@@ -201,7 +201,7 @@ function History({ channel }: { channel: string }) {
           id={(p) => String(p.offset)}
           empty="The history is empty."
           columns={[
-            { title: 'Offset', number: true, cell: (p) => p.offset },
+            { title: 'Offset', number: true, cell: (p) => <a href={href('trace', { channel, offset: String(p.offset) })} title="Who has received it">{p.offset}</a> },
             { title: 'Data', cell: (p) => <code>{JSON.stringify(p.data)}</code> },
             { title: 'From', cell: (p) => (p.info ? who(p.info) : 'the server API') },
             { title: 'Tags', cell: (p) => (p.tags ? <code>{JSON.stringify(p.tags)}</code> : '') },

@@ -136,6 +136,7 @@ function Detail({ id, connection: c, onChange }: { id: string; connection: Conne
       <form class="bar" onSubmit={(e) => { e.preventDefault(); void act('Refreshed.', 'refresh', { expire_at: Math.floor(Date.now() / 1000 + 60 * Number(minutes)) }); }}>
         <Text label="Expire in, minutes" type="number" value={minutes} onValue={setMinutes} required />
         <button>Refresh</button>
+        <a href={href('trace', { client: id })}>Trace what it receives</a>
         <Confirmed label="Disconnect" question={`Disconnect ${id}? The client is told not to reconnect.`} onConfirm={() => act('Disconnected.', 'disconnect', {})} />
       </form>
       <Problem text={error} />
