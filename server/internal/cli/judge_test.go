@@ -65,7 +65,7 @@ func TestReloadIsJudged(t *testing.T) {
 	_, _, o := serve(nil, nil)
 	for _, file := range []string{
 		`{"channel": {"without_namespace": {"subscription_type": "map", "map": {"mode": "ephemeral", "key_ttl": "1m"}}}}`,
-		`{"http_server": {"tls_autocert": {"enabled": true, "host_whitelist": ["a.b"], "cache_dir": "config.json"}}}`,
+		`{"http_server": {"tls_autocert": {"enabled": true, "cache_dir": "certificates"}}}`,
 	} {
 		if err := os.WriteFile("config.json", []byte(file), 0o600); err != nil {
 			t.Fatal(err)
