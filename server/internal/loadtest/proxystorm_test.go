@@ -1,18 +1,13 @@
 package loadtest_test
 
 import (
-	"context"
-	"encoding/json"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"centrifugo/internal/testprocess"
-	"centrifugo/server"
 	"centrifugo/server/internal/loadtest"
 )
 
@@ -21,29 +16,13 @@ import (
 func startProxied(t *testing.T, backend string) (address string) {
 	t.Helper()
 	port := testprocess.FreePort(t)
-	text, err := json.Marshal(map[string]any{
+	ended := runServer(t, map[string]any{
 		"http_server": map[string]any{"address": "127.0.0.1", "port": port}, "log": map[string]any{"level": "error"},
 		"client": map[string]any{"proxy": map[string]any{"connect": map[string]any{
 			"enabled": true, "endpoint": "http://" + backend + "/connect", "timeout": "60s",
 			"limit": map[string]any{"max_in_flight": 5, "fixed": true, "queue_size": 10, "queue_timeout": "60s"},
 		}}},
 		"channel": map[string]any{"without_namespace": map[string]any{"allow_subscribe_for_client": true}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "config.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan int, 1)
-	go func() { ended <- server.Main(ctx, []string{"-c", file}) }()
-	t.Cleanup(func() {
-		stop()
-		if code := <-ended; code != 0 {
-			t.Errorf("the server ended with %d; want 0", code)
-		}
 	})
 	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	awaitListening(t, address, ended)

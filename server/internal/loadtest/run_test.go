@@ -58,28 +58,12 @@ func startTransports(t *testing.T, secure bool) map[string]string {
 		}
 	}
 	enabled := map[string]any{"enabled": true}
-	text, err := json.Marshal(map[string]any{
+	ended := runServer(t, map[string]any{
 		"http_stream": enabled, "sse": enabled, "uni_websocket": enabled, "uni_http_stream": enabled, "uni_sse": enabled,
 		"grpc": overGRPC["grpc"], "uni_grpc": overGRPC["uni_grpc"],
 		"http_server": listen, "http_api": map[string]any{"key": apiKey}, "health": map[string]any{"enabled": true}, "log": map[string]any{"level": "error"},
 		"client": map[string]any{"allow_anonymous_connect_without_token": true, "channel_limit": 2000}, "websocket": map[string]any{"compression": true},
 		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history, delta}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "config.json")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan int, 1)
-	go func() { ended <- server.Main(ctx, []string{"-c", file}) }()
-	t.Cleanup(func() {
-		stop()
-		if code := <-ended; code != 0 {
-			t.Errorf("the server ended with %d; want 0", code)
-		}
 	})
 	addresses := map[string]string{}
 	for _, transport := range loadtest.Transports() {
@@ -91,6 +75,30 @@ func startTransports(t *testing.T, secure bool) map[string]string {
 		awaitListening(t, addresses[transport.Name], ended)
 	}
 	return addresses
+}
+
+// runServer runs a server with a configuration until the end of the test. Its exit code is
+// sent when it has ended.
+func runServer(t *testing.T, configuration map[string]any) (ended chan int) {
+	t.Helper()
+	text, err := json.Marshal(configuration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended = make(chan int, 1)
+	go func() { ended <- server.Main(ctx, []string{"-c", file}) }()
+	t.Cleanup(func() {
+		stop()
+		if code := <-ended; code != 0 {
+			t.Errorf("the server ended with %d; want 0", code)
+		}
+	})
+	return ended
 }
 
 // awaitListening waits until connections are taken.
