@@ -305,7 +305,8 @@ func unreadPublications(t *testing.T, p *process) {
 	for range 300 {
 		p.call("publish", body)
 	}
-	each(t, subscribers, subscribers, func(i int) error {
+	// Two at a time: many readers in this process would keep the good client from running.
+	each(t, subscribers, 2, func(i int) error {
 		defer func() { _ = conns[i].Close() }()
 		// Read now, it finds the end behind what the sockets hold.
 		if err := conns[i].SetDeadline(time.Now().Add(2 * apptest.Timeout)); err != nil {
