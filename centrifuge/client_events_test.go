@@ -255,8 +255,8 @@ func TestEndWithinCallback(t *testing.T) {
 	}
 }
 
-// TestResubscribedAfterUnsubscribed: the application hears of the end of a
-// subscription before it hears of the next one in the same channel.
+// TestResubscribedAfterUnsubscribed: the application is told of the end of a
+// subscription before it is told of the next one in the same channel.
 func TestResubscribedAfterUnsubscribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -291,7 +291,7 @@ func TestResubscribedAfterUnsubscribed(t *testing.T) {
 }
 
 // TestLeaveFollowsJoin: whenever a connection or a subscription ends, the channel
-// hears of its leaving only if it heard of its coming, and presence is empty.
+// is told of its end only if it was told of its beginning, and presence is empty.
 func TestLeaveFollowsJoin(t *testing.T) {
 	target := centrifuge.Target{User: "u"}
 	for _, test := range []struct {

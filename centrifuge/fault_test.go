@@ -274,7 +274,7 @@ func TestWriteError(t *testing.T) {
 }
 
 // TestUnsubscribeRace: the server unsubscribes while the client subscribes
-// again. In the end both believe the same, whoever was faster.
+// again. In the end both have the same state, whichever was faster.
 func TestUnsubscribeRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, centrifuge.Config{}, allow(centrifuge.SubscribeOptions{Positioning: true, Presence: true, JoinLeave: true}))

@@ -127,7 +127,7 @@ func TestSocketActivation(t *testing.T) {
 	}
 }
 
-// systemd hears of a reload, of the watchdog, and of the end.
+// systemd is told of a reload, of the watchdog, and of the end.
 func TestNotifications(t *testing.T) {
 	s := newSupervisor(t)
 	p := s.launch(t, `{"http_server": {"address": "127.0.0.1", "port": 0}}`, "WATCHDOG_USEC=200000")

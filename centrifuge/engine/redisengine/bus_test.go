@@ -52,7 +52,7 @@ func calls(t *testing.T, s *redistest.Server, command string) (n int) {
 	return n
 }
 
-// TestAudit: a subscription that only the node believes in is noticed, and made.
+// TestAudit: a subscription that the node has and the server lacks is noticed, and made.
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)

@@ -28,10 +28,10 @@ import (
 )
 
 var (
-	// ErrClosed is what a handler hears when the loop is closed, and what Add
+	// ErrClosed is passed to a handler when the loop is closed, and what Add
 	// returns from then on.
 	ErrClosed = errors.New("event loop is closed")
-	// ErrPanic is what a handler hears after one of its own methods panicked.
+	// ErrPanic is passed to a handler after one of its own methods panicked.
 	ErrPanic = errors.New("handler panicked")
 )
 
@@ -105,8 +105,8 @@ type Config struct {
 	// scheduler knows of: the garbage collector stops the program sooner, and a write
 	// costs more CPU. See rawWrite for figures.
 	ScheduledWrites bool
-	// Panicked hears of a panic in a handler. The connection is closed, the
-	// poller lives on. Nil panics stay unheard.
+	// Panicked is called after a panic in a handler. The connection is closed, the
+	// poller continues. Nil ignores panics.
 	Panicked func(value any, stack []byte)
 }
 

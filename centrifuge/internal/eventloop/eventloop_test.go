@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const waitLimit = 2 * time.Minute
 
-// recorder is a handler that keeps what it hears. Its hook decides about Data.
+// recorder is a handler that keeps its events. Its hook decides about Data.
 type recorder struct {
 	socket   Socket
 	data     chan []byte
@@ -437,7 +437,7 @@ func TestLoopCloseTellsAll(t *testing.T) {
 	})
 }
 
-// tagged is a handler that hears only bytes of its own connection, or fails.
+// tagged is a handler that gets only bytes of its own connection, or fails.
 type tagged struct {
 	t      *testing.T
 	tag    byte

@@ -122,7 +122,7 @@ func (l *Loop) take(tcp *net.TCPConn, s *polledSocket) (taken bool, _ error) {
 		_ = unix.Close(fd)
 		return false, ErrClosed
 	}
-	_ = tcp.Close() // the duplicate lives on
+	_ = tcp.Close() // the duplicate stays open
 	return true, nil
 }
 

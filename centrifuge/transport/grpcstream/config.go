@@ -24,11 +24,11 @@ type Config struct {
 	MaxSilentStreams int
 	// MaxBatch bounds the messages that are written together, zero for the node's default.
 	MaxBatch uint16
-	// OnError hears of failures that nothing else reports: a panic in a connection, a
+	// OnError is called for failures that nothing else reports: a panic in a connection, a
 	// connection that could not be accepted. It is called by any goroutine and must not
 	// block. Nil ignores them.
 	OnError func(error)
-	// OnRefused hears of each call that was refused before it became a connection, and of
+	// OnRefused is called for each call that was refused before it became a connection, and for
 	// each connection that ends because gRPC refuses a message, with the address of the
 	// client and the status of the answer. It is called by any goroutine. Nil ignores them.
 	OnRefused func(client string, answer *status.Status)

@@ -48,16 +48,16 @@ type Config struct {
 	// ScheduledWrites makes writes to connections without a goroutine of their own
 	// ordinary system calls; see the field of the same name in package websocket.
 	ScheduledWrites bool
-	// OnError hears of failures that nothing else reports: a panic in a connection, a
+	// OnError is called for failures that nothing else reports: a panic in a connection, a
 	// connection that could not be accepted. It is called by any goroutine and must not
 	// block. Nil ignores them.
 	OnError func(error)
-	// OnPositionsLost hears of each connection that does not get back what it missed because
+	// OnPositionsLost is called for each connection that does not get back what it missed because
 	// the id of an event does not say where it was: the client has sent a malformed one, or
 	// the positions of a connection do not fit. The client is told of it, too. It is called
 	// by any goroutine and must not block. Nil ignores them.
 	OnPositionsLost func(client *centrifuge.Client, reason string)
-	// OnRefused hears of each request that was answered with an HTTP status instead of a
+	// OnRefused is called for each request that was answered with an HTTP status instead of a
 	// stream. It is called on the request's goroutine. Nil ignores them.
 	OnRefused func(r *http.Request, status int, reason string)
 }

@@ -112,7 +112,7 @@ func TestEmulationDoesNotWait(t *testing.T) {
 	}
 }
 
-// deafController is a controller whose node does not hear of anything while it is deaf.
+// deafController is a controller whose node receives nothing while it is deaf.
 type deafController struct {
 	centrifuge.Controller
 	deaf atomic.Bool

@@ -99,7 +99,7 @@ func tcpOf(c net.Conn) *net.TCPConn {
 var ways = []struct {
 	name string
 	end  func(p *peer, last []byte)
-	code uint32 // that the application hears of
+	code uint32 // that the application is told
 }{
 	{"close frame", func(p *peer, last []byte) { p.send(last, frame(finClose, "\x03\xe8")) }, 3000},
 	{"close frame and FIN", func(p *peer, last []byte) {

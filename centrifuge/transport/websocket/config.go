@@ -60,11 +60,11 @@ type Config struct {
 	// calls, which saves CPU (13 % of a delivery to 8,000 subscribers) and makes the
 	// garbage collector's pauses longer while many messages are written.
 	ScheduledWrites bool
-	// OnError hears of failures that nothing else reports: a panic in a
+	// OnError is called for failures that nothing else reports: a panic in a
 	// connection, a connection that could not be accepted. It is called by any
 	// goroutine and must not block. Nil ignores them.
 	OnError func(error)
-	// OnRefused hears of each request that was refused with an HTTP status instead
+	// OnRefused is called for each request that was refused with an HTTP status instead
 	// of being upgraded. It is called on the request's goroutine. Nil ignores them.
 	OnRefused func(r *http.Request, status int, reason string)
 }

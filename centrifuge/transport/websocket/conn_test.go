@@ -364,7 +364,7 @@ func TestBackPressure(t *testing.T) {
 		}
 		p.send(frame(finText, "d"))
 		p.session.expect(t, "d")
-		// A paused connection can be closed, and hears the answer.
+		// A paused connection can be closed, and receives the answer.
 		p.session.transport.Close(3000, "x")
 		p.send(frame(finClose, "\x0b\xb8"))
 		p.expectClose(3000)

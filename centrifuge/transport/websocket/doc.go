@@ -1,7 +1,7 @@
 // Package websocket carries connections of a node over WebSocket: RFC 6455,
 // with permessage-deflate (RFC 7692) without context takeover.
 //
-// A TCP connection lives on an event loop: while it is idle it has no goroutine,
+// A TCP connection is served by an event loop: while it is idle it has no goroutine,
 // no buffer and no timer. So does TLS over a connection of Listener; other TLS
 // has one goroutine for each connection. A WebSocket over HTTP/2 or HTTP/3 (RFC 8441, RFC
 // 9220) has that one and the one of its request.

@@ -178,7 +178,7 @@ func TestLargeReplies(t *testing.T) {
 				if whole != test.want {
 					t.Errorf("%d were complete, want %d", whole, test.want)
 				}
-				// It is alive, and hears what comes.
+				// It is open, and receives what comes.
 				if test.channels > 0 && test.name != "history" && test.name != "history again and again" {
 					publishMany(t, node, "a", 1, 10)
 					if r := p.replies(1)[0]; r.Push.Pub == nil || len(r.Push.Pub.Data) != 8 {

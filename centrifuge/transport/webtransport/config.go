@@ -25,11 +25,11 @@ type Config struct {
 	CloseTimeout time.Duration
 	// MaxBatch bounds the messages that are written together, zero for the node's default.
 	MaxBatch uint16
-	// OnError hears of failures that nothing else reports: a panic in a connection, a
+	// OnError is called for failures that nothing else reports: a panic in a connection, a
 	// connection that could not be accepted. It is called by any goroutine and must not
 	// block. Nil ignores them.
 	OnError func(error)
-	// OnRefused hears of each request that did not become a connection, and of each
+	// OnRefused is called for each request that did not become a connection, and for each
 	// message that was refused before the node saw it, which ends its connection. The
 	// status is that of the answer, or the one of HTTP with the same meaning. It is called
 	// on the goroutine of the connection. Nil ignores them.
