@@ -3,6 +3,7 @@
 package eventloop
 
 import (
+	"errors"
 	"net"
 	"runtime"
 	"testing"
@@ -62,7 +63,15 @@ func TestPausedSocketIsQuietAndKeepsWhatCame(t *testing.T) {
 // pendingEvents waits a little for events and counts them.
 func pendingEvents(t *testing.T, p *poller) (n int) {
 	t.Helper()
-	err := p.raw.Control(func(fd uintptr) { n, _ = unix.EpollWait(int(fd), make([]unix.EpollEvent, 8), 50) })
+	err := p.raw.Control(func(fd uintptr) {
+		err := error(unix.EINTR)
+		for errors.Is(err, unix.EINTR) { // a signal of Go's runtime came first
+			n, err = unix.EpollWait(int(fd), make([]unix.EpollEvent, 8), 50)
+		}
+		if err != nil {
+			t.Errorf("epoll_wait: %v; want no error", err)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
