@@ -135,10 +135,12 @@ func TestOpenBreakerDrainsTheQueue(t *testing.T) {
 			busy = append(busy, p)
 		}
 		refused := make(chan error, 100)
+		opened := make(chan struct{}) // an answer before would keep the breaker from opening
 		for range 100 {
 			go func() {
 				p, err := g.enter(context.Background())
 				if err == nil {
+					<-opened
 					p.leave(answered, false)
 				}
 				refused <- err
@@ -149,6 +151,7 @@ func TestOpenBreakerDrainsTheQueue(t *testing.T) {
 		for _, p := range busy {
 			p.leave(failed, true)
 		}
+		close(opened)
 		made := 0
 		for range 100 {
 			if err := <-refused; err == nil {
