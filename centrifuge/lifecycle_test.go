@@ -12,6 +12,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	"centrifugo/protocol"
 )
 
 // nodeCalls are the methods of a Node that return an error.
@@ -162,6 +163,47 @@ func TestShutdownTwice(t *testing.T) {
 			t.Errorf("second Shutdown returned after %v; want %v, when the first does", took, time.Minute)
 		}
 		calls.Wait()
+	})
+}
+
+// slowTransport takes a minute for each write when slow is set, and notes that it was closed.
+type slowTransport struct {
+	batchTransport
+	slow, closed *atomic.Bool
+}
+
+// Write implements centrifuge.Transport.
+func (s slowTransport) Write(context.Context, []*protocol.Encoded) (int, error) {
+	if s.slow.Load() {
+		time.Sleep(time.Minute)
+	}
+	return 0, nil
+}
+
+// Close implements centrifuge.Transport.
+func (s slowTransport) Close(uint32, string) { s.closed.Store(true) }
+
+// TestShutdownTellsTransports: Shutdown does not return before Transport.Close was called,
+// also where that waits for a write.
+func TestShutdownTellsTransports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node, err := centrifuge.New(centrifuge.Config{})
+		must(t, err)
+		must(t, node.Handle(allow(centrifuge.SubscribeOptions{})))
+		must(t, node.Run())
+		transport := slowTransport{slow: &atomic.Bool{}, closed: &atomic.Bool{}}
+		ctx := centrifuge.SetCredentials(t.Context(), &centrifuge.Credentials{UserID: "u"})
+		conn, err := node.Accept(ctx, transport)
+		must(t, err)
+		conn.Receive([]byte(`{"id":1,"connect":{}}`))
+		synctest.Wait()
+		transport.slow.Store(true)
+		go conn.Receive([]byte(`{"id":2,"subscribe":{"channel":"a"}}`))
+		time.Sleep(time.Second) // the reply is being written
+		must(t, node.Shutdown(t.Context()))
+		if !transport.closed.Load() {
+			t.Error("Shutdown has returned, and the transport was not closed; want it told before")
+		}
 	})
 }
 

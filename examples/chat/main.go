@@ -78,7 +78,7 @@ func run(ctx context.Context, listener net.Listener) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	err = errors.Join(err, node.Shutdown(ctx), server.Shutdown(ctx))
+	err = errors.Join(err, node.Shutdown(ctx), sockets.Drain(ctx), server.Shutdown(ctx))
 	sockets.Close()
 	return err
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net/http"
 	"time"
@@ -47,7 +48,7 @@ func newHandler() (http.Handler, func(context.Context) error, error) {
 	sockets := websocket.NewHandler(node, websocket.Config{})
 	shutdown := func(ctx context.Context) error {
 		defer sockets.Close()
-		return node.Shutdown(ctx)
+		return errors.Join(node.Shutdown(ctx), sockets.Drain(ctx))
 	}
 	return authMiddleware(sockets), shutdown, nil
 }

@@ -104,8 +104,9 @@ func (c *chat) serve(ctx context.Context, listener net.Listener, handler http.Ha
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	// The node closes WebSocket connections, of which the server knows nothing.
-	err = errors.Join(err, c.node.Shutdown(ctx), server.Shutdown(ctx))
+	// The node closes WebSocket connections, of which the server knows nothing. Drain waits
+	// until the clients have answered.
+	err = errors.Join(err, c.node.Shutdown(ctx), c.sockets.Drain(ctx), server.Shutdown(ctx))
 	c.sockets.Close()
 	return err
 }

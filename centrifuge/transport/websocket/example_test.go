@@ -67,6 +67,9 @@ func Example_authMiddleware() {
 	if err := node.Shutdown(ctx); err != nil {
 		panic(err)
 	}
+	if err := handler.Drain(ctx); err != nil {
+		panic(err)
+	}
 	handler.Close()
 	// Output:
 	// {"id":2,"rpc":{"data":{"user":"42","info":{"name":"Alexander"}}}}
