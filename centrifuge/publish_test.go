@@ -30,7 +30,7 @@ func TestPublishOwnsWhatItKeeps(t *testing.T) {
 				test.change(&opts)
 				got, err := s.History(t.Context(), "a", centrifuge.HistoryOptions{Limit: -1})
 				if err != nil || len(got.Publications) != 1 {
-					t.Fatal(got, err)
+					t.Fatalf("History = %+v, %v; want one publication and no error", got, err)
 				}
 				pub := got.Publications[0]
 				if !maps.Equal(pub.Tags, map[string]string{"t": "v"}) {

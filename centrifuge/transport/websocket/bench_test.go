@@ -61,7 +61,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 		"reading a message": func() {
 			copy(work, in)
 			if n, more := read.Data(work); n != len(in) || !more {
-				t.Fatal(n, more)
+				t.Fatalf("Data = %d, %t; want %d, true", n, more, len(in))
 			}
 		},
 		"reading in two pieces": func() {

@@ -411,7 +411,7 @@ func TestRefusedByTheNode(t *testing.T) {
 			refuse <- c.err
 			p := s.dialRaw(t, handshake(c.path))
 			if p.answer.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatal(p.answer.Status)
+				t.Fatalf("status %s; want 101", p.answer.Status)
 			}
 			if reason := p.expectClose(c.code); reason != c.reason {
 				t.Fatalf("reason %q; want %v", reason, c.reason)
@@ -463,7 +463,7 @@ func TestHandlerClose(t *testing.T) {
 		s.handler.Close()
 		p.session.expectGone(t, nil)
 		if p := s.dialRaw(t, handshake("/")); p.answer.StatusCode != http.StatusServiceUnavailable {
-			t.Fatal(p.answer.Status)
+			t.Fatalf("status %s; want 503", p.answer.Status)
 		}
 	})
 }

@@ -117,7 +117,7 @@ func TestIncomingCompression(t *testing.T) {
 		p.send(frame(finText|bitRSV1, deflate(t, limit+"x")))
 		p.expectClose(closeTooBig)
 		if d := await.Receive(t, p.session.disconnects, "Disconnect"); d.Code != closeTooBig {
-			t.Fatal(d)
+			t.Fatalf("Disconnect(%+v); want the code %d", d, closeTooBig)
 		}
 	})
 }
@@ -144,7 +144,7 @@ func TestDeflateBomb(t *testing.T) {
 		t.Fatalf("bomb of %d bytes is refused for its own size; want at most 65536", len(bomb))
 	}
 	if reason := p.expectClose(closeTooBig); !strings.Contains(reason, "inflated") {
-		t.Fatal(reason)
+		t.Fatalf("reason %q; want one that says inflated", reason)
 	}
 }
 

@@ -85,7 +85,7 @@ func TestHandshakeLists(t *testing.T) {
 			}
 			p := s.dialRaw(t, strings.Replace(good, c.old, c.new, 1))
 			if p.answer.StatusCode != http.StatusSwitchingProtocols {
-				t.Fatal(p.answer.Status)
+				t.Fatalf("status %s; want 101", p.answer.Status)
 			}
 			if got := p.answer.Header.Values("Sec-WebSocket-Protocol"); c.protocol == "" && len(got) != 0 || c.protocol != "" && (len(got) != 1 || got[0] != c.protocol) {
 				t.Errorf("subprotocol %q; want %q", got, c.protocol)
@@ -114,7 +114,7 @@ func TestHandshakeOfThePythonSDK(t *testing.T) {
 		"Sec-WebSocket-Protocol: \r\n"+
 		"User-Agent: Python/3.11 websockets/12.0\r\n\r\n")
 	if p.answer.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatal(p.answer.Status)
+		t.Fatalf("status %s; want 101", p.answer.Status)
 	}
 	if got, ok := p.answer.Header["Sec-Websocket-Protocol"]; ok {
 		t.Fatalf("subprotocol %q; want none, since none was offered", got)

@@ -81,7 +81,7 @@ func TestNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		if reason := last.expectClose(3001); reason != "shutdown" {
-			t.Fatal(reason)
+			t.Fatalf("reason %q; want shutdown", reason)
 		}
 		s.dialRaw(t, handshake("/")).expectClose(3001)
 	})

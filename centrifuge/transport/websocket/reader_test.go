@@ -70,7 +70,7 @@ func FuzzReader(f *testing.F) {
 		rules := rules{limit: 300, frames: 5, deflate: deflate}
 		whole := events(t, in, rules, func(int) int { return len(in) })
 		if slices.Contains(whole, "a partial is kept for nothing") {
-			t.Fatal(whole)
+			t.Fatalf("events %q; want no partial for nothing", whole)
 		}
 		single := events(t, in, rules, func(int) int { return 1 })
 		if !slices.Equal(whole, single) {
@@ -91,7 +91,7 @@ func TestAnnouncedLengthTakesNoMemory(t *testing.T) {
 	var r reader
 	in := frame(finText, string(make([]byte, 60000)))[:10]
 	if _, _, bad := r.next(in, rules{limit: 1 << 20}); bad != nil {
-		t.Fatal(bad)
+		t.Fatalf("next: %v; want no error", bad)
 	}
 	if size := cap(r.partial.message); size > 4096 {
 		t.Fatalf("%d bytes are kept for 2; want at most 4096", size)
@@ -111,7 +111,7 @@ func TestReaderKeepsNothingWhenIdle(t *testing.T) {
 				for chunk := rest[:n]; len(chunk) > 0; {
 					var bad *CloseError
 					if _, chunk, bad = r.next(chunk, rules{limit: 65536, deflate: true}); bad != nil {
-						t.Fatal(bad)
+						t.Fatalf("next: %v; want no error", bad)
 					}
 					r.recycle()
 				}

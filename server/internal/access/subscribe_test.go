@@ -160,14 +160,14 @@ func TestSubscribeJoinLeave(t *testing.T) {
 	}
 	first := s.connect(t, claims{"sub": "1"})
 	if got := outcome(first, join(true)); got != 0 {
-		t.Fatal(got)
+		t.Fatalf("the first subscribe: error %d; want none", got)
 	}
 	if push := first.Push(); push == nil || push.Join == nil || push.Join.Info.User != "1" {
 		t.Fatalf("its own join: %+v; want Join.Info.User \"1\"", push)
 	}
 	second := s.connect(t, claims{"sub": "2"})
 	if got := outcome(second, join(false)); got != 0 {
-		t.Fatal(got)
+		t.Fatalf("the second subscribe: error %d; want none", got)
 	}
 	if push := first.Push(); push == nil || push.Join == nil || push.Join.Info.User != "2" {
 		t.Errorf("first: %+v; want Join.Info.User \"2\"", push)

@@ -80,13 +80,13 @@ func TestObserver(t *testing.T) {
 			t.Error(err)
 		}
 		if _, err := MethodPublish.Call(ctx, a, &PublishRequest{}); err != ErrorBadRequest {
-			t.Error(err)
+			t.Errorf("publish without a channel: %v; want %v", err, ErrorBadRequest)
 		}
 		res, err := MethodBatch.Call(ctx, a, &BatchRequest{Commands: Commands{
 			{Method: &MethodPublish.Method, Request: &PublishRequest{Channel: "a", Publication: publication("1")}}, nil, {Method: &MethodRPC.Method, Request: &RPCRequest{Method: "x"}},
 		}})
 		if err != nil || len(res.Replies) != 3 {
-			t.Error(res, err)
+			t.Errorf("batch = %+v, %v; want 3 replies and no error", res, err)
 		}
 	})
 	want := []string{

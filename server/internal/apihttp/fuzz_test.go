@@ -64,7 +64,7 @@ func checkAnswer(t *testing.T, h http.Handler, path string, body []byte) {
 		}
 	case 400, 413:
 	default:
-		t.Fatalf("%s %q: status %d", path, body, w.Code)
+		t.Fatalf("%s %q: status %d; want 200, 400 or 413", path, body, w.Code)
 	}
 }
 

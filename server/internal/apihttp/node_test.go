@@ -216,11 +216,11 @@ func TestSubscribeAgain(t *testing.T) {
 				t.Fatalf("subscribing: %+v; want a reply without error", reply)
 			}
 		} else if got := ask(t, h, "/api/subscribe", `{"channel":"join:1","user":"server","info":1}`); got != empty {
-			t.Fatal(got)
+			t.Fatalf("subscribe = %s; want %s", got, empty)
 		}
 		body := fmt.Sprintf(`{"channel":"join:1","user":%q,"data":{"d":2},"info":{"i":2},"expire_at":%d}`, user, time.Now().Unix()+3600)
 		if got := ask(t, h, "/api/subscribe", body); got != empty {
-			t.Fatal(got)
+			t.Fatalf("subscribe = %s; want %s", got, empty)
 		}
 		want := fmt.Sprintf(`%q:{"user":%q,"client":%[1]q,"chan_info":{"i":2}}`, c.Client().ID(), user)
 		if got := ask(t, h, "/api/presence", `{"channel":"join:1"}`); !strings.Contains(got, want) {

@@ -145,10 +145,10 @@ func properEnd(t *testing.T, err error) {
 	var closed *apptest.Closed
 	switch {
 	case !errors.As(err, &closed):
-		t.Errorf("the connection ends with %v", err)
+		t.Errorf("the connection ends with %v; want a close code", err)
 	case closed.Code == 1007, closed.Code == 1009, closed.Code >= 3500 && closed.Code < 3510:
 	default:
-		t.Errorf("closed with %d %q", closed.Code, closed.Reason)
+		t.Errorf("closed with %d %q; want 1007, 1009, or 3500 to 3509", closed.Code, closed.Reason)
 	}
 }
 
@@ -239,7 +239,7 @@ func FuzzAPIBody(f *testing.F) {
 				t.Errorf("%s: status 500 for %q; want it for a history only", path, body)
 			}
 		default:
-			t.Errorf("%s: status %d for %q", path, status, body)
+			t.Errorf("%s: status %d for %q; want 200, 400, 413, or 500 for a history", path, status, body)
 		}
 		i.quiet(t, "panic") // a call that fails with 100 is logged
 	})

@@ -180,7 +180,7 @@ func TestInfoMetrics(t *testing.T) {
 	c := i.connected(apptest.Dialer{})
 	for range 3 {
 		if reply := ask(t, c, `{"id":2,"publish":{"channel":"x","data":1}}`); reply != `{"id":2,"publish":{}}` {
-			t.Fatal(reply)
+			t.Fatalf("publishing: %s; want an empty reply", reply)
 		}
 	}
 	info := func() (items map[string]float64, interval float64) {

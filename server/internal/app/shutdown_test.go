@@ -160,7 +160,7 @@ func TestConnectionsDuringShutdown(t *testing.T) {
 		switch outcome {
 		case "connected", "closed 3001", "refused", "ended":
 		default:
-			t.Errorf("a client met with %s", outcome)
+			t.Errorf("a client got %q; want connected, closed 3001, refused or ended", outcome)
 		}
 	}
 }

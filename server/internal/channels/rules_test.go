@@ -60,7 +60,7 @@ func TestNamespaceDoesNotAllocate(t *testing.T) {
 	r := newRules(t, Settings{}, config.ChannelOptions{}, map[string]config.ChannelOptions{"news": {AllowSubscribeForClient: true, AllowUserLimitedChannels: true}})
 	n := testing.AllocsPerRun(100, func() {
 		if v := r.MaySubscribe(SubscribeQuery{Channel: "news:a#1,2,3", User: "3"}); v.Outcome != Allowed {
-			t.Fatal(v)
+			t.Fatalf("MaySubscribe = %+v; want the outcome %v", v, Allowed)
 		}
 	})
 	if n != 0 {

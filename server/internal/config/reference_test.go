@@ -216,7 +216,7 @@ func TestEnvironLinesRoundTrip(t *testing.T) {
 	l.setEnviron(reflect.ValueOf(l.cfg).Elem(), "", envPrefix)
 	l.warnUnknownEnviron()
 	if len(l.problems) > 0 || len(l.warnings) > 0 {
-		t.Fatal(l.problems, l.warnings)
+		t.Fatalf("problems %v, warnings %v; want none", l.problems, l.warnings)
 	}
 	want, got := EnvironLines(sample(), false), EnvironLines(l.cfg, false)
 	for i := range want {
