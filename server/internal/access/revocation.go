@@ -116,9 +116,7 @@ const maxLoading = 5 * time.Second
 
 // connecting decides a connect command: who it is, and whether the user is blocked.
 func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
-	loading, cancel := context.WithTimeout(ctx, maxLoading)
-	defer cancel()
-	if err := p.revocations.Wait(loading); err != nil {
+	if err := p.loaded(ctx); err != nil {
 		return centrifuge.ConnectingReply{}, because(centrifuge.ErrorInternal, "connecting: %w", err)
 	}
 	ctx = context.WithValue(ctx, tokenStateKey{}, new(tokenState))
@@ -133,6 +131,17 @@ func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (
 		reply.Context = ctx
 	}
 	return reply, nil
+}
+
+// loaded waits until the revocations have been read. Deriving from ctx, which lasts as long
+// as the connection, leaves a channel and a map in it; most connections do not have to wait.
+func (p *Policy) loaded(ctx context.Context) error {
+	if p.revocations.Loaded() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxLoading)
+	defer cancel()
+	return p.revocations.Wait(ctx)
 }
 
 // connected looks again: what was revoked while the connect command was decided found no

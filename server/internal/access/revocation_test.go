@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -186,6 +187,35 @@ func TestRevokedWhileConnecting(t *testing.T) {
 			want = centrifuge.DisconnectPermissionDenied
 		}
 		expectClosed(t, "connection", c, want)
+	}
+}
+
+// watchedContext notes that something was derived from it that its end cancels.
+type watchedContext struct {
+	context.Context
+	derived *atomic.Bool
+}
+
+func (c watchedContext) Done() <-chan struct{} {
+	c.derived.Store(true)
+	return c.Context.Done()
+}
+
+// The decision of a connect command leaves nothing in the connection's context, which would
+// be memory of every connection.
+func TestConnectingDerivesNothing(t *testing.T) {
+	derived := &atomic.Bool{}
+	s := newServer(t, nil, func(h *centrifuge.Handlers) {
+		connecting := h.Connecting
+		h.Connecting = func(ctx context.Context, e centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			reply, err := connecting(watchedContext{ctx, derived}, e)
+			reply.Context = ctx
+			return reply, err
+		}
+	})
+	s.expectConnect(t, "connection", claims{"sub": "42"}, 0)
+	if derived.Load() {
+		t.Error("connecting asked for Done of the connection's context; want it left alone")
 	}
 }
 

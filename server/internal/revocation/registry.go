@@ -122,16 +122,24 @@ type Token struct {
 
 // Wait returns when the entries have been read once, or ErrNotLoaded when ctx ends before.
 func (r *Registry) Wait(ctx context.Context) error {
-	select {
-	case <-r.loaded:
+	if r.Loaded() {
 		return nil
-	default:
 	}
 	select {
 	case <-r.loaded:
 		return nil
 	case <-ctx.Done():
 		return ErrNotLoaded
+	}
+}
+
+// Loaded reports whether the entries have been read once.
+func (r *Registry) Loaded() bool {
+	select {
+	case <-r.loaded:
+		return true
+	default:
+		return false
 	}
 }
 
