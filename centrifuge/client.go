@@ -317,9 +317,9 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	c.node.wheel.Stop(&c.timer)
 	c.mailbox.close()
 	last := c.disconnectPush(d, format)
-	told := make(chan struct{})
+	closed := make(chan struct{})
 	closeNow := func() {
-		defer close(told)
+		defer close(closed)
 		defer c.node.recovered("closing a transport", c)
 		if d == DisconnectConnectionClosed {
 			c.transport.Close(0, "")
@@ -331,7 +331,7 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	c.setBack(d)
 	c.closeTransport(last, flush, closeNow)
 	cancel()
-	go c.cleanUp(d, told)
+	go c.cleanUp(d, closed)
 }
 
 // disconnectPush returns the last message of a connection whose transport has no close
@@ -367,10 +367,10 @@ func (c *Client) closeTransport(last *protocol.Encoded, flush bool, closeNow fun
 }
 
 // cleanUp ends what the connection had, and forgets it when Transport.Close has returned,
-// which closes told: Shutdown waits until every client was told.
-func (c *Client) cleanUp(d Disconnect, told <-chan struct{}) {
+// which closes closed: Shutdown does not return before.
+func (c *Client) cleanUp(d Disconnect, closed <-chan struct{}) {
 	defer func() { // whatever a handler does
-		<-told
+		<-closed
 		c.counted.current.Add(-1)
 		c.softwareLeft()
 		c.node.stats.actions.add(actionRemoveClient)
@@ -380,7 +380,7 @@ func (c *Client) cleanUp(d Disconnect, told <-chan struct{}) {
 	defer c.node.recovered("ending a connection", c)
 	c.node.registry.removeUser(c, c.UserID()) // the user may come again, whatever has to be waited for
 	c.endSubscriptions()
-	if quiet := c.waitQuiet(); quiet && c.node.handlers.Disconnected != nil {
+	if told := c.waitQuiet(); told && c.node.handlers.Disconnected != nil {
 		c.node.handlers.Disconnected(context.WithoutCancel(c.Context()), DisconnectedEvent{Client: c, Disconnect: d})
 	}
 	if w := c.writer(); w != nil {
