@@ -51,7 +51,7 @@ type Client struct {
 	event    eventState
 	since    uint32 // seconds on the node's clock when it connected, plus one; 0 before that
 	rare     *rare  // nil while there is nothing in it
-	ctx      context.Context
+	ctx      *clientContext
 	cancel   context.CancelFunc
 	user     string
 	software unique.Handle[software] // noSoftware if the client has not said

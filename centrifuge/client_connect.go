@@ -81,17 +81,12 @@ func (c *Client) askConnecting(ctx context.Context, request *protocol.ConnectReq
 	return reply, err
 }
 
-// replaceContext takes the values of ctx; the connection's end still cancels it.
+// replaceContext takes the values of ctx and lets go of those of the request; the end of the
+// connection, and nothing else, still cancels it.
 func (c *Client) replaceContext(ctx context.Context) {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	c.mu.Lock()
-	old := c.cancel
-	c.ctx, c.cancel = ctx, func() { cancel(); old() }
-	closed := c.state == clientClosed
-	c.mu.Unlock()
-	if closed {
-		cancel()
-	}
+	defer c.mu.Unlock()
+	c.ctx = c.ctx.with(ctx)
 }
 
 // dropsIDs reports whether the client loses pushes with channel ids.

@@ -169,6 +169,36 @@ func TestCredentialsOfReplacedContext(t *testing.T) {
 	})
 }
 
+// TestReplacedContextEndsWithTheConnection: not with the context that the handler gave, which
+// ends with the handler here, nor with contexts derived from it.
+func TestReplacedContextEndsWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, centrifuge.Config{}, centrifuge.Handlers{
+			Connecting: func(ctx context.Context, _ centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+				ctx, cancel := context.WithTimeout(ctx, time.Second)
+				defer cancel()
+				return centrifuge.ConnectingReply{Context: ctx}, nil
+			},
+		})
+		p := s.connect(jsonV2, "u")
+		ctx := p.Client.Client().Context()
+		derived, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		time.Sleep(2 * time.Second)
+		if err := errors.Join(ctx.Err(), derived.Err()); err != nil {
+			t.Errorf("while connected the context and one derived from it have ended: %v; want neither to", err)
+		}
+		if deadline, ok := ctx.Deadline(); ok {
+			t.Errorf("the context has the deadline %v of the handler's; want none", deadline)
+		}
+		p.Cut()
+		synctest.Wait()
+		if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(derived.Err(), context.Canceled) {
+			t.Errorf("after the end: %v, and %v of one derived from it; want both %v", ctx.Err(), derived.Err(), context.Canceled)
+		}
+	})
+}
+
 func TestUserConnectionLimit(t *testing.T) {
 	inBubble(t, everyFormat, func(t *testing.T, format protocol.Format) {
 		s := newSite(t, centrifuge.Config{UserConnectionLimit: 2}, centrifuge.Handlers{})

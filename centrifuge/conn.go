@@ -103,7 +103,7 @@ func newConn(ctx context.Context, n *Node, t Transport) *Conn {
 	c := &conn.client
 	c.lane = n.hub.Lane(n.accepted.Add(1))
 	c.counted = n.stats.transport(c.info.Name, c.lane)
-	c.ctx, c.cancel = context.WithCancel(ctx)
+	c.ctx, c.cancel = newClientContext(ctx)
 	c.format, c.decided, c.draft = initialFormat(c.info)
 	if c.info.Blocking {
 		c.rare = &rare{writer: newBlockingWriter()}

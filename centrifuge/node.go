@@ -265,7 +265,7 @@ func (n *Node) Accept(ctx context.Context, t Transport) (*Conn, error) {
 	if n.draining.Load() {
 		return nil, ErrShutdown
 	}
-	conn := newConn(context.WithoutCancel(ctx), n, t)
+	conn := newConn(ctx, n, t)
 	c := conn.Client()
 	n.registry.add(c)
 	n.stats.actions.add(actionAddClient)

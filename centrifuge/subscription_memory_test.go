@@ -3,6 +3,7 @@
 package centrifuge_test
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"testing"
@@ -55,4 +56,35 @@ func TestSubscriptionMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConnectionMemory: what an idle connection takes beside its transport, with a handler
+// that gives it a context.
+func TestConnectionMemory(t *testing.T) {
+	type key struct{}
+	node, err := centrifuge.New(centrifuge.Config{Handlers: centrifuge.Handlers{
+		Connecting: func(ctx context.Context, _ centrifuge.ConnectingEvent) (centrifuge.ConnectingReply, error) {
+			return centrifuge.ConnectingReply{
+				Credentials: &centrifuge.Credentials{UserID: "u"}, Context: context.WithValue(ctx, key{}, 1),
+			}, nil
+		},
+	}})
+	must(t, err)
+	must(t, node.Run())
+	const connections, most = 10_000, 880
+	before := liveHeap()
+	transport := countingTransport{make(chan struct{}, 8)}
+	for range connections {
+		conn, err := node.Accept(t.Context(), transport)
+		must(t, err)
+		conn.Receive([]byte(`{"id":1,"connect":{}}`))
+		<-transport.written
+	}
+	after := liveHeap()
+	bytes := float64(after.HeapAlloc-before.HeapAlloc) / connections
+	t.Logf("%.0f bytes in %.1f objects", bytes, float64(after.HeapObjects-before.HeapObjects)/connections)
+	if bytes > most {
+		t.Errorf("%.0f bytes; want at most %d", bytes, most)
+	}
+	must(t, node.Shutdown(t.Context()))
 }

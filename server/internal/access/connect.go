@@ -18,6 +18,7 @@ type channelSet map[string]struct{}
 type connectRequest struct {
 	*settings
 	session *proxy.Session // nil without proxies
+	state   *tokenState
 	user    string
 	reply   centrifuge.ConnectingReply
 }
@@ -69,10 +70,12 @@ func (p *Policy) newConnectRequest(ctx context.Context, e centrifuge.ConnectingE
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it answers the command
 	}
-	c := &connectRequest{settings: p.settings.Load(), session: session}
+	c := &connectRequest{settings: p.settings.Load(), session: session, state: new(tokenState)}
 	c.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
+	// The connection keeps nothing else of its request: what net/http has in ctx takes 400 bytes.
+	c.reply.Context = context.WithValue(context.Background(), tokenStateKey{}, c.state)
 	if session != nil {
-		c.reply.Context = proxy.WithSession(ctx, session)
+		c.reply.Context = proxy.WithSession(c.reply.Context, session)
 	}
 	return c, nil
 }
@@ -112,9 +115,8 @@ func (p *Policy) byToken(ctx context.Context, c *connectRequest, e centrifuge.Co
 		opts.Info, opts.Data = sub.Info, sub.Data
 		c.reply.Subscriptions[channel] = opts
 	}
-	state := stateOf(ctx)
-	state.channels = channelsOf(token)
-	state.noteConnection(facts)
+	c.state.channels = channelsOf(token)
+	c.state.noteConnection(facts)
 	return nil
 }
 

@@ -119,16 +119,12 @@ func (p *Policy) connecting(ctx context.Context, e centrifuge.ConnectingEvent) (
 	if err := p.loaded(ctx); err != nil {
 		return centrifuge.ConnectingReply{}, because(centrifuge.ErrorInternal, "connecting: %w", err)
 	}
-	ctx = context.WithValue(ctx, tokenStateKey{}, new(tokenState))
 	reply, err := p.authenticate(ctx, e)
 	if err != nil || reply.Credentials == nil {
 		return reply, err
 	}
 	if p.revocations.Blocked(reply.Credentials.UserID) {
 		return centrifuge.ConnectingReply{}, because(centrifuge.DisconnectPermissionDenied, "user is blocked")
-	}
-	if reply.Context == nil {
-		reply.Context = ctx
 	}
 	return reply, nil
 }
