@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,7 +86,8 @@ func serveGRPC(t *testing.T, o ...grpc.ServerOption) (address string, b *grpcBac
 	return l.Addr().String(), b
 }
 
-// httpBackend answers events by their path, and keeps the last request of each.
+// httpBackend answers events by their path, and keeps the last request of each. SOON in an
+// answer is three seconds after it.
 type httpBackend struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -102,7 +104,8 @@ func newHTTPBackend(t *testing.T, answers map[string]string) *httpBackend {
 		b.mu.Lock()
 		b.told[event], b.headers[event] = string(body), r.Header.Clone()
 		b.mu.Unlock()
-		_, _ = io.WriteString(w, answers[event])
+		soon := time.Now().Add(3 * time.Second).Unix()
+		_, _ = io.WriteString(w, strings.ReplaceAll(answers[event], "SOON", strconv.FormatInt(soon, 10)))
 	}))
 	t.Cleanup(b.Close)
 	return b
@@ -148,7 +151,7 @@ func TestEventProxies(t *testing.T) {
 	"prometheus": {"enabled": true}`
 	address, streams := serveGRPC(t)
 	b := newHTTPBackend(t, map[string]string{
-		"connect":   fmt.Sprintf(`{"result": {"user": "42", "expire_at": %d}}`, time.Now().Add(time.Second).Unix()),
+		"connect":   `{"result": {"user": "42", "expire_at": SOON}}`,
 		"refresh":   `{"result": {}}`,
 		"subscribe": fmt.Sprintf(`{"result": {"expire_at": %d}}`, time.Now().Add(time.Hour).Unix()), "other": `{}`, "publish": `{}`,
 		"sub_refresh": `{"result": {}}`, "rpc": `{"result": {"data": {"from": "http"}}}`,
