@@ -276,7 +276,7 @@ func runFault(t *testing.T, f fault) string {
 	defer cancel()
 	var watchers []*watcher
 	for range 10 {
-		w := &watcher{addresses: c.addresses, channel: "x", stop: ctx}
+		w := &watcher{addresses: c.addresses, channel: "x", stop: ctx, judge: judge{lossy: f.loses}}
 		watchers = append(watchers, w)
 		tasks.Go(w.run)
 	}
@@ -330,16 +330,7 @@ func (c *faultCluster) awaitPresence(clients int, start time.Time) time.Duration
 // report judges a run and returns its row.
 func report(t *testing.T, f fault, p *publisher, watchers []*watcher, c *faultCluster, start time.Time, presence time.Duration) string {
 	t.Helper()
-	sum := tallyOf(watchers)
-	for i, w := range watchers {
-		if len(w.orders) > 0 || w.duplicates > 0 {
-			t.Errorf("client %d: %d duplicates, out of order: %v; want no w.orders and 0",
-				i, w.duplicates, w.orders[:min(len(w.orders), 10)])
-		}
-		if w.told > 0 && !f.loses {
-			t.Errorf("client %d was told %d times that it has not recovered; want never, since nothing was lost", i, w.told)
-		}
-	}
+	sum := verdict(t, watchers)
 	red := "none"
 	if !c.red.IsZero() {
 		red = fmt.Sprintf("%.1f", c.red.Sub(start).Seconds())

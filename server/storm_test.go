@@ -97,15 +97,7 @@ func TestRollingRestart(t *testing.T) {
 	cancel()
 	tasks.Wait()
 
-	sum := tallyOf(watchers)
-	for i, w := range watchers {
-		if len(w.orders) > 0 {
-			t.Errorf("client %d: order of publications = %v; want none missing", i, w.orders[:min(len(w.orders), 10)])
-		}
-	}
-	if sum.lost+sum.told+sum.duplicates > 0 {
-		t.Errorf("lost, told that they have not recovered, duplicates = %d, %d, %d; want 0", sum.lost, sum.told, sum.duplicates)
-	}
+	sum := verdict(t, watchers)
 	t.Logf("%d clients, %d released a second, cap %d: %d publications, %d lost, %d duplicates; at most %d connects in a second, %.1f s without a publication",
 		clients, release, limit, p.next.Load(), sum.lost, sum.duplicates, meter.peak(from), sum.silence.Seconds())
 }
@@ -148,17 +140,14 @@ func TestReconnectStorm(t *testing.T) {
 			took := time.Since(start)
 			cancel()
 			tasks.Wait()
-			for i, w := range append(early[:len(early):len(early)], late...) {
-				if w.lost+w.told+w.duplicates+len(w.orders) > 0 {
-					t.Errorf("client %d: lost, told, duplicates, disorder = %d, %d, %d, %v; want none", i, w.lost, w.told, w.duplicates, w.orders)
-				}
-			}
+			waited := verdict(t, early).silence
+			verdict(t, late)
 			metrics, err := apptest.ReadMetrics(node.url("/metrics"))
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("%d clients, connection_max_delay %s: all in after %.1f s, %v refused meanwhile; those that were there waited at most %.2f s for a publication",
-				clients, delay, took.Seconds(), metrics["centrifugo_node_client_connection_limit"], tallyOf(early).silence.Seconds())
+				clients, delay, took.Seconds(), metrics["centrifugo_node_client_connection_limit"], waited.Seconds())
 		})
 	}
 }

@@ -12,9 +12,8 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// watcher is a client that subscribes to a channel with recovery, connects again whenever it
-// has to, and judges what it gets: numbers that rise by one, unless the server has said that
-// it could not recover.
+// watcher is a client that subscribes to a channel with recovery, and connects again whenever
+// it has to. Its judge gets all that happens.
 type watcher struct {
 	// Static after construction.
 	addresses func() []string // of the nodes that may be connected to
@@ -23,22 +22,12 @@ type watcher struct {
 	connected func()          // called when it has connected, unless nil
 
 	// Guarded by mu.
-	mu         sync.Mutex
-	last       int       // the last number
-	at         time.Time // when it came
-	silence    time.Duration
-	received   int
-	duplicates int
-	lost       int // numbers that never came, untold
-	told       int // times the server said that it could not recover
-	excused    bool
-	orders     []string // violations of the order
-	position   struct {
-		known  bool
-		epoch  string
-		offset uint64
-	}
-	conn *apptest.Conn
+	mu      sync.Mutex
+	judge   judge
+	asked   *position // what the last subscribe command asked to recover from
+	at      time.Time // when the last publication came
+	silence time.Duration
+	conn    *apptest.Conn
 }
 
 // reply is the part of a reply or push that a watcher needs.
@@ -56,7 +45,9 @@ type reply struct {
 	} `json:"subscribe"`
 	Push *struct {
 		Pub         *publication `json:"pub"`
-		Unsubscribe *struct{}    `json:"unsubscribe"`
+		Unsubscribe *struct {
+			Code int `json:"code"`
+		} `json:"unsubscribe"`
 	} `json:"push"`
 }
 
@@ -74,9 +65,16 @@ type tally struct {
 	silence                time.Duration // the longest of one
 }
 
-func tallyOf(watchers []*watcher) (sum tally) {
-	for _, w := range watchers {
-		sum.lost, sum.told, sum.duplicates = sum.lost+w.lost, sum.told+w.told, sum.duplicates+w.duplicates
+// verdict fails the test for the complaints of watchers that have ended, and adds up what
+// they got.
+func verdict(t *testing.T, watchers []*watcher) (sum tally) {
+	t.Helper()
+	for i, w := range watchers {
+		j := &w.judge
+		if n := len(j.complaints); n > 0 {
+			t.Errorf("client %d has %d complaints: %q; want none", i, n, j.complaints[:min(n, 10)])
+		}
+		sum.lost, sum.told, sum.duplicates = sum.lost+j.lost, sum.told+j.told, sum.duplicates+j.duplicates
 		sum.silence = max(sum.silence, w.silence)
 	}
 	return sum
@@ -96,7 +94,7 @@ func (w *watcher) run() {
 	}
 }
 
-func (w *watcher) session(address string) error {
+func (w *watcher) session(address string) (err error) {
 	conn, err := apptest.Dialer{}.Dial(address)
 	if err != nil {
 		return err
@@ -112,6 +110,7 @@ func (w *watcher) session(address string) error {
 		}
 	}()
 	w.conn = conn
+	defer w.disconnected(&err)
 	if err := conn.Text(`{"id":1,"connect":{}}`); err != nil {
 		return err
 	}
@@ -147,21 +146,15 @@ func (w *watcher) handle(r *reply) error {
 		}
 		return w.subscribe()
 	case r.Subscribe != nil:
-		p := &w.position
-		if p.known && !r.Subscribe.Recovered {
-			w.told++
-			w.excused = true
+		w.judge.subscribe(subscription{w.asked, r.Subscribe.Recovered, position{r.Subscribe.Epoch, r.Subscribe.Offset}, r.Subscribe.Publications})
+		if len(r.Subscribe.Publications) > 0 {
+			w.heard()
 		}
-		for i := range r.Subscribe.Publications {
-			w.take(&r.Subscribe.Publications[i])
-		}
-		if !p.known || !r.Subscribe.Recovered {
-			p.offset = r.Subscribe.Offset
-		}
-		p.known, p.epoch = true, r.Subscribe.Epoch
 	case r.Push != nil && r.Push.Pub != nil:
-		w.take(r.Push.Pub)
+		w.judge.publish(r.Push.Pub)
+		w.heard()
 	case r.Push != nil && r.Push.Unsubscribe != nil:
+		w.judge.unsubscribe(r.Push.Unsubscribe.Code)
 		return w.subscribe()
 	case r.Push == nil:
 		return w.conn.Text("{}") // a ping
@@ -170,80 +163,37 @@ func (w *watcher) handle(r *reply) error {
 }
 
 func (w *watcher) subscribe() error {
-	p := w.position
-	if !p.known {
+	if w.asked = nil; !w.judge.known {
 		return w.conn.Text(fmt.Sprintf(`{"id":2,"subscribe":{"channel":%q}}`, w.channel))
 	}
+	p := w.judge.position
+	w.asked = &p
 	return w.conn.Text(fmt.Sprintf(`{"id":2,"subscribe":{"channel":%q,"recover":true,"epoch":%q,"offset":%d}}`, w.channel, p.epoch, p.offset))
 }
 
-// take judges a publication.
-func (w *watcher) take(p *publication) {
-	if p.Epoch != "" && w.position.epoch == "" {
-		w.position.epoch = p.Epoch
-	}
-	w.position.offset = p.Offset
-	now, n := time.Now(), p.Data.N
+// heard measures the time between publications.
+func (w *watcher) heard() {
+	now := time.Now()
 	if !w.at.IsZero() {
 		w.silence = max(w.silence, now.Sub(w.at))
 	}
 	w.at = now
-	switch {
-	case n == w.last:
-		w.duplicates++
-		return
-	case n < w.last && !w.excused:
-		w.orders = append(w.orders, fmt.Sprintf("%d after %d", n, w.last))
-	case n > w.last+1 && w.received > 0 && !w.excused:
-		w.lost += n - w.last - 1
-		w.orders = append(w.orders, fmt.Sprintf("%d after %d", n, w.last))
+}
+
+// disconnected tells the judge how a session has ended.
+func (w *watcher) disconnected(err *error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	code := 0
+	if closed := (*apptest.Closed)(nil); asClosed(*err, &closed) {
+		code = closed.Code
 	}
-	w.received++
-	w.last, w.excused = n, false
+	w.judge.disconnect(code)
 }
 
 // reached reports whether the watcher has a number, or a later one.
 func (w *watcher) reached(n int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.last >= n
-}
-
-// TestWatcherJudges: a watcher finds what an engine must not do, and only that. Each case is
-// what a client gets from an engine that is broken in one way.
-func TestWatcherJudges(t *testing.T) {
-	pub := func(n, offset int) string {
-		return fmt.Sprintf(`{"push":{"channel":"x","pub":{"data":{"n":%d},"offset":%d}}}`, n, offset)
-	}
-	const subscribed = `{"id":2,"subscribe":{"epoch":"e","offset":1}}`
-	for _, c := range []struct {
-		name                   string
-		messages               []string
-		lost, duplicates, told int
-		disorder               bool
-	}{
-		{"as it should be", []string{subscribed, pub(2, 2), pub(3, 3), `{"id":2,"subscribe":{"epoch":"e","recovered":true,"publications":[{"data":{"n":4},"offset":4}]}}`, pub(5, 5)}, 0, 0, 0, false},
-		{"not recovered, and told", []string{subscribed, pub(2, 2), `{"id":2,"subscribe":{"epoch":"f","offset":7}}`, pub(9, 8)}, 0, 0, 1, false},
-		{"live delivery leaves out", []string{subscribed, pub(2, 2), pub(4, 4)}, 1, 0, 0, true},
-		{"recovery leaves out", []string{subscribed, pub(2, 2), `{"id":2,"subscribe":{"epoch":"e","recovered":true,"publications":[{"data":{"n":5},"offset":5}]}}`}, 2, 0, 0, true},
-		{"recovers falsely with nothing", []string{subscribed, pub(2, 2), `{"id":2,"subscribe":{"epoch":"e","recovered":true}}`, pub(4, 4)}, 1, 0, 0, true},
-		{"delivers twice", []string{subscribed, pub(2, 2), pub(2, 2)}, 0, 1, 0, false},
-		{"recovers what was delivered", []string{subscribed, pub(2, 2), pub(3, 3), `{"id":2,"subscribe":{"epoch":"e","recovered":true,"publications":[{"data":{"n":3},"offset":3}]}}`}, 0, 1, 0, false},
-		{"reorders", []string{subscribed, pub(3, 3), pub(2, 2)}, 0, 0, 0, true},
-	} {
-		w := &watcher{}
-		for _, m := range c.messages {
-			var r reply
-			if err := json.Unmarshal([]byte(m), &r); err != nil {
-				t.Fatal(err)
-			}
-			if err := w.handle(&r); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if w.lost != c.lost || w.duplicates != c.duplicates || w.told != c.told || len(w.orders) > 0 != c.disorder {
-			t.Errorf("%s: lost %d, duplicates %d, told %d, disorder %v; want %d, %d, %d, %v",
-				c.name, w.lost, w.duplicates, w.told, w.orders, c.lost, c.duplicates, c.told, c.disorder)
-		}
-	}
+	return w.judge.last >= n
 }
