@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,31 +31,60 @@ var waysData = `{"text":"` + strings.Repeat("x", 117) + `"}`
 // BenchmarkWaysIn publishes to a server process by each way into the API and reports the CPU
 // time that the process spends on one publication, as server-ns/op. The channel has no subscribers.
 // Calls of their own come over eight connections, or over eight goroutines of one HTTP/2
-// connection. The kernel counts CPU in hundredths of a second, so run at least 100,000:
+// connection. grpc-floor are such calls of a server of the gRPC library that does nothing.
+// The kernel counts CPU in hundredths of a second, so run at least 100,000:
 //
 //	go test ./server -run '^$' -bench WaysIn -benchtime 100000x
 func BenchmarkWaysIn(b *testing.B) {
+	const callers = 8
+	for _, way := range waysIn(b) {
+		b.Run(way.name, func(b *testing.B) { way.measure(b, callers) })
+	}
+}
+
+// BenchmarkCallsAtOnce is BenchmarkWaysIn with more and fewer callers, for the ways that
+// have a call for each publication.
+func BenchmarkCallsAtOnce(b *testing.B) {
+	ways := waysIn(b)[:3]
+	for _, callers := range []int{1, 8, 32, 128} {
+		for _, way := range ways {
+			b.Run(fmt.Sprintf("%d/%s", callers, way.name), func(b *testing.B) { way.measure(b, callers) })
+		}
+	}
+}
+
+// way is a way to publish to a process.
+type way struct {
+	name    string
+	to      *process
+	publish func(b *testing.B, callers, n int)
+}
+
+// waysIn starts the processes and returns the ways into them.
+func waysIn(b *testing.B) []way {
+	b.Helper()
 	p := launch(b, `{"http_api": {"key": "k"}, "grpc_api": {"enabled": true, "address": "127.0.0.1", "port": 0, "key": "k"}}`, loopback...)
 	p.address = p.listener("/api")
-	api := grpcAPI(b, p.listener("gRPC API"))
+	floor := launchCommand(b, "", exec.Command(os.Args[0], "-grpc-floor"))
+	api, empty := grpcAPI(b, p.listener("gRPC API")), grpcAPI(b, floor.listener("floor"))
 	ctx := metadata.AppendToOutgoingContext(b.Context(), "authorization", "apikey k")
-	for _, way := range []struct {
-		name    string
-		publish func(b *testing.B, n int)
-	}{
-		{"http", func(b *testing.B, n int) { p.publishEach(b, n) }},
-		{"grpc", func(b *testing.B, n int) { callEach(ctx, b, api, n) }},
-		{"http-stream", func(b *testing.B, n int) { p.publishStream(b, n) }},
-		{"grpc-stream", func(b *testing.B, n int) { callStream(ctx, b, api, n) }},
-	} {
-		b.Run(way.name, func(b *testing.B) {
-			way.publish(b, 100) // connections, pools
-			before := p.cpu()
-			b.ResetTimer()
-			way.publish(b, b.N)
-			b.ReportMetric(float64((p.cpu()-before).Nanoseconds())/float64(b.N), "server-ns/op")
-		})
+	return []way{
+		{"http", p, p.publishEach},
+		{"grpc", p, func(b *testing.B, callers, n int) { callEach(ctx, b, api, callers, n) }},
+		{"grpc-floor", floor, func(b *testing.B, callers, n int) { callEach(ctx, b, empty, callers, n) }},
+		{"http-stream", p, func(b *testing.B, _, n int) { p.publishStream(b, n) }},
+		{"grpc-stream", p, func(b *testing.B, _, n int) { callStream(ctx, b, api, n) }},
 	}
+}
+
+// measure publishes b.N times and reports the CPU time of the process for each.
+func (w way) measure(b *testing.B, callers int) {
+	b.Helper()
+	w.publish(b, callers, 100) // connections, pools
+	before := w.to.cpu()
+	b.ResetTimer()
+	w.publish(b, callers, b.N)
+	b.ReportMetric(float64((w.to.cpu()-before).Nanoseconds())/float64(b.N), "server-ns/op")
 }
 
 // listener returns the address of the listener with an endpoint.
@@ -92,16 +122,14 @@ func (p *process) cpu() time.Duration {
 	return total
 }
 
-const publishCallers = 8
-
 // share runs call n times by several goroutines.
-func share(b *testing.B, n int, caller func() (call func() error, end func())) {
+func share(b *testing.B, callers, n int, caller func() (call func() error, end func())) {
 	b.Helper()
 	var left atomic.Int64
 	left.Store(int64(n))
-	var callers sync.WaitGroup
-	for range publishCallers {
-		callers.Go(func() {
+	var running sync.WaitGroup
+	for range callers {
+		running.Go(func() {
 			call, end := caller()
 			defer end()
 			for left.Add(-1) >= 0 {
@@ -112,15 +140,15 @@ func share(b *testing.B, n int, caller func() (call func() error, end func())) {
 			}
 		})
 	}
-	callers.Wait()
+	running.Wait()
 }
 
 // publishEach makes a request for each publication.
-func (p *process) publishEach(b *testing.B, n int) {
+func (p *process) publishEach(b *testing.B, callers, n int) {
 	b.Helper()
 	body := `{"channel":"bench","data":` + waysData + `}`
 	request := fmt.Appendf(nil, "POST /api/publish HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	share(b, n, func() (func() error, func()) {
+	share(b, callers, n, func() (func() error, func()) {
 		conn, err := net.Dial("tcp", p.address)
 		if err != nil {
 			b.Error(err)
@@ -198,10 +226,10 @@ func grpcAPI(b *testing.B, address string) apipb.CentrifugoApiClient {
 }
 
 // callEach makes a call for each publication.
-func callEach(ctx context.Context, b *testing.B, api apipb.CentrifugoApiClient, n int) {
+func callEach(ctx context.Context, b *testing.B, api apipb.CentrifugoApiClient, callers, n int) {
 	b.Helper()
 	request := &apipb.PublishRequest{Channel: "bench", Data: []byte(waysData)}
-	share(b, n, func() (func() error, func()) {
+	share(b, callers, n, func() (func() error, func()) {
 		return func() error {
 			response, err := api.Publish(ctx, request)
 			if err == nil && response.Error != nil {

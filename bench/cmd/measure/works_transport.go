@@ -74,11 +74,13 @@ func waysWork() work {
 	cpu := func(way string) string { return "WaysIn/" + way + unit }
 	w := work{
 		name: "ways-in", title: "Ways to publish",
-		note:  "`go test ./server -bench WaysIn`: CPU of a server process for a publication of 128 bytes without subscribers: a request or a call for each, and one long request or call for all.",
+		note:  "`go test ./server -bench WaysIn`: CPU of a server process for a publication of 128 bytes without subscribers: a request or a call for each, and one long request or call for all. grpc-floor is the same call of a server of the gRPC library that does nothing: eight calls run at once over one connection.",
 		sides: []side{{name: "API", run: benchmark("./server", "^BenchmarkWaysIn$", "100000x")}},
 		figures: []figure{
 			{work: "publications through `/api/stream`, to single requests: as many per CPU second", limit: 10, least: true, places: 1, unit: "x",
 				value: func(at lookup) float64 { return at("API", cpu("http")) / at("API", cpu("http-stream")) }},
+			{work: "empty call of the gRPC library: CPU, to a request over HTTP", limit: shown, places: 2, unit: "x",
+				value: func(at lookup) float64 { return at("API", cpu("grpc-floor")) / at("API", cpu("http")) }},
 			{work: "unary publish over gRPC: CPU, to a request over HTTP", limit: 0.7, places: 2, unit: "x",
 				value: func(at lookup) float64 { return at("API", cpu("grpc")) / at("API", cpu("http")) },
 				remark: func(at lookup) string {
@@ -86,7 +88,7 @@ func waysWork() work {
 				}},
 		},
 	}
-	for _, way := range []string{"http", "grpc", "http-stream", "grpc-stream"} {
+	for _, way := range []string{"http", "grpc", "grpc-floor", "http-stream", "grpc-stream"} {
 		w.columns = append(w.columns, column{way + ", µs", cpu(way), 2, 1e-3})
 	}
 	return w

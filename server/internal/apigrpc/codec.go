@@ -17,12 +17,15 @@ type codec struct{ standard encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
-// request is what a call receives. Err is set instead of an error of the codec, which
-// gRPC would report as an internal error of the server.
-type request struct {
-	structure *structure
-	value     any
-	err       error
+// unary is one call. Unmarshal decodes its request and Marshal encodes its response.
+type unary struct {
+	form    *form
+	request any // a pointer to a struct
+	// malformed is set instead of an error of the codec, which gRPC would report as an
+	// internal error of the server.
+	malformed error
+	result    any
+	err       *api.Error
 }
 
 // command is what a stream receives.
@@ -31,15 +34,8 @@ type command struct {
 	err   error
 }
 
-// response is what a call returns, and reply what a stream sends.
-type (
-	response struct {
-		form   *form
-		result any
-		err    *api.Error
-	}
-	reply struct{ value api.Reply }
-)
+// reply is what a stream sends.
+type reply struct{ value api.Reply }
 
 // Name implements encoding.CodecV2.
 func (codec) Name() string { return proto.Name }
@@ -47,9 +43,9 @@ func (codec) Name() string { return proto.Name }
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	switch v := v.(type) {
-	case *request:
-		v.err = withBytes(data, func(b []byte) error {
-			return new(decoder).message(v.structure, b, reflect.ValueOf(v.value).Elem())
+	case *unary:
+		v.malformed = withBytes(data, func(b []byte) error {
+			return new(decoder).message(v.form.request, b, reflect.ValueOf(v.request).Elem())
 		})
 		return nil
 	case *command:
@@ -69,21 +65,24 @@ func withBytes(data mem.BufferSlice, do func([]byte) error) error {
 	return do(buffer.ReadOnlyData())
 }
 
+// responseSize is what most responses fit into, in bytes: an offset with an epoch.
+const responseSize = 32
+
 // Marshal implements encoding.CodecV2.
 func (c codec) Marshal(v any) (mem.BufferSlice, error) {
-	var b []byte
+	b := make([]byte, 0, responseSize)
 	switch v := v.(type) {
-	case *response:
+	case *unary:
 		switch {
 		case !v.form.bare:
-			b = appendResponse(nil, v.form.result, v.result, v.err)
+			b = appendResponse(b, v.form.result, v.result, v.err)
 		case v.err != nil:
 			return nil, fmt.Errorf("%s: %w", v.form.method.Name, v.err)
 		default:
-			b = appendMessage(nil, v.form.result, reflect.ValueOf(v.result))
+			b = appendMessage(b, v.form.result, reflect.ValueOf(v.result))
 		}
 	case *reply:
-		b = appendReply(nil, v.value)
+		b = appendReply(b, v.value)
 	default:
 		return c.standard.Marshal(v) //nolint:wrapcheck // not a message of ours
 	}

@@ -50,18 +50,18 @@ func (s *Server) method(f *form) grpc.MethodHandler {
 		if err := s.admit(ctx); err != nil {
 			return nil, err
 		}
-		r := request{structure: f.request, value: f.method.NewRequest()}
-		if err := decode(&r); err != nil {
+		call := &unary{form: f, request: f.method.NewRequest()}
+		if err := decode(call); err != nil {
 			return nil, err
 		}
-		if r.err != nil {
-			return nil, s.malformed(ctx, r.err)
+		if call.malformed != nil {
+			return nil, s.malformed(ctx, call.malformed)
 		}
-		result, apiErr := f.method.CallDecoded(ctx, s.api, r.value)
-		if apiErr != nil && s.errorsAsStatus(ctx) {
-			return nil, statusOf(apiErr)
+		call.result, call.err = f.method.CallDecoded(ctx, s.api, call.request)
+		if call.err != nil && s.errorsAsStatus(ctx) {
+			return nil, statusOf(call.err)
 		}
-		return &response{form: f, result: result, err: apiErr}, nil
+		return call, nil
 	}
 }
 
