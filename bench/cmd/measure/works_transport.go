@@ -37,15 +37,25 @@ func transportWorks(m *measurement) []work {
 	idle := func(transport string) runner {
 		return against(subject{config: transportSettings}, m.paused(1, "idle", "--clients", "10000", "--transport", transport)...)
 	}
+	overHTTP2 := func(streams string) runner {
+		s := subject{config: transportSettings, tls: true}
+		return against(s, m.paused(1, "idle", "--clients", "5000", "--transport", "sse", "--http2-streams", streams)...)
+	}
 	return []work{
 		{
 			name: "idle-transports", title: "Idle connections of other transports", rounds: 2,
-			note:    "10,000 connections over HTTP/1.1 without TLS with one subscription each, measured as the WebSocket connections above. Over gRPC, 100 clients share an HTTP/2 connection.",
-			sides:   []side{{name: "http_stream", run: idle("http_stream")}, {name: "sse", run: idle("sse")}, {name: "grpc", run: overGRPC(m.paused(1, "idle", "--clients", "10000")...)}},
+			note: "10,000 connections over HTTP/1.1 without TLS with one subscription each, measured as the WebSocket connections above. SSE over HTTP/2 is with TLS and 5,000 clients, once with 100 clients that share a connection, as behind a proxy, and once with one, as a browser. Over gRPC, 100 clients share an HTTP/2 connection.",
+			sides: []side{
+				{name: "http_stream", run: idle("http_stream")}, {name: "sse", run: idle("sse")},
+				{name: "sse, HTTP/2", run: overHTTP2("100")}, {name: "sse, HTTP/2 of its own", run: overHTTP2("1")},
+				{name: "grpc", run: overGRPC(m.paused(1, "idle", "--clients", "10000")...)},
+			},
 			columns: []column{{"bytes per connection", clientMemory, 0, 0}, {"connects/s", "connect.per_second", 0, 0}},
 			figures: []figure{
 				{work: "idle HTTP stream, one subscription: memory per connection", limit: 12 << 10, unit: " B", value: just("http_stream", clientMemory)},
 				{work: "idle SSE, one subscription: memory per connection", limit: 12 << 10, unit: " B", value: just("sse", clientMemory)},
+				{work: "idle SSE over HTTP/2, 100 clients a connection: memory per client", limit: 25 << 10, unit: " B", value: just("sse, HTTP/2", clientMemory)},
+				{work: "idle SSE over HTTP/2, a connection each: memory per client", limit: shown, unit: " B", value: just("sse, HTTP/2 of its own", clientMemory)},
 				{work: "idle gRPC stream, one subscription: memory per connection", limit: shown, unit: " B", value: just("grpc", clientMemory)},
 			},
 		},

@@ -37,7 +37,7 @@ func TestBenchHelp(t *testing.T) {
 			t.Errorf("%s is not explained; want %q in it and %q in it", s.Name, "\n  "+s.Name+" ", s.About)
 		}
 	}
-	for _, flag := range []string{"transport", "address", "api", "api-key", "api-key-file", "token", "token-file", "clients", "channels-per-client", "rate", "publishers", "duration", "warmup", "payload", "payload-file", "protobuf", "deflate", "channel", "backend", "backend-time", "backend-parallel", "source-addresses", "workers", "pid", "json", "html", "quiet"} {
+	for _, flag := range []string{"transport", "http2-streams", "address", "api", "api-key", "api-key-file", "token", "token-file", "clients", "channels-per-client", "rate", "publishers", "duration", "warmup", "payload", "payload-file", "protobuf", "deflate", "channel", "backend", "backend-time", "backend-parallel", "source-addresses", "workers", "pid", "json", "html", "quiet"} {
 		if !strings.Contains(stdout, "--"+flag+" ") {
 			t.Errorf("--%s is not explained; want %q in it", flag, "--"+flag+" ")
 		}

@@ -5,11 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"google.golang.org/grpc"
 
 	"centrifugo/internal/wsframe"
 	"centrifugo/protocol"
@@ -37,9 +40,10 @@ type fleet struct {
 	marker    []byte
 	pong      []byte // a pong, as transmit takes it
 	pongFrame []byte
-	streaming []byte     // head of the request that is a connection, over HTTP
-	uplinks   []*uplink  // nil unless commands travel by requests of their own
-	grpc      *grpcConns // nil for other transports
+	streaming []byte                         // head of the request that is a connection, over HTTP
+	uplinks   []*uplink                      // nil unless commands travel by requests of their own
+	grpc      *multiplexed[*grpc.ClientConn] // nil for other transports
+	http2     *multiplexed[*http.ClientConn] // nil for other transports, and over HTTP/1.1
 	payloads  payloads
 	clock     clock
 	poller    *poller // nil where every client has a goroutine
@@ -109,13 +113,16 @@ func newFleet(share *Share) (*fleet, error) {
 	}
 	switch how.carrier {
 	case overGRPC:
-		f.grpc = &grpcConns{fleet: f}
+		f.grpc = &multiplexed[*grpc.ClientConn]{streams: grpcStreams}
 		return f, nil
 	case overHTTP:
 		f.streaming = requestHead(server, server.path)
 	case overWebSocket:
 	}
-	if !server.tls {
+	if f.opts.HTTP2Streams > 0 {
+		f.http2 = &multiplexed[*http.ClientConn]{streams: f.opts.HTTP2Streams}
+	}
+	if !server.tls && f.http2 == nil {
 		if f.poller, err = newPoller(f); err != nil {
 			return nil, err
 		}
@@ -220,6 +227,9 @@ func (f *fleet) dial(c *client) {
 	switch {
 	case f.grpc != nil:
 		f.call(c)
+		return
+	case f.http2 != nil:
+		f.request(c)
 		return
 	case f.poller == nil:
 		f.thread(c)
@@ -477,9 +487,8 @@ func (f *fleet) snapshot() Snapshot {
 func (f *fleet) shut() {
 	f.cancel()
 	f.drop()
-	if f.grpc != nil {
-		f.grpc.close()
-	}
+	f.grpc.close()
+	f.http2.close()
 	if f.poller != nil {
 		f.poller.close()
 	}

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -17,8 +15,8 @@ import (
 	"google.golang.org/grpc/mem"
 )
 
-// streamsPerConn is how many clients share an HTTP/2 connection, as they do behind a proxy.
-const streamsPerConn = 100
+// grpcStreams is how many clients share a connection of gRPC, as they do behind a proxy.
+const grpcStreams = 100
 
 // rawCodec passes messages as bytes.
 type rawCodec struct{}
@@ -45,54 +43,23 @@ func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// grpcConns are the HTTP/2 connections of a fleet.
-type grpcConns struct {
-	fleet *fleet
-
-	// Guarded by mu, which is a leaf.
-	mu    sync.Mutex
-	conns map[int]*grpc.ClientConn
-}
-
-// of returns the connection that a client shares.
-func (g *grpcConns) of(c *client) (*grpc.ClientConn, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	n := c.index / streamsPerConn
-	if conn := g.conns[n]; conn != nil {
-		return conn, nil
-	}
+// dialGRPC returns a connection that clients share. It connects with the first call.
+func (f *fleet) dialGRPC(c *client) (*grpc.ClientConn, error) {
 	transport := insecure.NewCredentials()
-	if g.fleet.server.tls {
-		config := tlsConfig(g.fleet.server, g.fleet.opts.SkipVerify)
+	if f.server.tls {
+		config := tlsConfig(f.server, f.opts.SkipVerify)
 		config.NextProtos = []string{"h2"}
 		transport = credentials.NewTLS(config)
 	}
-	conn, err := grpc.NewClient("passthrough:///"+g.fleet.server.address, grpc.WithTransportCredentials(transport),
+	conn, err := grpc.NewClient("passthrough:///"+f.server.address, grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}), grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			d := net.Dialer{}
-			if source, ok := g.fleet.source(c); ok {
-				d.LocalAddr = &net.TCPAddr{IP: source.AsSlice()}
-			}
-			return d.DialContext(ctx, "tcp", address)
+			return f.dialer(c).DialContext(ctx, "tcp", address)
 		}))
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
-	if g.conns == nil {
-		g.conns = make(map[int]*grpc.ClientConn)
-	}
-	g.conns[n] = conn
 	return conn, nil
-}
-
-func (g *grpcConns) close() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, conn := range g.conns {
-		_ = conn.Close()
-	}
 }
 
 // grpcLink is the link of a client over gRPC. Each write is a message.
@@ -133,12 +100,15 @@ func (f *fleet) call(c *client) {
 		c.link = l
 		f.greet(c)
 		f.mu.Unlock()
-		f.readGRPC(c, l)
+		f.receive(c, l, func() (message []byte, err error) {
+			err = stream.RecvMsg(&message)
+			return message, err
+		}, f.protobufMessage, func(err error) Cause { return grpcEnd(c, stream, err) })
 	})
 }
 
 func (f *fleet) openGRPC(ctx context.Context, c *client) (grpc.ClientStream, error) {
-	conn, err := f.grpc.of(c)
+	conn, err := f.grpc.of(c.index, func() (*grpc.ClientConn, error) { return f.dialGRPC(c) })
 	if err != nil {
 		return nil, err
 	}
@@ -162,35 +132,6 @@ func (f *fleet) writeGRPC(c *client, batch []byte) {
 	}
 }
 
-// readGRPC feeds the client until the stream ends.
-func (f *fleet) readGRPC(c *client, l *grpcLink) {
-	for {
-		var message []byte
-		err := l.stream.RecvMsg(&message)
-		f.mu.Lock()
-		if c.link != link(l) {
-			f.mu.Unlock()
-			return // closed by the fleet
-		}
-		if err != nil {
-			f.fail(c, grpcEnd(c, l.stream, err))
-			f.mu.Unlock()
-			return
-		}
-		f.readAt = 0
-		f.tally.Bytes += uint64(len(message))
-		if c.slow {
-			f.tally.SlowBytes += uint64(len(message))
-		}
-		f.protobufMessage(c, message)
-		slow := c.slow && c.state == stateReady
-		f.mu.Unlock()
-		if slow && !pause(f.stop, time.Duration(len(message))*slowPause/slowPart) {
-			return
-		}
-	}
-}
-
 // grpcEnd says why a stream has ended (protocol.md 3.6).
 func grpcEnd(c *client, stream grpc.ClientStream, err error) Cause {
 	var advice struct {
@@ -202,8 +143,5 @@ func grpcEnd(c *client, stream grpc.ClientStream, err error) Cause {
 			return Cause{Kind: causeDisconnect, Code: advice.Code, Reason: advice.Reason}
 		}
 	}
-	if errors.Is(err, io.EOF) {
-		return Cause{Kind: kindOf(c), Reason: "closed without a word"}
-	}
-	return Cause{Kind: kindOf(c), Reason: "reading: " + err.Error()}
+	return ended(c, err)
 }

@@ -29,6 +29,9 @@ const (
 	MaxMissed      = 100_000
 	MaxRate        = 10_000_000 // a second
 	MaxDuration    = 24 * time.Hour
+	// MaxStreams is how many clients may share an HTTP/2 connection: what a server must allow
+	// (RFC 9113, section 6.5.2).
+	MaxStreams = 100
 	// MaxBackendTime and MaxBackendParallel bound the backend of a run.
 	MaxBackendTime     = time.Minute
 	MaxBackendParallel = 100_000
@@ -58,12 +61,15 @@ type Options struct {
 	Scenario string
 	// Transport of the clients, one of Transports; empty means DefaultTransport.
 	Transport string
-	Address   string // host:port or URL of the endpoint (ws, wss, http, https); over gRPC DefaultAddress stands for its usual port
-	API       string // URL of the HTTP API; empty means /api at the host of Address, over gRPC at port 8000 of it
-	APIKey    string
-	Token     string // connection token; empty means none
-	Clients   int
-	Channels  int // shared channels that clients are spread over; 0 means 1
+	// HTTP2Streams, if not 0, is how many clients share an HTTP/2 connection: HTTP streams and
+	// SSE. Without TLS the server must expect it. Their commands travel over HTTP/1.1.
+	HTTP2Streams int
+	Address      string // host:port or URL of the endpoint (ws, wss, http, https); over gRPC DefaultAddress stands for its usual port
+	API          string // URL of the HTTP API; empty means /api at the host of Address, over gRPC at port 8000 of it
+	APIKey       string
+	Token        string // connection token; empty means none
+	Clients      int
+	Channels     int // shared channels that clients are spread over; 0 means 1
 	// ClientChannels is how many channels of its own each client subscribes to,
 	// in idle (in place of the shared one) and unique; 0 is the scenario's own way.
 	ClientChannels int
@@ -100,6 +106,13 @@ type endpoint struct {
 	host    string // as in the URL
 	address string // host:port
 	path    string
+}
+
+func (e endpoint) scheme() string {
+	if e.tls {
+		return "https"
+	}
+	return "http"
 }
 
 // parseEndpoint reads host:port or a URL.

@@ -14,6 +14,7 @@ import (
 type Report struct {
 	Scenario      string          `json:"scenario"`
 	Transport     string          `json:"transport"`
+	HTTP2Streams  int             `json:"http2_streams"` // clients that share an HTTP/2 connection; 0 over HTTP/1.1
 	Address       string          `json:"address"`
 	Started       string          `json:"started"`  // RFC 3339, UTC
 	Encoding      string          `json:"encoding"` // json or protobuf

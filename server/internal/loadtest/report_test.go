@@ -51,7 +51,7 @@ func TestSchema(t *testing.T) {
 		address channels clients
 		connect connect.count connect.latency connect.per_second connect.seconds
 		deflate deliver deliver.bytes deliver.bytes_per_second deliver.count deliver.latency deliver.per_second duration_s encoding
-		errors errors.code errors.count errors.kind errors.reason failures
+		errors errors.code errors.count errors.kind errors.reason failures http2_streams
 		load load.cpu_s load.deliveries_per_cpu_second
 		loss loss.disorder loss.duplicates loss.expected loss.foreign loss.gaps loss.lost loss.missing loss.received
 		ok payload_bytes publish publish.count publish.latency publish.per_second publishers rate

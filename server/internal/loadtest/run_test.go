@@ -240,6 +240,24 @@ func TestTransports(t *testing.T) {
 	})
 }
 
+// TestHTTP2: streams over HTTP/2, each connection with several clients.
+func TestHTTP2(t *testing.T) {
+	secure := startTransports(t, true)
+	t.Run("all", func(t *testing.T) { // so that the server outlives them
+		for _, transport := range []string{"http_stream", "sse", "uni_sse"} {
+			t.Run(transport, func(t *testing.T) {
+				t.Parallel()
+				o := options(loadtest.Fanout, "https://"+secure[transport])
+				o.Transport, o.HTTP2Streams, o.Clients, o.SkipVerify = transport, 8, 20, true
+				o.API, o.Channel = "https://"+secure["websocket"]+"/api", "http2-"+transport
+				if r := checkRun(t, o); r.HTTP2Streams != 8 {
+					t.Errorf("the report has %d streams of a connection; want 8", r.HTTP2Streams)
+				}
+			})
+		}
+	})
+}
+
 // TestTransportsRefused: what a transport cannot do is said before anything is done, and a
 // server that does not serve it is told from others.
 func TestTransportsRefused(t *testing.T) {
@@ -249,6 +267,8 @@ func TestTransportsRefused(t *testing.T) {
 		"publish, which those of a": func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_sse", loadtest.Echo },
 		"recovery and deltas":       func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_grpc", loadtest.Recover },
 		"has only JSON":             func(o *loadtest.Options) { o.Transport, o.Protobuf = "sse", true },
+		"is not an HTTP stream":     func(o *loadtest.Options) { o.HTTP2Streams = 1 },
+		"101 is not from 0 to 100":  func(o *loadtest.Options) { o.Transport, o.HTTP2Streams = "sse", 101 },
 		"has no permessage-deflate": func(o *loadtest.Options) { o.Transport, o.Deflate = "grpc", true },
 	} {
 		o := options(loadtest.Fanout, address)
@@ -274,7 +294,7 @@ func TestTransportsRefused(t *testing.T) {
 	}
 }
 
-func checkRun(t *testing.T, o loadtest.Options) {
+func checkRun(t *testing.T, o loadtest.Options) *loadtest.Report {
 	t.Helper()
 	r, err := loadtest.Run(t.Context(), o, nil)
 	if err != nil {
@@ -312,6 +332,7 @@ func checkRun(t *testing.T, o loadtest.Options) {
 	if err := r.WriteHTML(&page); err != nil || !strings.Contains(page.String(), "<svg") {
 		t.Errorf("page: %v; want \"<svg\" in it", err)
 	}
+	return r
 }
 
 // TestRefused: what a server refuses is counted by its code, and the run fails.

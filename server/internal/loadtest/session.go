@@ -119,7 +119,7 @@ func checkResources(o Options) error {
 func (s *session) newReport() *Report {
 	o := s.options
 	r := &Report{
-		Scenario: o.Scenario, Transport: o.Transport, Address: o.Address, Started: s.began.UTC().Format(time.RFC3339), Encoding: "json", Deflate: o.Deflate,
+		Scenario: o.Scenario, Transport: o.Transport, HTTP2Streams: o.HTTP2Streams, Address: o.Address, Started: s.began.UTC().Format(time.RFC3339), Encoding: "json", Deflate: o.Deflate,
 		Clients: o.Clients, Rate: o.Rate, PayloadBytes: o.Payload, Workers: o.Workers, WarmupS: o.Warmup.Seconds(),
 		Errors: []ErrorFigure{}, Timeline: []Point{}, Failures: []string{},
 	}

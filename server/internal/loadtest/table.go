@@ -11,7 +11,11 @@ import (
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s over %s: %s, %d clients, %s%s, %.1f s\n\n", r.Scenario, r.Transport, r.Address, r.Clients, r.Encoding, map[bool]string{true: " with deflate"}[r.Deflate], r.DurationS)
+	over := r.Transport
+	if r.HTTP2Streams > 0 {
+		over = fmt.Sprintf("%s, HTTP/2 with %d clients a connection", over, r.HTTP2Streams)
+	}
+	fmt.Fprintf(&b, "%s over %s: %s, %d clients, %s%s, %.1f s\n\n", r.Scenario, over, r.Address, r.Clients, r.Encoding, map[bool]string{true: " with deflate"}[r.Deflate], r.DurationS)
 	for _, row := range r.rows() {
 		fmt.Fprintf(&b, "  %-14s %s\n", row[0], row[1])
 	}

@@ -46,11 +46,7 @@ func (f *fleet) thread(c *client) {
 func (f *fleet) open(c *client) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(f.stop, connectTimeout)
 	defer cancel()
-	d := net.Dialer{}
-	if source, ok := f.source(c); ok {
-		d.LocalAddr = &net.TCPAddr{IP: source.AsSlice()}
-	}
-	conn, err := d.DialContext(ctx, "tcp", f.remotes[c.index%len(f.remotes)].String())
+	conn, err := f.dialer(c).DialContext(ctx, "tcp", f.remotes[c.index%len(f.remotes)].String())
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
@@ -69,6 +65,15 @@ func (f *fleet) open(c *client) (net.Conn, error) {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	return secure, nil
+}
+
+// dialer dials from the address that a client comes from.
+func (f *fleet) dialer(c *client) *net.Dialer {
+	d := &net.Dialer{}
+	if source, ok := f.source(c); ok {
+		d.LocalAddr = &net.TCPAddr{IP: source.AsSlice()}
+	}
+	return d
 }
 
 // tlsConfig of connections to a server.
@@ -130,21 +135,25 @@ func (f *fleet) readStream(c *client, l *stream) {
 			kept = copy(buf, f.feed(c, buf[:kept+n]))
 		}
 		if err != nil && c.link == link(l) {
-			reason := "reading: " + err.Error()
-			if errors.Is(err, io.EOF) {
-				reason = "closed without a word"
-			}
-			f.fail(c, Cause{Kind: kindOf(c), Reason: reason})
+			f.fail(c, ended(c, err))
 		}
-		ended := c.link != link(l)
+		closed := c.link != link(l)
 		f.mu.Unlock()
-		if ended {
+		if closed {
 			return
 		}
 		if kept == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)
 		}
 	}
+}
+
+// ended says that a connection has ended with an error of reading.
+func ended(c *client, err error) Cause {
+	if errors.Is(err, io.EOF) {
+		return Cause{Kind: kindOf(c), Reason: "closed without a word"}
+	}
+	return Cause{Kind: kindOf(c), Reason: "reading: " + err.Error()}
 }
 
 // kindOf says whether the end of a connection is one of being made or of being there.

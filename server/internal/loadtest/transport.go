@@ -64,6 +64,8 @@ func (o *Options) checkTransport(s Scenario, check func(ok bool, format string, 
 		return
 	}
 	check(!o.Protobuf || t.carrier != overHTTP && !(t.carrier == overWebSocket && t.unidirectional), "protobuf: transport %s has only JSON here", t.Name)
+	check(o.HTTP2Streams == 0 || t.carrier == overHTTP, "http2-streams: transport %s is not an HTTP stream or SSE", t.Name)
+	check(o.HTTP2Streams >= 0 && o.HTTP2Streams <= MaxStreams, "http2-streams: %d is not from 0 to %d", o.HTTP2Streams, MaxStreams)
 	check(!o.Deflate || t.carrier == overWebSocket, "deflate: transport %s has no permessage-deflate", t.Name)
 	check(!t.unidirectional || !s.echo, "transport %s: clients of scenario %s publish, which those of a unidirectional transport cannot", t.Name, o.Scenario)
 	check(!t.unidirectional || !s.recovers && !o.Delta, "transport %s: recovery and deltas are measured with bidirectional transports", t.Name)
