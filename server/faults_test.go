@@ -206,6 +206,22 @@ var faults = []fault{
 			}
 		}
 	}},
+	{"memory of Redis full, allkeys-lru", true, false, func(t *testing.T, c *faultCluster) func() {
+		s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "1")
+		c.start(addressOf(s))
+		c.start(addressOf(s))
+		return func() { evict(s) }
+	}},
+	{"memory of Redis full for 2 s, noeviction", false, false, func(t *testing.T, c *faultCluster) func() {
+		s := redistest.Start(t)
+		c.start(addressOf(s))
+		c.start(addressOf(s))
+		return func() {
+			s.Do("CONFIG", "SET", "maxmemory", "1")
+			wait(2 * time.Second)
+			s.Do("CONFIG", "SET", "maxmemory", "0")
+		}
+	}},
 	{"kill -9 of a node", false, false, func(t *testing.T, c *faultCluster) func() {
 		s := redistest.Start(t)
 		victim := c.start(addressOf(s))
@@ -237,6 +253,20 @@ var faults = []fault{
 		c.start(engine)
 		return func() { s.Kill(); wait(time.Second); s.Restart() }
 	}},
+}
+
+// evict fills the memory of a server until it has evicted the metadata of the watched channel
+// three times, which takes thousands of other keys.
+func evict(s *redistest.Server) {
+	s.Do("CONFIG", "SET", "maxmemory", fmt.Sprint(s.Number("used_memory")+1<<20))
+	defer s.Do("CONFIG", "SET", "maxmemory", "0")
+	epochs := make(map[string]bool)
+	for n := 0; len(epochs) < 4; n++ {
+		s.Do("EVAL", "for i = 1, 20 do redis.call('set', 'filler' .. ARGV[1] .. '.' .. i, string.rep('x', 1000)) end", "0", fmt.Sprint(n))
+		if epoch, ok := s.Do("HGET", "centrifugo.stream.meta.x", "e").(string); ok {
+			epochs[epoch] = true
+		}
+	}
 }
 
 // TestFaults lets clients watch a channel while servers fail, and prints the table of

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -138,6 +139,18 @@ func (s *Server) Text(args ...string) string {
 		s.t.Fatalf("redis %.200q: the result is no string; want one", args)
 	}
 	return text
+}
+
+// Number returns a number of INFO.
+func (s *Server) Number(name string) int {
+	s.t.Helper()
+	_, text, ok := strings.Cut("\r\n"+s.Text("INFO", "everything"), "\r\n"+name+":")
+	text, _, _ = strings.Cut(text, "\r\n")
+	n, err := strconv.Atoi(text)
+	if !ok || err != nil {
+		s.t.Fatalf("INFO has %q for %s; want a number", text, name)
+	}
+	return n
 }
 
 func (s *Server) try(args ...string) (any, error) { return Call(s.Address(), args...) }

@@ -63,6 +63,10 @@ end`
 // if its offset is below one that a node has seen in the same epoch, or was below it when
 // this run of the server began (fields r and b), and it was seen in another run. What is left
 // of the history must not be read then, and a new epoch begins.
+//
+// A server whose memory is full refuses the first write of a script if it may take memory, and
+// no write after it. The first write of position is one that may, and the caller prolongs the
+// metadata: after it where a publication must be refused, before it where reading must not.
 const luaMeta = `
 local function position(meta, history, new, ttl, seen_epoch, seen_offset, seen_run, run)
   local m = redis.call('hmget', meta, 'e', 's', 'v', 've', 'r', 'b')
@@ -77,13 +81,13 @@ local function position(meta, history, new, ttl, seen_epoch, seen_offset, seen_r
     if run ~= '' and seen_run ~= '' and seen_run ~= run and tonumber(seen_offset) > tonumber(begun) then lost = true end
   end
   if lost then
+    redis.call('hset', meta, 'e', new)
     redis.call('del', meta, history)
     redis.call('hset', meta, 'e', new)
     if run ~= '' then redis.call('hset', meta, 'r', run, 'b', '0') end
     redis.call('pexpire', meta, ttl)
     return new, '0', false, false
   end
-  redis.call('pexpire', meta, ttl)
   return epoch, offset, m[3], m[4]
 end`
 
@@ -141,8 +145,12 @@ local version, version_epoch, result_ttl = ARGV[9], ARGV[10], ARGV[11]
 local before = result and saved(result)
 if before then return before end
 local epoch, top, v, ve = position(meta, history, new, meta_ttl, ARGV[12], ARGV[13], ARGV[16], ARGV[17])
-if suppressed(version, version_epoch, v, ve) then return {top, epoch, 2} end
+if suppressed(version, version_epoch, v, ve) then
+  redis.call('pexpire', meta, meta_ttl)
+  return {top, epoch, 2}
+end
 local offset = string.format('%.0f', redis.call('hincrby', meta, 's', 1))
+redis.call('pexpire', meta, meta_ttl)
 local prev = delta == '1' and last(history, top)
 append(history, offset, epoch, payload, size)
 redis.call('pexpire', history, ttl)
@@ -174,6 +182,7 @@ const (
 	luaReadStream = `
 local meta, history = KEYS[1], KEYS[2]
 local limit, reverse, since, first, final = tonumber(ARGV[6]), ARGV[7] == '1', ARGV[8], ARGV[9], ARGV[10]
+redis.call('pexpire', meta, ARGV[2])
 local epoch, top = position(meta, history, ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[11])
 if limit == 0 or top == '0' or (since ~= '' and since ~= epoch) then return {top, epoch, {}} end
 if final == '' or tonumber(final) > tonumber(top) then final = top end
@@ -182,6 +191,7 @@ if reverse then return {top, epoch, redis.call('xrevrange', history, final, firs
 return {top, epoch, redis.call('xrange', history, first, final, unpack(count))}`
 	luaReadList = `
 local meta, history = KEYS[1], KEYS[2]
+redis.call('pexpire', meta, ARGV[2])
 local epoch, top = position(meta, history, ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[11])
 if ARGV[6] == '0' or top == '0' or (ARGV[8] ~= '' and ARGV[8] ~= epoch) then return {top, epoch, {}} end
 return {top, epoch, redis.call('lrange', history, 0, -1)}`
