@@ -6,6 +6,8 @@
 // interface.
 //
 //	eventloop.go      the interface, and what all kinds of socket share
+//	writer.go         what a connection has to write
+//	group.go          the connections of a transport
 //	loop_linux.go     the pollers
 //	polled_linux.go   a socket that belongs to a poller
 //	secure_linux.go   TLS on top of it
@@ -35,10 +37,10 @@ var (
 	ErrPanic = errors.New("handler panicked")
 )
 
-// IsEnded reports whether err, of a Write, says that the connection has ended:
+// isEnded reports whether err, of a Write, says that the connection has ended:
 // the peer has reset it, or the loop has closed the socket. What the peer had sent
 // before is still read: Data gets it, and then Closed the reason.
-func IsEnded(err error) bool {
+func isEnded(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, net.ErrClosed)
 }
 
@@ -62,6 +64,9 @@ type Handler interface {
 	Data(b []byte) (n int, more bool)
 	// Writable reports that a socket for which WantWrite is set accepts data again.
 	Writable()
+	// Progress reports that a Write to a Blocking socket has written a part of its bytes
+	// and continues. It runs within that Write.
+	Progress()
 	// Closed reports why the connection ended: io.EOF when the peer ended it. It is
 	// called at most once, and not after Socket.Close.
 	Closed(err error)
@@ -76,7 +81,8 @@ type Socket interface {
 	// Write writes b. A socket that is not Blocking takes what the kernel accepts:
 	// n may be less than len(b) without an error. The next Write must begin with the
 	// rest, a part of which may be encrypted already. A Blocking socket writes all of
-	// b within the loop's write timeout.
+	// b, every 64 KiB within the loop's write timeout, and calls Handler.Progress between
+	// them.
 	Write(b []byte) (n int, err error)
 	// WantWrite switches calls of Handler.Writable on or off.
 	WantWrite(on bool)

@@ -29,6 +29,7 @@ type recorder struct {
 	writable chan struct{}
 	closed   chan error
 	hook     func(b []byte) (n int, more bool)
+	progress func() // nil for nothing
 }
 
 func newRecorder() *recorder {
@@ -47,6 +48,11 @@ func (r *recorder) Writable() {
 	select {
 	case r.writable <- struct{}{}:
 	default: // it is said again while it is wanted
+	}
+}
+func (r *recorder) Progress() {
+	if r.progress != nil {
+		r.progress()
 	}
 }
 func (r *recorder) Closed(err error) { r.closed <- err }
@@ -276,7 +282,7 @@ func TestWhatCameBeforeTheEndIsRead(t *testing.T) {
 							break
 						}
 						if _, err := r.socket.Write([]byte("w")); err != nil {
-							if name != "half close" && !IsEnded(err) {
+							if name != "half close" && !isEnded(err) {
 								t.Errorf("a write after the end: %v; want one of the end", err)
 							}
 							break
@@ -459,6 +465,7 @@ func (h *tagged) Data(b []byte) (int, bool) {
 	return len(b), true
 }
 func (h *tagged) Writable()    { h.socket.WantWrite(false) }
+func (h *tagged) Progress()    {}
 func (h *tagged) Closed(error) { h.done.Done() }
 
 // Descriptors are closed and reused all the time while other goroutines write
@@ -535,10 +542,14 @@ func TestReadAllocatesNothing(t *testing.T) {
 	}
 }
 
-type counter struct{ came chan struct{} }
+type counter struct {
+	came     chan struct{}
+	progress int
+}
 
 func (c *counter) Data(b []byte) (int, bool) { c.came <- struct{}{}; return len(b), true }
 func (c *counter) Writable()                 {}
+func (c *counter) Progress()                 { c.progress++ }
 func (c *counter) Closed(error)              {}
 
 func BenchmarkRoundTrip(b *testing.B) {

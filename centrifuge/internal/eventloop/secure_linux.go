@@ -134,12 +134,15 @@ func (s *secureSocket) Writable() {
 		s.watchLocked()
 	}
 	s.mu.Unlock()
-	if err != nil && !IsEnded(err) { // after a reset the reader comes to the end
+	if err != nil && !isEnded(err) { // after a reset the reader comes to the end
 		s.beneath.end(err)
 	} else if wanted {
 		s.above.Writable()
 	}
 }
+
+// Progress implements Handler. The socket beneath is not Blocking.
+func (s *secureSocket) Progress() {}
 
 func (s *secureSocket) WantWrite(on bool) {
 	s.mu.Lock()
@@ -205,7 +208,7 @@ func (s *secureSocket) flushLocked() error {
 		return nil
 	}
 	n, err := s.beneath.Write(s.sealed)
-	if s.sealed = s.sealed[n:]; len(s.sealed) == 0 || IsEnded(err) {
+	if s.sealed = s.sealed[n:]; len(s.sealed) == 0 || isEnded(err) {
 		s.sealed = nil
 	}
 	return err

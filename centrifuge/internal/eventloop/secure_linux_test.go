@@ -64,6 +64,8 @@ func (e *echo) Writable() {
 	e.socket.WantWrite(len(e.out) > 0)
 }
 
+func (e *echo) Progress() {}
+
 func (e *echo) Closed(err error) { e.closed <- err }
 
 // relay passes on what one connection sends to another in pieces of up to size

@@ -144,6 +144,7 @@ func (s *threadedSocket) Write(b []byte) (written int, err error) {
 		if err != nil || written == len(b) {
 			return written, err
 		}
+		s.handler.Progress()
 	}
 }
 

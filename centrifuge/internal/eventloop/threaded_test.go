@@ -35,7 +35,8 @@ func TestThreadedWriteTimeout(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ours, theirs := net.Pipe()
-				s := &threadedSocket{loop: &Loop{config: Config{WriteTimeout: time.Second}}, conn: ours}
+				handler := &counter{}
+				s := &threadedSocket{loop: &Loop{config: Config{WriteTimeout: time.Second}}, conn: ours, handler: handler}
 				var reading sync.WaitGroup
 				reading.Go(func() {
 					for got := 0; test.stops == 0 || got < test.stops; got += test.read {
@@ -48,6 +49,9 @@ func TestThreadedWriteTimeout(t *testing.T) {
 				n, err := s.Write(make([]byte, test.size))
 				if !errors.Is(err, test.err) || err == nil && n != test.size || n > test.size {
 					t.Errorf("wrote %d, %v; want %d, %v", n, err, test.size, test.err)
+				}
+				if want := min(n, max(test.size-1, 0)) / writeSize; handler.progress != want {
+					t.Errorf("Progress was called %d times for %d of %d bytes; want %d", handler.progress, n, test.size, want)
 				}
 				_ = ours.Close()
 				_ = theirs.Close()

@@ -51,7 +51,6 @@ const maxDiscarded = 64 << 10
 type conn struct {
 	// Static after construction.
 	handler *Handler
-	socket  eventloop.Socket
 	framing framing
 
 	// state changes from open by compare-and-swap, and to dead under mu.
@@ -63,12 +62,12 @@ type conn struct {
 	// Owned by Write.
 	positions *positions // nil while the client has none
 
-	// Guarded by mu, which is held while bytes are written to the socket.
+	// Guarded by mu, which is held while bytes are written to the socket. The socket of
+	// writer is static.
 	mu         sync.Mutex
 	session    session // nil before begin
-	backlog    eventloop.Backlog
+	writer     eventloop.Writer
 	answer     *answer     // nil when the status has been sent
-	broken     bool        // the peer reads no more; the end of what it sends is awaited
 	closeTimer *time.Timer // nil until the body has ended
 }
 
@@ -79,7 +78,7 @@ var (
 
 // Info implements centrifuge.Transport.
 func (c *conn) Info() centrifuge.TransportInfo {
-	return c.handler.info(c.framing, c.socket.Blocking())
+	return c.handler.info(c.framing, c.writer.Socket.Blocking())
 }
 
 // Resume implements centrifuge.Transport. The socket is read all the time: what the peer
@@ -91,7 +90,7 @@ func (c *conn) Resume() {}
 func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.socket, err = loop.Add(tcp, c); err == nil {
+	if c.writer.Socket, err = loop.Add(tcp, c); err == nil {
 		c.handler.group.Begin()
 	}
 	return err
@@ -113,7 +112,7 @@ func (c *conn) read(first []byte) {
 	if c.stateIs(stateDead) {
 		return
 	}
-	if err := c.socket.Start(first); err != nil {
+	if err := c.writer.Socket.Start(first); err != nil {
 		c.drop(err)
 	}
 }
@@ -141,9 +140,8 @@ func (c *conn) stateIs(s state) bool { return state(c.state.Load()) == s }
 
 // Write implements centrifuge.Transport.
 func (c *conn) Write(ctx context.Context, batch []*protocol.Encoded) (pending int, err error) {
-	if s, ok := c.socket.(interface{ Interrupt() }); ok {
-		stop := context.AfterFunc(ctx, s.Interrupt)
-		defer stop()
+	if c.writer.Socket.Blocking() {
+		defer c.writer.InterruptAfter(ctx)()
 	}
 	if err := c.accepted(batch); err != nil {
 		return 0, err
@@ -168,7 +166,7 @@ func (c *conn) accepted(batch []*protocol.Encoded) error {
 	}
 	head := c.answer.stream(c.framing)
 	c.answer = nil
-	err := c.writeLocked(head, true)
+	err := c.writer.Write(head, true)
 	if err != nil {
 		c.dropAsideLocked(err)
 	}
@@ -184,58 +182,29 @@ func (c *conn) Ping() error { return nil }
 func (c *conn) writeBody(b []byte, immutable bool) (pending int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stateIs(stateOpen) || c.broken || c.answer != nil {
+	if !c.stateIs(stateOpen) || c.answer != nil {
 		return 0, nil
 	}
-	if err := c.writeLocked(b, immutable); err != nil {
+	if err := c.writer.Write(b, immutable); err != nil {
 		c.dropAsideLocked(err)
 		return 0, err
 	}
-	return c.backlog.Pending(), nil
+	return c.writer.Pending(), nil
 }
 
-// blockingPart is how many bytes are written to a blocking socket before the node is told
-// of the progress.
-const blockingPart = 64 << 10
-
-func (c *conn) writeLocked(b []byte, immutable bool) error {
-	for c.socket.Blocking() && len(b) > blockingPart {
-		if err := c.backlog.Write(c.socket, b[:blockingPart], immutable); err != nil {
-			return c.brokenLocked(err)
-		}
-		b = b[blockingPart:]
-		c.session.Writable()
-	}
-	return c.brokenLocked(c.backlog.Write(c.socket, b, immutable))
-}
-
-// brokenLocked handles the error of a write. After a reset by the peer the end of the
-// connection is reported as the error of a read, like any other end.
-func (c *conn) brokenLocked(err error) error {
-	if err == nil || !eventloop.IsEnded(err) {
-		return err
-	}
-	c.broken = true
-	c.backlog.Drop(c.socket)
-	return nil
-}
+// Progress implements eventloop.Handler. mu is held.
+func (c *conn) Progress() { c.session.Writable() }
 
 // Writable implements eventloop.Handler. The core is told of all progress, because it
 // closes a connection that makes none for too long.
 func (c *conn) Writable() {
 	c.mu.Lock()
-	told := c.backlog.Told()
-	moved, err := c.backlog.Flush(c.socket)
-	err = c.brokenLocked(err)
-	if err == nil && c.backlog.Len() == 0 && c.stateIs(stateClosing) {
-		err = c.socket.CloseWrite()
-	}
-	tell := told && (moved || c.broken)
+	_, progress, err := c.writer.Flush()
 	c.mu.Unlock()
 	switch {
 	case err != nil:
 		c.drop(err)
-	case tell:
+	case progress:
 		c.session.Writable()
 	}
 }
@@ -256,7 +225,7 @@ func (c *conn) Close(code uint32, _ string) {
 	if !c.state.CompareAndSwap(uint32(stateOpen), uint32(stateClosing)) {
 		return
 	}
-	if c.socket.Blocking() {
+	if c.writer.Socket.Blocking() {
 		go c.end(code) // mu may be held by a write that waits
 	} else {
 		c.end(code)
@@ -269,14 +238,14 @@ func (c *conn) end(code uint32) {
 	if c.stateIs(stateDead) {
 		return
 	}
-	if code == centrifuge.DisconnectWriteError.Code && c.backlog.Len() > 0 {
+	if code == centrifuge.DisconnectWriteError.Code && c.writer.Len() > 0 {
 		c.dropAsideLocked(errStalled)
 		return
 	}
 	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
 	err := c.writeEndLocked(code)
-	if err == nil && c.backlog.Len() == 0 {
-		err = c.socket.CloseWrite()
+	if err == nil {
+		err = c.writer.CloseWrite()
 	}
 	if err != nil {
 		c.dropAsideLocked(err)
@@ -286,13 +255,11 @@ func (c *conn) end(code uint32) {
 // writeEndLocked ends the body, or answers a connect request that was refused.
 func (c *conn) writeEndLocked(code uint32) error {
 	switch {
-	case c.broken:
-		return nil
 	case c.answer != nil:
 		status, body := c.handler.config.ConnectStatus(code)
-		return c.writeLocked(c.answer.refusal(status, body), true)
+		return c.writer.Write(c.answer.refusal(status, body), true)
 	case c.framing.chunked:
-		return c.writeLocked([]byte(lastChunk), true)
+		return c.writer.Write([]byte(lastChunk), true)
 	}
 	return nil
 }
@@ -325,11 +292,10 @@ func (c *conn) dropLocked() session {
 		return nil
 	}
 	c.state.Store(uint32(stateDead))
-	c.backlog = eventloop.Backlog{}
 	if c.closeTimer != nil {
 		c.closeTimer.Stop()
 	}
-	c.socket.Close()
+	c.writer.Close()
 	c.handler.group.End()
 	return c.session
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,5 +124,33 @@ func TestConnectStatus(t *testing.T) {
 				t.Errorf("status %d, body %q, %v; want 403, %q", response.StatusCode, body, err, "no")
 			}
 		})
+	}
+}
+
+// The end of the body is written before the end of the stream, though the socket accepts
+// what waited while the connection is being closed.
+func TestCloseDuringAFlush(t *testing.T) {
+	socket := &transporttest.FullSocket{}
+	c := &conn{handler: NewHandler(nil, Config{}), framing: framing{chunked: true}, session: refused{}}
+	c.writer.Socket = socket
+	c.handler.group.Begin()
+	defer c.Closed(io.EOF)
+	if pending, err := c.writeBody([]byte("body"), true); pending != len("body") || err != nil {
+		t.Fatalf("%d bytes are pending, %v; want %d", pending, err, len("body"))
+	}
+	closed := make(chan struct{}, 1)
+	socket.Accepts, socket.Writing = true, func() {
+		go func() {
+			c.Close(centrifuge.DisconnectForceReconnect.Code, "")
+			closed <- struct{}{}
+		}()
+		if !await.Reached(func() bool { return c.stateIs(stateClosing) }) {
+			t.Error("the connection is not being closed; want Close to begin")
+		}
+	}
+	c.Writable()
+	await.Receive(t, closed, "end of Close")
+	if want := []string{"body", lastChunk, "CloseWrite"}; !slices.Equal(socket.Calls, want) {
+		t.Errorf("the socket accepted %q; want %q", socket.Calls, want)
 	}
 }

@@ -9,26 +9,17 @@ import (
 	"testing"
 	"time"
 
+	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/protocol"
 )
-
-// sink is a socket that takes everything and costs nothing.
-type sink struct{}
-
-func (sink) Start([]byte) error          { return nil }
-func (sink) Write(b []byte) (int, error) { return len(b), nil }
-func (sink) WantWrite(bool)              {}
-func (sink) Resume()                     {}
-func (sink) CloseWrite() error           { return nil }
-func (sink) Close()                      {}
-func (sink) Blocking() bool              { return false }
 
 // silent is a session that does nothing.
 type silent struct{ refused }
 
 func newSinkConn(request request) *conn {
 	h := newHandler(nil, Config{Compression: request.deflate})
-	return &conn{handler: h, socket: sink{}, request: request, session: silent{}}
+	return &conn{handler: h, writer: eventloop.Writer{Socket: transporttest.Sink{}}, request: request, session: silent{}}
 }
 
 // broadcast is a batch of n frames of 128 bytes.
@@ -106,7 +97,7 @@ func BenchmarkWrite(b *testing.B) {
 
 // devNull is a socket whose writes are system calls, as those of a connection.
 type devNull struct {
-	sink
+	transporttest.Sink
 	*os.File
 }
 
@@ -130,7 +121,7 @@ func BenchmarkMixedForms(b *testing.B) {
 			conns := make([]*conn, 1000)
 			for i := range conns {
 				conns[i] = newSinkConn(request)
-				conns[i].handler, conns[i].socket = conns[0].handler, socket
+				conns[i].handler, conns[i].writer.Socket = conns[0].handler, socket
 			}
 			deliver := func(events int) time.Duration {
 				start := time.Now()

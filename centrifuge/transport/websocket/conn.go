@@ -66,7 +66,6 @@ var (
 type conn struct {
 	// Static after construction.
 	handler *Handler
-	socket  eventloop.Socket
 	request request
 
 	// state changes from open by compare-and-swap, and to dead under mu.
@@ -80,11 +79,10 @@ type conn struct {
 	discarded uint32 // bytes received since discard was set, up to maxDiscarded
 
 	// Guarded by mu, which is held while bytes are written to the socket. This orders
-	// replies, pongs and the close frame.
+	// replies, pongs and the close frame. The socket of writer is static.
 	mu         sync.Mutex
 	session    session // nil before start
-	backlog    eventloop.Backlog
-	broken     bool        // the peer reads no more; what it has sent is still read to its end
+	writer     eventloop.Writer
 	closeTimer *time.Timer // nil until a close frame is sent
 }
 
@@ -101,7 +99,7 @@ func (c *conn) Info() centrifuge.TransportInfo {
 		Protobuf:   c.request.protobuf,
 		Generation: c.request.generation,
 		NativePing: c.request.nativePing,
-		Blocking:   c.socket.Blocking(),
+		Blocking:   c.writer.Socket.Blocking(),
 		MaxBatch:   config.MaxBatch,
 	}
 	if config.Unidirectional {
@@ -111,14 +109,14 @@ func (c *conn) Info() centrifuge.TransportInfo {
 }
 
 // Resume implements centrifuge.Transport.
-func (c *conn) Resume() { c.socket.Resume() }
+func (c *conn) Resume() { c.writer.Socket.Resume() }
 
 // join adds the connection to the loop and sets its socket. It holds mu, because a loop
 // that closes at this moment calls Closed.
 func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.socket, err = loop.Add(tcp, c); err == nil {
+	if c.writer.Socket, err = loop.Add(tcp, c); err == nil {
 		c.handler.group.Begin()
 	}
 	return err
@@ -139,7 +137,7 @@ func (c *conn) start(s session, connect *protocol.ConnectRequest, first []byte) 
 		c.progress |= progressAsked
 		s.Connect(connect)
 	}
-	if err := c.socket.Start(first); err != nil {
+	if err := c.writer.Socket.Start(first); err != nil {
 		c.drop(err)
 	}
 }
@@ -174,11 +172,10 @@ func (c *conn) dropLocked() session {
 		return nil
 	}
 	c.state.Store(uint32(stateDead))
-	c.backlog = eventloop.Backlog{}
 	if c.closeTimer != nil {
 		c.closeTimer.Stop()
 	}
-	c.socket.Close()
+	c.writer.Close()
 	c.handler.group.End()
 	return c.session
 }

@@ -13,7 +13,7 @@ func (c *conn) Close(code uint32, reason string) {
 	if !c.leave(stateClosing) {
 		return
 	}
-	if code == centrifuge.DisconnectWriteError.Code && c.hasBacklog() {
+	if code == centrifuge.DisconnectWriteError.Code && c.bytesWait() {
 		c.mu.Lock()
 		c.dropAsideLocked(errStalled) // the peer would not read a close frame
 		c.mu.Unlock()
@@ -26,20 +26,20 @@ func (c *conn) Close(code uint32, reason string) {
 	if code > 0xFFFF || !validCloseCode(uint16(code)) {
 		code = 0 // a frame without a code
 	}
-	if c.socket.Blocking() {
+	if c.writer.Socket.Blocking() {
 		go c.sendClose(uint16(code), reason) // mu may be held by a write that waits
 	} else {
 		c.sendClose(uint16(code), reason)
 	}
 }
 
-func (c *conn) hasBacklog() bool {
-	if c.socket.Blocking() {
+func (c *conn) bytesWait() bool {
+	if c.writer.Socket.Blocking() {
 		return false // mu may be held by a write that waits
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.backlog.Len() > 0
+	return c.writer.Len() > 0
 }
 
 func (c *conn) sendClose(code uint16, reason string) {
@@ -48,7 +48,7 @@ func (c *conn) sendClose(code uint16, reason string) {
 		c.dropAsideLocked(err)
 	}
 	c.mu.Unlock()
-	c.socket.Resume() // to read the peer's answer
+	c.writer.Socket.Resume() // to read the peer's answer
 }
 
 // leave ends the open state. It returns true for one caller only.
@@ -62,11 +62,11 @@ func (c *conn) sendCloseLocked(code uint16, reason string) error {
 	if c.stateIs(stateDead) {
 		return nil
 	}
-	if c.broken {
+	if c.writer.Broken() {
 		return errLeft
 	}
 	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
-	return c.writeLocked(appendClose(make([]byte, 0, 2+maxControlSize), code, reason), false)
+	return c.writer.Write(appendClose(make([]byte, 0, 2+maxControlSize), code, reason), false)
 }
 
 // peerClosed handles the peer's close frame: it is the answer to ours, or is answered
@@ -88,7 +88,7 @@ func (c *conn) peerClosed(payload []byte) {
 	}
 	c.mu.Lock()
 	err := c.sendCloseLocked(code, "")
-	waits := err == nil && c.backlog.Len() > 0
+	waits := err == nil && c.writer.Len() > 0
 	c.mu.Unlock()
 	if !waits {
 		c.drop(said)

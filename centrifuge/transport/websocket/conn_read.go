@@ -143,8 +143,8 @@ func (c *conn) fail(why *CloseError) {
 	}
 	c.mu.Lock()
 	err := c.sendCloseLocked(why.Code, why.Reason)
-	if err == nil && c.backlog.Len() == 0 {
-		err = c.socket.CloseWrite()
+	if err == nil {
+		err = c.writer.CloseWrite()
 	}
 	c.mu.Unlock()
 	c.session.Violated(centrifuge.Disconnect{Code: uint32(why.Code), Reason: why.Reason})

@@ -3,17 +3,13 @@ package websocket
 import (
 	"context"
 
-	"centrifugo/centrifuge/internal/eventloop"
 	"centrifugo/protocol"
 )
 
 // Write implements centrifuge.Transport.
 func (c *conn) Write(ctx context.Context, batch []*protocol.Encoded) (pending int, err error) {
-	if c.socket.Blocking() {
-		if s, ok := c.socket.(interface{ Interrupt() }); ok {
-			stop := context.AfterFunc(ctx, s.Interrupt)
-			defer stop()
-		}
+	if c.writer.Socket.Blocking() {
+		defer c.writer.InterruptAfter(ctx)()
 	}
 	if c.handler.config.Unidirectional {
 		return c.writePushes(batch)
@@ -69,76 +65,36 @@ func (c *conn) appendBatch(dst []byte, batch []*protocol.Encoded) []byte {
 func (c *conn) writeMessages(messages []byte, immutable bool) (pending int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.stateIs(stateOpen) || c.broken {
+	if !c.stateIs(stateOpen) {
 		return 0, nil
 	}
-	if err := c.writeLocked(messages, immutable); err != nil {
+	if err := c.writer.Write(messages, immutable); err != nil {
 		c.dropAsideLocked(err)
 		return 0, err
 	}
-	return c.backlog.Pending(), nil
+	return c.writer.Pending(), nil
 }
 
-// blockingPart is how many bytes are written to a blocking socket before the node is
-// told of the progress.
-const blockingPart = 64 << 10
-
-// writeLocked writes whole messages behind everything that waits. It may keep immutable
-// messages and copies others. A blocking socket gets the write timeout for each part, so
-// that a peer that keeps reading receives a message of any size.
-func (c *conn) writeLocked(messages []byte, immutable bool) error {
-	if c.broken {
-		return nil
+// Progress implements eventloop.Handler. mu is held.
+func (c *conn) Progress() {
+	if c.session != nil {
+		c.session.Writable()
 	}
-	for c.socket.Blocking() && len(messages) > blockingPart {
-		if err := c.backlog.Write(c.socket, messages[:blockingPart], immutable); err != nil {
-			return c.brokenLocked(err)
-		}
-		messages = messages[blockingPart:]
-		if c.session != nil {
-			c.session.Writable()
-		}
-	}
-	return c.brokenLocked(c.backlog.Write(c.socket, messages, immutable))
-}
-
-// brokenLocked handles the error of a write. A peer that has reset the connection may
-// have sent something before. That is still read, and the end is reported as the error
-// of a read.
-func (c *conn) brokenLocked(err error) error {
-	if err == nil || !eventloop.IsEnded(err) {
-		return err
-	}
-	c.broken = true
-	c.backlog.Drop(c.socket)
-	return nil
 }
 
 // Writable implements eventloop.Handler. The core is told of all progress, because it
 // closes a connection that makes none for too long.
 func (c *conn) Writable() {
 	c.mu.Lock()
-	if c.backlog.Len() == 0 {
-		c.backlog.Drop(c.socket)
-		c.mu.Unlock()
-		return
-	}
-	told := c.backlog.Told()
-	moved, err := c.backlog.Flush(c.socket)
-	err = c.brokenLocked(err)
-	drained := err == nil && c.backlog.Len() == 0
-	if drained && c.stateIs(stateFailed) {
-		err = c.socket.CloseWrite()
-	}
+	drained, progress, err := c.writer.Flush()
 	leaving := drained && c.stateIs(stateLeaving)
-	tell := told && (moved || c.broken)
 	c.mu.Unlock()
 	switch {
 	case err != nil:
 		c.drop(err)
 	case leaving:
 		c.drop(errLeft)
-	case tell:
+	case progress:
 		c.session.Writable()
 	}
 }
@@ -150,7 +106,7 @@ func (c *conn) Ping() error {
 	if !c.stateIs(stateOpen) {
 		return nil // as in writeMessages
 	}
-	err := c.writeLocked(appendControl(nil, opPing, nil), false)
+	err := c.writer.Write(appendControl(nil, opPing, nil), false)
 	if err != nil {
 		c.dropAsideLocked(err)
 	}
@@ -167,10 +123,10 @@ func (c *conn) answerPing(payload []byte) {
 	}
 	pong := appendControl(make([]byte, 0, 2+len(payload)), opPong, payload)
 	var err error
-	if !c.backlog.SetLast(pong) {
-		err = c.writeLocked(pong, true)
+	if !c.writer.SetLast(pong) {
+		err = c.writer.Write(pong, true)
 	}
-	pending := c.backlog.Pending()
+	pending := c.writer.Pending()
 	c.mu.Unlock()
 	switch {
 	case err != nil:

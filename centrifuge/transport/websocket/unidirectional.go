@@ -80,7 +80,7 @@ func (c *conn) writePushes(batch []*protocol.Encoded) (pending int, err error) {
 // closeWithoutHandshake closes the TCP connection when everything is written, or after
 // CloseTimeout. The caller has left the open state.
 func (c *conn) closeWithoutHandshake() {
-	if c.socket.Blocking() {
+	if c.writer.Socket.Blocking() {
 		go c.drop(errClosed) // mu may be held by a write that waits
 		return
 	}
@@ -89,7 +89,7 @@ func (c *conn) closeWithoutHandshake() {
 	if c.stateIs(stateDead) {
 		return
 	}
-	if c.backlog.Len() == 0 {
+	if c.writer.Len() == 0 {
 		c.dropAsideLocked(errClosed)
 		return
 	}
