@@ -41,7 +41,7 @@ type state uint32
 
 const (
 	stateOpen    state = iota
-	stateClosing       // Close was called: our close frame is sent, the peer's awaited
+	stateClosing       // Close was called: our close frame is sent, the peer's awaited; or the peer's is being answered
 	stateFailed        // the peer broke the protocol: our close frame is sent, its bytes are dropped
 	stateLeaving       // the peer's close frame was received: ours answers it and waits to be written
 	stateDead          // the socket is closed

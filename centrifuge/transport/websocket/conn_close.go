@@ -78,7 +78,7 @@ func (c *conn) peerClosed(payload []byte) {
 		return
 	}
 	c.discard = true // nothing may follow (RFC 6455 5.5.1)
-	if !c.leave(stateLeaving) {
+	if !c.leave(stateClosing) {
 		c.drop(said)
 		return
 	}
@@ -89,6 +89,9 @@ func (c *conn) peerClosed(payload []byte) {
 	c.mu.Lock()
 	err := c.sendCloseLocked(code, "")
 	waits := err == nil && c.writer.Len() > 0
+	if waits {
+		c.state.Store(uint32(stateLeaving)) // Writable drops it
+	}
 	c.mu.Unlock()
 	if !waits {
 		c.drop(said)

@@ -18,6 +18,7 @@ func TestCloseDuringAFlush(t *testing.T) {
 		received []byte
 		want     []string
 	}{
+		"the peer closes":        {frame(finClose, "\x0b\xb8"), []string{closeFrame(CloseError{Code: 3000}), "Close"}},
 		"the peer breaks a rule": {frame(finText|0x10, ""), []string{closeFrame(CloseError{closeProtocolError, "reserved bit is set"}), "CloseWrite"}},
 	} {
 		t.Run(name, func(t *testing.T) {
