@@ -37,13 +37,3 @@ var actionNames = [numActions]string{
 type actionCounter [numActions]atomic.Uint64
 
 func (c *actionCounter) add(a action) { c[a].Add(1) }
-
-func (c *actionCounter) addMany(a action, n int) { c[a].Add(uint64(n)) } //nolint:gosec // a length
-
-func (c *actionCounter) snapshot() map[string]uint64 {
-	counts := make(map[string]uint64, numActions)
-	for a := range c {
-		counts[actionNames[a]] = c[a].Load()
-	}
-	return counts
-}

@@ -50,22 +50,29 @@ func connectCounting(t *testing.T, config centrifuge.Config, opts centrifuge.Sub
 }
 
 // TestPublishAllocations: from Node.Publish to the socket of one subscriber of a
-// channel without history.
+// channel without history. Labels of channels add none.
 func TestPublishAllocations(t *testing.T) {
-	node, client, transport := connectCounting(t, centrifuge.Config{Lanes: 1}, centrifuge.SubscribeOptions{})
-	client.Receive([]byte(subscribeA))
-	<-transport.written
-	data, ctx := []byte(`{"x":1}`), context.Background()
-	const frame = 2 // the Frame and its bytes
-	allocs := testing.AllocsPerRun(500, func() {
-		_, _ = node.Publish(ctx, "a", data, centrifuge.PublishOptions{})
-		<-transport.written
-	})
-	t.Logf("%.1f allocations", allocs)
-	if allocs > 4+frame {
-		t.Errorf("%.1f allocations; want at most %d beside the frame", allocs, 4)
+	for name, config := range map[string]centrifuge.Config{
+		"plain":    {Lanes: 1},
+		"labelled": {Lanes: 1, ChannelLabel: byNamespace},
+	} {
+		t.Run(name, func(t *testing.T) {
+			node, client, transport := connectCounting(t, config, centrifuge.SubscribeOptions{})
+			client.Receive([]byte(`{"id":2,"subscribe":{"channel":"a:b"}}`))
+			<-transport.written
+			data, ctx := []byte(`{"x":1}`), context.Background()
+			const frame = 2 // the Frame and its bytes
+			allocs := testing.AllocsPerRun(500, func() {
+				_, _ = node.Publish(ctx, "a:b", data, centrifuge.PublishOptions{})
+				<-transport.written
+			})
+			t.Logf("%.1f allocations", allocs)
+			if allocs > 4+frame {
+				t.Errorf("%.1f allocations; want at most %d beside the frame", allocs, 4)
+			}
+			must(t, node.Shutdown(t.Context()))
+		})
 	}
-	must(t, node.Shutdown(t.Context()))
 }
 
 // BenchmarkConnectServerSide measures a connect with 20 server-side subscriptions with the

@@ -63,10 +63,11 @@ func (n *Node) endBatches() {
 	}
 }
 
-// broadcast is how everything of a channel gets to its subscribers on this node.
-func (n *Node) broadcast(p *fanout.Push) {
+// broadcast is how everything of a channel, whose counters are given, gets to its
+// subscribers on this node.
+func (n *Node) broadcast(p *fanout.Push, counted *channelCounters) {
 	start := time.Now()
-	defer func() { n.stats.broadcasts[broadcastKind(p)].observe(time.Since(start)) }()
+	defer func() { counted.broadcasts[broadcastKind(p)].observe(time.Since(start)) }()
 	n.toLanes(p)
 }
 

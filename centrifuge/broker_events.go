@@ -22,7 +22,8 @@ func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch
 		n.logger.log(LogError, "the broker delivered no publication", "channel", channel)
 		return
 	}
-	n.stats.PublicationsReceived.Add(1)
+	counted := n.stats.of(channel)
+	counted.PublicationsReceived.Add(1)
 	if pub.Time > 0 {
 		n.stats.lag.observe(n.timeline.sinceUnixMilli(pub.Time))
 	}
@@ -31,13 +32,13 @@ func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch
 	}
 	n.reads.invalidate(channel) // before the hub has it, see streamReader
 	p := &fanout.Push{
-		Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev, Exclude: pub.ExcludeClient,
+		Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev, Exclude: pub.ExcludeClient, Label: counted.number,
 	}
 	p.Trace = n.traceReceived(channel, pub, epoch)
 	n.channels.link(p)
-	n.broadcast(p)
+	n.broadcast(p, counted)
 	if n.patterns.Len() > 0 {
-		n.broadcastToPatterns(channel, pub, p.Trace)
+		n.broadcastToPatterns(channel, pub, p.Trace, counted)
 	}
 }
 
@@ -48,8 +49,9 @@ func (e *brokerEvents) HandleJoin(channel string, info *ClientInfo) {
 		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
 		return
 	}
-	n.stats.JoinsReceived.Add(1)
-	n.broadcast(&fanout.Push{Channel: channel, Join: info})
+	counted := n.stats.of(channel)
+	counted.JoinsReceived.Add(1)
+	n.broadcast(&fanout.Push{Channel: channel, Join: info, Label: counted.number}, counted)
 }
 
 // HandleLeave delivers as HandleJoin does.
@@ -59,8 +61,9 @@ func (e *brokerEvents) HandleLeave(channel string, info *ClientInfo) {
 		n.logger.log(LogError, "the broker delivered no client info", "channel", channel)
 		return
 	}
-	n.stats.LeavesReceived.Add(1)
-	n.broadcast(&fanout.Push{Channel: channel, Leave: info})
+	counted := n.stats.of(channel)
+	counted.LeavesReceived.Add(1)
+	n.broadcast(&fanout.Push{Channel: channel, Leave: info, Label: counted.number}, counted)
 }
 
 // HandleGap starts a check of the streams of the affected channels.

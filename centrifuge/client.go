@@ -199,15 +199,17 @@ func (c *Client) push(p *protocol.Push) error {
 	return nil
 }
 
-// reply encodes and queues what a command asked for; the caller must flush. The
+// reply encodes and queues what a command asked for; the caller must flush. Label is the
+// number of the label under which it is counted. The
 // error is protocol.ErrNotJSON, for a payload that the connection cannot carry and
 // that is all there is to send, or that of a message that does not exist in its
 // protocol.
-func (c *Client) reply(r *protocol.Reply) error {
+func (c *Client) reply(r *protocol.Reply, label uint16) error {
 	frame, err := c.encode(r)
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", r.Kind(), err)
 	}
+	frame.Label = label
 	c.putResult(c.outbox.PutReply(frame), false)
 	return nil
 }

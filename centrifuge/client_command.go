@@ -167,8 +167,7 @@ func (c *Client) dispatch(r *replyBatch, command *protocol.Command, size, length
 	if !concurrent && kind != protocol.KindConnect && !c.pace(r) {
 		return false
 	}
-	c.counted.received[kind].Add(1)
-	c.counted.receivedBytes[kind].Add(uint64(length)) //nolint:gosec // a length
+	c.counted.received(c.node.stats.ofCommand(command, kind).number, kind, length)
 	if concurrent {
 		return c.dispatchConcurrently(task{command, kind, size})
 	}
@@ -184,7 +183,8 @@ func (c *Client) run(r *replyBatch, command *protocol.Command, kind protocol.Mes
 	disarm := r.flushLater()
 	reply, err := c.handle(r, command, kind)
 	disarm()
-	c.node.stats.command(kind, time.Since(start))
+	counted := c.node.stats.ofCommand(command, kind)
+	counted.command(kind, time.Since(start))
 	if err != nil {
 		return c.refuse(r, command, kind, err)
 	}
@@ -193,7 +193,7 @@ func (c *Client) run(r *replyBatch, command *protocol.Command, kind protocol.Mes
 		return !c.isClosed()
 	}
 	reply.ID = command.ID
-	if err := c.reply(reply); err != nil {
+	if err := c.reply(reply, counted.number); err != nil {
 		return c.refuse(r, command, kind, err)
 	}
 	r.noteQueued()
@@ -258,7 +258,8 @@ func (c *Client) refuse(r *replyBatch, command *protocol.Command, kind protocol.
 		return false // it left meanwhile, which is why the command failed
 	}
 	answer := c.node.answer(err, "client", c.id, "command", kind.String())
-	c.node.stats.replyError(kind, answer.Code)
+	counted := c.node.stats.ofCommand(command, kind)
+	counted.replyError(kind, answer.Code)
 	c.failed(answer)
 	if kind == protocol.KindSubscribe && command.Subscribe != nil {
 		c.trace(TraceEvent{Kind: TraceRefused, Channel: command.Subscribe.Channel, Code: answer.Code, Reason: answer.Message})
@@ -277,7 +278,7 @@ func (c *Client) refuse(r *replyBatch, command *protocol.Command, kind protocol.
 		}
 	}
 	reply := &protocol.Reply{ID: command.ID, Error: &protocol.Error{Code: answer.Code, Message: answer.Message, Temporary: answer.Temporary}}
-	if c.reply(reply) != nil {
+	if c.reply(reply, counted.number) != nil {
 		return false
 	}
 	r.noteQueued()

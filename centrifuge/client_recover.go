@@ -44,7 +44,7 @@ func (p *pendingSubscription) readStream(ctx context.Context) error {
 	if recovered && len(missed) > 0 && p.givesUp() {
 		missed, recovered = nil, false
 	}
-	n.stats.recovered(recovered, len(missed))
+	n.stats.numbered(p.Label).recovered(recovered, len(missed))
 	if !recovered && p.request.rejectUnrecoverable {
 		return ErrorUnrecoverablePosition
 	}

@@ -110,7 +110,7 @@ func (c *Client) abandonAll(pending []*pendingSubscription) {
 			joined, subs = append(joined, p), append(subs, p.subscription)
 		}
 	}
-	for i, unjoined := range c.node.unjoinTogether(subs) {
+	for i, unjoined := range c.node.unjoinTogether(c, subs) {
 		joined[i].unjoined = unjoined
 	}
 	c.node.together(len(pending), !c.node.immediate(), c, func(i int) { pending[i].abandon() })
@@ -169,7 +169,7 @@ func (c *Client) startSubscribe(r *replyBatch, command *protocol.Command) (more 
 		if !c.finishStarts(r) { // their replies come first
 			return false
 		}
-		c.node.stats.command(protocol.KindSubscribe, time.Since(began))
+		c.node.stats.of(command.Subscribe.Channel).command(protocol.KindSubscribe, time.Since(began))
 		return c.refuse(r, command, protocol.KindSubscribe, err)
 	}
 	if r.starts == nil {
@@ -252,7 +252,7 @@ func (c *Client) finishStarts(r *replyBatch) (more bool) {
 
 func (c *Client) finishStart(r *replyBatch, s *startingCommand) (more bool) {
 	err := c.answerStart(r, s)
-	c.node.stats.command(protocol.KindSubscribe, time.Since(s.began))
+	c.node.stats.numbered(s.Label).command(protocol.KindSubscribe, time.Since(s.began))
 	if err == nil {
 		c.succeeded()
 		return true

@@ -117,6 +117,7 @@ func (c *Client) finishSubscribe(r *replyBatch, id uint32, p *pendingSubscriptio
 	if err != nil {
 		return fmt.Errorf("encoding subscribe result: %w", err)
 	}
+	frame.Label = p.Label
 	if err := p.goLive(frame); err != nil {
 		return err
 	}
@@ -167,7 +168,7 @@ func requestOf(request *protocol.SubscribeRequest) subscribeRequest {
 // reserve takes the channel's place on the connection, so that a second attempt
 // is refused. One that is just ending is waited for.
 func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription, error) {
-	deadline := time.Now().Add(maxSettle)
+	deadline, label := time.Now().Add(maxSettle), c.node.stats.of(channel).number
 	for {
 		c.mu.Lock()
 		old := c.subs.get(channel)
@@ -192,7 +193,7 @@ func (c *Client) reserve(channel string, serverSide bool) (*pendingSubscription,
 		}
 		s := &subscription{serverSide: serverSide, busy: true}
 		s.Channel = strings.Clone(channel) // the rest of the message must not be kept
-		s.Out, s.Format, s.Lane = &c.outbox, c.format, c.lane
+		s.Out, s.Format, s.Lane, s.Label = &c.outbox, c.format, c.lane, label
 		if old != nil { // the application is being told of its end
 			s.overlapLocked().after = old.settledLocked()
 			c.subs.remove(old)
@@ -330,7 +331,7 @@ func (p *pendingSubscription) configure() error {
 		slow = fanout.SlowDisconnect
 	}
 	if delta || filter != nil || p.compact || slow != fanout.SlowDisconnect {
-		p.Options = &fanout.SubscriberOptions{Delta: delta, Filter: filter, Filtered: &p.client.node.stats.filtered, Slow: slow}
+		p.Options = &fanout.SubscriberOptions{Delta: delta, Filter: filter, Filtered: &p.client.node.stats.numbered(p.Label).filtered, Slow: slow}
 	}
 	expires := p.client.node.timeline.expiry(o.ExpireAt)
 	p.client.mu.Lock()
@@ -412,7 +413,7 @@ func (p *pendingSubscription) goLive(reply *protocol.Encoded) error {
 		p.event = eventDue
 	}
 	p.settleLocked()
-	c.node.stats.SubscriptionsAccepted.Add(1)
+	c.subscriptionsLocked(p.Label).accepted.Add(1)
 	return nil
 }
 
@@ -424,7 +425,7 @@ func (c *Client) publishJoin(s *subscription) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Context()), maxSettle)
 	defer cancel()
-	c.node.stats.JoinsSent.Add(1)
+	c.node.stats.numbered(s.Label).JoinsSent.Add(1)
 	err := c.node.broker.PublishJoin(ctx, s.Channel, c.infoFor(s))
 	if err != nil {
 		c.node.logger.log(LogWarn, "publishing join", "client", c.id, "channel", s.Channel, "error", err)

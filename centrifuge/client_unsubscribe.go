@@ -80,7 +80,7 @@ func (c *Client) undo(s *subscription, why Unsubscribe, how undoing) (mine bool)
 	defer func() { mine = c.ended(s, why) }() // also after a panic: other goroutines may wait for it
 	c.node.leave(c, s, how.unjoined)
 	if how.tell {
-		c.node.stats.unsubscribed(why.Code)
+		c.node.stats.numbered(s.Label).unsubscribed(why.Code)
 		c.pushUnsubscribe(s, why)
 	}
 	return false // see above
@@ -134,7 +134,7 @@ func (c *Client) endSubscriptions() {
 			}
 		}()
 	}
-	unjoined := c.node.unjoinTogether(claimed)
+	unjoined := c.node.unjoinTogether(c, claimed)
 	mine := make([]bool, len(claimed))
 	c.node.together(len(claimed), !c.node.immediate(), c, func(i int) {
 		mine[i] = c.undo(claimed[i], UnsubscribeDisconnect, undoing{unjoined: unjoined != nil && unjoined[i]})

@@ -32,6 +32,14 @@ type Config struct {
 	// SoftwareNames are the names of clients that Stats tells apart beside those of the known
 	// SDKs. Any client can give any name, so there is no other way to bound them.
 	SoftwareNames []string
+	// ChannelLabel returns what Stats counts a channel under, such as its namespace, and
+	// the empty string for what is not told apart. It is called once for each publication,
+	// command and subscription, from any goroutine. It must return at once, and not call the
+	// node. nil: all channels are counted together, which costs nothing.
+	ChannelLabel func(channel string) string
+	// MaxChannelLabels bounds the labels that are told apart, 100 by default; 1000 is the
+	// most, and what no limit means. The channels of further labels are counted as "other".
+	MaxChannelLabels int
 	// Spans is told about the steps of publications; nil means that nothing is told,
 	// which costs nothing.
 	Spans Spans
@@ -160,6 +168,7 @@ func (c Config) withDefaults() Config {
 		{&c.QueueSize, 1 << 20},
 		{&c.QueueTotalSize, totalSizeDefault()},
 		{&c.MaxBatch, defaultMaxBatch},
+		{&c.MaxChannelLabels, 100},
 		{&c.UserConnectionLimit, 0},
 		{&c.HistoryMaxPublications, 0},
 		{&c.RecoveryMaxPublications, 0},
@@ -171,6 +180,9 @@ func (c Config) withDefaults() Config {
 		*n.field = resolve(*n.field, n.value)
 	}
 	c.Lanes, c.Concurrency = max(c.Lanes, 1), max(c.Concurrency, 1)
+	if c.MaxChannelLabels <= 0 || c.MaxChannelLabels > maxLabels {
+		c.MaxChannelLabels = maxLabels
+	}
 	return c
 }
 

@@ -28,9 +28,9 @@ func (l logger) panicked(doing string, p any, fields ...any) {
 
 // guardBroker makes panics of a broker errors. The result is a HistoryBroker if
 // the broker is one.
-func guardBroker(b Broker, l logger, actions *actionCounter) Broker {
+func guardBroker(b Broker, l logger, stats *counters) Broker {
 	_, immediate := b.(*MemoryBroker)
-	guarded := guardedBroker{b, l, actions, bound{immediate}}
+	guarded := guardedBroker{b, l, stats, bound{immediate}}
 	if history, ok := b.(HistoryBroker); ok {
 		return guardedHistory{guarded, history}
 	}
@@ -54,7 +54,7 @@ func (b bound) limit(ctx context.Context) (context.Context, context.CancelFunc) 
 type guardedBroker struct {
 	broker Broker
 	logger
-	actions *actionCounter
+	stats *counters
 	bound
 }
 
@@ -69,7 +69,7 @@ func (g guardedBroker) Subscribe(ctx context.Context, channel string) (err error
 	defer g.caught(&err, "subscribing at broker")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionBrokerSubscribe)
+	g.stats.of(channel).actions.add(actionBrokerSubscribe)
 	return g.broker.Subscribe(ctx, channel)
 }
 
@@ -78,7 +78,7 @@ func (g guardedBroker) Unsubscribe(ctx context.Context, channel string) (err err
 	defer g.caught(&err, "unsubscribing at broker")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionBrokerUnsubscribe)
+	g.stats.of(channel).actions.add(actionBrokerUnsubscribe)
 	return g.broker.Unsubscribe(ctx, channel)
 }
 
@@ -116,30 +116,36 @@ func (g guardedBroker) Close(ctx context.Context) (err error) {
 type guardedMulti struct {
 	broker MultiSubscriber
 	logger
-	actions *actionCounter
+	stats *counters
 	bound
 }
 
 // guardMulti returns nil if b is no MultiSubscriber.
-func guardMulti(b Broker, l logger, actions *actionCounter) *guardedMulti {
+func guardMulti(b Broker, l logger, stats *counters) *guardedMulti {
 	multi, ok := b.(MultiSubscriber)
 	if !ok {
 		return nil
 	}
-	return &guardedMulti{multi, l, actions, bound{}}
+	return &guardedMulti{multi, l, stats, bound{}}
 }
 
 // SubscribeMany implements MultiSubscriber. The result has an error, or nil, for each
 // channel.
 func (g *guardedMulti) SubscribeMany(ctx context.Context, channels []string) []error {
-	g.actions.addMany(actionBrokerSubscribe, len(channels))
+	g.add(actionBrokerSubscribe, channels)
 	return g.call(ctx, "subscribing at broker", channels, g.broker.SubscribeMany)
 }
 
 // UnsubscribeMany implements MultiSubscriber, as SubscribeMany does.
 func (g *guardedMulti) UnsubscribeMany(ctx context.Context, channels []string) []error {
-	g.actions.addMany(actionBrokerUnsubscribe, len(channels))
+	g.add(actionBrokerUnsubscribe, channels)
 	return g.call(ctx, "unsubscribing at broker", channels, g.broker.UnsubscribeMany)
+}
+
+func (g *guardedMulti) add(a action, channels []string) {
+	for _, channel := range channels {
+		g.stats.of(channel).actions.add(a)
+	}
 }
 
 func (g *guardedMulti) call(ctx context.Context, doing string, channels []string, f func(context.Context, []string) []error) []error {
@@ -180,7 +186,7 @@ func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err 
 	defer g.caught(&err, "removing history")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionHistoryRemove)
+	g.stats.of(channel).actions.add(actionHistoryRemove)
 	return g.history.RemoveHistory(ctx, channel)
 }
 
@@ -188,7 +194,7 @@ func (g guardedHistory) RemoveHistory(ctx context.Context, channel string) (err 
 type guardedPresence struct {
 	presence PresenceManager
 	logger
-	actions *actionCounter
+	stats *counters
 	bound
 }
 
@@ -197,7 +203,7 @@ func (g guardedPresence) Presence(ctx context.Context, channel string) (clients 
 	defer g.caught(&err, "reading presence")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionPresence)
+	g.stats.of(channel).actions.add(actionPresence)
 	return g.presence.Presence(ctx, channel)
 }
 
@@ -206,7 +212,7 @@ func (g guardedPresence) PresenceStats(ctx context.Context, channel string) (sta
 	defer g.caught(&err, "reading presence stats")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionPresenceStats)
+	g.stats.of(channel).actions.add(actionPresenceStats)
 	return g.presence.PresenceStats(ctx, channel)
 }
 
@@ -215,7 +221,7 @@ func (g guardedPresence) AddPresence(ctx context.Context, channel, client string
 	defer g.caught(&err, "adding presence")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionAddPresence)
+	g.stats.of(channel).actions.add(actionAddPresence)
 	return g.presence.AddPresence(ctx, channel, client, info)
 }
 
@@ -224,7 +230,7 @@ func (g guardedPresence) RemovePresence(ctx context.Context, channel, client, us
 	defer g.caught(&err, "removing presence")
 	ctx, cancel := g.limit(ctx)
 	defer cancel()
-	g.actions.add(actionRemovePresence)
+	g.stats.of(channel).actions.add(actionRemovePresence)
 	return g.presence.RemovePresence(ctx, channel, client, user)
 }
 

@@ -68,6 +68,15 @@ type CountSnapshot struct {
 	Count, Sum uint64
 }
 
+// add adds the counts of another one.
+func (s *CountSnapshot) add(o CountSnapshot) {
+	for i, n := range o.Buckets {
+		s.Buckets[i] += n
+	}
+	s.Count += o.Count
+	s.Sum += o.Sum
+}
+
 func (h *countHistogram) observe(n int) {
 	i := 0
 	for i < len(countBounds) && float64(n) > countBounds[i] {

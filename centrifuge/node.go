@@ -79,14 +79,15 @@ func New(c Config) (*Node, error) {
 		id: newID(), config: c, handlers: c.Handlers, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
 		locks: keylock.New(), registry: newRegistry(), software: newSoftwareTable(c.SoftwareNames), channels: channelStates{seed: maphash.MakeSeed()},
 	}
+	n.stats.prepare(&n.config, n.logger, len(n.software.names))
 	if n.config.Broker == nil {
 		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})
 	}
 	_, n.immediateBroker = n.config.Broker.(*MemoryBroker)
 	n.reads = newStreamReader(readLife)
 	n.checks = newStreamReader(min(maxCheckLife, c.PositionCheckDelay/8))
-	n.broker = guardBroker(n.config.Broker, n.logger, &n.stats.actions)
-	n.multi = guardMulti(n.config.Broker, n.logger, &n.stats.actions)
+	n.broker = guardBroker(n.config.Broker, n.logger, &n.stats)
+	n.multi = guardMulti(n.config.Broker, n.logger, &n.stats)
 	if n.config.Name == "" {
 		n.config.Name = n.id
 	}
@@ -155,7 +156,7 @@ func (n *Node) Run() error {
 		presence = NewMemoryPresence(0)
 	}
 	_, n.immediatePresence = presence.(*MemoryPresence)
-	n.presence = guardedPresence{presence, n.logger, &n.stats.actions, bound{n.immediatePresence}}
+	n.presence = guardedPresence{presence, n.logger, &n.stats, bound{n.immediatePresence}}
 	err := n.start()
 	if err == nil && n.life.end(&n.closing) {
 		return nil

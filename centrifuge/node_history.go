@@ -20,7 +20,7 @@ func (n *Node) readHistory(ctx context.Context, channel string, opts HistoryOpti
 	if err := n.started(); err != nil {
 		return HistoryResult{}, err
 	}
-	n.stats.actions.add(as)
+	n.stats.of(channel).actions.add(as)
 	broker, ok := n.broker.(HistoryBroker)
 	if !ok {
 		return HistoryResult{}, ErrNoHistory

@@ -19,7 +19,8 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 	if n.isPattern(channel) {
 		return PublishResult{}, fmt.Errorf("publishing to a pattern: %w", ErrorBadRequest)
 	}
-	n.stats.PublicationsSent.Add(1)
+	counted := n.stats.of(channel)
+	counted.PublicationsSent.Add(1)
 	pub := &Publication{
 		Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags),
 		ExcludeClient: opts.ExcludeClient, UseDelta: opts.UseDelta,
@@ -32,9 +33,9 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 	}
 	switch result.Suppressed {
 	case SuppressedIdempotency:
-		n.stats.SuppressedIdempotency.Add(1)
+		counted.SuppressedIdempotency.Add(1)
 	case SuppressedVersion:
-		n.stats.SuppressedVersion.Add(1)
+		counted.SuppressedVersion.Add(1)
 	case NotSuppressed:
 	}
 	return result, nil

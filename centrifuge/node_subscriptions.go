@@ -26,7 +26,7 @@ func (n *Node) join(ctx context.Context, p *pendingSubscription) error {
 		enter, exit = n.enterPattern, n.exitPattern
 	}
 	if err := enter(ctx, p.Channel); err != nil {
-		defer n.removeLocked(p.subscription)
+		defer n.removeLocked(p.client, p.subscription)
 		// The call may have been cancelled, and take effect all the same.
 		ctx, cancel := context.WithTimeout(n.ctx, maxLeave)
 		defer cancel()
@@ -88,7 +88,7 @@ func (n *Node) undoFailed(firsts []*pendingSubscription, failed []string) {
 			continue
 		}
 		p.refused = errors.Join(p.refused, errs[i])
-		n.removeLocked(p.subscription)
+		n.removeLocked(p.client, p.subscription)
 		i++
 	}
 }
@@ -106,22 +106,24 @@ func (n *Node) addLocked(p *pendingSubscription) (first bool, err error) {
 	if most := p.opts.MaxSubscribers; most > 0 && n.hub.NumSubscribers(s.Channel) >= most {
 		return false, ErrorLimitExceeded
 	}
-	n.stats.actions.add(actionAddSubscription)
+	n.stats.numbered(s.Label).actions.add(actionAddSubscription)
+	p.client.countSubscription(s.Label, 1)
 	n.channels.enter(s, p.compact)
 	if first = n.hub.Add(&s.Subscriber); !first {
 		return false, nil
 	}
 	if err := n.openBatch(s.Channel); err != nil {
-		n.removeLocked(s)
+		n.removeLocked(p.client, s)
 		return false, err
 	}
 	return true, nil
 }
 
-// removeLocked undoes addLocked. The caller holds the lock of the channel, and
-// unsubscribes at the broker if s was the last subscriber.
-func (n *Node) removeLocked(s *subscription) (last bool) {
-	n.stats.actions.add(actionRemoveSubscription)
+// removeLocked undoes addLocked for a subscription of c. The caller holds the lock of the
+// channel, and unsubscribes at the broker if s was the last subscriber.
+func (n *Node) removeLocked(c *Client, s *subscription) (last bool) {
+	n.stats.numbered(s.Label).actions.add(actionRemoveSubscription)
+	c.countSubscription(s.Label, -1)
 	if last = n.hub.Remove(&s.Subscriber); last {
 		n.dropBatch(s.Channel)
 		n.reads.invalidate(s.Channel)
@@ -140,7 +142,7 @@ func (n *Node) leave(c *Client, s *subscription, unjoined bool) {
 		defer cancel()
 	}
 	if !unjoined {
-		n.logUnsubscribe(s, n.unjoin(ctx, s))
+		n.logUnsubscribe(s, n.unjoin(ctx, c, s))
 	}
 	if s.presence {
 		if err := n.presence.RemovePresence(ctx, s.Channel, c.id, c.UserID()); err != nil {
@@ -148,17 +150,17 @@ func (n *Node) leave(c *Client, s *subscription, unjoined bool) {
 		}
 	}
 	if s.joinLeave {
-		n.stats.LeavesSent.Add(1)
+		n.stats.numbered(s.Label).LeavesSent.Add(1)
 		if err := n.broker.PublishLeave(ctx, s.Channel, c.infoFor(s)); err != nil {
 			n.logger.log(LogWarn, "publishing leave", "client", c.id, "channel", s.Channel, "error", err)
 		}
 	}
 }
 
-func (n *Node) unjoin(ctx context.Context, s *subscription) error {
+func (n *Node) unjoin(ctx context.Context, c *Client, s *subscription) error {
 	lock := n.locks.Lock(s.Channel)
 	defer lock.Unlock()
-	last := n.removeLocked(s)
+	last := n.removeLocked(c, s)
 	switch {
 	case !last:
 		return nil
@@ -168,10 +170,10 @@ func (n *Node) unjoin(ctx context.Context, s *subscription) error {
 	return n.broker.Unsubscribe(ctx, s.Channel)
 }
 
-// unjoinTogether undoes the joins of those subscriptions whose channels no other call
+// unjoinTogether undoes the joins of those subscriptions of c whose channels no other call
 // locks, with one call of a broker that is a MultiSubscriber. It reports which these
 // are by their index; nil is none. Leave undoes the others.
-func (n *Node) unjoinTogether(subs []*subscription) (unjoined []bool) {
+func (n *Node) unjoinTogether(c *Client, subs []*subscription) (unjoined []bool) {
 	if n.multi == nil || len(subs) < 2 {
 		return nil
 	}
@@ -190,7 +192,7 @@ func (n *Node) unjoinTogether(subs []*subscription) (unjoined []bool) {
 		}
 		locks = append(locks, lock)
 		unjoined[i] = true
-		if n.removeLocked(s) {
+		if n.removeLocked(c, s) {
 			channels, lasts = append(channels, s.Channel), append(lasts, s)
 		}
 	}

@@ -40,6 +40,14 @@ func (c *Client) omitted(channel string, what protocol.Omitted) {
 // cannot carry is left out (see protocol.Reply.OmitNonJSON); the error is
 // protocol.ErrNotJSON where nothing would be left.
 func (c *Client) encode(r *protocol.Reply) (*protocol.Encoded, error) {
+	frame, err := c.encodePossible(r)
+	if err == nil && r.Push != nil && r.Push.Channel != "" {
+		frame.Label = c.node.stats.of(r.Push.Channel).number
+	}
+	return frame, err
+}
+
+func (c *Client) encodePossible(r *protocol.Reply) (*protocol.Encoded, error) {
 	format := c.wireFormat()
 	frame, err := protocol.Encode(format, r)
 	if !errors.Is(err, protocol.ErrNotJSON) {

@@ -158,7 +158,7 @@ func (n *Node) matching(dst []string, channel string) []string {
 // broadcastToPatterns delivers a publication of a channel to the subscribers of the
 // patterns that match it. They are told the channel, and no position: their subscription
 // has none.
-func (n *Node) broadcastToPatterns(channel string, pub *Publication, trace fanout.TraceScope) {
+func (n *Node) broadcastToPatterns(channel string, pub *Publication, trace fanout.TraceScope, counted *channelCounters) {
 	var buf [8]string
 	patterns := n.matching(buf[:0], channel)
 	if len(patterns) == 0 {
@@ -167,6 +167,6 @@ func (n *Node) broadcastToPatterns(channel string, pub *Publication, trace fanou
 	copied := *pub
 	copied.Channel, copied.Offset, copied.Epoch = channel, 0, ""
 	for _, pattern := range patterns {
-		n.broadcast(&fanout.Push{Channel: pattern, Pub: &copied, Exclude: pub.ExcludeClient, Trace: trace})
+		n.broadcast(&fanout.Push{Channel: pattern, Pub: &copied, Exclude: pub.ExcludeClient, Trace: trace, Label: counted.number}, counted)
 	}
 }

@@ -22,7 +22,7 @@ const maxVersions = 30
 // softwareTable bounds what Stats tells apart. What it has once admitted, it keeps, so that a
 // connection has the same label when it ends. It is safe for concurrent use.
 type softwareTable struct {
-	names []string // static
+	names []string // unregistered, unnamed, then those that clients may have; static
 
 	// Guarded by mu, which is a leaf.
 	mu       sync.Mutex
@@ -32,8 +32,19 @@ type softwareTable struct {
 
 func newSoftwareTable(more []string) *softwareTable {
 	return &softwareTable{
-		names: append(slices.Clone(knownSDKs), more...), versions: make(map[Software]bool), count: make(map[string]int),
+		names: slices.Concat([]string{unregistered, unnamed}, knownSDKs, more), versions: make(map[Software]bool), count: make(map[string]int),
 	}
+}
+
+// number returns the index in names of the name that a client gives.
+func (t *softwareTable) number(name string) int {
+	if name == "" {
+		return 1
+	}
+	if i := slices.Index(t.names[2:], name); i >= 0 {
+		return i + 2
+	}
+	return 0
 }
 
 // label returns what a client is counted as.
@@ -43,7 +54,7 @@ func (t *softwareTable) label(name, version string) Software {
 		l.Name = unnamed
 	}
 	switch {
-	case name != "" && !slices.Contains(t.names, name):
+	case name != "" && t.number(name) == 0:
 		return Software{unregistered, unregistered}
 	case version == "":
 		l.Version = unversioned
@@ -112,6 +123,22 @@ func (n *Node) softwareLabel(s unique.Handle[software]) Software {
 		return Software{unnamed, unversioned}
 	}
 	return n.software.label(s.Value().name, s.Value().version)
+}
+
+// subscriptionsLocked returns the counters of c's subscriptions to channels with a label.
+func (c *Client) subscriptionsLocked(label uint16) *subscriptionCounters {
+	name := 1 // unnamed
+	if c.software != noSoftware {
+		name = c.node.software.number(c.software.Value().name)
+	}
+	return &c.node.stats.numbered(label).subscriptions[name]
+}
+
+// countSubscription adds to the number of c's subscriptions to channels with a label.
+func (c *Client) countSubscription(label uint16, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscriptionsLocked(label).current.Add(n)
 }
 
 // softwareLeft counts a connection that ends, if it was counted.

@@ -4,48 +4,30 @@ import (
 	"maps"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"centrifugo/protocol"
 )
 
 // counters count what a node does. Package prommetrics exports them.
 type counters struct {
-	PublicationsSent     atomic.Uint64
-	PublicationsReceived atomic.Uint64
-	JoinsSent            atomic.Uint64
-	JoinsReceived        atomic.Uint64
-	LeavesSent           atomic.Uint64
-	LeavesReceived       atomic.Uint64
-	ControlSent          atomic.Uint64
-	ControlReceived      atomic.Uint64
+	// channelCounters are those of the empty label.
+	channelCounters
+	labels *channelLabels // nil without Config.ChannelLabel; static
 
-	SuppressedIdempotency atomic.Uint64
-	SuppressedVersion     atomic.Uint64
-
+	ControlSent     atomic.Uint64
+	ControlReceived atomic.Uint64
 	// Control messages that this node did not apply.
 	controlMalformed, controlIgnored, controlDropped atomic.Uint64
 
-	actions   actionCounter
 	omitted   omissions
-	filtered  atomic.Uint64 // publications for subscribers whose filters they do not match
 	abandoned atomic.Uint64 // messages of clients that have left
 
-	SubscriptionsAccepted atomic.Uint64
-	InsufficientState     atomic.Uint64
+	InsufficientState atomic.Uint64
 
 	slowSuperseded, slowGaps atomic.Uint64
 
-	recoveries [2][2]atomic.Uint64 // recovered, with publications
-
-	commands     [protocol.NumMessageKinds]histogram
-	replyErrors  [protocol.NumMessageKinds][numErrorCodes]atomic.Uint64
-	unsubscribes codeCounter
-	missed       countHistogram // publications of recoveries that succeeded
-	// broadcasts of a publication, a join and a leave, by broadcastKind.
-	broadcasts [len(broadcastNames)]histogram
-	lag        histogram // of publications that carry their time
-	surveys    namedHistograms
+	lag     histogram // of publications that carry their time
+	surveys namedHistograms
 
 	// transports has *transportCounters by transportKey.
 	transports sync.Map
@@ -58,16 +40,69 @@ type transportKey struct {
 	lane uint16
 }
 
+// prepare makes what depends on the configuration. Clients is how many names of clients
+// are told apart.
+func (c *counters) prepare(cfg *Config, l logger, clients int) {
+	c.subscriptions = make([]subscriptionCounters, clients)
+	if cfg.ChannelLabel == nil {
+		return
+	}
+	c.labels = &channelLabels{label: cfg.ChannelLabel, most: cfg.MaxChannelLabels, logger: l, new: func(number uint16) *channelCounters {
+		return &channelCounters{number: number, subscriptions: make([]subscriptionCounters, clients)}
+	}}
+	c.labels.set.Store(&labelSet{byName: make(map[string]*channelCounters), byNumber: []*channelCounters{&c.channelCounters}})
+}
+
+// of returns the counters of a channel.
+func (c *counters) of(channel string) *channelCounters {
+	if c.labels == nil {
+		return &c.channelCounters
+	}
+	return c.labels.of(channel)
+}
+
+// ofCommand returns the counters of the channel of a command.
+func (c *counters) ofCommand(command *protocol.Command, kind protocol.MessageKind) *channelCounters {
+	if c.labels == nil {
+		return &c.channelCounters
+	}
+	if channel := channelOf(command, kind); channel != "" {
+		return c.labels.of(channel)
+	}
+	return &c.channelCounters
+}
+
+// numbered returns the counters of the label with a number.
+func (c *counters) numbered(label uint16) *channelCounters {
+	if label == 0 {
+		return &c.channelCounters
+	}
+	return c.labels.set.Load().byNumber[label]
+}
+
+// maxNumber returns the greatest number of a label that there can be: with that of the
+// others.
+func (c *counters) maxNumber() int {
+	if c.labels == nil {
+		return 0
+	}
+	return c.labels.most + 1
+}
+
 // transportCounters count for the connections of one lane with one kind of transport.
 type transportCounters struct {
-	current       atomic.Int64  // connections, including those that have not connected yet
-	accepted      atomic.Uint64 // connections that have connected
-	frames, bytes [protocol.NumMessageKinds]atomic.Uint64
-	received      [protocol.NumMessageKinds]atomic.Uint64
-	receivedBytes [protocol.NumMessageKinds]atomic.Uint64
-	pingPong      histogram
-	software      softwareCounters
-	closes        codeCounter
+	current  atomic.Int64  // connections, including those that have not connected yet
+	accepted atomic.Uint64 // connections that have connected
+	pingPong histogram
+	software softwareCounters
+	closes   codeCounter
+	frames   frameCounters                   // of the empty label
+	labelled []atomic.Pointer[frameCounters] // by the number of the label; the first is not used
+}
+
+// frameCounters count messages by their kind.
+type frameCounters struct {
+	sent, sentBytes, received, receivedBytes [protocol.NumMessageKinds]atomic.Uint64
 }
 
 func (c *counters) transport(name string, lane uint16) *transportCounters {
@@ -75,20 +110,48 @@ func (c *counters) transport(name string, lane uint16) *transportCounters {
 	if t, ok := c.transports.Load(key); ok {
 		return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 	}
-	t, _ := c.transports.LoadOrStore(key, new(transportCounters))
+	made := new(transportCounters)
+	if most := c.maxNumber(); most > 0 {
+		made.labelled = make([]atomic.Pointer[frameCounters], most+1)
+	}
+	t, _ := c.transports.LoadOrStore(key, made)
 	return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 }
 
-// sent counts a batch. Consecutive messages of one kind are added together.
+// of returns the counters for messages with a label. It is inlined.
+func (t *transportCounters) of(label uint16) *frameCounters {
+	if label == 0 {
+		return &t.frames
+	}
+	return t.ofLabel(label)
+}
+
+func (t *transportCounters) ofLabel(label uint16) *frameCounters {
+	slot := &t.labelled[label]
+	if f := slot.Load(); f != nil {
+		return f
+	}
+	slot.CompareAndSwap(nil, new(frameCounters))
+	return slot.Load()
+}
+
+func (t *transportCounters) received(label uint16, kind protocol.MessageKind, length int) {
+	f := t.of(label)
+	f.received[kind].Add(1)
+	f.receivedBytes[kind].Add(uint64(length)) //nolint:gosec // a length
+}
+
+// sent counts a batch. Consecutive messages of one kind and label are added together.
 func (t *transportCounters) sent(batch []*protocol.Encoded) {
 	for len(batch) > 0 {
-		kind, n, size := batch[0].Kind, 0, 0
-		for n < len(batch) && batch[n].Kind == kind {
+		kind, label, n, size := batch[0].Kind, batch[0].Label, 0, 0
+		for n < len(batch) && batch[n].Kind == kind && batch[n].Label == label {
 			size += len(batch[n].Bytes)
 			n++
 		}
-		t.frames[kind].Add(uint64(n))
-		t.bytes[kind].Add(uint64(size)) //nolint:gosec // a sum of lengths
+		f := t.of(label)
+		f.sent[kind].Add(uint64(n))
+		f.sentBytes[kind].Add(uint64(size)) //nolint:gosec // a sum of lengths
 		batch = batch[n:]
 	}
 }
@@ -107,25 +170,24 @@ type Stats struct {
 	// Connections includes those that have not connected yet, Clients does not.
 	Connections, Clients, Users, Channels, Subscriptions, Nodes int
 
-	PublicationsSent, PublicationsReceived         uint64
-	JoinsSent, LeavesSent, ControlSent             uint64
-	JoinsReceived, LeavesReceived, ControlReceived uint64
-	SuppressedIdempotency, SuppressedVersion       uint64
+	// ChannelCounts are those of all channels, and of what is about no channel.
+	ChannelCounts
+	// ByLabel has the same by Config.ChannelLabel. The empty label is always there.
+	ByLabel map[string]ChannelCounts
+
+	ControlSent, ControlReceived uint64
 	// ControlMalformed messages of other nodes could not be decoded, ControlIgnored
 	// ones are of a newer release, and ControlDropped ones were too many to wait for
 	// their handlers.
 	ControlMalformed, ControlIgnored, ControlDropped uint64
 	// PublicationsSuperseded counts publications that a batch left out because of a
 	// newer one; see BatchOptions.FlushLatest.
-	PublicationsSuperseded                   uint64
-	SubscriptionsAccepted, InsufficientState uint64
+	PublicationsSuperseded uint64
+	InsufficientState      uint64
 	// OmittedPublications and OmittedPayloads count what JSON connections were not sent
 	// because it is not valid JSON: publications, for each subscriber that does not get
 	// one, and fields of messages that were sent without them.
 	OmittedPublications, OmittedPayloads uint64
-	// Filtered counts publications that were not sent to a subscriber because they do not
-	// match its filter of tags.
-	Filtered uint64
 	// AbandonedMessages counts messages of clients that have left. They were not
 	// processed because those before them took too long.
 	AbandonedMessages uint64
@@ -145,23 +207,10 @@ type Stats struct {
 	Deltas uint64
 	// History is about the memory engine. It is zero with another one.
 	History MemoryBrokerStats
-	// Recovered counts recoveries that succeeded with and without publications,
-	// Unrecovered those that did not.
-	RecoveredWith, RecoveredWithout, Unrecovered uint64
 	// Transports by name.
 	Transports map[string]TransportStats
-	// Commands by name: how long they took.
-	Commands map[string]HistogramSnapshot
-	// ReplyErrors by command and code; codes outside 100-113 are counted as 0.
-	ReplyErrors map[string]map[uint32]uint64
-	// Disconnects and Unsubscribes made by the server, by code.
-	Disconnects, Unsubscribes map[uint32]uint64
-	// RecoveredPublications counts, for each recovery that succeeded, how many publications
-	// it brought.
-	RecoveredPublications CountSnapshot
-	// Broadcasts by kind (publication, join, leave): how long it took to queue one for
-	// the connections of its channel.
-	Broadcasts map[string]HistogramSnapshot
+	// Disconnects made by the server, by code.
+	Disconnects map[uint32]uint64
 	// PubSubLag is the time from publishing to arriving on this node, for publications
 	// whose broker sets Publication.Time. The memory engine does not set it.
 	PubSubLag HistogramSnapshot
@@ -169,8 +218,6 @@ type Stats struct {
 	// failed. The operations of the library come without their prefix. Beyond the first
 	// hundred operations they are counted together as "other".
 	Surveys map[string]HistogramSnapshot
-	// Actions by name counts attempts, including those that failed.
-	Actions map[string]uint64
 }
 
 // TransportStats counts for one kind of transport.
@@ -179,8 +226,10 @@ type TransportStats struct {
 	// Accepted counts the connections that have connected.
 	Current  int
 	Accepted uint64
-	// Frames by the name of their protocol.MessageKind.
-	Frames map[string]FrameStats
+	// Frames by the name of their protocol.MessageKind, and the same by
+	// Config.ChannelLabel. The empty label is always there.
+	Frames        map[string]FrameStats
+	FramesByLabel map[string]map[string]FrameStats
 	// Disconnects made by the server, by code.
 	Disconnects map[uint32]uint64
 	// PingPong is the time from a ping to its pong.
@@ -195,7 +244,7 @@ type TransportStats struct {
 // "unnamed" and "unversioned".
 type Software struct{ Name, Version string }
 
-// SoftwareStats counts the connections of one kind of client.
+// SoftwareStats counts the connections, or the subscriptions, of one kind of client.
 type SoftwareStats struct {
 	Current  int
 	Accepted uint64
@@ -220,27 +269,22 @@ func (n *Node) Stats() Stats {
 		Connections: n.NumClients(),
 		Clients:     int(n.registry.known.Load()), Users: n.registry.numUsers(), Channels: channels,
 		Subscriptions: subscriptions, Nodes: 1 + len(n.cluster.infos()),
-		PublicationsSent: c.PublicationsSent.Load(), PublicationsReceived: c.PublicationsReceived.Load(),
-		JoinsSent: c.JoinsSent.Load(), LeavesSent: c.LeavesSent.Load(), ControlSent: c.ControlSent.Load(),
-		JoinsReceived: c.JoinsReceived.Load(), LeavesReceived: c.LeavesReceived.Load(),
-		ControlReceived: c.ControlReceived.Load(), SuppressedIdempotency: c.SuppressedIdempotency.Load(),
-		SuppressedVersion: c.SuppressedVersion.Load(), SubscriptionsAccepted: c.SubscriptionsAccepted.Load(),
-		AbandonedMessages: c.abandoned.Load(), Filtered: c.filtered.Load(),
-		ControlMalformed: c.controlMalformed.Load(),
-		ControlIgnored:   c.controlIgnored.Load(), ControlDropped: c.controlDropped.Load(),
+		ControlSent: c.ControlSent.Load(), ControlReceived: c.ControlReceived.Load(),
+		AbandonedMessages: c.abandoned.Load(), ControlMalformed: c.controlMalformed.Load(),
+		ControlIgnored: c.controlIgnored.Load(), ControlDropped: c.controlDropped.Load(),
 		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		SlowSuperseded: c.slowSuperseded.Load(), SlowGaps: c.slowGaps.Load(), Deltas: n.channels.deltas.Load(),
-		InsufficientState: c.InsufficientState.Load(), RecoveredWith: c.recoveries[1][1].Load(),
-		RecoveredWithout: c.recoveries[1][0].Load(), Unrecovered: c.recoveries[0][0].Load() + c.recoveries[0][1].Load(),
-		Transports: make(map[string]TransportStats), Commands: make(map[string]HistogramSnapshot),
-		ReplyErrors: make(map[string]map[uint32]uint64),
-		Disconnects: make(map[uint32]uint64), Unsubscribes: c.unsubscribes.snapshot(), RecoveredPublications: c.missed.snapshot(),
-		Broadcasts: make(map[string]HistogramSnapshot), PubSubLag: c.lag.snapshot(), Actions: c.actions.snapshot(),
-		Surveys: c.surveys.snapshot(),
+		InsufficientState: c.InsufficientState.Load(),
+		ChannelCounts:     newChannelCounts(), ByLabel: make(map[string]ChannelCounts),
+		Transports: make(map[string]TransportStats), Disconnects: make(map[uint32]uint64),
+		PubSubLag: c.lag.snapshot(), Surveys: c.surveys.snapshot(),
 	}
-	for kind, name := range broadcastNames {
-		s.Broadcasts[name] = c.broadcasts[kind].snapshot()
+	for label, counted := range c.byLabel() {
+		counts := newChannelCounts()
+		counted.addTo(&counts, n.software.names)
+		counted.addTo(&s.ChannelCounts, n.software.names)
+		s.ByLabel[label] = counts
 	}
 	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
@@ -248,28 +292,32 @@ func (n *Node) Stats() Stats {
 	if n.coalescer != nil {
 		s.PublicationsSuperseded = n.coalescer.Superseded()
 	}
-	for kind := range protocol.NumMessageKinds {
-		name := kind.String()
-		if !kind.Command() {
-			continue
-		}
-		s.Commands[name] = c.commands[kind].snapshot()
-		for i := range c.replyErrors[kind] {
-			if count := c.replyErrors[kind][i].Load(); count > 0 {
-				if s.ReplyErrors[name] == nil {
-					s.ReplyErrors[name] = make(map[uint32]uint64)
-				}
-				s.ReplyErrors[name][errorCode(i)] = count
-			}
-		}
+	c.addTransportsTo(&s)
+	s.SlowDisconnected = s.Disconnects[DisconnectSlow.Code]
+	return s
+}
+
+// byLabel returns the counters of all labels.
+func (c *counters) byLabel() map[string]*channelCounters {
+	all := map[string]*channelCounters{"": &c.channelCounters}
+	if c.labels != nil {
+		maps.Copy(all, c.labels.set.Load().byName)
 	}
+	return all
+}
+
+func (c *counters) addTransportsTo(s *Stats) {
+	labels := c.byLabel()
 	c.transports.Range(func(key, t any) bool {
 		name := key.(transportKey).name //nolint:forcetypeassert // nothing else is a key
 		ts, ok := s.Transports[name]
 		if !ok {
-			ts = TransportStats{Frames: make(map[string]FrameStats), Disconnects: make(map[uint32]uint64), Software: make(map[Software]SoftwareStats)}
+			ts = TransportStats{
+				Frames: make(map[string]FrameStats), FramesByLabel: make(map[string]map[string]FrameStats),
+				Disconnects: make(map[uint32]uint64), Software: make(map[Software]SoftwareStats),
+			}
 		}
-		t.(*transportCounters).addTo(&ts) //nolint:forcetypeassert // nothing else is stored
+		t.(*transportCounters).addTo(&ts, labels) //nolint:forcetypeassert // nothing else is stored
 		s.Transports[name] = ts
 		return true
 	})
@@ -278,20 +326,21 @@ func (n *Node) Stats() Stats {
 			s.Disconnects[code] += count
 		}
 	}
-	s.SlowDisconnected = s.Disconnects[DisconnectSlow.Code]
-	return s
 }
 
-func (t *transportCounters) addTo(s *TransportStats) {
+func (t *transportCounters) addTo(s *TransportStats, labels map[string]*channelCounters) {
 	s.Current += int(t.current.Load())
 	s.Accepted += t.accepted.Load()
-	for kind := range protocol.NumMessageKinds {
-		f := s.Frames[kind.String()]
-		f.Sent += t.frames[kind].Load()
-		f.SentBytes += t.bytes[kind].Load()
-		f.Received += t.received[kind].Load()
-		f.ReceivedBytes += t.receivedBytes[kind].Load()
-		s.Frames[kind.String()] = f
+	for label, counted := range labels {
+		if counted.number > 0 && t.labelled[counted.number].Load() == nil {
+			continue
+		}
+		if s.FramesByLabel[label] == nil {
+			s.FramesByLabel[label] = make(map[string]FrameStats)
+		}
+		frames := t.of(counted.number)
+		frames.addTo(s.Frames)
+		frames.addTo(s.FramesByLabel[label])
 	}
 	s.PingPong.add(t.pingPong.snapshot())
 	t.software.addTo(s.Software)
@@ -300,11 +349,15 @@ func (t *transportCounters) addTo(s *TransportStats) {
 	}
 }
 
-func errorCode(i int) uint32 {
-	if i == numErrorCodes-1 {
-		return 0
+func (f *frameCounters) addTo(sum map[string]FrameStats) {
+	for kind := range protocol.NumMessageKinds {
+		s := sum[kind.String()]
+		s.Sent += f.sent[kind].Load()
+		s.SentBytes += f.sentBytes[kind].Load()
+		s.Received += f.received[kind].Load()
+		s.ReceivedBytes += f.receivedBytes[kind].Load()
+		sum[kind.String()] = s
 	}
-	return uint32(100 + i) //nolint:gosec // a small index
 }
 
 // codeCounter counts by code. Codes are few, and those of the application its
@@ -333,33 +386,4 @@ func (c *codeCounter) snapshot() map[uint32]uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.counts)
-}
-
-// numErrorCodes: 100-113 each, and one for all others.
-const numErrorCodes = 15
-
-func (s *counters) command(kind protocol.MessageKind, d time.Duration) { s.commands[kind].observe(d) }
-
-func (s *counters) replyError(kind protocol.MessageKind, code uint32) {
-	i := code - 100
-	if i >= numErrorCodes-1 {
-		i = numErrorCodes - 1
-	}
-	s.replyErrors[kind][i].Add(1)
-}
-
-func (s *counters) unsubscribed(code uint32) { s.unsubscribes.add(code) }
-
-func (s *counters) recovered(ok bool, publications int) {
-	s.recoveries[index(ok)][index(publications > 0)].Add(1)
-	if ok {
-		s.missed.observe(publications)
-	}
-}
-
-func index(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }

@@ -13,6 +13,9 @@ type Encoded struct {
 	Bytes []byte
 	// Kind says what the message is, for counters.
 	Kind MessageKind
+	// Label is the number of the label under which the message is counted, zero for none.
+	// Numbers are those of the node that sends the message.
+	Label uint16
 	// Moves are the positions that the client has with the message and did not have
 	// before it, for a transport that lets clients keep them; nil for none. Only
 	// messages of unidirectional connections have any: other clients read them in

@@ -55,9 +55,9 @@ var (
 	replyErrors           = desc("client_num_reply_errors", "Commands answered with an error; code 0 stands for the application's own.", "method", "code", "channel_namespace")
 	disconnects           = desc("client_num_server_disconnects", "Connections closed by the server.", "code")
 	unsubscribes          = desc("client_num_server_unsubscribes", "Subscriptions ended by the server.", "code", "channel_namespace")
-	subscriptions         = desc("client_subscriptions_accepted", "Subscriptions made.", "client_name", "channel_namespace")
+	subscriptions         = desc("client_subscriptions_accepted", "Subscriptions made, by what clients call themselves.", "client_name", "channel_namespace")
 	connected             = desc("client_connections_inflight", "Connections on this node, by what clients call themselves; those that have not connected yet are unregistered.", "transport", "accept_protocol", "client_name", "client_version")
-	subscribed            = desc("client_subscriptions_inflight", "Subscriptions on this node, which are not told apart by client.", "client_name", "channel_namespace")
+	subscribed            = desc("client_subscriptions_inflight", "Subscriptions on this node, by what clients call themselves.", "client_name", "channel_namespace")
 	framesSent            = desc("transport_messages_sent", "Messages sent to clients.", "transport", "frame_type", "channel_namespace")
 	framesSentSize        = desc("transport_messages_sent_size", "Bytes of messages sent to clients, before compression.", "transport", "frame_type", "channel_namespace")
 	framesReceived        = desc("transport_messages_received", "Commands received from clients.", "transport", "frame_type", "channel_namespace")
@@ -103,26 +103,18 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.node.Stats()
-	out := sink(ch)
+	out := sink{metrics: ch}
 	out.gauge(numClients, s.Clients)
 	out.gauge(numUsers, s.Users)
 	out.gauge(numSubscriptions, s.Subscriptions)
 	out.gauge(numChannels, s.Channels)
 	out.gauge(numNodes, s.Nodes)
 	out.gauge(build, 1, c.options.Version)
-	out.counter(messagesSent, s.PublicationsSent, "publication", "")
-	out.counter(messagesSent, s.JoinsSent, "join", "")
-	out.counter(messagesSent, s.LeavesSent, "leave", "")
+	for label, counts := range s.ByLabel {
+		c.channels(out.labelled(label), label, counts)
+	}
 	out.counter(messagesSent, s.ControlSent, "control", "")
-	out.counter(messagesReceived, s.PublicationsReceived, "publication", "")
-	out.counter(messagesReceived, s.JoinsReceived, "join", "")
-	out.counter(messagesReceived, s.LeavesReceived, "leave", "")
 	out.counter(messagesReceived, s.ControlReceived, "control", "")
-	out.counter(recovers, s.RecoveredWith, "yes", "", "yes")
-	out.counter(recovers, s.RecoveredWithout, "yes", "", "no")
-	out.counter(recovers, s.Unrecovered, "no", "", "no")
-	out.counter(subscriptions, s.SubscriptionsAccepted, unregistered, "")
-	out.gauge(subscribed, s.Subscriptions, unregistered, "")
 	out.gauge(slowQueued, int(s.SlowQueued))
 	out.counter(slowRefused, s.SlowRefused)
 	out.counter(slowReaders, s.SlowDisconnected, "disconnect")
@@ -136,11 +128,6 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	out.counter(historyEvicted, s.History.Evicted)
 	out.counter(abandoned, s.AbandonedMessages)
 	out.counter(superseded, s.PublicationsSuperseded)
-	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", "")
-	out.counter(suppressed, s.SuppressedVersion, "version", "")
-	for name, n := range s.Actions {
-		out.counter(actions, n, name, "")
-	}
 	out.counter(controlDiscarded, s.ControlMalformed, "malformed")
 	out.counter(controlDiscarded, s.ControlIgnored, "ignored")
 	out.counter(controlDiscarded, s.ControlDropped, "dropped")
@@ -148,21 +135,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		out.summary(surveySummary, h, op)
 		out.histogram(surveyHistogram, h, op)
 	}
-	for kind, h := range s.Broadcasts {
-		out.histogram(broadcasts, h, kind, "")
-	}
 	out.histogram(lag, s.PubSubLag)
-	for code, n := range s.Unsubscribes {
-		out.counter(unsubscribes, n, text(code), "")
-	}
 	for name, t := range s.Transports {
 		c.clients(out, name, t)
 		out.histogram(pingPong, t.PingPong, name)
-		for kind, f := range t.Frames {
-			out.counter(framesSent, f.Sent, name, kind, "")
-			out.counter(framesSentSize, f.SentBytes, name, kind, "")
-			out.counter(framesReceived, f.Received, name, kind, "")
-			out.counter(framesReceivedSize, f.ReceivedBytes, name, kind, "")
+		for label, frames := range t.FramesByLabel {
+			out.labelled(label).frames(name, label, frames)
 		}
 		for code, n := range t.Disconnects {
 			out.counter(closes, n, name, text(code))
@@ -171,18 +149,49 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for code, n := range s.Disconnects {
 		out.counter(disconnects, n, text(code))
 	}
+}
+
+// channels exports what happened to the channels with a label.
+func (c *Collector) channels(out sink, label string, s centrifuge.ChannelCounts) {
+	out.counter(messagesSent, s.PublicationsSent, "publication", label)
+	out.counter(messagesSent, s.JoinsSent, "join", label)
+	out.counter(messagesSent, s.LeavesSent, "leave", label)
+	out.counter(messagesReceived, s.PublicationsReceived, "publication", label)
+	out.counter(messagesReceived, s.JoinsReceived, "join", label)
+	out.counter(messagesReceived, s.LeavesReceived, "leave", label)
+	out.counter(recovers, s.RecoveredWith, "yes", label, "yes")
+	out.counter(recovers, s.RecoveredWithout, "yes", label, "no")
+	out.counter(recovers, s.Unrecovered, "no", label, "no")
+	out.counter(suppressed, s.SuppressedIdempotency, "idempotency", label)
+	out.counter(suppressed, s.SuppressedVersion, "version", label)
+	out.counter(filtered, s.Filtered, label)
+	if _, there := s.Subscribers[unregistered]; !there && label == "" { // there is always this series
+		s.Subscribers[unregistered] = centrifuge.SoftwareStats{}
+	}
+	for client, n := range s.Subscribers {
+		out.gauge(subscribed, n.Current, client, label)
+		out.counter(subscriptions, n.Accepted, client, label)
+	}
+	for name, n := range s.Actions {
+		out.counter(actions, n, name, label)
+	}
+	for kind, h := range s.Broadcasts {
+		out.histogram(broadcasts, h, kind, label)
+	}
+	for code, n := range s.Unsubscribes {
+		out.counter(unsubscribes, n, text(code), label)
+	}
 	for method, h := range s.Commands {
-		out.summary(commandSummary, h, method, "")
-		out.histogram(commandHistogram, h, method, "")
+		out.summary(commandSummary, h, method, label)
+		out.histogram(commandHistogram, h, method, label)
 	}
 	for method, codes := range s.ReplyErrors {
 		for code, n := range codes {
-			out.counter(replyErrors, n, method, text(code), "")
+			out.counter(replyErrors, n, method, text(code), label)
 		}
 	}
-	out.counter(filtered, s.Filtered, "")
 	if c.options.RecoveredPublications {
-		out.counts(recoveredPublications, s.RecoveredPublications, "")
+		out.counts(recoveredPublications, s.RecoveredPublications, label)
 	}
 }
 
@@ -207,38 +216,65 @@ func (c *Collector) clients(out sink, transport string, t centrifuge.TransportSt
 func text(code uint32) string { return strconv.FormatUint(uint64(code), 10) }
 
 // sink makes metrics of figures.
-type sink chan<- prometheus.Metric
+type sink struct {
+	metrics chan<- prometheus.Metric
+	sparse  bool // leaves out what has not happened yet
+}
+
+// labelled returns the sink for what has a label of channels. What has the empty one has all
+// series from the start; there are too many of the others.
+func (s sink) labelled(label string) sink { return sink{s.metrics, label != ""} }
+
+func (s sink) frames(transport, label string, frames map[string]centrifuge.FrameStats) {
+	for kind, f := range frames {
+		s.counter(framesSent, f.Sent, transport, kind, label)
+		s.counter(framesSentSize, f.SentBytes, transport, kind, label)
+		s.counter(framesReceived, f.Received, transport, kind, label)
+		s.counter(framesReceivedSize, f.ReceivedBytes, transport, kind, label)
+	}
+}
 
 func (s sink) gauge(d *prometheus.Desc, value int, labels ...string) {
-	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
+	s.metrics <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 }
 
 func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
-	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	if value > 0 || !s.sparse {
+		s.metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	}
 }
 
 func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
+	if h.Count == 0 && s.sparse {
+		return
+	}
 	buckets := make(map[float64]uint64, len(h.Buckets))
 	for i, bound := range centrifuge.HistogramBounds() {
 		buckets[bound] = h.Buckets[i]
 	}
-	s <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
+	s.metrics <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
 }
 
 func (s sink) counts(d *prometheus.Desc, h centrifuge.CountSnapshot, labels ...string) {
+	if h.Count == 0 && s.sparse {
+		return
+	}
 	buckets := make(map[float64]uint64, len(h.Buckets))
 	for i, bound := range centrifuge.CountBounds() {
 		buckets[bound] = h.Buckets[i]
 	}
-	s <- prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum), buckets, labels...)
+	s.metrics <- prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum), buckets, labels...)
 }
 
 // summary gives the quantiles that older dashboards ask for, estimated from the
 // histogram: a figure of every duration would cost too much.
 func (s sink) summary(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
+	if h.Count == 0 && s.sparse {
+		return
+	}
 	values := make(map[float64]float64, len(quantiles))
 	for _, q := range quantiles {
 		values[q] = h.Quantile(q)
 	}
-	s <- prometheus.MustNewConstSummary(d, h.Count, h.Sum, values, labels...)
+	s.metrics <- prometheus.MustNewConstSummary(d, h.Count, h.Sum, values, labels...)
 }

@@ -12,6 +12,9 @@ import "sync"
 type Gate struct {
 	mu    sync.Mutex
 	state gateState
+	// Label is the number of the label under which the channel is counted, zero for none.
+	// It is static after Hub.Add, and not the gate's; here it takes no space of its own.
+	Label uint16
 	// positioned gates check offsets; others pass everything.
 	positioned bool
 	next       uint64 // the offset expected next

@@ -152,6 +152,7 @@ var effectTests = map[string]string{
 	"http_server.proxy_protocol_from":     "internal/app/client_address_test.go:TestClientAddresses",
 	"http_server.forwarded_for_from":      "internal/app/client_address_test.go:TestClientAddresses",
 	"http_server.h2c_external":            "internal/app/h2c_test.go:TestH2CExternal",
+	"prometheus.channel_namespaces":       "internal/app/namespace_metrics_test.go:TestNamespacesInMetrics",
 	"prometheus.instrument_http_handlers": "internal/app/instrument_test.go:TestRequestsAreCounted",
 	"http_server.tls.enabled":             "internal/app/tls_test.go:TestTLSOfListeners", "http_server.tls_external": "internal/app/tls_test.go:TestTLSOfListeners",
 	"http_server.http3.enabled":               "internal/app/http3_test.go:TestHTTP3",

@@ -47,6 +47,21 @@ func newMetrics(registry *prometheus.Registry, n *centrifuge.Node, o prommetrics
 	return m
 }
 
+// channelLabel returns the function that finds the namespace of a channel by the current
+// rules, or nil without prometheus.channel_namespaces. The node calls it only after it was
+// started, when a.policy is set.
+func (a *App) channelLabel() func(channel string) string {
+	if a.config.Prometheus.ChannelNamespaces == 0 {
+		return nil
+	}
+	return func(channel string) string {
+		if ns, ok := a.policy.Rules().Namespace(channel); ok {
+			return ns.Name
+		}
+		return ""
+	}
+}
+
 // admissionMetrics are those of client.connection_max_delay, none if busy is nil.
 func admissionMetrics(busy *admission.Controller) []prometheus.Collector {
 	if busy == nil {

@@ -69,9 +69,14 @@ type Prometheus struct {
 	HandlerPrefix string `key:"handler_prefix" default:"/metrics"`
 	// Count requests to the HTTP endpoints.
 	InstrumentHTTPHandlers bool `key:"instrument_http_handlers"`
-	// Names of clients that `client_connections_accepted` and `client_connections_inflight` tell apart beside those of the SDKs (js,
-	// dart, swift, java, go, python, csharp), with up to 30 versions each. A client gives its name when it connects.
+	// Names of clients that metrics of connections and subscriptions (`client_connections_*`, `client_subscriptions_*`) tell apart
+	// beside those of the SDKs (js, dart, swift, java, go, python, csharp); for connections with up to 30 versions each. A client gives
+	// its name when it connects.
 	ClientNames []string `key:"client_names"`
+	// How many namespaces the label `channel_namespace` of metrics tells apart, at most 1000. What happens to channels of further
+	// ones has the value `other`; of channels without a namespace, and where no channel is involved, the empty one. 0: the label is
+	// always empty. Each namespace adds some 100 series, and a dozen for each transport.
+	ChannelNamespaces int `key:"channel_namespaces"`
 	// Export the histogram of recovered publications, `client_recovered_publications`.
 	RecoveredPublicationsHistogram bool `key:"recovered_publications_histogram"`
 	// Export native histograms instead of summaries.

@@ -41,6 +41,9 @@ const (
 	maxMessagesInFrame = 65535
 )
 
+// maxChannelNamespaces is the greatest number of labels of channels that the node tells apart.
+const maxChannelNamespaces = 1000
+
 // validate adds a problem for every rule that the merged configuration breaks.
 func (l *loader) validate() {
 	c := l.cfg
@@ -55,6 +58,9 @@ func (l *loader) validate() {
 	l.validateTLS()
 	l.validateHandlers()
 	l.validateClient()
+	if n := c.Prometheus.ChannelNamespaces; n < 0 || n > maxChannelNamespaces {
+		l.problemf("prometheus.channel_namespaces", "must be from 0 to %d", maxChannelNamespaces)
+	}
 	l.validateToken("client.token", &c.Client.Token)
 	if c.Client.SubscriptionToken.Enabled {
 		l.validateToken("client.subscription_token", &c.Client.SubscriptionToken.Token)

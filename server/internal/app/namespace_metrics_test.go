@@ -1,0 +1,134 @@
+package app
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"centrifugo/internal/await"
+	"centrifugo/server/internal/app/apptest"
+)
+
+// namespaces is a server with the namespaces news, chat and rest.
+const namespaces = `"client": {"insecure": true}, "http_api": {"insecure": true}, "prometheus": {"enabled": true, %s, "recovered_publications_histogram": true},
+	"channel": {"namespaces": [{"name": "news", "presence": true}, {"name": "chat", "history_size": 9, "history_ttl": "1m", "force_recovery": true, "join_leave": true}, {"name": "rest"}]}`
+
+// useNamespaces publishes into channels of all namespaces, and connects a client that is
+// subscribed to the first ones.
+func (i *instance) useNamespaces() *apptest.Conn {
+	i.t.Helper()
+	c := i.dial(apptest.Dialer{})
+	ask(i.t, c, `{"id":1,"connect":{"name":"js"}}`)
+	ask(i.t, c, `{"id":2,"subscribe":{"channel":"news:1"}}`)
+	ask(i.t, c, `{"id":3,"subscribe":{"channel":"chat:1"}}`)
+	ask(i.t, c, `{"id":4,"subscribe":{"channel":"plain"}}`)
+	for channel, publications := range map[string]int{"news:1": 1, "chat:1": 2, "rest:1": 3, "plain": 4} {
+		for n := range publications {
+			i.api("publish", fmt.Sprintf(`{"channel":%q,"data":%d}`, channel, n))
+		}
+	}
+	ask(i.t, c, `{"id":5,"history":{"channel":"rest:1"}}`) // not available: 108
+	return c
+}
+
+// awaitMetrics waits until the server has the samples of want, without centrifugo_. Those
+// with -1 must not be there.
+func (i *instance) awaitMetrics(want map[string]float64) {
+	i.t.Helper()
+	var m apptest.Metrics
+	different := func() map[string]float64 {
+		m = i.metrics()
+		rest := maps.Clone(want)
+		maps.DeleteFunc(rest, func(name string, value float64) bool {
+			got, there := m["centrifugo_"+name]
+			return there && got == value || !there && value == -1
+		})
+		return rest
+	}
+	if !await.Reached(func() bool { return len(different()) == 0 }) {
+		for name, value := range different() {
+			got, there := m["centrifugo_"+name]
+			i.t.Errorf("%s: %v, exists: %v; want %v", name, got, there, value)
+		}
+	}
+}
+
+// TestNamespacesInMetrics checks prometheus.channel_namespaces.
+func TestNamespacesInMetrics(t *testing.T) {
+	i := start(t, fmt.Sprintf(namespaces, `"channel_namespaces": 10`))
+	c := i.useNamespaces()
+	want := map[string]float64{
+		`node_messages_sent_count{channel_namespace="other",type="publication"}`:                             -1,
+		`node_messages_sent_count{channel_namespace="chat",type="join"}`:                                     1,
+		`node_messages_received_count{channel_namespace="chat",type="join"}`:                                 1,
+		`node_messages_sent_count{channel_namespace="news",type="join"}`:                                     -1,
+		`node_messages_sent_count{channel_namespace="",type="join"}`:                                         0,
+		`node_messages_sent_count{channel_namespace="",type="control"}`:                                      0,
+		`node_action_count{action="add_presence",channel_namespace="news"}`:                                  1,
+		`node_action_count{action="add_presence",channel_namespace=""}`:                                      0,
+		`client_num_reply_errors{channel_namespace="rest",code="108",method="history"}`:                      1,
+		`client_command_duration_seconds_count{channel_namespace="rest",method="history"}`:                   1,
+		`client_command_duration_seconds_histogram_count{channel_namespace="rest",method="history"}`:         1,
+		`client_command_duration_seconds_count{channel_namespace="",method="connect"}`:                       1,
+		`client_command_duration_seconds_count{channel_namespace="chat",method="connect"}`:                   -1,
+		`transport_messages_received{channel_namespace="rest",frame_type="history",transport="websocket"}`:   1,
+		`transport_messages_received{channel_namespace="chat",frame_type="subscribe",transport="websocket"}`: 1,
+		`transport_messages_sent{channel_namespace="chat",frame_type="subscribe",transport="websocket"}`:     1,
+		`client_subscriptions_inflight{channel_namespace="rest",client_name="js"}`:                           -1,
+		`client_subscriptions_inflight{channel_namespace="",client_name="unregistered"}`:                     0,
+	}
+	for namespace, publications := range map[string]float64{"news": 1, "chat": 2, "rest": 3, "": 4} {
+		want[fmt.Sprintf(`node_messages_sent_count{channel_namespace=%q,type="publication"}`, namespace)] = publications
+		if namespace == "rest" {
+			continue // it has no subscriber
+		}
+		want[fmt.Sprintf(`node_messages_received_count{channel_namespace=%q,type="publication"}`, namespace)] = publications
+		want[fmt.Sprintf(`node_broadcast_duration_seconds_count{channel_namespace=%q,type="publication"}`, namespace)] = publications
+		want[fmt.Sprintf(`transport_messages_sent{channel_namespace=%q,frame_type="push_publication",transport="websocket"}`, namespace)] = publications
+		want[fmt.Sprintf(`client_subscriptions_accepted{channel_namespace=%q,client_name="js"}`, namespace)] = 1
+		want[fmt.Sprintf(`client_subscriptions_inflight{channel_namespace=%q,client_name="js"}`, namespace)] = 1
+	}
+	i.awaitMetrics(want)
+
+	// A namespace that is removed keeps its subscriptions, and they end under its name.
+	i.configure(strings.Replace(fmt.Sprintf(namespaces, `"channel_namespaces": 10`), `{"name": "news", "presence": true}, `, "", 1))
+	i.hangUp()
+	await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	_ = c.Close()
+	i.awaitMetrics(map[string]float64{
+		`client_subscriptions_accepted{channel_namespace="news",client_name="js"}`: 1,
+		`client_subscriptions_inflight{channel_namespace="news",client_name="js"}`: 0,
+		`client_subscriptions_inflight{channel_namespace="chat",client_name="js"}`: 0,
+		`client_subscriptions_inflight{channel_namespace="",client_name="js"}`:     0,
+	})
+}
+
+// TestNamespacesInMetricsAreBounded checks that namespaces beyond the limit are counted
+// together.
+func TestNamespacesInMetricsAreBounded(t *testing.T) {
+	i := start(t, fmt.Sprintf(namespaces, `"channel_namespaces": 1`))
+	ask(t, i.connected(apptest.Dialer{}), `{"id":2,"subscribe":{"channel":"news:1"}}`) // the first one that is used
+	i.useNamespaces()
+	i.awaitMetrics(map[string]float64{
+		`node_messages_sent_count{channel_namespace="news",type="publication"}`:               1,
+		`node_messages_sent_count{channel_namespace="other",type="publication"}`:              5,
+		`node_messages_sent_count{channel_namespace="",type="publication"}`:                   4,
+		`node_messages_sent_count{channel_namespace="chat",type="publication"}`:               -1,
+		`client_subscriptions_inflight{channel_namespace="news",client_name="js"}`:            1,
+		`client_subscriptions_inflight{channel_namespace="other",client_name="js"}`:           1,
+		`client_subscriptions_inflight{channel_namespace="",client_name="js"}`:                1,
+		`client_subscriptions_inflight{channel_namespace="chat",client_name="js"}`:            -1,
+		`client_subscriptions_accepted{channel_namespace="",client_name="unnamed"}`:           -1,
+		`client_recovered_publications_count{channel_namespace=""}`:                           0,
+		`broker_publish_suppressed_count{channel_namespace="",reason="idempotency"}`:          0,
+		`broker_publish_suppressed_count{channel_namespace="news",reason="version"}`:          -1,
+		`node_messages_received_count{channel_namespace="other",type="publication"}`:          2,
+		`node_tags_filter_dropped_publications{channel_namespace=""}`:                         0,
+		`client_num_server_unsubscribes{channel_namespace="other",code="2500"}`:               -1,
+		`client_recover{channel_namespace="",has_recovered_publications="no",recovered="no"}`: 0,
+	})
+	if !i.logged("warn", "too many labels of channels, or an invalid one: counted as others", "") {
+		t.Error("no warning of too many namespaces in the log; want one")
+	}
+}
