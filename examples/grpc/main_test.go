@@ -66,7 +66,13 @@ func TestClient(t *testing.T) {
 		ended <- run(t.Context(), address, "u", "news", write)
 		_ = write.Close()
 	}()
-	lines := bufio.NewScanner(read)
+	lines := make(chan string, 100)
+	go func() { // the client must not wait for this test, which waits for the client
+		defer close(lines)
+		for printed := bufio.NewScanner(read); printed.Scan(); {
+			lines <- printed.Text()
+		}
+	}()
 	number := 0
 	publish := func() {
 		t.Helper()
@@ -79,8 +85,8 @@ func TestClient(t *testing.T) {
 	want := func(first int) {
 		t.Helper()
 		for ; first <= number; first++ {
-			if !lines.Scan() || lines.Text() != fmt.Sprint(first) {
-				t.Fatalf("printed %q; want %d", lines.Text(), first)
+			if line := <-lines; line != fmt.Sprint(first) {
+				t.Fatalf("printed %q; want %d", line, first)
 			}
 		}
 	}
