@@ -8,6 +8,7 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/auth"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/override"
 	"centrifugo/server/internal/proxy"
 	"centrifugo/server/internal/subscribeopts"
 )
@@ -133,9 +134,9 @@ func channelsOf(token auth.ConnectToken) channelSet {
 
 // serverSide returns the options of a server-side subscription.
 func (c *connectRequest) serverSide(
-	ns *channels.Namespace, source channels.Source, override auth.Override,
+	ns *channels.Namespace, source channels.Source, over *override.SubscribeOverride,
 ) centrifuge.SubscribeOptions {
-	features := c.rules.Features(ns, source, c.user, channels.Request{}, channels.Override(override))
+	features := c.rules.Features(ns, source, c.user, channels.Request{}, over)
 	return subscribeopts.New(ns, source, features)
 }
 
@@ -151,7 +152,7 @@ func (p *Policy) subscribePersonal(ctx context.Context, c *connectRequest, clien
 		return because(centrifuge.ErrorUnknownChannel, "personal channel %.255q", channel)
 	}
 	if _, ok := c.reply.Subscriptions[channel]; !ok {
-		c.reply.Subscriptions[channel] = c.serverSide(ns, channels.SourceUserPersonal, auth.Override{})
+		c.reply.Subscriptions[channel] = c.serverSide(ns, channels.SourceUserPersonal, nil)
 	}
 	if !c.rules.SingleConnection() || !ns.Options.Presence {
 		return nil
@@ -184,7 +185,7 @@ func (c *connectRequest) subscribeAsked(asked []string) error {
 		if _, ok := c.reply.Subscriptions[channel]; ok || verdict.Outcome != channels.Allowed {
 			continue
 		}
-		c.reply.Subscriptions[channel] = c.serverSide(verdict.Namespace, verdict.Source, auth.Override{})
+		c.reply.Subscriptions[channel] = c.serverSide(verdict.Namespace, verdict.Source, nil)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func (p *Policy) admit(c *connectRequest, r *proxy.Result) error {
 		if !ok || channel == "" {
 			return because(centrifuge.ErrorUnknownChannel, "channel %.255q of the connect proxy", channel)
 		}
-		opts := c.serverSide(ns, channels.SourceConnectProxy, override(o.Override))
+		opts := c.serverSide(ns, channels.SourceConnectProxy, o.Override)
 		opts.Info, opts.Data, opts.ExpireAt = o.Info, o.Data, o.ExpireAt
 		if o.CacheRecover {
 			opts.RecoveryMode, opts.AutoRecover = centrifuge.RecoverCache, true
@@ -91,16 +91,6 @@ func (p *Policy) admit(c *connectRequest, r *proxy.Result) error {
 		c.reply.Subscriptions[channel] = opts
 	}
 	return nil
-}
-
-func override(o *proxy.Override) auth.Override {
-	if o == nil {
-		return auth.Override{}
-	}
-	return auth.Override{
-		Presence: o.Presence.Pointer(), JoinLeave: o.JoinLeave.Pointer(), ForcePushJoinLeave: o.ForcePushJoinLeave.Pointer(),
-		ForcePositioning: o.ForcePositioning.Pointer(), ForceRecovery: o.ForceRecovery.Pointer(),
-	}
 }
 
 // serverRefreshes reports whether connections are refreshed by a proxy and not by their
@@ -159,7 +149,7 @@ func (p *Policy) subscribeByProxy(
 	if err != nil {
 		return opts, 0, err
 	}
-	return auth.SubscribeOptions{Info: r.Info, Data: r.Data, Override: override(r.Override)}, max(0, r.ExpireAt), nil
+	return auth.SubscribeOptions{Info: r.Info, Data: r.Data, Override: r.Override}, max(0, r.ExpireAt), nil
 }
 
 // publishByProxy asks a proxy whether a client may publish, and what (server.md 5.7). The

@@ -291,6 +291,32 @@ func TestSubscribeByProxy(t *testing.T) {
 	}
 }
 
+// TestConnectProxyOverrides: a connect proxy replaces options of the namespace for its
+// subscriptions.
+func TestConnectProxyOverrides(t *testing.T) {
+	b, use := newBackend(t)
+	b.answer(proxy.Connect, `{"result": {"user": "42", "subs": {
+		"open:1": {"override": {"force_recovery": {"value": true}, "presence": {"value": false}}},
+		"open:2": {},
+		"forced:1": {"override": {"force_recovery": {"value": false}, "force_positioning": {"value": false}}}}}}`)
+	s := newServer(t, use)
+	_, reply := answer(s.dial(context.Background(), t), &protocol.Command{Connect: &protocol.ConnectRequest{}})
+	if reply == nil {
+		t.Fatal("there is no reply; want a connect result")
+	}
+	for channel, want := range map[string]struct {
+		recoverable bool
+		clients     int // that presence shows
+	}{"open:1": {recoverable: true}, "open:2": {clients: 1}, "forced:1": {}} {
+		if got := reply.Connect.Subs[channel]; got == nil || got.Recoverable != want.recoverable || got.Positioned != want.recoverable {
+			t.Errorf("%s: %+v; want it recoverable and positioned: %t", channel, got, want.recoverable)
+		}
+		if got, err := s.Presence(context.Background(), channel); err != nil || len(got) != want.clients {
+			t.Errorf("presence of %s: %v, %v; want %d clients", channel, got, err, want.clients)
+		}
+	}
+}
+
 // TestSubscribeExpiryByProxy: a subscription of a proxy is refreshed by its client, unless
 // the namespace has a sub_refresh proxy.
 func TestSubscribeExpiryByProxy(t *testing.T) {

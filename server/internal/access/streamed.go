@@ -41,7 +41,7 @@ func (p *Policy) subscribeByStream(
 	if r == nil {
 		r = new(proxy.Result)
 	}
-	return auth.SubscribeOptions{Info: r.Info, Data: r.Data, Override: override(r.Override)}, max(0, r.ExpireAt), nil
+	return auth.SubscribeOptions{Info: r.Info, Data: r.Data, Override: r.Override}, max(0, r.ExpireAt), nil
 }
 
 // subscribed begins to deliver the publications of a stream. They follow the reply to the

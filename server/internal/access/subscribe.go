@@ -31,7 +31,7 @@ func (p *Policy) subscribe(ctx context.Context, e centrifuge.SubscribeEvent) (ce
 		return centrifuge.SubscribeReply{}, err
 	}
 	request := channels.Request{Positioned: e.Positioned, Recoverable: e.Recoverable, JoinLeave: e.JoinLeave}
-	features := s.rules.Features(verdict.Namespace, verdict.Source, user, request, channels.Override(grant.Override))
+	features := s.rules.Features(verdict.Namespace, verdict.Source, user, request, grant.Override)
 	opts := subscribeopts.New(verdict.Namespace, verdict.Source, features)
 	opts.ExpireAt, opts.Info, opts.Data = grant.ExpireAt, grant.Info, grant.Data
 	if verdict.Source == channels.SourceStreamProxy {

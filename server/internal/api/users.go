@@ -6,6 +6,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/channels"
+	"centrifugo/server/internal/override"
 	"centrifugo/server/internal/subscribeopts"
 )
 
@@ -60,7 +61,7 @@ type SubscribeRequest struct {
 	// RecoverSince starts the subscription with the publications after a position.
 	RecoverSince *StreamPosition `json:"recover_since"`
 	// Override replaces options of the namespace.
-	Override *SubscribeOverride `json:"override"`
+	Override *override.SubscribeOverride `json:"override"`
 }
 
 // StreamPosition is a position in the history of a channel.
@@ -74,40 +75,6 @@ func (p *StreamPosition) position() *centrifuge.StreamPosition {
 		return nil
 	}
 	return &centrifuge.StreamPosition{Offset: p.Offset, Epoch: p.Epoch}
-}
-
-// SubscribeOverride replaces the options of the namespace that it contains.
-type SubscribeOverride struct {
-	Presence           *BoolValue `json:"presence"`
-	JoinLeave          *BoolValue `json:"join_leave"`
-	ForceRecovery      *BoolValue `json:"force_recovery"`
-	ForcePositioning   *BoolValue `json:"force_positioning"`
-	ForcePushJoinLeave *BoolValue `json:"force_push_join_leave"`
-}
-
-// BoolValue is a boolean that may be absent.
-type BoolValue struct {
-	Value bool `json:"value"`
-}
-
-func (v *BoolValue) pointer() *bool {
-	if v == nil {
-		return nil
-	}
-	return &v.Value
-}
-
-func (o *SubscribeOverride) override() channels.Override {
-	if o == nil {
-		return channels.Override{}
-	}
-	return channels.Override{
-		Presence:           o.Presence.pointer(),
-		JoinLeave:          o.JoinLeave.pointer(),
-		ForcePushJoinLeave: o.ForcePushJoinLeave.pointer(),
-		ForcePositioning:   o.ForcePositioning.pointer(),
-		ForceRecovery:      o.ForceRecovery.pointer(),
-	}
 }
 
 // EmptyResult is a result without fields.
@@ -131,7 +98,7 @@ func (c call) subscribe(ctx context.Context, req *SubscribeRequest) (EmptyResult
 	if apiErr != nil {
 		return EmptyResult{}, apiErr
 	}
-	features := c.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Request{}, req.Override.override())
+	features := c.rules().Features(ns, channels.SourceServerAPI, req.User, channels.Request{}, req.Override)
 	opts := subscribeopts.New(ns, channels.SourceServerAPI, features)
 	opts.ExpireAt, opts.Info, opts.Data = req.ExpireAt, info, data
 	opts.RecoverSince = req.RecoverSince.position()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"centrifugo/protocol"
+	"centrifugo/server/internal/override"
 )
 
 // ConnectToken holds the claims of a valid connection token (server.md 3.4).
@@ -40,64 +41,28 @@ func (t SubscribeToken) Matches(user, channel, client string) bool {
 
 // SubscribeOptions come with a subscription.
 type SubscribeOptions struct {
-	Info     []byte // channel info; nil: none
-	Data     []byte // sent to the client in the subscribe result; nil: none
-	Override Override
-}
-
-// Override replaces options of the namespace; nil keeps the option.
-type Override struct {
-	Presence           *bool
-	JoinLeave          *bool
-	ForcePushJoinLeave *bool
-	ForcePositioning   *bool
-	ForceRecovery      *bool
-}
-
-// boolValue is the JSON of an override: {"value": true}.
-type boolValue struct {
-	Value bool `json:"value"`
-}
-
-func (b *boolValue) pointer() *bool {
-	if b == nil {
-		return nil
-	}
-	return &b.Value
+	Info     []byte                      // channel info; nil: none
+	Data     []byte                      // sent to the client in the subscribe result; nil: none
+	Override *override.SubscribeOverride // nil: none
 }
 
 // rawOptions is the JSON form of SubscribeOptions.
 type rawOptions struct {
-	Info     json.RawMessage `json:"info"`
-	B64Info  string          `json:"b64info"`
-	Data     json.RawMessage `json:"data"`
-	B64Data  string          `json:"b64data"`
-	Override *struct {
-		Presence           *boolValue `json:"presence"`
-		JoinLeave          *boolValue `json:"join_leave"`
-		ForcePushJoinLeave *boolValue `json:"force_push_join_leave"`
-		ForcePositioning   *boolValue `json:"force_positioning"`
-		ForceRecovery      *boolValue `json:"force_recovery"`
-	} `json:"override"`
+	Info     json.RawMessage             `json:"info"`
+	B64Info  string                      `json:"b64info"`
+	Data     json.RawMessage             `json:"data"`
+	B64Data  string                      `json:"b64data"`
+	Override *override.SubscribeOverride `json:"override"`
 }
 
 func (r *rawOptions) options() (SubscribeOptions, error) {
-	var o SubscribeOptions
+	o := SubscribeOptions{Override: r.Override}
 	var err error
 	if o.Info, err = eitherForm(r.Info, r.B64Info); err != nil {
 		return o, fmt.Errorf("claim info or b64info: %w", err)
 	}
 	if o.Data, err = eitherForm(r.Data, r.B64Data); err != nil {
 		return o, fmt.Errorf("claim data or b64data: %w", err)
-	}
-	if over := r.Override; over != nil {
-		o.Override = Override{
-			Presence:           over.Presence.pointer(),
-			JoinLeave:          over.JoinLeave.pointer(),
-			ForcePushJoinLeave: over.ForcePushJoinLeave.pointer(),
-			ForcePositioning:   over.ForcePositioning.pointer(),
-			ForceRecovery:      over.ForceRecovery.pointer(),
-		}
 	}
 	return o, nil
 }

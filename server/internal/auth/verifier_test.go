@@ -21,6 +21,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/override"
 )
 
 const secret = "test-secret-of-the-table"
@@ -198,7 +199,7 @@ func TestSkipSignatureKeepsEverythingElse(t *testing.T) {
 }
 
 func TestConnectToken(t *testing.T) {
-	yes, no := true, false
+	yes, no := &override.BoolValue{Value: true}, &override.BoolValue{}
 	tests := []struct {
 		name, claims string
 		want         ConnectToken
@@ -219,7 +220,8 @@ func TestConnectToken(t *testing.T) {
 		{"subs hide channels", `{"channels":["a"],"subs":{"b":{"info":1,"b64data":"AQI=","override":{
 			"presence":{"value":true},"join_leave":{"value":false},"force_push_join_leave":{"value":true},"force_positioning":{"value":false},"force_recovery":{"value":true}}},"c":null}}`,
 			ConnectToken{Subs: map[string]SubscribeOptions{
-				"b": {Info: []byte("1"), Data: []byte{1, 2}, Override: Override{&yes, &no, &yes, &no, &yes}}, "c": {}}}},
+				"b": {Info: []byte("1"), Data: []byte{1, 2}, Override: &override.SubscribeOverride{
+					Presence: yes, JoinLeave: no, ForcePushJoinLeave: yes, ForcePositioning: no, ForceRecovery: yes}}, "c": {}}}},
 		{"empty subs hide channels", `{"channels":["a"],"subs":{}}`, ConnectToken{}},
 	}
 	for _, tt := range tests {
@@ -258,7 +260,7 @@ func TestUserIDClaim(t *testing.T) {
 }
 
 func TestVerifySubscribe(t *testing.T) {
-	yes := true
+	yes := &override.BoolValue{Value: true}
 	tests := []struct {
 		name, claims string
 		want         SubscribeToken
@@ -267,7 +269,7 @@ func TestVerifySubscribe(t *testing.T) {
 		{"plain", `{"sub":"42","channel":"x"}`, SubscribeToken{User: "42", Channel: "x"}, nil},
 		{"everything", `{"sub":"42","channel":"$x","client":"c","exp":1800000000,"expire_at":1900000000,"info":1,"data":{"d":1},"override":{"force_recovery":{"value":true}}}`,
 			SubscribeToken{User: "42", Channel: "$x", Client: "c", ExpireAt: 1900000000,
-				SubscribeOptions: SubscribeOptions{Info: []byte("1"), Data: []byte(`{"d":1}`), Override: Override{ForceRecovery: &yes}}}, nil},
+				SubscribeOptions: SubscribeOptions{Info: []byte("1"), Data: []byte(`{"d":1}`), Override: &override.SubscribeOverride{ForceRecovery: yes}}}, nil},
 		{"quoted dates", `{"channel":"x","exp":"1800000000","nbf":"1"}`, SubscribeToken{Channel: "x", ExpireAt: 1800000000}, nil},
 		{"info is too deep", `{"channel":"x","info":` + nested(1025) + `}`, SubscribeToken{}, ErrInvalidToken},
 		{"data is too deep", `{"channel":"x","data":` + nested(1025) + `}`, SubscribeToken{}, ErrInvalidToken},

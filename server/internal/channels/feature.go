@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"centrifugo/internal/wildcard"
+	"centrifugo/server/internal/override"
 )
 
 // Request holds what a client requests of its subscription.
@@ -12,16 +13,6 @@ type Request struct {
 	Positioned  bool
 	Recoverable bool
 	JoinLeave   bool
-}
-
-// Override replaces options of the namespace for one subscription; nil keeps an option.
-// Tokens, proxy replies and the server API contain overrides.
-type Override struct {
-	Presence           *bool
-	JoinLeave          *bool
-	ForcePushJoinLeave *bool
-	ForcePositioning   *bool
-	ForceRecovery      *bool
 }
 
 // Features are the features of a subscription.
@@ -38,16 +29,19 @@ type Features struct {
 
 // Features returns the features of a subscription that source allowed
 // (server.md 4.3, after the table). The request counts for the sources token,
-// user-limited, allowed and insecure; all others ignore it (server.md 4.3). A user-limited,
-// allowed or insecure subscription has no override.
-func (r *Rules) Features(ns *Namespace, source Source, user string, request Request, over Override) Features {
+// user-limited, allowed and insecure; all others ignore it (server.md 4.3). over is nil for
+// none; a user-limited, allowed or insecure subscription has none.
+func (r *Rules) Features(ns *Namespace, source Source, user string, request Request, over *override.SubscribeOverride) Features {
+	if over == nil {
+		over = new(override.SubscribeOverride)
+	}
 	o := &ns.Options
 	f := Features{
-		Presence:         pick(over.Presence, o.Presence),
-		JoinLeave:        pick(over.JoinLeave, o.JoinLeave),
-		PushJoinLeave:    pick(over.ForcePushJoinLeave, o.ForcePushJoinLeave),
-		Positioned:       pick(over.ForcePositioning, o.ForcePositioning),
-		Recoverable:      pick(over.ForceRecovery, o.ForceRecovery),
+		Presence:         over.Presence.Or(o.Presence),
+		JoinLeave:        over.JoinLeave.Or(o.JoinLeave),
+		PushJoinLeave:    over.ForcePushJoinLeave.Or(o.ForcePushJoinLeave),
+		Positioned:       over.ForcePositioning.Or(o.ForcePositioning),
+		Recoverable:      over.ForceRecovery.Or(o.ForceRecovery),
 		CacheRecovery:    o.ForceRecoveryMode == "cache",
 		AutoCacheRecover: o.AutoCacheRecover,
 		HistoryMetaTTL:   ns.HistoryMetaTTL,
@@ -69,13 +63,6 @@ func (r *Rules) Features(ns *Namespace, source Source, user string, request Requ
 	f.Recoverable = f.Recoverable || request.Recoverable && (o.AllowRecovery || history)
 	f.PushJoinLeave = f.PushJoinLeave || request.JoinLeave && o.JoinLeave && r.presenceAccess(ns, asSubscriber) == Allowed
 	return f
-}
-
-func pick(over *bool, option bool) bool {
-	if over != nil {
-		return *over
-	}
-	return option
 }
 
 // Batch describes how the publications of a channel are collected before delivery.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/override"
 )
 
 // options builds options with the given changes.
@@ -195,52 +196,57 @@ func TestOutcomes(t *testing.T) {
 }
 
 func TestFeatures(t *testing.T) {
-	yes, no := true, false
+	yes, no := &override.BoolValue{Value: true}, &override.BoolValue{}
 	request := Request{Positioned: true, Recoverable: true, JoinLeave: true}
 	history := options{HistorySize: 1, HistoryTTL: time.Second, AllowHistoryForSubscriber: true}
 	joins := options{JoinLeave: true, Presence: true, AllowPresenceForSubscriber: true}
 	const meta = 720 * time.Hour
 	tests := []struct {
-		name     string
-		options  options
-		source   Source
-		user     string
-		request  Request
-		override Override
-		want     Features
+		name    string
+		options options
+		source  Source
+		user    string
+		request Request
+		over    *override.SubscribeOverride
+		want    Features
 	}{
-		{"request not allowed", options{}, SourceClientAllowed, "1", request, Override{}, Features{HistoryMetaTTL: meta}},
-		{"allow_positioning", options{AllowPositioning: true}, SourceClientAllowed, "1", request, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
-		{"allow_recovery", options{AllowRecovery: true}, SourceUserLimited, "1", request, Override{}, Features{Recoverable: true, HistoryMetaTTL: meta}},
-		{"no request", options{AllowPositioning: true, AllowRecovery: true}, SourceClientAllowed, "1", Request{}, Override{}, Features{HistoryMetaTTL: meta}},
-		{"history access", history, SourceClientInsecure, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"history access of anonymous", history, SourceClientAllowed, "", request, Override{}, Features{HistoryMetaTTL: meta}},
-		{"presence access", joins, SourceClientAllowed, "1", request, Override{}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
-		{"presence access of anonymous", joins, SourceClientAllowed, "", request, Override{}, Features{Presence: true, JoinLeave: true, HistoryMetaTTL: meta}},
-		{"no join_leave", options{Presence: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, Override{}, Features{Presence: true, HistoryMetaTTL: meta}},
-		{"no presence", options{JoinLeave: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
-		{"forced", options{ForcePositioning: true, ForceRecovery: true, ForcePushJoinLeave: true}, SourceClientAllowed, "", Request{}, Override{}, Features{Positioned: true, Recoverable: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
-		{"cache", options{ForceRecovery: true, ForceRecoveryMode: "cache", AutoCacheRecover: true}, SourceClientAllowed, "", Request{}, Override{}, Features{Recoverable: true, CacheRecovery: true, AutoCacheRecover: true, HistoryMetaTTL: meta}},
-		{"own meta TTL", options{HistoryMetaTTL: time.Hour}, SourceClientAllowed, "", Request{}, Override{}, Features{HistoryMetaTTL: time.Hour}},
-		{"token: meta TTL of all channels", options{HistoryMetaTTL: time.Hour}, SourceSubscriptionToken, "", Request{}, Override{}, Features{HistoryMetaTTL: meta}},
-		{"token: request counts (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", request, Override{}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"token: override on", options{}, SourceSubscriptionToken, "1", Request{}, Override{&yes, &yes, &yes, &yes, &yes}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"token: override off", options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, ForceRecovery: true}, SourceSubscriptionToken, "1", Request{}, Override{&no, &no, &no, &no, &no}, Features{HistoryMetaTTL: meta}},
-		{"proxy: request ignored (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", request, Override{}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
-		{"proxy: force and override count", options{ForcePositioning: true}, SourceSubscribeProxy, "1", request, Override{ForceRecovery: &yes}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
-		{"stream proxy never recovers", options{ForceRecovery: true}, SourceStreamProxy, "1", request, Override{ForceRecovery: &yes}, Features{HistoryMetaTTL: meta}},
-		{"server side: request ignored", options{AllowRecovery: true, ForcePositioning: true}, SourceConnectionToken, "1", request, Override{}, Features{Positioned: true, HistoryMetaTTL: meta}},
+		{"request not allowed", options{}, SourceClientAllowed, "1", request, nil, Features{HistoryMetaTTL: meta}},
+		{"allow_positioning", options{AllowPositioning: true}, SourceClientAllowed, "1", request, nil, Features{Positioned: true, HistoryMetaTTL: meta}},
+		{"allow_recovery", options{AllowRecovery: true}, SourceUserLimited, "1", request, nil, Features{Recoverable: true, HistoryMetaTTL: meta}},
+		{"no request", options{AllowPositioning: true, AllowRecovery: true}, SourceClientAllowed, "1", Request{}, nil, Features{HistoryMetaTTL: meta}},
+		{"history access", history, SourceClientInsecure, "1", request, nil, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"history access of anonymous", history, SourceClientAllowed, "", request, nil, Features{HistoryMetaTTL: meta}},
+		{"presence access", joins, SourceClientAllowed, "1", request, nil, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
+		{"presence access of anonymous", joins, SourceClientAllowed, "", request, nil, Features{Presence: true, JoinLeave: true, HistoryMetaTTL: meta}},
+		{"no join_leave", options{Presence: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, nil, Features{Presence: true, HistoryMetaTTL: meta}},
+		{"no presence", options{JoinLeave: true, AllowPresenceForSubscriber: true}, SourceClientAllowed, "1", request, nil, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"forced", options{ForcePositioning: true, ForceRecovery: true, ForcePushJoinLeave: true}, SourceClientAllowed, "", Request{}, nil, Features{Positioned: true, Recoverable: true, PushJoinLeave: true, HistoryMetaTTL: meta}},
+		{"cache", options{ForceRecovery: true, ForceRecoveryMode: "cache", AutoCacheRecover: true}, SourceClientAllowed, "", Request{}, nil, Features{Recoverable: true, CacheRecovery: true, AutoCacheRecover: true, HistoryMetaTTL: meta}},
+		{"own meta TTL", options{HistoryMetaTTL: time.Hour}, SourceClientAllowed, "", Request{}, nil, Features{HistoryMetaTTL: time.Hour}},
+		{"token: meta TTL of all channels", options{HistoryMetaTTL: time.Hour}, SourceSubscriptionToken, "", Request{}, nil, Features{HistoryMetaTTL: meta}},
+		{"token: request counts (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true}, SourceSubscriptionToken, "1", request, nil, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"token: override on", options{}, SourceSubscriptionToken, "1", Request{}, &override.SubscribeOverride{Presence: yes, JoinLeave: yes, ForceRecovery: yes, ForcePositioning: yes, ForcePushJoinLeave: yes}, Features{Presence: true, JoinLeave: true, PushJoinLeave: true, Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"token: override off", options{Presence: true, JoinLeave: true, ForcePushJoinLeave: true, ForcePositioning: true, ForceRecovery: true}, SourceSubscriptionToken, "1", Request{}, &override.SubscribeOverride{Presence: no, JoinLeave: no, ForceRecovery: no, ForcePositioning: no, ForcePushJoinLeave: no}, Features{HistoryMetaTTL: meta}},
+		{"override of presence", options{}, SourceServerAPI, "1", Request{}, &override.SubscribeOverride{Presence: yes}, Features{Presence: true, HistoryMetaTTL: meta}},
+		{"override of join_leave", options{}, SourceServerAPI, "1", Request{}, &override.SubscribeOverride{JoinLeave: yes}, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"override of force_recovery", options{}, SourceServerAPI, "1", Request{}, &override.SubscribeOverride{ForceRecovery: yes}, Features{Recoverable: true, HistoryMetaTTL: meta}},
+		{"override of force_positioning", options{}, SourceServerAPI, "1", Request{}, &override.SubscribeOverride{ForcePositioning: yes}, Features{Positioned: true, HistoryMetaTTL: meta}},
+		{"override of force_push_join_leave", options{}, SourceServerAPI, "1", Request{}, &override.SubscribeOverride{ForcePushJoinLeave: yes}, Features{PushJoinLeave: true, HistoryMetaTTL: meta}},
+		{"proxy: request ignored (server.md 4.3)", options{AllowPositioning: true, AllowRecovery: true, JoinLeave: true}, SourceSubscribeProxy, "1", request, nil, Features{JoinLeave: true, HistoryMetaTTL: meta}},
+		{"proxy: force and override count", options{ForcePositioning: true}, SourceSubscribeProxy, "1", request, &override.SubscribeOverride{ForceRecovery: yes}, Features{Positioned: true, Recoverable: true, HistoryMetaTTL: meta}},
+		{"stream proxy never recovers", options{ForceRecovery: true}, SourceStreamProxy, "1", request, &override.SubscribeOverride{ForceRecovery: yes}, Features{HistoryMetaTTL: meta}},
+		{"server side: request ignored", options{AllowRecovery: true, ForcePositioning: true}, SourceConnectionToken, "1", request, nil, Features{Positioned: true, HistoryMetaTTL: meta}},
 	}
 	for _, tt := range tests {
 		r := newRules(t, Settings{}, tt.options, nil)
 		ns, _ := r.Namespace("x")
-		if got := r.Features(ns, tt.source, tt.user, tt.request, tt.override); got != tt.want {
+		if got := r.Features(ns, tt.source, tt.user, tt.request, tt.over); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
 		}
 	}
 	insecure := newRules(t, Settings{Insecure: true}, options{HistorySize: 1, HistoryTTL: time.Second}, nil)
 	ns, _ := insecure.Namespace("x")
-	if f := insecure.Features(ns, SourceClientInsecure, "", request, Override{}); !f.Positioned || !f.Recoverable {
+	if f := insecure.Features(ns, SourceClientInsecure, "", request, nil); !f.Positioned || !f.Recoverable {
 		t.Errorf("insecure: %+v; want positioned and recoverable", f)
 	}
 }

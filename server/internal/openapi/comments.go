@@ -17,11 +17,15 @@ type comments map[string]string
 // citation matches a reference that readers of the document cannot follow.
 var citation = regexp.MustCompile(` \([^)]*(docs/|\.md)[^)]*\)`)
 
-// readComments reads the Go files of a directory.
+// readComments reads the Go files of the packages in a directory.
 func readComments(source fs.FS) (comments, error) {
-	names, err := fs.Glob(source, "*.go")
-	if err != nil {
-		return nil, fmt.Errorf("listing the sources: %w", err)
+	var names []string
+	for _, pkg := range packages {
+		found, err := fs.Glob(source, pkg+"/*.go")
+		if err != nil {
+			return nil, fmt.Errorf("listing the sources: %w", err)
+		}
+		names = append(names, found...)
 	}
 	c := comments{}
 	for _, name := range names {

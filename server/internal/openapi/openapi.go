@@ -14,7 +14,7 @@ import (
 	"centrifugo/server/internal/api"
 )
 
-//go:generate go run ./generate -source ../api -out ../../../docs/openapi.json
+//go:generate go run ./generate -source .. -out ../../../docs/openapi.json
 
 // object is a JSON object. encoding/json sorts its keys.
 type object = map[string]any
@@ -25,8 +25,11 @@ Unknown keys of a request are ignored. A call that reached its method is answere
 either "result" or "error"; the request header "X-Centrifugo-Error-Mode: transport", or http_api.error_mode, answers errors
 with an HTTP status and the error alone.`
 
-// Document returns the document, indented. The source is the directory of package
-// api, for the comments of its types.
+// packages declare the types of requests and results.
+var packages = []string{"api", "override"}
+
+// Document returns the document, indented. The source is the directory of the packages,
+// for the comments of their types.
 func Document(source fs.FS) ([]byte, error) {
 	docs, err := readComments(source)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // TestDocumentIsCurrent fails when docs/openapi.json does not follow from the table
 // of methods and its types.
 func TestDocumentIsCurrent(t *testing.T) {
-	want, err := Document(os.DirFS("../api"))
+	want, err := Document(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +26,7 @@ func TestDocumentIsCurrent(t *testing.T) {
 // TestDescriptions checks that descriptions use the names of JSON and contain nothing
 // that only readers of the source understand.
 func TestDescriptions(t *testing.T) {
-	text, err := Document(os.DirFS("../api"))
+	text, err := Document(os.DirFS(".."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestDescriptions(t *testing.T) {
 }
 
 func TestDocumentOfBrokenSource(t *testing.T) {
-	if _, err := Document(fstest.MapFS{"a.go": {Data: []byte("package")}}); err == nil {
+	if _, err := Document(fstest.MapFS{"api/a.go": {Data: []byte("package")}}); err == nil {
 		t.Error("Document of a file that is not Go = nil error; want one")
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/proxypb"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/override"
 	"centrifugo/server/internal/proxy"
 	"centrifugo/server/internal/proxygrpc"
 )
@@ -159,7 +160,7 @@ type eventTest struct {
 	want    proxy.Result
 }
 
-func boolean(b bool) *proxy.BoolValue { return &proxy.BoolValue{Value: b} }
+func boolean(b bool) *override.BoolValue { return &override.BoolValue{Value: b} }
 
 var eventTests = []eventTest{
 	{
@@ -172,7 +173,7 @@ var eventTests = []eventTest{
 			User: "42", ExpireAt: 4000000000, Info: []byte(`{"i":1}`), Data: []byte(`{"d":2}`), Channels: []string{"a"}, Meta: []byte(`{"m":1}`),
 			Subs: map[string]*proxy.SubscribeOptions{"b": {
 				ExpireAt: 5, Info: []byte(`{"i":3}`), Data: []byte(`{"d":4}`), CacheRecover: true,
-				Override: &proxy.Override{Presence: boolean(true), JoinLeave: boolean(false)},
+				Override: &override.SubscribeOverride{Presence: boolean(true), JoinLeave: boolean(false)},
 			}},
 		},
 	},
@@ -188,7 +189,7 @@ var eventTests = []eventTest{
 			`"force_push_join_leave":{"value":false}},"allow":["x"]}`,
 		want: proxy.Result{
 			ExpireAt: 8, Info: []byte(`{"i":1}`), Data: []byte(`{"d":2}`),
-			Override: &proxy.Override{ForceRecovery: boolean(true), ForcePositioning: boolean(true), ForcePushJoinLeave: boolean(false)},
+			Override: &override.SubscribeOverride{ForceRecovery: boolean(true), ForcePositioning: boolean(true), ForcePushJoinLeave: boolean(false)},
 		},
 	},
 	{

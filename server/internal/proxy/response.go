@@ -9,6 +9,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/protocol"
+	"centrifugo/server/internal/override"
 )
 
 // Response is the answer of a backend (server.md 5.3). Disconnect precedes Error, and
@@ -54,7 +55,7 @@ type Result struct {
 	B64Data string `json:"b64data"`
 
 	// Of subscribe.
-	Override *Override `json:"override"`
+	Override *override.SubscribeOverride `json:"override"`
 
 	// Of publish.
 	SkipHistory    bool              `json:"skip_history"`
@@ -67,35 +68,13 @@ type Result struct {
 
 // SubscribeOptions are those of a server-side subscription that a connect proxy makes.
 type SubscribeOptions struct {
-	ExpireAt     int64     `json:"expire_at"`
-	Info         JSON      `json:"info"`
-	B64Info      string    `json:"b64info"`
-	Data         JSON      `json:"data"`
-	B64Data      string    `json:"b64data"`
-	Override     *Override `json:"override"`
-	CacheRecover bool      `json:"cache_recover"`
-}
-
-// Override replaces options of the namespace for one subscription; nil keeps an option.
-type Override struct {
-	Presence           *BoolValue `json:"presence"`
-	JoinLeave          *BoolValue `json:"join_leave"`
-	ForceRecovery      *BoolValue `json:"force_recovery"`
-	ForcePositioning   *BoolValue `json:"force_positioning"`
-	ForcePushJoinLeave *BoolValue `json:"force_push_join_leave"`
-}
-
-// BoolValue is a value that replaces an option.
-type BoolValue struct {
-	Value bool `json:"value"`
-}
-
-// Pointer returns nil for an option that is kept.
-func (b *BoolValue) Pointer() *bool {
-	if b == nil {
-		return nil
-	}
-	return &b.Value
+	ExpireAt     int64                       `json:"expire_at"`
+	Info         JSON                        `json:"info"`
+	B64Info      string                      `json:"b64info"`
+	Data         JSON                        `json:"data"`
+	B64Data      string                      `json:"b64data"`
+	Override     *override.SubscribeOverride `json:"override"`
+	CacheRecover bool                        `json:"cache_recover"`
 }
 
 // JSON is a value of any kind, undecoded. Null counts as absent. A carrier that is not

@@ -5,6 +5,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"centrifugo/proxypb"
+	"centrifugo/server/internal/override"
 	"centrifugo/server/internal/proxy"
 )
 
@@ -143,17 +144,17 @@ func decodeSubs(subs map[string]*proxypb.SubscribeOptions) map[string]*proxy.Sub
 	return out
 }
 
-func decodeOverride(o *proxypb.SubscribeOptionOverride) *proxy.Override {
+func decodeOverride(o *proxypb.SubscribeOptionOverride) *override.SubscribeOverride {
 	if o == nil {
 		return nil
 	}
-	value := func(b *proxypb.BoolValue) *proxy.BoolValue {
+	value := func(b *proxypb.BoolValue) *override.BoolValue {
 		if b == nil {
 			return nil
 		}
-		return &proxy.BoolValue{Value: b.GetValue()}
+		return &override.BoolValue{Value: b.GetValue()}
 	}
-	return &proxy.Override{
+	return &override.SubscribeOverride{
 		Presence: value(o.GetPresence()), JoinLeave: value(o.GetJoinLeave()), ForceRecovery: value(o.GetForceRecovery()),
 		ForcePositioning: value(o.GetForcePositioning()), ForcePushJoinLeave: value(o.GetForcePushJoinLeave()),
 	}

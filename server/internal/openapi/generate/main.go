@@ -10,7 +10,7 @@ import (
 )
 
 func main() {
-	source := flag.String("source", "", "directory of package api")
+	source := flag.String("source", "", "directory of the packages of the API")
 	out := flag.String("out", "", "file to write")
 	flag.Parse()
 	if err := generate(*source, *out); err != nil {
