@@ -81,7 +81,7 @@ func (a *App) newConsumers() error {
 			problems = append(problems, config.Problem{Key: key + c.Type, Message: err.Error()})
 			continue
 		}
-		a.consumers = append(a.consumers, consumer.New(consumer.Options{Name: c.Name, Source: source, API: asJSON, Binary: asBytes, Log: a.log}))
+		a.consumers = append(a.consumers, consumer.New(consumer.Options{Name: c.Name, Source: source, API: asJSON, Binary: asBytes, Received: a.traceMessages(), Log: a.log}))
 	}
 	if len(problems) > 0 {
 		return problems

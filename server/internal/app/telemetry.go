@@ -8,6 +8,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/proxy"
 	"centrifugo/server/internal/telemetry"
 
@@ -83,6 +84,21 @@ func (a *App) traceRequests(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r.WithContext(a.telemetry.Received(r.Context(), r.Header)))
 	})
+}
+
+// traceMessages returns what reads the trace context of messages of consumers, nil if they are
+// not traced. The case of the attributes' names does not matter.
+func (a *App) traceMessages() func(context.Context, []consumer.Attribute) context.Context {
+	if a.telemetry == nil || !a.config.OpenTelemetry.Consuming {
+		return nil
+	}
+	return func(ctx context.Context, attributes []consumer.Attribute) context.Context {
+		headers := make(http.Header, len(attributes))
+		for _, attribute := range attributes {
+			headers.Add(attribute.Name, attribute.Value)
+		}
+		return a.telemetry.Received(ctx, headers)
+	}
 }
 
 // traceProxy begins the span of a call of a proxy.

@@ -1,12 +1,17 @@
 package app
 
 import (
+	"bytes"
 	"encoding/hex"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+
+	spanpb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"centrifugo/internal/await"
 	"centrifugo/internal/otlptest"
@@ -54,8 +59,38 @@ func TestTraces(t *testing.T) {
 	if s := r.Span("proxy rpc"); got != "00-"+hex.EncodeToString(s.GetTraceId())+"-"+hex.EncodeToString(s.GetSpanId())+"-01" {
 		t.Errorf("the backend got %q, want the context of span %x", got, s.GetSpanId())
 	}
-	redis.Do("XADD", "commands", "*", "method", "publish", "payload", `{"channel":"y","data":{}}`)
-	await.Until(t, "the span of a consumer", func() bool { return r.Span("consume publish") != nil })
+	redis.Do("XADD", "commands", "*", "method", "publish", "payload", `{"channel":"y","data":{}}`, "TraceParent", "00-"+traceID+"-00f067aa0ba902b8-01")
+	var consumed, published *spanpb.Span
+	await.Until(t, "the spans of a message of a consumer", func() bool {
+		consumed = r.Span("consume publish")
+		for _, s := range r.Spans() {
+			if s.GetName() == "publish" && bytes.Equal(s.GetParentSpanId(), consumed.GetSpanId()) {
+				published = s
+			}
+		}
+		return published != nil
+	})
+	if hex.EncodeToString(consumed.GetTraceId()) != traceID || hex.EncodeToString(consumed.GetParentSpanId()) != "00f067aa0ba902b8" || hex.EncodeToString(published.GetTraceId()) != traceID {
+		t.Errorf("the message: trace %x, parent %x, its publication: trace %x; want %s, 00f067aa0ba902b8, the same", consumed.GetTraceId(), consumed.GetParentSpanId(), published.GetTraceId(), traceID)
+	}
+}
+
+// TestTracedStream checks that the backend of a stream gets the context of its span.
+func TestTracedStream(t *testing.T) {
+	r := otlptest.Listen(t)
+	asked := make(chan string, 1)
+	address, _ := serveGRPC(t, grpc.StreamInterceptor(func(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
+		asked <- strings.Join(metadata.ValueFromIncomingContext(s.Context(), "traceparent"), " ")
+		return handle(srv, s)
+	}))
+	i := start(t, `"client": {"insecure": true}, "opentelemetry": {"enabled": true}, "channel": {"proxy": {"subscribe_stream": {"endpoint": "grpc://`+address+`"}},
+		"without_namespace": {"subscribe_stream_proxy_enabled": true}}`)
+	ask(t, i.connected(apptest.Dialer{}), `{"id":2,"subscribe":{"channel":"short"}}`)
+	got := await.Receive(t, asked, "the stream at the backend")
+	await.Until(t, "the span of the stream", func() bool { return r.Span("proxy subscribe_stream") != nil })
+	if s := r.Span("proxy subscribe_stream"); got != "00-"+hex.EncodeToString(s.GetTraceId())+"-"+hex.EncodeToString(s.GetSpanId())+"-01" {
+		t.Errorf("the backend got %q, want the context of span %x", got, s.GetSpanId())
+	}
 }
 
 // TestUntraced checks that nothing is traced that is switched off, and that metrics are exported

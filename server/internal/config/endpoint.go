@@ -125,7 +125,7 @@ type OpenTelemetry struct {
 	Enabled bool `key:"enabled"`
 	// Trace calls of the server API. The trace context of a request (`traceparent`) is taken up.
 	API bool `key:"api"`
-	// Trace the commands of consumers.
+	// Trace the commands of consumers. The trace context of a message (its header or attribute `traceparent`) is taken up.
 	Consuming bool `key:"consuming"`
 	// Authenticate the exporter with Google application default credentials.
 	GoogleCloudADCAuth bool `key:"google_cloud_adc_auth"`

@@ -36,6 +36,9 @@ type Options struct {
 	Source Source
 	// API executes methods whose payloads are JSON, Binary those whose payloads are bytes.
 	API, Binary *api.API
+	// Received returns ctx with the trace context that the attributes of a message carry, once
+	// for each message. It is called by any goroutine and may be nil.
+	Received func(ctx context.Context, attributes []Attribute) context.Context
 	// Log receives errors and refused messages; nil means slog.Default.
 	Log *slog.Logger
 }
@@ -55,7 +58,7 @@ func New(o Options) *Consumer {
 		log = slog.Default()
 	}
 	return &Consumer{name: o.Name, source: o.Source, processor: &Processor{
-		api: o.API, binary: o.Binary, format: o.Source.Format(), attempts: o.Source.Attempts(), stats: new(Stats),
+		api: o.API, binary: o.Binary, received: o.Received, format: o.Source.Format(), attempts: o.Source.Attempts(), stats: new(Stats),
 		log: log.With("consumer", o.Name), sampler: logsample.New(logLines, logInterval),
 	}}
 }

@@ -20,6 +20,7 @@ var ErrUnavailable = errors.New("the message could not be processed yet")
 type Processor struct {
 	// Static after construction.
 	api, binary *api.API
+	received    func(context.Context, []Attribute) context.Context // may be nil
 	format      Format
 	attempts    int // zero: any number
 	stats       *Stats
@@ -50,8 +51,12 @@ func (p *Processor) Process(ctx context.Context, m Message) error {
 		p.refuse(&m, refused)
 		return nil
 	}
+	calls := context.WithoutCancel(ctx)
+	if p.received != nil {
+		calls = p.received(calls, m.Attributes)
+	}
 	for attempt := 1; ; attempt++ {
-		again, refused := p.call(context.WithoutCancel(ctx), &c)
+		again, refused := p.call(calls, &c)
 		if refused != nil {
 			p.refuse(&m, refused)
 			return nil

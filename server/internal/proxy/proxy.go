@@ -154,12 +154,17 @@ func (p *Proxy) carry(ctx context.Context, e Event, r *Request, headers http.Hea
 			response, err = nil, &Failure{Reason: Malformed, Err: fmt.Errorf("%w: %v\n%s", errPanic, reason, debug.Stack())}
 		}
 	}()
-	if p.options.Trace != nil {
-		var ended func(error)
-		ctx, ended = p.options.Trace(ctx, e, p.name, headers)
-		defer func() { ended(err) }()
-	}
+	ctx, ended := p.trace(ctx, e, headers)
+	defer func() { ended(err) }()
 	return p.carrier.Call(ctx, e, r, headers) //nolint:wrapcheck // a *Failure
+}
+
+// trace begins the span of a call, if calls are traced. The function that it returns ends it.
+func (p *Proxy) trace(ctx context.Context, e Event, headers http.Header) (traced context.Context, ended func(error)) {
+	if p.options.Trace == nil {
+		return ctx, func(error) {}
+	}
+	return p.options.Trace(ctx, e, p.name, headers)
 }
 
 // conclude ends a call whose client has the context ctx, and returns the answer to the

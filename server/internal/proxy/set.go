@@ -45,7 +45,8 @@ type Options struct {
 	// Observe is called after each call, by any goroutine. It may be nil.
 	Observe func(Observation)
 	// Trace is called before each call with the headers or metadata that it sends, to which it
-	// may add, and ended after it. The call has the context that it returns. It may be nil.
+	// may add, and ended after it, for a stream after the first message. The call has the context
+	// that it returns. It may be nil.
 	Trace func(ctx context.Context, e Event, name string, headers http.Header) (traced context.Context, ended func(error))
 	// Log receives failures; nil means slog.Default.
 	Log *slog.Logger

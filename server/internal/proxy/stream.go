@@ -76,10 +76,13 @@ func (p *Proxy) Open(ctx context.Context, caller Caller, r Request, bidirectiona
 	p.used[SubscribeStream].Store(true)
 	p.inFlight[SubscribeStream].Add(1)
 	late := time.AfterFunc(p.config.Timeout, cancel)
-	response, err := s.begin(streamCtx, carrier, &r, p.headersOf(caller.Session))
+	headers := p.headersOf(caller.Session)
+	streamCtx, ended := p.trace(streamCtx, SubscribeStream, headers)
+	response, err := s.begin(streamCtx, carrier, &r, headers)
 	if !late.Stop() && ctx.Err() == nil {
 		err = &Failure{Reason: Timeout, Down: true, Err: err}
 	}
+	ended(err)
 	if err = p.conclude(ctx, SubscribeStream, &permit, response, err); err != nil {
 		s.Close()
 		return nil, nil, err
