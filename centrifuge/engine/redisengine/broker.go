@@ -39,6 +39,7 @@ type Broker struct {
 	scripts historyScripts
 	seen    *positions
 	stats   Stats
+	losses  lossLog
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
 
@@ -61,7 +62,8 @@ func NewBroker(r *Redis, c BrokerConfig) *Broker {
 	if c.HistoryMetaTTL <= 0 {
 		c.HistoryMetaTTL = defaultHistoryMetaTTL
 	}
-	b := &Broker{redis: r, config: c, scripts: streamScripts, seen: newPositions()}
+	b := &Broker{redis: r, config: c, scripts: streamScripts}
+	b.seen = newPositions(b.renewed)
 	if c.HistoryUseLists {
 		b.scripts = listScripts
 	}

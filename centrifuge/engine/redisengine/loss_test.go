@@ -3,6 +3,7 @@ package redisengine_test
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"centrifugo/centrifuge"
@@ -172,5 +173,64 @@ func TestRestart(t *testing.T) {
 				t.Errorf("%s: recovered %v with %d; want it of a durable server only, with 2", name, ok, len(missed))
 			}
 		})
+	}
+}
+
+// TestLossIsSeen: a broker counts streams that have a new epoch, and writes one line for many.
+// Those of channels that it has not used before are no loss.
+func TestLossIsSeen(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	var mu sync.Mutex
+	var lines []centrifuge.LogEntry
+	config := patient(single(s))
+	config.LogHandler = func(e centrifuge.LogEntry) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.Fields["count"] != nil {
+			lines = append(lines, e)
+		}
+	}
+	r, err := redisengine.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &running{redisengine.NewBroker(r, redisengine.BrokerConfig{}), &receiver{}, t}
+	if err := b.Start(b.receiver); err != nil {
+		t.Fatal(err)
+	}
+	closeAtEnd(t, b)
+	const channels = 20
+	for range 2 {
+		for i := range channels {
+			b.publish(fmt.Sprint("channel", i), "1", kept)
+		}
+	}
+	if n := b.Stats().EpochsRenewed.Load(); n != 0 {
+		t.Errorf("%d epochs renewed without a loss; want 0", n)
+	}
+	s.Do("FLUSHALL")
+	for range 2 {
+		for i := range channels {
+			b.publish(fmt.Sprint("channel", i), "2", kept)
+		}
+		b.publish("unused", "2", kept)
+	}
+	if n := b.Stats().EpochsRenewed.Load(); n != channels {
+		t.Errorf("%d epochs renewed; want %d", n, channels)
+	}
+	logged := 0
+	await.Until(t, "the losses to be logged", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		logged = 0
+		for _, line := range lines {
+			n, _ := line.Fields["count"].(int)
+			logged += n
+		}
+		return logged >= channels
+	})
+	if logged != channels {
+		t.Errorf("%d losses logged; want %d", logged, channels)
 	}
 }

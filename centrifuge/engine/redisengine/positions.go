@@ -18,7 +18,12 @@ const (
 // told that it has recovered although it has missed something. The scripts get the last
 // position that the node has seen, and begin a new epoch if the stream is behind it, or was
 // when the present run of the server began.
-type positions struct{ shards [positionShards]positionShard }
+type positions struct {
+	// Static after construction.
+	renewed func(channel string) // called when a stream has another epoch than it had
+
+	shards [positionShards]positionShard
+}
 
 type positionShard struct {
 	// Guarded by mu.
@@ -33,8 +38,8 @@ type seenPosition struct {
 	run string
 }
 
-func newPositions() *positions {
-	p := &positions{}
+func newPositions(renewed func(channel string)) *positions {
+	p := &positions{renewed: renewed}
 	for i := range p.shards {
 		p.shards[i].seen = make(map[string]seenPosition)
 	}
@@ -61,19 +66,22 @@ func (p *positions) receive(channel string, position seenPosition) { p.note(chan
 func (p *positions) confirm(channel string, position seenPosition) { p.note(channel, position, true) }
 
 func (p *positions) note(channel string, position seenPosition, confirmed bool) {
-	if position.Epoch == "" {
-		return
+	if position.Epoch != "" && p.shard(channel).note(channel, position, confirmed) {
+		p.renewed(channel)
 	}
-	s := p.shard(channel)
+}
+
+// note reports whether the stream had another epoch before.
+func (s *positionShard) note(channel string, position seenPosition, confirmed bool) (renewed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, known := s.seen[channel]
 	if before.Epoch == position.Epoch {
 		if before.run == position.run && before.Offset >= position.Offset {
-			return
+			return false
 		}
 		if before.run != position.run && !confirmed {
-			return
+			return false
 		}
 	}
 	if !known {
@@ -86,4 +94,5 @@ func (p *positions) note(channel string, position seenPosition, confirmed bool) 
 		channel = strings.Clone(channel) // a client's message must not be kept
 	}
 	s.seen[channel] = position
+	return known && before.Epoch != position.Epoch
 }

@@ -3,7 +3,7 @@ package redisengine
 import "sync/atomic"
 
 // Stats counts what happened to the connections on which a broker or controller receives
-// messages. The fields are safe for concurrent use.
+// messages, and to streams. The fields are safe for concurrent use.
 type Stats struct {
 	// Reconnects counts connections that ended, and attempts to connect that failed.
 	Reconnects atomic.Uint64
@@ -19,4 +19,8 @@ type Stats struct {
 	Malformed atomic.Uint64
 	// Gaps counts the reports of a gap to the node.
 	Gaps atomic.Uint64
+	// EpochsRenewed counts the times that a stream had another epoch than this broker has
+	// seen before. The server has lost the stream, unless its metadata had expired: it was
+	// started without its data, has evicted keys, or a replica that was behind became master.
+	EpochsRenewed atomic.Uint64
 }

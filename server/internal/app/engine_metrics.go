@@ -23,11 +23,12 @@ var (
 	redisDropped  = desc("broker_redis_pub_sub_dropped_messages", "Messages from Redis dropped because they arrived faster than they were delivered.", "broker_name", "channel_type")
 	redisBuffered = desc("broker_redis_pub_sub_buffered_messages", "Messages from Redis that wait for delivery.", "broker_name", "channel_type", "pub_sub_processor")
 	redisGaps     = desc("broker_redis_gaps_count", "Reports that messages from Redis may have been lost, after which positions are compared.", "broker_name", "channel_type")
+	redisRenewed  = desc("broker_redis_epochs_renewed_count", "Streams that had another epoch than the node has seen before: Redis has lost the former ones, or they had expired.", "broker_name")
 )
 
 // Describe implements prometheus.Collector.
 func (m engineMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{engineHealthy, redisErrors, redisDropped, redisBuffered, redisGaps} {
+	for _, d := range []*prometheus.Desc{engineHealthy, redisErrors, redisDropped, redisBuffered, redisGaps, redisRenewed} {
 		to <- d
 	}
 }
@@ -46,6 +47,7 @@ func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 	}
 	to <- prometheus.MustNewConstMetric(engineHealthy, prometheus.GaugeValue, healthy)
 	counters := make(map[string]uint64)
+	var renewed uint64
 	used := false
 	for kind, part := range map[string]any{"client": m.engine.broker, "control": m.engine.controller} {
 		p, ok := part.(redisPart)
@@ -58,6 +60,7 @@ func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 		counters["probe"] += s.ProbesLost.Load()
 		counters["audit"] += s.AuditsFailed.Load()
 		counters["malformed"] += s.Malformed.Load()
+		renewed += s.EpochsRenewed.Load()
 		to <- prometheus.MustNewConstMetric(redisDropped, prometheus.CounterValue, float64(s.Dropped.Load()), "", kind)
 		to <- prometheus.MustNewConstMetric(redisGaps, prometheus.CounterValue, float64(s.Gaps.Load()), "", kind)
 		for i, n := range p.Buffered() {
@@ -67,6 +70,7 @@ func (m engineMetrics) Collect(to chan<- prometheus.Metric) {
 	if !used {
 		return
 	}
+	to <- prometheus.MustNewConstMetric(redisRenewed, prometheus.CounterValue, float64(renewed), "")
 	for name, n := range counters {
 		to <- prometheus.MustNewConstMetric(redisErrors, prometheus.CounterValue, float64(n), "", name)
 	}

@@ -140,6 +140,7 @@ func TestReadyWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	i := start(t, clusterNode("n", redisEngine(server.Address())))
 	i.awaitReady()
+	i.api("publish", `{"channel":"x","data":{}}`)
 	server.Kill()
 	var reason string
 	await.Until(t, "the node to be not ready", func() bool {
@@ -169,6 +170,9 @@ func TestReadyWithoutRedis(t *testing.T) {
 	}
 	if got := i.api("publish", `{"channel":"x","data":{}}`); !strings.Contains(got, `"offset":1`) {
 		t.Errorf("publishing with a new server: %s; want %q in it", got, `"offset":1`)
+	}
+	if got := i.metrics()[`centrifugo_broker_redis_epochs_renewed_count{broker_name=""}`]; got != 1 {
+		t.Errorf("%v epochs renewed; want 1", got)
 	}
 }
 
