@@ -57,6 +57,11 @@ var errNotObject = errors.New("the top level must be an object")
 // readDocument reads and parses a configuration file. The error of a missing file
 // satisfies errors.Is(err, fs.ErrNotExist).
 func readDocument(name string) (*document, error) {
+	return readPrepared(name, func(_ Format, raw []byte) []byte { return raw })
+}
+
+// readPrepared is readDocument with what prepare makes of the content.
+func readPrepared(name string, prepare func(Format, []byte) []byte) (*document, error) {
 	format, err := FormatOf(name)
 	if err != nil {
 		return nil, err
@@ -65,7 +70,7 @@ func readDocument(name string) (*document, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
-	doc, err := parse(format, raw)
+	doc, err := parse(format, prepare(format, raw))
 	if err != nil {
 		return nil, fmt.Errorf("configuration file %s: %w", name, err)
 	}

@@ -16,20 +16,14 @@ import (
 // and scalars. JSON may have comments and commas behind the last item. The error of a
 // missing file satisfies errors.Is(err, fs.ErrNotExist).
 func ReadTree(name string) (map[string]any, error) {
-	format, err := FormatOf(name)
+	doc, err := readPrepared(name, func(format Format, raw []byte) []byte {
+		if format == JSON {
+			return withoutComments(raw)
+		}
+		return raw
+	})
 	if err != nil {
 		return nil, err
-	}
-	raw, err := readBounded(name, maxFile)
-	if err != nil {
-		return nil, fmt.Errorf("configuration file: %w", err)
-	}
-	if format == JSON {
-		raw = withoutComments(raw)
-	}
-	doc, err := parse(format, raw)
-	if err != nil {
-		return nil, fmt.Errorf("configuration file %s: %w", name, err)
 	}
 	return lowerKeys(doc.tree).(map[string]any), nil
 }

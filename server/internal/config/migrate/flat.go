@@ -58,13 +58,8 @@ func (m *migration) sockJS() {
 
 // consumers are the same in v6 but for their switch, which was the other way round.
 func (m *migration) consumers() {
-	v, ok := m.take("consumers")
+	v, items, ok := m.takeObjects("consumers")
 	if !ok {
-		return
-	}
-	items := objects(v.raw)
-	if items == nil && !isZero(v.raw) {
-		m.decide(v, "want an array of objects")
 		return
 	}
 	out := make([]any, len(items))
@@ -82,13 +77,8 @@ func (m *migration) consumers() {
 
 // namespaces writes the options of each namespace.
 func (m *migration) namespaces() {
-	v, ok := m.take("namespaces")
+	v, items, ok := m.takeObjects("namespaces")
 	if !ok {
-		return
-	}
-	items := objects(v.raw)
-	if items == nil && !isZero(v.raw) {
-		m.decide(v, "want an array of objects")
 		return
 	}
 	for i, item := range items {

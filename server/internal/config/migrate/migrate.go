@@ -177,6 +177,19 @@ func (m *migration) take(key string) (value, bool) {
 	return v, ok
 }
 
+// takeObjects takes a key that holds an array of objects. Any other value needs a decision.
+func (m *migration) takeObjects(key string) (v value, items []map[string]any, ok bool) {
+	if v, ok = m.take(key); !ok {
+		return v, nil, false
+	}
+	items = objects(v.raw)
+	if items == nil && !isZero(v.raw) {
+		m.decide(v, "want an array of objects")
+		return v, nil, false
+	}
+	return v, items, true
+}
+
 func (m *migration) has(key string) bool {
 	_, ok := m.old[key]
 	return ok
