@@ -101,27 +101,19 @@ type ReadQuery struct {
 }
 
 // MayPresence decides presence and presence_stats commands of a client.
-func (r *Rules) MayPresence(q ReadQuery) Verdict {
-	ns, v := r.resolve(q.Channel)
-	switch {
-	case ns == nil:
-	case r.Pattern(q.Channel):
-		v.Outcome = NotAvailable
-	default:
-		v.Outcome = r.presenceAccess(ns, q)
-	}
-	return v
-}
+func (r *Rules) MayPresence(q ReadQuery) Verdict { return r.mayRead(q, (*Rules).presenceAccess) }
 
 // MayHistory decides history commands of a client.
-func (r *Rules) MayHistory(q ReadQuery) Verdict {
+func (r *Rules) MayHistory(q ReadQuery) Verdict { return r.mayRead(q, (*Rules).historyAccess) }
+
+func (r *Rules) mayRead(q ReadQuery, access func(*Rules, *Namespace, ReadQuery) Outcome) Verdict {
 	ns, v := r.resolve(q.Channel)
 	switch {
 	case ns == nil:
 	case r.Pattern(q.Channel):
 		v.Outcome = NotAvailable
 	default:
-		v.Outcome = r.historyAccess(ns, q)
+		v.Outcome = access(r, ns, q)
 	}
 	return v
 }
