@@ -245,25 +245,22 @@ func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
 }
 
 func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
-	if h.Count == 0 && s.sparse {
-		return
-	}
-	buckets := make(map[float64]uint64, len(h.Buckets))
-	for i, bound := range centrifuge.HistogramBounds() {
-		buckets[bound] = h.Buckets[i]
-	}
-	s.metrics <- prometheus.MustNewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
+	s.buckets(d, h.Count, h.Sum, centrifuge.HistogramBounds(), h.Buckets[:], labels)
 }
 
 func (s sink) counts(d *prometheus.Desc, h centrifuge.CountSnapshot, labels ...string) {
-	if h.Count == 0 && s.sparse {
+	s.buckets(d, h.Count, float64(h.Sum), centrifuge.CountBounds(), h.Buckets[:], labels)
+}
+
+func (s sink) buckets(d *prometheus.Desc, count uint64, sum float64, bounds []float64, below []uint64, labels []string) {
+	if count == 0 && s.sparse {
 		return
 	}
-	buckets := make(map[float64]uint64, len(h.Buckets))
-	for i, bound := range centrifuge.CountBounds() {
-		buckets[bound] = h.Buckets[i]
+	buckets := make(map[float64]uint64, len(bounds))
+	for i, bound := range bounds {
+		buckets[bound] = below[i]
 	}
-	s.metrics <- prometheus.MustNewConstHistogram(d, h.Count, float64(h.Sum), buckets, labels...)
+	s.metrics <- prometheus.MustNewConstHistogram(d, count, sum, buckets, labels...)
 }
 
 // summary gives the quantiles that older dashboards ask for, estimated from the
