@@ -144,13 +144,36 @@ func (s *Server) Text(args ...string) string {
 // Number returns a number of INFO.
 func (s *Server) Number(name string) int {
 	s.t.Helper()
-	_, text, ok := strings.Cut("\r\n"+s.Text("INFO", "everything"), "\r\n"+name+":")
-	text, _, _ = strings.Cut(text, "\r\n")
+	text, ok := s.info(name + ":")
 	n, err := strconv.Atoi(text)
 	if !ok || err != nil {
 		s.t.Fatalf("INFO has %q for %s; want a number", text, name)
 	}
 	return n
+}
+
+// Calls returns how often a command was executed, also by scripts, since the server has
+// started or CONFIG RESETSTAT.
+func (s *Server) Calls(command string) int {
+	s.t.Helper()
+	text, ok := s.info("cmdstat_" + command + ":calls=")
+	if !ok {
+		return 0
+	}
+	text, _, _ = strings.Cut(text, ",")
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		s.t.Fatalf("INFO has %q calls of %s; want a number", text, command)
+	}
+	return n
+}
+
+// info returns the rest of the line of INFO that begins with prefix.
+func (s *Server) info(prefix string) (rest string, ok bool) {
+	s.t.Helper()
+	_, rest, ok = strings.Cut("\r\n"+s.Text("INFO", "everything"), "\r\n"+prefix)
+	rest, _, _ = strings.Cut(rest, "\r\n")
+	return rest, ok
 }
 
 func (s *Server) try(args ...string) (any, error) { return Call(s.Address(), args...) }

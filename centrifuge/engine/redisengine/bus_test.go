@@ -39,19 +39,6 @@ func startBus(t *testing.T, s *redistest.Server) (b *bus, messages chan string) 
 	return b, messages
 }
 
-// calls returns how often a server has executed a command.
-func calls(t *testing.T, s *redistest.Server, command string) (n int) {
-	t.Helper()
-	for line := range strings.Lines(s.Text("INFO", "commandstats")) {
-		if rest, found := strings.CutPrefix(line, "cmdstat_"+command+":calls="); found {
-			if _, err := fmt.Sscanf(rest, "%d", &n); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return n
-}
-
 // TestAudit: a subscription that the node has and the server lacks is noticed, and made.
 func TestAudit(t *testing.T) {
 	t.Parallel()
@@ -104,7 +91,7 @@ func TestSubscribeInBatches(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
 	b, _ := startBus(t, s)
-	before := calls(t, s, "subscribe")
+	before := s.Calls("subscribe")
 	const channels = 1000
 	names := make([]string, channels)
 	for i := range names {
@@ -115,15 +102,15 @@ func TestSubscribeInBatches(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := calls(t, s, "subscribe") - before; n != 1 {
+	if n := s.Calls("subscribe") - before; n != 1 {
 		t.Errorf("%d commands for %d channels, want 1", n, channels)
 	}
 
 	// After a lost connection all are subscribed to in as few commands as possible.
-	before = calls(t, s, "subscribe")
+	before = s.Calls("subscribe")
 	s.Do("CLIENT", "KILL", "TYPE", "pubsub")
 	await.Until(t, "the gap", func() bool { return b.stats.Gaps.Load() == 1 })
-	if n := calls(t, s, "subscribe") - before; n != 2 {
+	if n := s.Calls("subscribe") - before; n != 2 {
 		t.Errorf("%d commands for %d channels and the probe, want 2", n, channels)
 	}
 	if got := s.Do("PUBSUB", "NUMSUB", "0", "999"); fmt.Sprint(got) != "[0 1 999 1]" {
