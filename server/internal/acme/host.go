@@ -2,6 +2,7 @@ package acme
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -35,12 +36,12 @@ type host struct {
 	manager *Manager
 
 	current atomic.Pointer[issuer]
-	ready   atomic.Bool // there is a certificate, so handshakes may ask for it
+	ready   atomic.Bool                      // there is a certificate, so handshakes may ask for it
+	leaf    atomic.Pointer[x509.Certificate] // the present certificate; only Run sets it
 
 	// Owned by Run.
 	due      time.Time // of the next check
 	refusals int       // without success in between
-	notAfter time.Time // end of the present certificate
 	warned   time.Time // when the log last said that it is not renewed
 }
 
@@ -105,13 +106,12 @@ func (h *host) check() {
 func (h *host) report(i *issuer, certificate *tls.Certificate, now time.Time) {
 	log, leaf := h.manager.options.Log, certificate.Leaf
 	end := leaf.NotAfter.UTC().Format(time.RFC3339)
-	if !leaf.NotAfter.Equal(h.notAfter) {
+	if old := h.leaf.Swap(leaf); old == nil || !leaf.NotAfter.Equal(old.NotAfter) {
 		message := "TLS certificate in use"
-		if !h.notAfter.IsZero() {
+		if old != nil {
 			message = "TLS certificate replaced"
 		}
 		log.Info(message, "host", h.name, "not_after", end)
-		h.notAfter = leaf.NotAfter
 		return
 	}
 	overdue := leaf.NotAfter.Sub(leaf.NotBefore) / 6
@@ -119,6 +119,13 @@ func (h *host) report(i *issuer, certificate *tls.Certificate, now time.Time) {
 		h.warned = now
 		log.Error("TLS certificate not renewed, the old one stays in use", "host", h.name, "not_after", end, "error", i.requests.reason())
 	}
+}
+
+func (h *host) end() time.Time {
+	if leaf := h.leaf.Load(); leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
 }
 
 // backoff returns when a request that has failed is repeated, or a negative value for never: host repeats the

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"net/http"
@@ -195,6 +196,18 @@ func (m *Manager) HTTPHandler() http.Handler {
 			http.Error(w, "use HTTPS", http.StatusBadRequest)
 		}
 	})
+}
+
+// Ends yields the host names as the configuration lists them, and when the present certificate
+// of each ends, zero without one. It is safe for concurrent use.
+func (m *Manager) Ends() iter.Seq2[string, time.Time] {
+	return func(yield func(string, time.Time) bool) {
+		for _, h := range m.order {
+			if !yield(h.name, h.end()) {
+				return
+			}
+		}
+	}
 }
 
 // Run obtains the certificates that are missing, one after the other, and watches all of them,

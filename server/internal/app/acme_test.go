@@ -85,11 +85,14 @@ func TestACMEOfInternalListener(t *testing.T) {
 		{"one each", inner.section("internal_tls", "") + `, `, "https://"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			i := start(t, `"health": {"enabled": true}, "http_server": {"internal_address": "127.0.0.2", `+test.settings+acmeSettings(t, s, "")+`}`)
+			i := start(t, `"health": {"enabled": true}, "prometheus": {"enabled": true}, "http_server": {"internal_address": "127.0.0.2", `+test.settings+acmeSettings(t, s, "")+`}`)
 			s.Answer(i.external(), "")
 			certified(t, s, i.external())
 			if response, err := get(t, inner.client(), test.scheme+i.internal()+"/health"); err != nil || response.StatusCode != http.StatusOK {
 				t.Errorf("%s on the internal listener: %+v, %v; want StatusCode 200", test.scheme, response, err)
+			}
+			if test.scheme == "http://" {
+				await.Until(t, "the end of the certificate in the metrics", func() bool { return i.certificateLife(acmeHost) > 0 })
 			}
 		})
 	}

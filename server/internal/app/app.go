@@ -304,6 +304,7 @@ func (a *App) serve(ctx context.Context, servers []*server) error {
 	defer stop()
 	background.Go(func() { giveMemoryBack(ctx) })
 	background.Go(func() { a.revocations.Run(ctx) })
+	a.metrics.registry.MustRegister(&certificateMetrics{servers, a.acme})
 	background.Go(func() { a.watchCertificates(ctx, servers) })
 	if busy := a.gate.Controller(); busy != nil {
 		background.Go(func() { busy.Run(ctx) })

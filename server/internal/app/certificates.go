@@ -70,7 +70,7 @@ func (c *certificates) replaceLocked(section config.TLS) error {
 		return err
 	}
 	if c.current.Swap(t) != nil {
-		c.log.Info("TLS certificate replaced", "not_after", notAfter(t))
+		c.log.Info("TLS certificate replaced", "not_after", c.end().UTC().Format(time.RFC3339))
 	}
 	c.section, c.digest = section, digest
 	return nil
@@ -112,12 +112,8 @@ func refreshAll(servers []*server) {
 	}
 }
 
-func notAfter(t *tls.Config) string {
-	if leaf := t.Certificates[0].Leaf; leaf != nil {
-		return leaf.NotAfter.UTC().Format(time.RFC3339)
-	}
-	return ""
-}
+// end returns when the present certificate ends.
+func (c *certificates) end() time.Time { return c.current.Load().Certificates[0].Leaf.NotAfter }
 
 // digestOf returns a digest of the certificates and keys of a section.
 func digestOf(section config.TLS) (sum [sha256.Size]byte, err error) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -148,4 +149,30 @@ func TestCertificateInConfiguration(t *testing.T) {
 	if _, err := (apptest.Dialer{TLS: a.client()}).Dial(i.external()); err == nil {
 		t.Error("a client without a certificate was let in; want an error")
 	}
+}
+
+// certificateLife returns how long the certificate of the external listener lasts, by the metric.
+func (i *instance) certificateLife(host string) time.Duration {
+	i.t.Helper()
+	name := `centrifugo_tls_certificate_end_timestamp_seconds{host="` + host + `",listener="external"}`
+	end, ok := i.metrics()[name]
+	if !ok {
+		i.t.Fatalf("the metrics do not have %s", name)
+	}
+	return time.Until(time.Unix(int64(end), 0))
+}
+
+// TestCertificateEnd: the metric follows a renewal.
+func TestCertificateEnd(t *testing.T) {
+	a, r := newAuthority(t), newRenewable(t)
+	r.write(t, a)
+	settings := strings.Replace(r.settings(), `"http_server": {`, `"prometheus": {"enabled": true}, "http_server": {"internal_address": "127.0.0.2", "tls_external": true, `, 1)
+	i := start(t, settings)
+	if life := i.certificateLife(""); life < time.Minute || life > time.Hour {
+		t.Errorf("the certificate ends in %v by the metric; want an hour, less what the test took", life)
+	}
+	a.life = 48 * time.Hour
+	r.write(t, a)
+	i.hangUp()
+	await.Until(t, "the new certificate", func() bool { return i.certificateLife("") > 47*time.Hour })
 }

@@ -162,6 +162,7 @@ func TestMetricsTable(t *testing.T) {
 	first := start(t, settings+fmt.Sprintf(`, "consumers": [{"name": "stream", "enabled": true, "type": "redis_stream",
 		"redis_stream": {"address": [%q], "streams": ["commands"], "consumer_group": "g"}}]`, redis.Address()))
 	second := start(t, clusterNode("b", `"engine": {"type": "memory"}`))
+	secure := start(t, clusterNode("d", securedOutside(t)))
 	start(t, clusterNode("c", redisEngine(redis.Address())))
 	await.Until(t, "the nodes on Redis to know each other", func() bool { return strings.Count(first.api("info", `{}`), `"uid"`) == 2 })
 	if answer := first.api("connections", `{}`); strings.Contains(answer, `"error"`) { // a survey
@@ -188,7 +189,7 @@ func TestMetricsTable(t *testing.T) {
 		i.api("unsubscribe", `{"user":"","channel":"news"}`)
 	}
 	missing := func() (names []string) {
-		for _, i := range []*instance{first, second} {
+		for _, i := range []*instance{first, second, secure} {
 			i.checkMetrics(table, i.metrics(), seen)
 		}
 		for name := range table {

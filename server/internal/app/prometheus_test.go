@@ -33,7 +33,7 @@ type observed struct {
 	redis      *redistest.Server
 	onRedis    *instance // with a proxy whose backend is not there, a consumer, and slow clients
 	limited    *instance // which admits one connection, and cannot keep history, write its log or send metrics
-	stopping   *instance
+	stopping   *instance // whose certificate ends in an hour
 }
 
 func observe(t *testing.T) *observed {
@@ -46,7 +46,7 @@ func observe(t *testing.T) *observed {
 	o.onRedis.awaitReady()
 	o.limited = start(t, strings.Replace(clusterNode("b", `"engine": {"memory": {"history_max_channels": 1}}`), `"insecure": true}`, `"insecure": true, "connection_limit": 1}`, 1)+
 		`, "log": {"file": "/dev/full"}, "graphite": {"enabled": true, "port": 1, "interval": "100ms"}`)
-	o.stopping = start(t, clusterNode("c", `"engine": {"type": "memory"}`))
+	o.stopping = start(t, clusterNode("c", securedOutside(t)))
 	o.prometheus = promtest.Start(t, o.rules(), o.onRedis.internal(), o.limited.internal(), o.stopping.internal())
 	return o
 }
@@ -128,7 +128,7 @@ func TestPrometheus(t *testing.T) {
 		t.Errorf("want %v, fired %v", alerts, slices.Sorted(maps.Keys(fired)))
 	}
 	fires(o.traffic, "CentrifugoNodesApart", "CentrifugoConnectionsRefused", "CentrifugoSlowClients", "CentrifugoUnrecovered", "CentrifugoAPIErrors",
-		"CentrifugoProxyErrors", "CentrifugoProxyBreakerOpen", "CentrifugoConsumerErrors", "CentrifugoHistoryEvicted", "CentrifugoLogLost", "CentrifugoGraphiteFailing")
+		"CentrifugoProxyErrors", "CentrifugoProxyBreakerOpen", "CentrifugoConsumerErrors", "CentrifugoHistoryEvicted", "CentrifugoLogLost", "CentrifugoGraphiteFailing", "CentrifugoCertificateEnds")
 	o.checkDashboard()
 	fires(func() {
 		o.redis.Pause()

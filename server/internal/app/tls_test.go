@@ -31,11 +31,12 @@ type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pem  []byte
+	life time.Duration // of the certificates that are signed next
 }
 
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
-	a := &authority{t: t}
+	a := &authority{t: t, life: time.Hour}
 	a.key, a.cert, a.pem = a.sign(&x509.Certificate{IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
 	return a
 }
@@ -52,7 +53,7 @@ func (a *authority) sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.C
 	number := serial.Add(1)
 	template.SerialNumber = big.NewInt(number)
 	template.Subject = pkix.Name{CommonName: fmt.Sprint("test ", number)}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(a.life)
 	parent, signer := a.cert, a.key
 	if parent == nil {
 		parent, signer = template, key
@@ -95,6 +96,12 @@ func (a *authority) section(name, clientCA string) string {
 		a.t.Fatal(err)
 	}
 	return fmt.Sprintf("%q: %s", name, text)
+}
+
+// securedOutside is the section of a server whose external listener alone has TLS.
+func securedOutside(t *testing.T) string {
+	t.Helper()
+	return `"http_server": {"internal_address": "127.0.0.2", "tls_external": true, ` + newAuthority(t).section("tls", "") + `}`
 }
 
 // client trusts the authority.
