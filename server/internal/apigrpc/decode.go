@@ -29,6 +29,15 @@ type decoder struct {
 	messages int
 }
 
+// consumeTag is protowire.ConsumeTag with the bound on numbers that the runtime has.
+func consumeTag(b []byte) (number protowire.Number, wire protowire.Type, n int) {
+	number, wire, n = protowire.ConsumeTag(b)
+	if number > protowire.MaxValidNumber {
+		return 0, 0, -1
+	}
+	return number, wire, n
+}
+
 // message decodes b into v, a struct. Fields that the struct does not have are ignored.
 func (d *decoder) message(s *structure, b []byte, v reflect.Value) error {
 	if d.depth++; d.depth > maxDepth {
@@ -36,7 +45,7 @@ func (d *decoder) message(s *structure, b []byte, v reflect.Value) error {
 	}
 	defer func() { d.depth-- }()
 	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
+		number, wire, n := consumeTag(b)
 		if n < 0 {
 			return errMalformed
 		}
@@ -167,7 +176,7 @@ func textOf(b []byte) (string, error) {
 func (d *decoder) entry(b []byte, v reflect.Value) error {
 	var pair struct{ key, value string }
 	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
+		number, wire, n := consumeTag(b)
 		if n < 0 || wire != protowire.BytesType {
 			return errMalformed
 		}
@@ -201,7 +210,7 @@ func (d *decoder) command(b []byte) (*api.Command, error) {
 	forms := commandForms()
 	command, chosen := new(api.Command), math.MaxInt
 	for len(b) > 0 {
-		number, wire, n := protowire.ConsumeTag(b)
+		number, wire, n := consumeTag(b)
 		if n < 0 {
 			return nil, errMalformed
 		}
