@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/requestid"
 )
 
 // codec decodes requests of the API into its structs and encodes its results, and leaves
@@ -19,6 +20,7 @@ func newCodec() codec { return codec{encoding.GetCodecV2(proto.Name)} }
 
 // unary is one call. Unmarshal decodes its request and Marshal encodes its response.
 type unary struct {
+	ctx     requestid.Context
 	form    *form
 	request any // a pointer to a struct
 	// malformed is set instead of an error of the codec, which gRPC would report as an

@@ -151,9 +151,9 @@ func (s *Server) Close() error {
 }
 
 // recovered answers a call that panics with an internal error.
-func (s *Server) recovered(call string, err *error) {
+func (s *Server) recovered(ctx context.Context, call string, err *error) {
 	if reason := recover(); reason != nil {
-		s.log.Error("panic in a call of the gRPC API", "method", call, "reason", reason, "stack", string(debug.Stack()))
+		s.log.Log(ctx, slog.LevelError, "panic in a call of the gRPC API", "method", call, "reason", reason, "stack", string(debug.Stack()))
 		*err = status.Error(codes.Internal, "internal server error")
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"centrifugo/apipb"
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/requestid"
 )
 
 // legacyService is the name of the service in the servers of the second generation. Its
@@ -45,12 +46,15 @@ func (s *Server) register(to *grpc.Server) {
 
 // method returns the handler of a call.
 func (s *Server) method(f *form) grpc.MethodHandler {
-	return func(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (_ any, err error) {
-		defer s.recovered(f.call, &err)
+	return func(_ any, parent context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (_ any, err error) {
+		call := &unary{form: f}
+		call.ctx.Begin(parent, sentID)
+		ctx := &call.ctx
+		defer s.recovered(ctx, f.call, &err)
 		if err := s.admit(ctx); err != nil {
 			return nil, err
 		}
-		call := &unary{form: f, request: f.method.NewRequest()}
+		call.request = f.method.NewRequest()
 		if err := decode(call); err != nil {
 			return nil, err
 		}
@@ -65,14 +69,23 @@ func (s *Server) method(f *form) grpc.MethodHandler {
 	}
 }
 
+// sentID returns the id that a call has in its metadata, or an empty string.
+func sentID(ctx context.Context) string {
+	if ids := metadata.ValueFromIncomingContext(ctx, requestid.Metadata); len(ids) > 0 {
+		return ids[0]
+	}
+	return ""
+}
+
 // readAhead is how many commands of a stream are decoded while another one is executed.
 // Beyond it the flow control of gRPC slows the caller down.
 const readAhead = 16
 
 // stream executes the commands of a stream in order.
 func (s *Server) stream(_ any, stream grpc.ServerStream) (err error) {
-	defer s.recovered("Stream", &err)
-	ctx := stream.Context() // cancelled when this function returns
+	ctx := new(requestid.Context)
+	ctx.Begin(stream.Context(), sentID) // cancelled when this function returns
+	defer s.recovered(ctx, "Stream", &err)
 	if err := s.admit(ctx); err != nil {
 		return err
 	}

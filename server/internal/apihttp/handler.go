@@ -11,6 +11,7 @@ import (
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/middleware"
+	"centrifugo/server/internal/requestid"
 )
 
 // DefaultBodyLimit bounds the body of a request, in bytes. A longer body is answered
@@ -127,6 +128,7 @@ type endpoint func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer
 // admit checks the HTTP method, then the key, as all endpoints do (server.md 1.1 and 1.2).
 // It answers a request that it does not admit.
 func (h *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
+	requestid.Echo(w, r)
 	if r.Method != http.MethodPost {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return false
@@ -153,7 +155,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) 
 			plain(w, http.StatusRequestEntityTooLarge)
 			return
 		}
-		h.log.Warn("reading the body of an api call failed", "error", err)
+		h.log.Log(requestid.For(r), slog.LevelWarn, "reading the body of an api call failed", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
 	}

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/requestid"
 )
 
 // legacyNames holds the names of the methods by their number at the legacy endpoint
@@ -103,10 +105,11 @@ func (h *Handler) legacy(w http.ResponseWriter, r *http.Request, b *buffer) {
 		h.refuse(w, r, err)
 		return
 	}
+	ctx := requestid.For(r)
 	for i := range commands {
-		line, err := json.Marshal(runLegacy(r.Context(), h.api, &commands[i]))
+		line, err := json.Marshal(runLegacy(ctx, h.api, &commands[i]))
 		if err != nil {
-			h.log.Warn("encoding the result of an api call failed", "error", err)
+			h.log.Log(ctx, slog.LevelWarn, "encoding the result of an api call failed", "error", err)
 			plain(w, http.StatusInternalServerError)
 			return
 		}

@@ -1,11 +1,14 @@
 package apihttp
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strconv"
 
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/requestid"
 )
 
 // routes holds the endpoints by the last part of their path. All other paths, those
@@ -22,8 +25,9 @@ var routes = func() map[string]endpoint {
 
 func methodEndpoint(m *api.Method) endpoint {
 	return func(h *Handler, w http.ResponseWriter, r *http.Request, b *buffer) {
-		result, apiErr, err := m.CallJSON(r.Context(), h.api, b.in)
-		h.answer(w, r, success{result}, apiErr, err)
+		ctx := requestid.For(r)
+		result, apiErr, err := m.CallJSON(ctx, h.api, b.in)
+		h.answer(ctx, w, r, success{result}, apiErr, err)
 	}
 }
 
@@ -39,14 +43,23 @@ type (
 
 // batch answers {"replies":[…]} without an envelope (server.md 1.4).
 func (h *Handler) batch(w http.ResponseWriter, r *http.Request, b *buffer) {
-	result, apiErr, err := api.MethodBatch.CallJSON(r.Context(), h.api, b.in)
-	h.answer(w, r, result, apiErr, err)
+	ctx := requestid.For(r)
+	result, apiErr, err := api.MethodBatch.CallJSON(ctx, h.api, b.in)
+	h.answer(ctx, w, r, result, apiErr, err)
+}
+
+// publishCall is what a publish request allocates.
+type publishCall struct {
+	ctx     requestid.Context
+	request api.PublishRequest
 }
 
 // publish is the hot path. For bodies of the usual form it decodes and encodes without
 // reflection.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
-	req := new(api.PublishRequest)
+	call := new(publishCall)
+	call.ctx.BeginHTTP(r)
+	ctx, req := &call.ctx, &call.request
 	if !decodePublish(b.in, req) {
 		*req = api.PublishRequest{}
 		if err := json.Unmarshal(b.in, req); err != nil {
@@ -54,14 +67,14 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, b *buffer) {
 			return
 		}
 	}
-	res, apiErr := api.MethodPublish.Call(r.Context(), h.api, req)
+	res, apiErr := api.MethodPublish.Call(ctx, h.api, req)
 	if apiErr != nil {
-		h.answer(w, r, nil, apiErr, nil)
+		h.answer(ctx, w, r, nil, apiErr, nil)
 		return
 	}
 	var ok bool
 	if b.out, ok = appendPublishResult(b.out[:0], "result", res); !ok {
-		h.answer(w, r, success{res}, nil, nil)
+		h.answer(ctx, w, r, success{res}, nil, nil)
 		return
 	}
 	write(w, http.StatusOK, b.out)
@@ -91,9 +104,9 @@ func appendPublishResult(out []byte, key string, res api.PublishResult) ([]byte,
 	return append(out, '}', '}'), true
 }
 
-// answer writes the answer to a call: a refusal if decodeErr is set, an error if apiErr
+// answer writes the answer to a call with the context ctx: a refusal if decodeErr is set, an error if apiErr
 // is set, and result otherwise.
-func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, apiErr *api.Error, decodeErr error) {
+func (h *Handler) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, result any, apiErr *api.Error, decodeErr error) {
 	if decodeErr != nil {
 		h.refuse(w, r, decodeErr)
 		return
@@ -108,7 +121,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, result any, api
 	// A payload that is not JSON cannot be encoded (server.md 1.1).
 	out, err := json.Marshal(result)
 	if err != nil {
-		h.log.Warn("encoding the result of an api call failed", "error", err)
+		h.log.Log(ctx, slog.LevelWarn, "encoding the result of an api call failed", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
 	}

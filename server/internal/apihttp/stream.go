@@ -15,6 +15,7 @@ import (
 
 	"centrifugo/internal/jsonscan"
 	"centrifugo/server/internal/api"
+	"centrifugo/server/internal/requestid"
 )
 
 // streamPath is the endpoint of streams below the prefix. Other servers of this protocol do
@@ -52,19 +53,20 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 	if !h.admit(w, r) {
 		return
 	}
+	ctx := requestid.For(r)
 	s := &stream{
-		handler: h, ctx: r.Context(), request: r, writer: w, control: http.NewResponseController(w),
+		handler: h, ctx: ctx, request: r.WithContext(ctx), writer: w, control: http.NewResponseController(w),
 		lines: newLineReader(r.Body, h.bodyLimit),
 	}
 	if err := s.begin(); err != nil {
-		h.log.Error("a stream of api calls cannot be served", "error", err)
+		h.log.Log(ctx, slog.LevelError, "a stream of api calls cannot be served", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
 	}
 	interrupt := context.AfterFunc(h.stopping, func() { _ = s.control.SetReadDeadline(time.Now()) })
 	defer interrupt()
 	if err := s.run(); err != nil {
-		h.log.Info("a stream of api calls ended early", "line", s.number, "error", err)
+		h.log.Log(ctx, slog.LevelInfo, "a stream of api calls ended early", "line", s.number, "error", err)
 	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) // for the end of the answer
 }
@@ -147,7 +149,7 @@ func (s *stream) refuse(reason error) {
 func (s *stream) reply(reply api.Reply) error {
 	encoded, err := json.Marshal(reply)
 	if err != nil {
-		s.handler.log.Warn("encoding the result of an api call failed", "error", err)
+		s.handler.log.Log(s.ctx, slog.LevelWarn, "encoding the result of an api call failed", "error", err)
 		if encoded, err = json.Marshal(api.Reply{Error: api.ErrorInternal}); err != nil {
 			return fmt.Errorf("encoding a reply: %w", err)
 		}

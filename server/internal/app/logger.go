@@ -9,6 +9,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/requestid"
 )
 
 // Levels beside slog's own (server.md 6.3).
@@ -75,11 +76,11 @@ func newLogger(c config.Log, stderr *os.File) (*logging, error) {
 	}
 	opts := &slog.HandlerOptions{Level: l.level, ReplaceAttr: upstreamKeys}
 	if json {
-		l.Logger = slog.New(slog.NewJSONHandler(w, opts))
+		l.Logger = slog.New(requestid.Log(slog.NewJSONHandler(w, opts)))
 		return l, nil
 	}
 	opts.ReplaceAttr = nil
-	l.Logger = slog.New(slog.NewTextHandler(w, opts))
+	l.Logger = slog.New(requestid.Log(slog.NewTextHandler(w, opts)))
 	return l, nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"centrifugo/internal/logsample"
+	"centrifugo/server/internal/requestid"
 )
 
 // Local keeps web pages away from endpoints that need no authentication. A browser
@@ -151,7 +152,7 @@ func (l *Local) logRefusal(r *http.Request, reason string) {
 	if !ok {
 		return
 	}
-	l.log.Warn("request refused: an insecure mode serves local pages and programs only", "reason", reason,
+	l.log.Log(requestid.For(r), slog.LevelWarn, "request refused: an insecure mode serves local pages and programs only", "reason", reason,
 		"method", r.Method, "path", short(r.URL.Path), "host", short(r.Host), "origin", short(r.Header.Get("Origin")),
 		"sec_fetch_site", short(r.Header.Get("Sec-Fetch-Site")), "suppressed", suppressed)
 }

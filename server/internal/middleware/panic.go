@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+
+	"centrifugo/server/internal/requestid"
 )
 
 // Recover logs a panic of a handler and answers with 500 if nothing was written yet.
@@ -18,7 +20,7 @@ func Recover(log *slog.Logger) func(http.Handler) http.Handler {
 				if reason == http.ErrAbortHandler { //nolint:errorlint // the value itself is the signal, see net/http
 					panic(reason)
 				}
-				log.Error("panic in an HTTP handler", "method", r.Method, "path", r.URL.Path,
+				log.Log(requestid.For(r), slog.LevelError, "panic in an HTTP handler", "method", r.Method, "path", r.URL.Path,
 					"panic", reason, "stack", string(debug.Stack()))
 				http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
 			}()

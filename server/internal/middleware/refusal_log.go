@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"centrifugo/internal/logsample"
+	"centrifugo/server/internal/requestid"
 )
 
 // refusalLines bounds the lines of a kind in a second. Any client can provoke them.
@@ -50,5 +51,5 @@ func (l *RefusalLog) Refused(r *http.Request, refusal Refusal) {
 	if suppressed > 0 {
 		attrs = append(attrs, slog.Uint64("suppressed", suppressed))
 	}
-	l.log.LogAttrs(r.Context(), refusal.Level, l.message, attrs...)
+	l.log.LogAttrs(requestid.For(r), refusal.Level, l.message, attrs...)
 }

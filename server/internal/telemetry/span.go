@@ -9,6 +9,8 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+
+	"centrifugo/server/internal/requestid"
 )
 
 // Received returns ctx with the trace context of the headers of a request.
@@ -25,6 +27,9 @@ func (t *Telemetry) Call(ctx context.Context, protocol, method string) (traced c
 	}
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(
 		attribute.String("rpc.method", method), attribute.String("centrifugo.protocol", protocol)))
+	if id := requestid.Of(ctx); id != "" && span.IsRecording() {
+		span.SetAttributes(attribute.String("centrifugo.request_id", id))
+	}
 	return ctx, func(code uint32) {
 		if code != 0 {
 			span.SetAttributes(attribute.Int64("centrifugo.error_code", int64(code)))
