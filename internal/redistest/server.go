@@ -30,7 +30,9 @@ type Server struct {
 	dir     string
 	args    []string
 	process *testprocess.Process
-	// Port on 127.0.0.1.
+	host    string   // where it listens
+	wrapper []string // command that runs the program, if any
+	// Port on the loopback interface, or on the addresses of an Apart.
 	Port int
 }
 
@@ -49,17 +51,21 @@ func StartDurable(t testing.TB, args ...string) *Server {
 
 func start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := prepare(t, args...)
+	return prepare(t, args...).start()
+}
+
+func (s *Server) start() *Server {
+	s.t.Helper()
 	for range 10 {
-		s.Port = testprocess.FreePort(t)
+		s.Port = testprocess.FreePort(s.t)
 		if i := slices.Index(s.args, "--cluster-port"); i >= 0 {
-			s.args[i+1] = strconv.Itoa(testprocess.FreePort(t)) // it may be taken as well
+			s.args[i+1] = strconv.Itoa(testprocess.FreePort(s.t)) // it may be taken as well
 		}
 		if s.launch() {
 			return s
 		}
 	}
-	t.Fatalf("%s does not start: %s", program, s.process)
+	s.t.Fatalf("%s does not start: %s", program, s.process)
 	return nil
 }
 
@@ -74,7 +80,7 @@ func prepare(t testing.TB, args ...string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &Server{t: t, dir: dir, args: args, process: testprocess.New(t, syscall.SIGKILL)}
+	return &Server{t: t, dir: dir, args: args, host: "127.0.0.1", process: testprocess.New(t, syscall.SIGKILL)}
 }
 
 // launch starts the process and waits until it answers. It returns false if the process
@@ -82,13 +88,14 @@ func prepare(t testing.TB, args ...string) *Server {
 func (s *Server) launch() bool {
 	s.t.Helper()
 	args := append([]string{
-		"--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir, "--daemonize", "no",
+		"--port", strconv.Itoa(s.Port), "--bind", s.host, "--dir", s.dir, "--daemonize", "no",
 		"--unixsocket", s.Socket(), "--enable-debug-command", "yes",
 	}, s.args...)
 	if s.args[0] == "--sentinel" {
 		args = []string{filepath.Join(s.dir, "sentinel.conf"), "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1"}
 	}
-	s.process.Start(exec.Command(program, args...)) //nolint:gosec // the test says what to start
+	command := append(append(s.wrapper[:len(s.wrapper):len(s.wrapper)], program), args...)
+	s.process.Start(exec.Command(command[0], command[1:]...)) //nolint:gosec // the test says what to start
 	return s.process.Answers("the server to answer", func() bool {
 		_, err := s.try("PING")
 		var answer Error
@@ -97,7 +104,7 @@ func (s *Server) launch() bool {
 }
 
 // Address is host and port.
-func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port)) }
+func (s *Server) Address() string { return net.JoinHostPort(s.host, strconv.Itoa(s.Port)) }
 
 // Socket is the path of the server's Unix socket.
 func (s *Server) Socket() string { return filepath.Join(s.dir, "s") }
