@@ -50,11 +50,12 @@ func connectCounting(t *testing.T, config centrifuge.Config, opts centrifuge.Sub
 }
 
 // TestPublishAllocations: from Node.Publish to the socket of one subscriber of a
-// channel without history. Labels of channels add none.
+// channel without history. Labels of channels and measured latencies add none.
 func TestPublishAllocations(t *testing.T) {
 	for name, config := range map[string]centrifuge.Config{
 		"plain":    {Lanes: 1},
 		"labelled": {Lanes: 1, ChannelLabel: byNamespace},
+		"sampled":  {Lanes: 1, LatencySample: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			node, client, transport := connectCounting(t, config, centrifuge.SubscribeOptions{})

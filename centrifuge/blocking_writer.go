@@ -140,6 +140,9 @@ func (s *clientSink) writeBlocking(batch []*protocol.Encoded) error {
 				return err
 			}
 			s.counted.sent(batch[:n])
+			if s.node.latency != nil {
+				c.wrote(batch[:n], 0)
+			}
 		}
 		if n < len(batch) {
 			if err := s.callBlocking(w, s.transport.Ping); err != nil {

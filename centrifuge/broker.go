@@ -170,6 +170,10 @@ type PublishOptions struct {
 	// also left out of what the same connection recovers, but not of its history, nor of
 	// what the client recovers over another connection.
 	ExcludeClient string
+	// Received is when the application got what it publishes; zero for the time of the call.
+	// It is the start of the latency that Config.LatencySample measures, and is not sent
+	// anywhere.
+	Received time.Time
 	// Source says who publishes, for a Tracer. It is not sent anywhere.
 	Source string
 }

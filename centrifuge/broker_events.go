@@ -33,12 +33,13 @@ func (e *brokerEvents) HandlePublication(channel string, pub *Publication, epoch
 	n.reads.invalidate(channel) // before the hub has it, see streamReader
 	p := &fanout.Push{
 		Channel: channel, Pub: pub, Offset: pub.Offset, Epoch: epoch, Prev: prev, Exclude: pub.ExcludeClient, Label: counted.number,
+		Started: uint32(n.latency.take(channel, pub.Data)),
 	}
 	p.Trace = n.traceReceived(channel, pub, epoch)
 	n.channels.link(p)
 	n.broadcast(p, counted)
 	if n.patterns.Len() > 0 {
-		n.broadcastToPatterns(channel, pub, p.Trace, counted)
+		n.broadcastToPatterns(p, counted)
 	}
 }
 

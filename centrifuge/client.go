@@ -373,6 +373,7 @@ func (c *Client) closeTransport(last *protocol.Encoded, flush bool, closeNow fun
 func (c *Client) cleanUp(d Disconnect, closed <-chan struct{}) {
 	defer func() { // whatever a handler does
 		<-closed
+		c.dropLatency() // nothing is written any more
 		c.counted.current.Add(-1)
 		c.softwareLeft()
 		c.node.stats.actions.add(actionRemoveClient)

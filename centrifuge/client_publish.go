@@ -2,6 +2,7 @@ package centrifuge
 
 import (
 	"bytes"
+	"time"
 
 	"centrifugo/protocol"
 )
@@ -30,6 +31,7 @@ func (c *Client) handlePublish(request *protocol.PublishRequest) (*protocol.Repl
 	if c.node.handlers.Publish == nil {
 		return nil, ErrorNotAvailable
 	}
+	received := time.Now()
 	info := c.infoFor(c.subscription(request.Channel))
 	reply, err := c.node.handlers.Publish(c.Context(), PublishEvent{
 		Client: c, Channel: request.Channel, Data: request.Data, Info: info,
@@ -44,6 +46,9 @@ func (c *Client) handlePublish(request *protocol.PublishRequest) (*protocol.Repl
 		}
 		if reply.Options.ClientInfo == nil {
 			reply.Options.ClientInfo = info
+		}
+		if reply.Options.Received.IsZero() {
+			reply.Options.Received = received
 		}
 		if _, err := c.node.Publish(c.Context(), request.Channel, data, reply.Options); err != nil {
 			return nil, err

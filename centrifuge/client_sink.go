@@ -25,6 +25,9 @@ func (s *clientSink) WriteFrames(batch []*protocol.Encoded) (pending int, err er
 	}
 	pending, err = s.transport.Write(context.Background(), batch)
 	s.counted.sent(batch)
+	if s.node.latency != nil && err == nil {
+		(*Client)(s).wrote(batch, pending)
+	}
 	if pending > 0 {
 		(*Client)(s).stalled()
 	}

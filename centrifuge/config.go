@@ -40,6 +40,12 @@ type Config struct {
 	// MaxChannelLabels bounds the labels that are told apart, 100 by default; 1000 is the
 	// most, and what no limit means. The channels of further labels are counted as "other".
 	MaxChannelLabels int
+	// LatencySample measures the latency of one publication in this many, of each label: the
+	// time from PublishOptions.Received, or the call of Publish, until the socket of a
+	// subscriber has accepted the last byte. Only subscribers on the node that publishes are
+	// measured. Where bytes wait for a full socket, the time is until none wait any more.
+	// Zero: none is measured, which costs nothing.
+	LatencySample int
 	// Spans is told about the steps of publications; nil means that nothing is told,
 	// which costs nothing.
 	Spans Spans

@@ -33,6 +33,8 @@ func BenchmarkFanOut(b *testing.B) {
 	}{
 		{"plain", centrifuge.Config{Lanes: 1}},
 		{"labelled", centrifuge.Config{Lanes: 1, ChannelLabel: byNamespace}},
+		{"sampled", centrifuge.Config{Lanes: 1, LatencySample: 100}},
+		{"all sampled", centrifuge.Config{Lanes: 1, LatencySample: 1}},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			const connections = 1000

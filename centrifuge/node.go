@@ -36,7 +36,8 @@ type Node struct {
 	broker    Broker
 	spans     sync.Map // with Config.Spans, the contexts of publications that the broker has, by *Publication
 	software  *softwareTable
-	multi     *guardedMulti // nil if the broker is no MultiSubscriber
+	latency   *latencySampler // nil if nothing is measured
+	multi     *guardedMulti   // nil if the broker is no MultiSubscriber
 	presence  PresenceManager
 	hub       *fanout.Hub
 	coalescer *fanout.Coalescer // nil if no channel's publications are gathered
@@ -79,6 +80,7 @@ func New(c Config) (*Node, error) {
 		id: newID(), config: c, handlers: c.Handlers, logger: newLogger(c.LogHandler, c.LogLevel), refusals: newRefusals(),
 		locks: keylock.New(), registry: newRegistry(), software: newSoftwareTable(c.SoftwareNames), channels: channelStates{seed: maphash.MakeSeed()},
 	}
+	n.latency = newLatencySampler(c.LatencySample)
 	n.stats.prepare(&n.config, n.logger, len(n.software.names))
 	if n.config.Broker == nil {
 		n.config.Broker = NewMemoryBroker(MemoryBrokerConfig{HistoryMetaTTL: c.HistoryMetaTTL})

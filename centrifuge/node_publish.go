@@ -20,13 +20,16 @@ func (n *Node) Publish(ctx context.Context, channel string, data []byte, opts Pu
 		return PublishResult{}, fmt.Errorf("publishing to a pattern: %w", ErrorBadRequest)
 	}
 	counted := n.stats.of(channel)
-	counted.PublicationsSent.Add(1)
+	sampled := n.sample(counted.PublicationsSent.Add(1), channel, data, opts.Received)
 	pub := &Publication{
 		Data: data, Info: opts.ClientInfo, Tags: maps.Clone(opts.Tags),
 		ExcludeClient: opts.ExcludeClient, UseDelta: opts.UseDelta,
 	}
 	opts.Tags = pub.Tags
 	result, err := n.give(ctx, channel, pub, opts)
+	if sampled && (err != nil || result.Suppressed != NotSuppressed) {
+		n.latency.take(channel, data)
+	}
 	n.tracePublish(channel, pub, &opts, result, err)
 	if err != nil {
 		return result, fmt.Errorf("publishing: %w", err)

@@ -158,15 +158,15 @@ func (n *Node) matching(dst []string, channel string) []string {
 // broadcastToPatterns delivers a publication of a channel to the subscribers of the
 // patterns that match it. They are told the channel, and no position: their subscription
 // has none.
-func (n *Node) broadcastToPatterns(channel string, pub *Publication, trace fanout.TraceScope, counted *channelCounters) {
+func (n *Node) broadcastToPatterns(p *fanout.Push, counted *channelCounters) {
 	var buf [8]string
-	patterns := n.matching(buf[:0], channel)
+	patterns := n.matching(buf[:0], p.Channel)
 	if len(patterns) == 0 {
 		return
 	}
-	copied := *pub
-	copied.Channel, copied.Offset, copied.Epoch = channel, 0, ""
+	copied := *p.Pub
+	copied.Channel, copied.Offset, copied.Epoch = p.Channel, 0, ""
 	for _, pattern := range patterns {
-		n.broadcast(&fanout.Push{Channel: pattern, Pub: &copied, Exclude: pub.ExcludeClient, Trace: trace, Label: counted.number}, counted)
+		n.broadcast(&fanout.Push{Channel: pattern, Pub: &copied, Exclude: p.Exclude, Trace: p.Trace, Label: p.Label, Started: p.Started}, counted)
 	}
 }

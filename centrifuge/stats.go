@@ -12,7 +12,8 @@ import (
 type counters struct {
 	// channelCounters are those of the empty label.
 	channelCounters
-	labels *channelLabels // nil without Config.ChannelLabel; static
+	labels   *channelLabels // nil without Config.ChannelLabel; static
+	measured bool           // with Config.LatencySample; static
 
 	ControlSent     atomic.Uint64
 	ControlReceived atomic.Uint64
@@ -44,6 +45,7 @@ type transportKey struct {
 // are told apart.
 func (c *counters) prepare(cfg *Config, l logger, clients int) {
 	c.subscriptions = make([]subscriptionCounters, clients)
+	c.measured = cfg.LatencySample > 0
 	if cfg.ChannelLabel == nil {
 		return
 	}
@@ -102,6 +104,8 @@ type transportCounters struct {
 
 // frameCounters count messages by their kind.
 type frameCounters struct {
+	latency histogram // of sampled publications
+
 	sent, sentBytes, received, receivedBytes [protocol.NumMessageKinds]atomic.Uint64
 }
 
@@ -230,6 +234,9 @@ type TransportStats struct {
 	// Config.ChannelLabel. The empty label is always there.
 	Frames        map[string]FrameStats
 	FramesByLabel map[string]map[string]FrameStats
+	// PublicationLatency, by Config.ChannelLabel, is what Config.LatencySample measures; nil
+	// without that.
+	PublicationLatency map[string]HistogramSnapshot
 	// Disconnects made by the server, by code.
 	Disconnects map[uint32]uint64
 	// PingPong is the time from a ping to its pong.
@@ -316,6 +323,9 @@ func (c *counters) addTransportsTo(s *Stats) {
 				Frames: make(map[string]FrameStats), FramesByLabel: make(map[string]map[string]FrameStats),
 				Disconnects: make(map[uint32]uint64), Software: make(map[Software]SoftwareStats),
 			}
+			if c.measured {
+				ts.PublicationLatency = make(map[string]HistogramSnapshot)
+			}
 		}
 		t.(*transportCounters).addTo(&ts, labels) //nolint:forcetypeassert // nothing else is stored
 		s.Transports[name] = ts
@@ -341,6 +351,9 @@ func (t *transportCounters) addTo(s *TransportStats, labels map[string]*channelC
 		frames := t.of(counted.number)
 		frames.addTo(s.Frames)
 		frames.addTo(s.FramesByLabel[label])
+		if s.PublicationLatency != nil {
+			addHistogram(s.PublicationLatency, label, &frames.latency)
+		}
 	}
 	s.PingPong.add(t.pingPong.snapshot())
 	t.software.addTo(s.Software)

@@ -16,6 +16,9 @@ type Encoded struct {
 	// Label is the number of the label under which the message is counted, zero for none.
 	// Numbers are those of the node that sends the message.
 	Label uint16
+	// Started says when the application got what became the message: microseconds on the clock
+	// of the node that sends it, modulo 2^32. It is zero if the latency is not measured.
+	Started uint32
 	// Moves are the positions that the client has with the message and did not have
 	// before it, for a transport that lets clients keep them; nil for none. Only
 	// messages of unidirectional connections have any: other clients read them in

@@ -85,6 +85,7 @@ var (
 	commandHistogram      = desc("client_command_duration_seconds_histogram", "Time taken by commands of clients.", "method", "channel_namespace")
 	filtered              = desc("node_tags_filter_dropped_publications", "Publications not sent to a subscriber because they do not match its filter of tags.", "channel_namespace")
 	recoveredPublications = desc("client_recovered_publications", "Publications that a recovery brought.", "channel_namespace")
+	publicationLatency    = desc("transport_publication_latency_seconds", "Time from the arrival of a publication until the socket of a subscriber on the same node has accepted it, of a sample.", "transport", "channel_namespace")
 	pingPong              = desc("client_ping_pong_duration_seconds", "Time from a ping to its pong.", "transport")
 )
 
@@ -94,7 +95,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 		numClients, numUsers, numSubscriptions, numChannels, numNodes, build, messagesSent, messagesReceived,
 		recovers, replyErrors, disconnects, unsubscribes, subscriptions, connected, subscribed, framesSent, framesSentSize,
 		framesReceived, framesReceivedSize, actions, controlDiscarded, surveySummary, surveyHistogram, broadcasts, lag, accepted, closes, slowQueued, slowRefused, slowReaders, deltas, omitted, historyChannels, historyBytes, historyEvicted,
-		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong, filtered, recoveredPublications,
+		abandoned, superseded, suppressed, commandSummary, commandHistogram, pingPong, publicationLatency, filtered, recoveredPublications,
 	} {
 		ch <- d
 	}
@@ -141,6 +142,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		out.histogram(pingPong, t.PingPong, name)
 		for label, frames := range t.FramesByLabel {
 			out.labelled(label).frames(name, label, frames)
+		}
+		for label, h := range t.PublicationLatency {
+			out.labelled(label).histogram(publicationLatency, h, name, label)
 		}
 		for code, n := range t.Disconnects {
 			out.counter(closes, n, name, text(code))

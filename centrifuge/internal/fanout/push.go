@@ -36,8 +36,9 @@ type Push struct {
 	// Trace says for which subscribers it is traced what becomes of the publication. It is
 	// set before the broadcast.
 	Trace TraceScope
-	// Label is that of the encoded messages; see protocol.Encoded.
-	Label uint16
+	// Label and Started are those of the encoded messages; see protocol.Encoded.
+	Label   uint16
+	Started uint32
 
 	plain [protocol.NumFormats]atomic.Pointer[protocol.Encoded]
 	more  atomic.Pointer[moreForms] // nil until a subscriber needs another form
@@ -178,7 +179,7 @@ func (p *Push) encodeWhole(f protocol.Format, form form, id int64) (*protocol.En
 	}
 	message, err := protocol.Encode(f, &protocol.Reply{Push: push})
 	if err == nil {
-		message.Label = p.Label
+		message.Label, message.Started = p.Label, p.Started
 	}
 	if err == nil && f.Uni() && p.Pub != nil && p.Offset > 0 {
 		message.Moves = &protocol.Move{Channel: p.Channel, Epoch: p.Epoch, Offset: p.Offset}
@@ -189,7 +190,7 @@ func (p *Push) encodeWhole(f protocol.Format, form form, id int64) (*protocol.En
 // withoutNonJSON returns a copy of p without the payloads that are not JSON. It is not
 // inlined in encode because its variables are allocated on the heap.
 func (p *Push) withoutNonJSON() (*Push, protocol.Omitted) {
-	rest := &Push{Channel: p.Channel, Offset: p.Offset, Epoch: p.Epoch, Label: p.Label, delta: p.delta}
+	rest := &Push{Channel: p.Channel, Offset: p.Offset, Epoch: p.Epoch, Label: p.Label, Started: p.Started, delta: p.delta}
 	push := &protocol.Push{Pub: p.Pub}
 	switch {
 	case p.Join != nil:

@@ -58,6 +58,8 @@ type Options struct {
 	Tracer Tracer
 	// Log receives errors of the node; nil means slog.Default.
 	Log *slog.Logger
+	// Latency is set if the node measures the latency of publications.
+	Latency bool
 }
 
 // API executes the calls of one carrier. It is safe for concurrent use.
@@ -66,6 +68,7 @@ type API struct {
 	protocol string
 	source   string // what traces call the carrier
 	binary   bool
+	latency  bool
 	node     Node
 	rules    func() *channels.Rules
 	observer Observer
@@ -82,9 +85,26 @@ func New(opts Options) *API {
 		log = slog.Default()
 	}
 	return &API{
-		protocol: opts.Protocol, source: "the server API (" + opts.Protocol + ")", binary: opts.Binary, node: opts.Node, rules: opts.Rules,
+		protocol: opts.Protocol, source: "the server API (" + opts.Protocol + ")", binary: opts.Binary, latency: opts.Latency, node: opts.Node, rules: opts.Rules,
 		observer: opts.Observer, tracer: opts.Tracer, log: log, revocations: opts.Revocations,
 	}
+}
+
+// arrivalKey is the context key of when a request arrived.
+type arrivalKey struct{}
+
+// Arrival returns the present time for a request that has just arrived, and the zero time if
+// no latency is measured.
+func (a *API) Arrival() time.Time {
+	if !a.latency {
+		return time.Time{}
+	}
+	return time.Now()
+}
+
+// WithArrival returns the context for the calls of a request that arrived at that time.
+func WithArrival(ctx context.Context, at time.Time) context.Context {
+	return context.WithValue(ctx, arrivalKey{}, at)
 }
 
 // call is one call of a method. The functions of the methods are its methods.

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/protocol"
@@ -130,6 +131,9 @@ func (c call) publishInto(
 		UseDelta:       pub.Delta || ns.Options.DeltaPublish,
 		ExcludeClient:  pub.ExcludeClient,
 		Source:         c.source,
+	}
+	if c.latency {
+		opts.Received, _ = ctx.Value(arrivalKey{}).(time.Time)
 	}
 	if !pub.SkipHistory {
 		opts.HistorySize, opts.HistoryTTL = ns.Options.HistorySize, ns.Options.HistoryTTL

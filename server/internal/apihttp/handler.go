@@ -143,11 +143,15 @@ func (h *Handler) admit(w http.ResponseWriter, r *http.Request) bool {
 
 // serve reads the body of a request that is admitted.
 func (h *Handler) serve(w http.ResponseWriter, r *http.Request, serve endpoint) {
+	arrival := h.api.Arrival()
 	if !h.admit(w, r) {
 		return
 	}
 	b := buffers.Get().(*buffer) //nolint:forcetypeassert // the pool holds nothing else
 	defer b.release()
+	if !arrival.IsZero() {
+		r = r.WithContext(api.WithArrival(r.Context(), arrival))
+	}
 	if err := b.read(w, r, h.bodyLimit); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {

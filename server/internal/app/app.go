@@ -200,6 +200,7 @@ func (a *App) newAPI(protocol string, binary bool) *api.API {
 	return api.New(api.Options{
 		Protocol: protocol, Binary: binary, Node: a.node, Rules: a.policy.Rules, Revocations: a.revocations,
 		Observer: a.metrics.api.observe, Tracer: a.callTracer(protocol), Log: a.log,
+		Latency: a.config.Prometheus.PublicationLatencySample > 0,
 	})
 }
 
@@ -218,7 +219,7 @@ func (a *App) newNode() error {
 		Broker: engine.broker, PresenceManager: engine.presence, Controller: engine.controller,
 		Spans:         a.spans(),
 		SoftwareNames: a.config.Prometheus.ClientNames,
-		ChannelLabel:  a.channelLabel(), MaxChannelLabels: a.config.Prometheus.ChannelNamespaces,
+		ChannelLabel:  a.channelLabel(), MaxChannelLabels: a.config.Prometheus.ChannelNamespaces, LatencySample: a.config.Prometheus.PublicationLatencySample,
 		Name: nodeName(a.config), Version: a.options.Version + " OSS",
 		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
 		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,

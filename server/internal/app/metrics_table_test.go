@@ -110,7 +110,7 @@ func TestMetricsOfTransports(t *testing.T) {
 		used[w.name] = true
 		t.Run(w.name, func(t *testing.T) {
 			sec := secures[slices.IndexFunc(secures, w.over)]
-			s := serveWire(t, w, sec, wireSections{"prometheus": {"enabled": true, "instrument_http_handlers": true, "recovered_publications_histogram": true}})
+			s := serveWire(t, w, sec, wireSections{"prometheus": {"enabled": true, "publication_latency_sample": 1, "instrument_http_handlers": true, "recovered_publications_histogram": true}})
 			s.useOnce(t)
 			received := 1.0
 			if w.format.Uni() {
@@ -124,6 +124,7 @@ func TestMetricsOfTransports(t *testing.T) {
 				`transport_messages_received{channel_namespace="",frame_type="connect",transport="%s"}`:                             1,
 				`transport_messages_received_size{channel_namespace="",frame_type="connect",transport="%s"}`:                        received,
 				`transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="%s"}`:                        1,
+				`transport_publication_latency_seconds_count{channel_namespace="",transport="%s"}`:                                  1,
 				`transport_messages_sent_size{channel_namespace="",frame_type="push_publication",transport="%s"}`:                   1,
 			} {
 				want["centrifugo_"+fmt.Sprintf(sample, w.name)] = atLeast
@@ -154,10 +155,10 @@ func TestMetricsOfTransports(t *testing.T) {
 func TestMetricsTable(t *testing.T) {
 	table, seen := metricTable(t), map[string]bool{}
 	redis := redistest.Start(t)
-	settings := strings.Replace(clusterNode("a", redisEngine(redis.Address())), `"prometheus": {"enabled": true}`,
-		`"prometheus": {"enabled": true, "instrument_http_handlers": true, "recovered_publications_histogram": true}, "log": {"file": "/dev/null"},
-		"graphite": {"enabled": true, "port": 1, "interval": "1h"},
-		"rpc": {"proxy": {"endpoint": "http://127.0.0.1:1"}, "without_namespace": {"proxy_enabled": true}}`, 1)
+	settings := strings.Replace(clusterNode("a", redisEngine(redis.Address())), `"prometheus": {`,
+		`"log": {"file": "/dev/null"}, "graphite": {"enabled": true, "port": 1, "interval": "1h"},
+		"rpc": {"proxy": {"endpoint": "http://127.0.0.1:1"}, "without_namespace": {"proxy_enabled": true}},
+		"prometheus": {"instrument_http_handlers": true, "recovered_publications_histogram": true, `, 1)
 	settings = strings.Replace(settings, `"client": {"insecure": true}`, `"client": {"insecure": true, "connection_max_delay": "1s", "token": {"jwks_public_endpoint": "http://127.0.0.1:1"}}`, 1)
 	first := start(t, settings+fmt.Sprintf(`, "consumers": [{"name": "stream", "enabled": true, "type": "redis_stream",
 		"redis_stream": {"address": [%q], "streams": ["commands"], "consumer_group": "g"}}]`, redis.Address()))

@@ -2,11 +2,15 @@ package app
 
 import (
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/redistest"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -131,4 +135,65 @@ func TestNamespacesInMetricsAreBounded(t *testing.T) {
 	if !i.logged("warn", "too many labels of channels, or an invalid one: counted as others", "") {
 		t.Error("no warning of too many namespaces in the log; want one")
 	}
+}
+
+// TestPublicationLatency checks prometheus.publication_latency_sample: the time from the
+// arrival of a request, whose body may take its time, to the sockets of the subscribers.
+func TestPublicationLatency(t *testing.T) {
+	for name, engine := range map[string]func(t *testing.T) string{
+		"memory": func(*testing.T) string { return `"engine": {"type": "memory"}` },
+		"redis":  func(t *testing.T) string { return redisEngine(redistest.Start(t).Address()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := start(t, fmt.Sprintf(namespaces, `"channel_namespaces": 9, "publication_latency_sample": 2`)+", "+engine(t))
+			c := i.connected(apptest.Dialer{})
+			ask(t, c, `{"id":2,"subscribe":{"channel":"news:1"}}`)
+			ask(t, c, `{"id":3,"subscribe":{"channel":"plain"}}`)
+			const pause = 300 * time.Millisecond
+			body := `{"channel":"news:1","data":1}`
+			request, err := http.NewRequest(http.MethodPost, "http://"+i.external()+"/api/publish", io.MultiReader(lateReader{pause}, strings.NewReader(body)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The body is read when the server asks for it, which is after the arrival.
+			request.ContentLength = int64(len(body))
+			request.Header.Set("Expect", "100-continue")
+			transport := &http.Transport{ExpectContinueTimeout: time.Hour, DisableKeepAlives: true}
+			answer, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer answer.Body.Close()
+			if answer.StatusCode != http.StatusOK {
+				t.Fatalf("publishing: status %d; want 200", answer.StatusCode)
+			}
+			i.api("publish", `{"channel":"news:1","data":2}`)
+			i.api("publish", `{"channel":"plain","data":3}`)
+			i.api("publish", `{"channel":"rest:1","data":4}`) // without subscribers
+			const metric = `transport_publication_latency_seconds_%s{channel_namespace=%q,transport="websocket"}`
+			i.awaitMetrics(map[string]float64{
+				fmt.Sprintf(metric, "count", "news"): 1,
+				fmt.Sprintf(metric, "count", ""):     1,
+				fmt.Sprintf(metric, "count", "rest"): -1,
+			})
+			if sum := i.metrics()["centrifugo_"+fmt.Sprintf(metric, "sum", "news")]; sum < pause.Seconds() {
+				t.Errorf("a latency of %v s; want %v s at least", sum, pause.Seconds())
+			}
+		})
+	}
+	i := start(t, fmt.Sprintf(namespaces, `"channel_namespaces": 9`))
+	for sample := range i.metrics() {
+		if strings.Contains(sample, "publication_latency") {
+			t.Errorf("%s without publication_latency_sample; want none", sample)
+		}
+	}
+}
+
+// lateReader is an empty reader whose end comes after a while.
+type lateReader struct{ pause time.Duration }
+
+// Read implements io.Reader.
+func (r lateReader) Read([]byte) (int, error) {
+	<-time.After(r.pause)
+	return 0, io.EOF
 }

@@ -20,7 +20,7 @@ import (
 // channels.
 func clusterNode(name, engine string) string {
 	return `"client": {"insecure": true}, "http_api": {"insecure": true}, "health": {"enabled": true}, "node": {"name": "` + name + `"},
-		"prometheus": {"enabled": true},
+		"prometheus": {"enabled": true, "publication_latency_sample": 1},
 		"channel": {"without_namespace": {"presence": true, "join_leave": true, "force_push_join_leave": true,
 			"history_size": 100, "history_ttl": "5m", "force_recovery": true, "allow_subscribe_for_client": true}}, ` + engine
 }

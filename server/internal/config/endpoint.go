@@ -77,6 +77,9 @@ type Prometheus struct {
 	// ones has the value `other`; of channels without a namespace, and where no channel is involved, the empty one. 0: the label is
 	// always empty. Each namespace adds some 100 series, and a dozen for each transport.
 	ChannelNamespaces int `key:"channel_namespaces"`
+	// Measure how long one publication in this many, of each namespace that metrics tell apart, takes from the arrival of the request
+	// until the sockets of its subscribers on the same node have accepted it: `transport_publication_latency_seconds`. 0: none.
+	PublicationLatencySample int `key:"publication_latency_sample"`
 	// Export the histogram of recovered publications, `client_recovered_publications`.
 	RecoveredPublicationsHistogram bool `key:"recovered_publications_histogram"`
 	// Export native histograms instead of summaries.

@@ -170,6 +170,7 @@ func TestFileProblems(t *testing.T) {
 		{"write delay", "c.json", `{"client": {"write_delay": "1001ms"}}`, "client.write_delay: must be at most 1s and less than client.pong_timeout"},
 		{"write delay and pong", "c.json", `{"client": {"write_delay": "100ms", "pong_timeout": "100ms"}}`, "client.write_delay: must be at most 1s"},
 		{"messages in a frame", "c.json", `{"client": {"max_messages_in_frame": 65536}}`, "client.max_messages_in_frame: must be from -1 to 65535"},
+		{"a negative sample of publications", "c.json", `{"prometheus": {"publication_latency_sample": -1}}`, "prometheus.publication_latency_sample: must not be negative"},
 		{"too many namespaces in metrics", "c.json", `{"prometheus": {"channel_namespaces": 1001}}`, "prometheus.channel_namespaces: must be from 0 to 1000"},
 		{"fewer than any number of messages in a frame", "c.json", `{"client": {"max_messages_in_frame": -2}}`, "client.max_messages_in_frame: must be from -1 to 65535"},
 		{"negative duration", "c.json", `{"client": {"stale_close_delay": "-1s"}}`, "client.stale_close_delay: must not be negative"},

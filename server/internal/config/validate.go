@@ -61,6 +61,9 @@ func (l *loader) validate() {
 	if n := c.Prometheus.ChannelNamespaces; n < 0 || n > maxChannelNamespaces {
 		l.problemf("prometheus.channel_namespaces", "must be from 0 to %d", maxChannelNamespaces)
 	}
+	if c.Prometheus.PublicationLatencySample < 0 {
+		l.problem("prometheus.publication_latency_sample", "must not be negative")
+	}
 	l.validateToken("client.token", &c.Client.Token)
 	if c.Client.SubscriptionToken.Enabled {
 		l.validateToken("client.subscription_token", &c.Client.SubscriptionToken.Token)
