@@ -30,8 +30,8 @@ func StartApart(t testing.TB, n int) *Apart {
 	t.Helper()
 	id := rand.IntN(1 << 14)
 	a := &Apart{Server: prepare(t, "--save", "", "--appendonly", "no", "--protected-mode", "no"), namespace: fmt.Sprint("redis", id)}
-	if out, err := exec.Command("ip", "netns", "add", a.namespace).CombinedOutput(); err != nil {
-		t.Skipf("no network namespaces here: %v %s", err, out)
+	if _, err := run("netns", "add", a.namespace); err != nil {
+		t.Skipf("no network namespaces here: %v", err)
 	}
 	t.Cleanup(func() { a.ip("netns", "del", a.namespace) }) // its interfaces go with it
 	a.far("link", "set", "lo", "up")
@@ -39,8 +39,8 @@ func StartApart(t testing.TB, n int) *Apart {
 		subnet := fmt.Sprintf("10.%d.%d.", 192+id>>8, id&0xff) // of a private network, with 4 addresses for each link
 		l := link{fmt.Sprintf("rn%d-%d", id, i), fmt.Sprintf("rf%d-%d", id, i), subnet + strconv.Itoa(4*i+1), subnet + strconv.Itoa(4*i+2)}
 		a.links = append(a.links, l)
-		if out, err := exec.Command("ip", "link", "add", l.near, "type", "veth", "peer", "name", l.far, "netns", a.namespace).CombinedOutput(); err != nil {
-			t.Skipf("no virtual interfaces here: %v %s", err, out)
+		if _, err := run("link", "add", l.near, "type", "veth", "peer", "name", l.far, "netns", a.namespace); err != nil {
+			t.Skipf("no virtual interfaces here: %v", err)
 		}
 		a.ip("addr", "add", l.nearAddress+"/30", "dev", l.near)
 		a.ip("link", "set", l.near, "up")
@@ -85,9 +85,18 @@ func (a *Apart) far(args ...string) string {
 
 func (a *Apart) ip(args ...string) string {
 	a.t.Helper()
+	out, err := run(args...)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return out
+}
+
+// run runs the command ip.
+func run(args ...string) (string, error) {
 	out, err := exec.Command("ip", args...).CombinedOutput() //nolint:gosec // the test says what to run
 	if err != nil {
-		a.t.Fatalf("ip %q: %v %s", args, err, out)
+		return "", fmt.Errorf("ip %q: %w: %s", args, err, out)
 	}
-	return string(out)
+	return string(out), nil
 }
