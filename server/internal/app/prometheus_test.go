@@ -141,7 +141,9 @@ func TestPrometheus(t *testing.T) {
 		t.Error(err)
 	}
 	fires(func() { o.onRedis.ready() }, "CentrifugoEngineUnhealthy", "CentrifugoDown")
-	o.redis.Restart()
+	o.redis.Restart() // without its data
+	o.onRedis.awaitReady()
+	fires(func() { o.onRedis.api("publish", `{"channel":"x","data":{}}`) }, "CentrifugoStreamsLost")
 	for _, name := range rulesIn(t) {
 		if !fired[name] {
 			t.Errorf("%s has not fired; want this test to cause its condition", name)
