@@ -200,10 +200,9 @@ func (c *Client) push(p *protocol.Push) error {
 }
 
 // reply encodes and queues what a command asked for; the caller must flush. Label is the
-// number of the label under which it is counted. The
-// error is protocol.ErrNotJSON, for a payload that the connection cannot carry and
-// that is all there is to send, or that of a message that does not exist in its
-// protocol.
+// number of the label under which it is counted. The error is protocol.ErrNotJSON, for a
+// payload that the connection cannot carry and that is all there is to send, or that of a
+// message that does not exist in its protocol.
 func (c *Client) reply(r *protocol.Reply, label uint16) error {
 	frame, err := c.encode(r)
 	if err != nil {

@@ -31,7 +31,10 @@ func (c *Client) handlePublish(request *protocol.PublishRequest) (*protocol.Repl
 	if c.node.handlers.Publish == nil {
 		return nil, ErrorNotAvailable
 	}
-	received := time.Now()
+	var received time.Time
+	if c.node.latency != nil {
+		received = time.Now()
+	}
 	info := c.infoFor(c.subscription(request.Channel))
 	reply, err := c.node.handlers.Publish(c.Context(), PublishEvent{
 		Client: c, Channel: request.Channel, Data: request.Data, Info: info,
