@@ -62,10 +62,7 @@ func (f *fleet) receive(c *client, l link, next func() ([]byte, error), take fun
 			return // closed by the fleet
 		}
 		f.readAt = 0
-		f.tally.Bytes += uint64(len(b))
-		if c.slow {
-			f.tally.SlowBytes += uint64(len(b))
-		}
+		f.count(c, len(b))
 		if len(b) > 0 {
 			take(c, b)
 		}

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"time"
 
@@ -219,16 +220,13 @@ func (p *poller) read(c *client, s *socket, limit int) {
 	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR):
 		return
 	case err != nil:
-		f.fail(c, Cause{Kind: kindOf(c), Reason: "reading: " + err.Error()})
+		f.fail(c, ended(c, err))
 		return
 	case n == 0:
-		f.fail(c, Cause{Kind: kindOf(c), Reason: "closed without a word"})
+		f.fail(c, ended(c, io.EOF))
 		return
 	}
-	f.tally.Bytes += uint64(n) //nolint:gosec // not negative
-	if c.slow {
-		f.tally.SlowBytes += uint64(n) //nolint:gosec // not negative
-	}
+	f.count(c, n)
 	if rest := f.feed(c, p.buf[:kept+n]); len(rest) > 0 {
 		c.rest = append(c.rest[:0], rest...)
 	} else {

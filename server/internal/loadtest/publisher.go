@@ -40,11 +40,7 @@ const maxRefused = 20
 func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 	address := f.opts.API
 	if address == "" {
-		scheme := "http://"
-		if f.server.tls {
-			scheme = "https://"
-		}
-		address = scheme + f.apiHost() + "/api"
+		address = f.server.scheme() + "://" + f.apiHost() + "/api"
 	}
 	server, err := parseEndpoint(address, "/api")
 	if err != nil {

@@ -128,10 +128,7 @@ func (f *fleet) readStream(c *client, l *stream) {
 			return // closed by the fleet
 		}
 		if n > 0 {
-			f.tally.Bytes += uint64(n)
-			if c.slow {
-				f.tally.SlowBytes += uint64(n)
-			}
+			f.count(c, n)
 			kept = copy(buf, f.feed(c, buf[:kept+n]))
 		}
 		if err != nil && c.link == link(l) {
@@ -145,6 +142,14 @@ func (f *fleet) readStream(c *client, l *stream) {
 		if kept == len(buf) {
 			buf = append(buf, make([]byte, len(buf))...)
 		}
+	}
+}
+
+// count counts bytes that a client has read.
+func (f *fleet) count(c *client, n int) {
+	f.tally.Bytes += uint64(n) //nolint:gosec // not negative
+	if c.slow {
+		f.tally.SlowBytes += uint64(n) //nolint:gosec // not negative
 	}
 }
 
