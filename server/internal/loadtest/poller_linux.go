@@ -12,9 +12,7 @@ import (
 
 const (
 	readBuffer  = 256 << 10 // bytes of the buffer that all clients of a poller share
-	slowBytes   = 1000      // that a slow reader takes in each slowTick: 10 KB/s
-	slowTick    = 100 * time.Millisecond
-	slowReceive = 16 << 10 // receive buffer of a slow reader, so that the kernel does not read for it
+	slowReceive = 16 << 10  // receive buffer of a slow reader, so that the kernel does not read for it
 	// slowSegment is the segment size that a slow reader announces, that of
 	// Ethernet: for the 64 KB of loopback the server's kernel keeps megabytes for
 	// each socket, and the server itself never has anything waiting.
@@ -151,7 +149,7 @@ func (p *poller) run() {
 	for f.stop.Err() == nil {
 		timeout := -1
 		if len(p.slow) > 0 {
-			timeout = int(slowTick.Milliseconds())
+			timeout = int(slowPause.Milliseconds())
 		}
 		n, err := unix.EpollWait(p.ep, events, timeout)
 		if err != nil && !errors.Is(err, unix.EINTR) {
@@ -163,11 +161,11 @@ func (p *poller) run() {
 				p.event(f.clients[e.Fd], e.Events)
 			}
 		}
-		if len(p.slow) > 0 && time.Since(last) >= slowTick {
+		if len(p.slow) > 0 && time.Since(last) >= slowPause {
 			last = time.Now()
 			for _, c := range p.slow {
 				if s, ok := c.link.(*socket); ok && s.slow {
-					p.read(c, s, slowBytes)
+					p.read(c, s, slowPart)
 				}
 			}
 		}

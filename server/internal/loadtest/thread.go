@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// slowPause and slowPart make 10 KB/s.
+// A slow reader takes slowPart in each slowPause: 10 KB/s.
 const (
 	slowPause = 100 * time.Millisecond
 	slowPart  = 1000 // bytes
