@@ -24,6 +24,7 @@ unit: ## tests in Go, under the race detector; they include fuzz seeds, the mode
 	./internal/proxytest/setup.sh
 	./examples/backend/setup.sh
 	./internal/sqstest/setup.sh
+	./internal/asbtest/setup.sh
 	./internal/promtest/setup.sh
 	$(GO) vet ./...
 	$(GO) test -race -timeout=40m ./...

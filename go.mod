@@ -4,6 +4,9 @@ go 1.26.0
 
 require (
 	cloud.google.com/go/pubsub/v2 v2.9.0 // Google Pub/Sub, its consumer
+	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.3 // Azure Service Bus: credentials
+	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0 // Azure Service Bus: identities
+	github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus v1.11.0 // Azure Service Bus, its consumer
 	github.com/KimMachineGun/automemlimit v1.0.1 // the memory limit of the container, of cgroups v1 and v2
 	github.com/aws/aws-sdk-go-v2 v1.48.0 // AWS SQS, its consumer
 	github.com/aws/aws-sdk-go-v2/config v1.33.18 // AWS SQS: regions, profiles
@@ -74,6 +77,9 @@ require (
 	cloud.google.com/go/auth/oauth2adapt v0.3.0 // indirect
 	cloud.google.com/go/compute/metadata v0.10.0 // indirect
 	cloud.google.com/go/iam v1.14.0 // indirect
+	github.com/Azure/azure-sdk-for-go/sdk/internal v1.13.0 // indirect
+	github.com/Azure/go-amqp v1.7.0 // indirect
+	github.com/AzureAD/microsoft-authentication-library-for-go v1.10.1 // indirect
 	github.com/antithesishq/antithesis-sdk-go v0.9.0-default-no-op // indirect
 	github.com/aws/aws-sdk-go-v2/feature/ec2/imds v1.20.9 // indirect
 	github.com/aws/aws-sdk-go-v2/internal/configsources v1.5.12 // indirect
@@ -106,12 +112,14 @@ require (
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/jhump/protoreflect/v2 v2.0.0-beta.1 // indirect
+	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/letsencrypt/challtestsrv v1.4.2 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/pbnjay/memory v0.0.0-20210728143218-7b4eea64cf58 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
+	github.com/pkg/browser v0.0.0-20240102092130-5ac0b6a4141c // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/quic-go/qpack v0.6.0 // indirect

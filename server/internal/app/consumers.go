@@ -12,6 +12,7 @@ import (
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/awssqs"
+	"centrifugo/server/internal/consumer/azureservicebus"
 	"centrifugo/server/internal/consumer/googlepubsub"
 	"centrifugo/server/internal/consumer/kafka"
 	"centrifugo/server/internal/consumer/natsjetstream"
@@ -39,6 +40,9 @@ var consumerTypes = map[string]func(c config.Consumer, node string) (consumer.So
 	},
 	"aws_sqs": func(c config.Consumer, _ string) (consumer.Source, error) {
 		return awssqs.New(awssqs.Options{Config: c.AWSSQS})
+	},
+	"azure_service_bus": func(c config.Consumer, _ string) (consumer.Source, error) {
+		return azureservicebus.New(azureservicebus.Options{Config: c.AzureServiceBus})
 	},
 	"google_pub_sub": func(c config.Consumer, _ string) (consumer.Source, error) {
 		return googlepubsub.New(googlepubsub.Options{Config: c.GooglePubSub})

@@ -57,6 +57,12 @@ func init() {
 			"credentials_profile": "TestCredentials", "assume_role_arn": "TestRole", "method_attribute": "TestAttributes",
 			"localstack_endpoint": "TestCredentials",
 		},
+		"azure_service_bus": {
+			"connection_string": "TestQueues", "use_azure_identity": "TestConfiguration", "fully_qualified_namespace": "TestConfiguration",
+			"tenant_id": "TestConfiguration", "client_id": "TestConfiguration", "client_secret": "TestConfiguration", "queues": "TestQueues",
+			"use_sessions": "TestSessions", "max_concurrent_calls": "TestConcurrency", "max_receive_messages": "TestConcurrency",
+			"method_property": "TestProperties",
+		},
 		"redis_stream": {
 			"streams": "TestStreams", "consumer_group": "TestStreams", "visibility_timeout": "TestVisibilityTimeout", "num_workers": "TestWorkers",
 			"payload_value": "TestFields", "method_value": "TestFields",
@@ -76,7 +82,7 @@ func init() {
 			effectTests[key] = "internal/app/consumers_test.go:TestRedisStreamConnection"
 		}
 	}
-	for section, kind := range map[string]string{"kafka": "header", "nats_jetstream": "header", "redis_stream": "value", "google_pub_sub": "attribute", "aws_sqs": "attribute"} {
+	for section, kind := range map[string]string{"kafka": "header", "nats_jetstream": "header", "redis_stream": "value", "google_pub_sub": "attribute", "aws_sqs": "attribute", "azure_service_bus": "property"} {
 		mode := "consumers[]." + section + ".publication_data_mode."
 		effectTests[mode+"enabled"] = "internal/consumer/message_test.go:TestFormats"
 		for _, key := range []string{"channels_X", "idempotency_key_X", "delta_X", "version_X", "version_epoch_X", "tags_X_prefix"} {

@@ -25,7 +25,6 @@ var notBuilt = []struct{ feature, prefix string }{
 	{"NATS", "broker.nats."},
 	{"PostgreSQL", "broker.postgres."},
 	{"PostgreSQL", "controller."},
-	{"Azure Service Bus", "consumers[].azure_service_bus."},
 }
 
 // withoutEffect are keys of features that are built which change nothing here, and why.

@@ -154,7 +154,6 @@ func TestNotBuiltWarnings(t *testing.T) {
 		{"several keys, one warning", `{"shared_poll": {"hmac_secret_key": "k", "concurrency_limit": 3}}`, "", "shared_poll.hmac_secret_key, shared_poll.concurrency_limit: "},
 		{"option of a namespace", `{"channel": {"namespaces": [{"name": "ab", "map": {"stream_size": 5}}]}}`, "", "channel.namespaces[ab].map.stream_size: "},
 		{"option without namespace", `{"channel": {"without_namespace": {"map": {"stream_size": 5}}}}`, "", "channel.without_namespace.map.stream_size: "},
-		{"list", `{"consumers": [{"name": "ab", "type": "azure_service_bus", "azure_service_bus": {"queues": ["a"]}}]}`, "", "consumers[ab].azure_service_bus.queues: "},
 		{"environment", `{}`, "CENTRIFUGO_SHARED_POLL_CONCURRENCY_LIMIT=3", "shared_poll.concurrency_limit: "},
 		{"the default is not a request", `{"shared_poll": {"concurrency_limit": 0}}`, "", ""},
 		{"built", `{"prometheus": {"enabled": true}, "http_api": {"key": "k"}, "channel": {"without_namespace": {"presence": true}}}`, "", ""},

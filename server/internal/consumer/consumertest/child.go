@@ -18,6 +18,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/consumer"
 )
@@ -130,6 +131,7 @@ func StartChild(t testing.TB, config any, stall int) *Child {
 	c.cmd = exec.CommandContext(context.Background(), os.Args[0]) //nolint:gosec // this program
 	c.cmd.Env = append(os.Environ(), variable+"="+string(text))
 	c.cmd.Stderr = &c.log
+	testprocess.EndWithTest(c.cmd)
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
