@@ -69,6 +69,7 @@ func (env Env) benchCommand() *cobra.Command {
 	flags.StringVar(&o.Backend, "backend", loadtest.DefaultBackend, "proxy-storm: where the backend listens, which the connect proxy of the server calls")
 	flags.DurationVar(&o.BackendTime, "backend-time", loadtest.DefaultBackendTime, "proxy-storm: how long a call of the backend takes")
 	flags.IntVar(&o.BackendParallel, "backend-parallel", loadtest.DefaultBackendParallel, "proxy-storm: calls that the backend works on at the same time")
+	flags.DurationVar(&o.BackendOutage, "backend-outage", 0, "proxy-storm: how long the backend answers with status 503, from the first call on")
 	flags.StringVar(&o.Sources, "source-addresses", "", "addresses to connect from, such as 127.0.0.1-127.0.0.20: each has some 28,000 ports")
 	flags.IntVar(&o.Workers, "workers", 1, "worker processes")
 	flags.IntVar(&o.PID, "pid", 0, "process of a local server, whose CPU and memory are sampled")

@@ -2,6 +2,7 @@ package loadtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,23 +22,26 @@ type BackendOrder struct {
 	Address  string        // that it listens at
 	Time     time.Duration // that a call takes
 	Parallel int           // calls that it works on at the same time; others wait
+	Outage   time.Duration // from the first call on, for which it answers with status 503
 }
 
 // BackendCounts is what a backend has counted since it began to listen.
 type BackendCounts struct {
 	Calls       uint64 // that have come
 	Answered    uint64
+	Unavailable uint64 // answered with status 503
 	Abandoned   uint64 // whose caller went away before the answer: it has timed out
 	MaxInFlight int    // calls that were there at the same time at most, those that wait included
 }
 
-// Backend is a backend of an application that admits every client: it answers the calls of
+// Backend is a backend of an application that admits every client to every channel: it answers the calls of
 // a connect proxy. Its exported methods are called over net/rpc.
 type Backend struct {
 	mu       sync.Mutex
 	server   *http.Server  // Guarded by mu.
 	counts   BackendCounts // Guarded by mu.
 	inFlight int           // Guarded by mu.
+	back     time.Time     // when the outage ends. Guarded by mu.
 
 	// Static after Listen.
 	order  BackendOrder
@@ -75,36 +79,56 @@ func (b *Backend) Counts(_ Nothing, c *BackendCounts) error {
 
 // ServeHTTP answers one call.
 func (b *Backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // with the body read, the server notices when the caller goes away
-	number := b.arrived()
-	answered := b.work(r.Context())
-	if answered {
-		w.Header().Set("Content-Type", "application/json")
-		_, err := io.WriteString(w, `{"result":{"user":"bench-`+strconv.FormatUint(number, 10)+`"}}`)
-		answered = err == nil
+	var asked struct {
+		Channels []string `json:"channels"`
 	}
-	b.left(answered)
+	body, _ := io.ReadAll(io.LimitReader(r.Body, maxCall)) // once it is read, net/http notices when the caller goes away
+	_ = json.Unmarshal(body, &asked)                       // without channels nothing but the connection is granted
+	number, unavailable := b.arrived()
+	switch {
+	case unavailable:
+		w.WriteHeader(http.StatusServiceUnavailable)
+		b.left(&b.counts.Unavailable)
+	case b.work(r.Context()) && admit(w, number, asked.Channels):
+		b.left(&b.counts.Answered)
+	default:
+		b.left(&b.counts.Abandoned)
+	}
 }
 
-// arrived counts a call and returns its number.
-func (b *Backend) arrived() uint64 {
+// maxCall bounds the body of a call, in bytes.
+const maxCall = 1 << 20
+
+// admit writes the answer that admits a client, with the channels that it asks for. It reports
+// false when the caller has gone away.
+func admit(w http.ResponseWriter, number uint64, channels []string) bool {
+	type result struct {
+		User     string   `json:"user"`
+		Channels []string `json:"channels,omitempty"`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(map[string]result{"result": {"bench-" + strconv.FormatUint(number, 10), channels}}) == nil
+}
+
+// arrived counts a call and returns its number; unavailable is true during the outage.
+func (b *Backend) arrived() (number uint64, unavailable bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts.Calls++
 	b.inFlight++
 	b.counts.MaxInFlight = max(b.counts.MaxInFlight, b.inFlight)
-	return b.counts.Calls
+	if b.counts.Calls == 1 {
+		b.back = time.Now().Add(b.order.Outage)
+	}
+	return b.counts.Calls, time.Now().Before(b.back)
 }
 
-func (b *Backend) left(answered bool) {
+// left counts the end of a call, by its outcome.
+func (b *Backend) left(outcome *uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.inFlight--
-	if answered {
-		b.counts.Answered++
-	} else {
-		b.counts.Abandoned++
-	}
+	*outcome++
 }
 
 // work waits for a place and takes the time of a call. It reports false when the caller has
@@ -143,7 +167,7 @@ func newBackend(ctx context.Context, o Options) (*backend, error) {
 		return nil, err
 	}
 	b := &backend{client, wait}
-	order := BackendOrder{Address: o.Backend, Time: o.BackendTime, Parallel: o.BackendParallel}
+	order := BackendOrder{Address: o.Backend, Time: o.BackendTime, Parallel: o.BackendParallel, Outage: o.BackendOutage}
 	if err := callService(ctx, client, backendService, "Listen", order, new(Nothing)); err != nil {
 		b.close()
 		return nil, fmt.Errorf("starting the backend: %w", err)

@@ -15,9 +15,10 @@ const (
 // comeBackLimit bounds how long clients come back until all are connected.
 const comeBackLimit = 10 * time.Minute
 
-// codeInternal is the error of a connect whose call of the backend has failed, and of one
-// that was not made because the breaker is open.
-const codeInternal = 100
+// callFailed reports whether a connect was refused because its call of the backend has
+// failed, or was not made because the breaker is open. The code is that of an error, or of the
+// disconnect that it becomes on unidirectional transports (protocol.md 7.4).
+func callFailed(code uint32) bool { return code == 100 || code == 3004 }
 
 // comeBackDelay returns how long a client waits after so many attempts.
 func comeBackDelay(attempts int) time.Duration {

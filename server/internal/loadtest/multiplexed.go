@@ -67,7 +67,8 @@ func (f *fleet) receive(c *client, l link, next func() ([]byte, error), take fun
 			take(c, b)
 		}
 		if err != nil && c.link == l {
-			f.fail(c, end(err))
+			why := end(err)
+			f.refuse(c, why, why.Kind == causeDisconnect && isTemporary(why.Code))
 		}
 		closed, slow := c.link != l, c.slow && c.state == stateReady
 		f.mu.Unlock()

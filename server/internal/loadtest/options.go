@@ -32,7 +32,7 @@ const (
 	// MaxStreams is how many clients may share an HTTP/2 connection: what a server must allow
 	// (RFC 9113, section 6.5.2).
 	MaxStreams = 100
-	// MaxBackendTime and MaxBackendParallel bound the backend of a run.
+	// MaxBackendTime, which bounds an outage too, and MaxBackendParallel bound the backend of a run.
 	MaxBackendTime     = time.Minute
 	MaxBackendParallel = 100_000
 	maxLines           = 100_000 // of a payload file
@@ -91,10 +91,12 @@ type Options struct {
 	SkipVerify     bool   // accept any certificate of the server
 
 	// Of scenario proxy-storm: the address at which the backend listens, which the connect proxy
-	// of the server calls; how long a call takes; how many it works on at the same time.
+	// of the server calls; how long a call takes; how many it works on at the same time; and for
+	// how long, from the first call on, it answers with status 503 instead.
 	Backend         string
 	BackendTime     time.Duration
 	BackendParallel int
+	BackendOutage   time.Duration
 
 	// WorkerCommand starts a worker process that calls ServeWorker with its standard input and output.
 	WorkerCommand []string
@@ -301,6 +303,7 @@ func (o *Options) checkBackend(check func(ok bool, format string, args ...any)) 
 	_, _, err := net.SplitHostPort(o.Backend)
 	check(err == nil, "backend: %q is not host:port", o.Backend)
 	check(o.BackendTime >= 0 && o.BackendTime <= MaxBackendTime, "backend time: %v is not between 0 and %v", o.BackendTime, MaxBackendTime)
+	check(o.BackendOutage >= 0 && o.BackendOutage <= MaxBackendTime, "backend outage: %v is not between 0 and %v", o.BackendOutage, MaxBackendTime)
 	check(o.BackendParallel >= 1 && o.BackendParallel <= MaxBackendParallel, "backend parallel: %d is not between 1 and %d", o.BackendParallel, MaxBackendParallel)
 	check(o.Token == "", "token: a connect with one does not ask the backend")
 }

@@ -54,6 +54,7 @@ func TestValidate(t *testing.T) {
 		"source addresses: more":                            func(o *Options) { o.Sources = "10.0.0.0-10.1.0.0" },
 		"backend: \"a\" is not":                             func(o *Options) { o.Scenario, o.Backend, o.BackendParallel = ProxyStorm, "a", 1 },
 		"backend time: -1s":                                 func(o *Options) { o.Scenario, o.Backend, o.BackendTime = ProxyStorm, "a:1", -time.Second },
+		"backend outage: 1m1s":                              func(o *Options) { o.Scenario, o.Backend, o.BackendOutage = ProxyStorm, "a:1", 61*time.Second },
 		"backend parallel: 0":                               func(o *Options) { o.Scenario, o.Backend = ProxyStorm, "a:1" },
 		"token: a connect":                                  func(o *Options) { o.Scenario, o.Backend, o.BackendParallel, o.Token = ProxyStorm, "a:1", 1, "x" },
 		"source addresses: ParseA":                          func(o *Options) { o.Sources = "localhost" },

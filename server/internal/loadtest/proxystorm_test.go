@@ -12,21 +12,16 @@ import (
 )
 
 // startProxied starts a server whose connect proxy calls the backend address with at most
-// 5 calls in flight, and lets 10 wait.
-func startProxied(t *testing.T, backend string) (address string) {
+// 5 calls in flight, and lets 10 wait. It returns the addresses by transport.
+func startProxied(t *testing.T, backend string) map[string]string {
 	t.Helper()
-	port := testprocess.FreePort(t)
-	ended := runServer(t, map[string]any{
-		"http_server": map[string]any{"address": "127.0.0.1", "port": port}, "log": map[string]any{"level": "error"},
+	return serveTransports(t, false, map[string]any{
 		"client": map[string]any{"proxy": map[string]any{"connect": map[string]any{
 			"enabled": true, "endpoint": "http://" + backend + "/connect", "timeout": "60s",
 			"limit": map[string]any{"max_in_flight": 5, "fixed": true, "queue_size": 10, "queue_timeout": "60s"},
 		}}},
 		"channel": map[string]any{"without_namespace": map[string]any{"allow_subscribe_for_client": true}},
 	})
-	address = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	awaitListening(t, address, ended)
-	return address
 }
 
 func backendAddress(t *testing.T) string {
@@ -34,9 +29,16 @@ func backendAddress(t *testing.T) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))
 }
 
-func stormOptions(address, backend string) loadtest.Options {
+// storm starts a server, and returns the options of a run against it.
+func storm(t *testing.T, transport string) loadtest.Options {
+	t.Helper()
+	backend := backendAddress(t)
+	return stormOptions(transport, startProxied(t, backend)[transport], backend)
+}
+
+func stormOptions(transport, address, backend string) loadtest.Options {
 	o := options(loadtest.ProxyStorm, address)
-	o.Clients, o.Duration, o.Backend, o.BackendTime, o.BackendParallel = 60, time.Millisecond, backend, 100*time.Millisecond, 5
+	o.Transport, o.Clients, o.Duration, o.Backend, o.BackendTime, o.BackendParallel = transport, 60, time.Millisecond, backend, 100*time.Millisecond, 5
 	return o
 }
 
@@ -49,8 +51,7 @@ func TestProxyStorm(t *testing.T) {
 		"protobuf":    func(o *loadtest.Options) { o.Protobuf = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			backend := backendAddress(t)
-			o := stormOptions(startProxied(t, backend), backend)
+			o := storm(t, loadtest.DefaultTransport)
 			change(&o)
 			report, err := loadtest.Run(t.Context(), o, nil)
 			if err != nil {
@@ -80,16 +81,62 @@ func TestProxyStorm(t *testing.T) {
 	}
 }
 
+// TestProxyStormTransports: over each transport clients that do not fit are told so, and come
+// back until all are in.
+func TestProxyStormTransports(t *testing.T) {
+	for _, transport := range loadtest.Transports() {
+		if transport.Name == loadtest.DefaultTransport {
+			continue // TestProxyStorm
+		}
+		t.Run(transport.Name, func(t *testing.T) {
+			t.Parallel()
+			o := storm(t, transport.Name)
+			o.Clients, o.BackendTime = 25, time.Second // ten of them do not fit, whenever they come within two seconds
+			report, err := loadtest.Run(t.Context(), o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := report.Proxy
+			if !report.OK || f.Answered != 25 || f.CameBack == 0 || f.FailedConnects != 0 {
+				t.Errorf("OK = %v, failures %q, errors %+v, proxy %+v; want 25 calls answered and clients that came back", report.OK, report.Failures, report.Errors, *f)
+			}
+		})
+	}
+}
+
+// TestProxyStormOutage: while the backend answers with status 503, clients come back until it
+// does not; that is no failure of the run.
+func TestProxyStormOutage(t *testing.T) {
+	for _, transport := range []string{"websocket", "uni_sse"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			o := storm(t, transport)
+			o.BackendOutage = 300 * time.Millisecond
+			report, err := loadtest.Run(t.Context(), o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := report.Proxy
+			if !report.OK || f.Unavailable == 0 || f.FailedConnects < f.Unavailable || f.CameBack < f.FailedConnects || f.Answered != 60 || f.Calls != f.Answered+f.Unavailable {
+				t.Errorf("OK = %v, failures %q, proxy %+v; want all in, after calls answered with 503 and clients that came back", report.OK, report.Failures, *f)
+			}
+			var table strings.Builder
+			if err := report.WriteTable(&table); err != nil || !strings.Contains(table.String(), "were answered with 503") {
+				t.Errorf("the table is %q, %v; want the outage in it", table.String(), err)
+			}
+		})
+	}
+}
+
 // TestProxyStormFails: what the server or the configuration does wrong is a failure of the run.
 func TestProxyStormFails(t *testing.T) {
 	t.Run("more calls than the backend takes", func(t *testing.T) {
-		backend := backendAddress(t)
-		o := stormOptions(startProxied(t, backend), backend)
+		o := storm(t, loadtest.DefaultTransport)
 		o.Clients, o.BackendParallel = 15, 2
 		wantFailure(t, o, "calls at the same time, which is more than the 2")
 	})
 	t.Run("another backend", func(t *testing.T) {
-		wantFailure(t, stormOptions(startServer(t, false), backendAddress(t)), "the server has not called the backend")
+		wantFailure(t, stormOptions(loadtest.DefaultTransport, startServer(t, false), backendAddress(t)), "the server has not called the backend")
 	})
 }
 
@@ -111,7 +158,7 @@ func TestBackendAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
-	o := stormOptions("127.0.0.1:1", l.Addr().String())
+	o := stormOptions(loadtest.DefaultTransport, "127.0.0.1:1", l.Addr().String())
 	if _, err := loadtest.Run(t.Context(), o, nil); err == nil || !strings.Contains(err.Error(), "starting the backend") {
 		t.Errorf("Run = %v; want an error about starting the backend", err)
 	}

@@ -118,6 +118,7 @@ type ProxyFigures struct {
 	Calls          uint64  `json:"calls"`
 	Answered       uint64  `json:"answered"`
 	Abandoned      uint64  `json:"abandoned"`       // the server did not wait for the answer: a timeout
+	Unavailable    uint64  `json:"unavailable"`     // calls that were answered with status 503, during the outage
 	FailedConnects uint64  `json:"failed_connects"` // refused because a call had failed, or the breaker was open
 	MaxInFlight    int     `json:"max_in_flight"`   // calls at the backend at the same time
 	CameBack       uint64  `json:"came_back"`       // how often clients were told to come back

@@ -38,14 +38,25 @@ func startServer(t *testing.T, secure bool) string {
 // startTransports is startServer, and returns the addresses by transport.
 func startTransports(t *testing.T, secure bool) map[string]string {
 	t.Helper()
-	number := testprocess.FreePort(t)
-	ports := map[string]int{"grpc": testprocess.FreePort(t), "uni_grpc": testprocess.FreePort(t)}
 	options := map[string]any{"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true, "allow_publish_for_client": true, "allow_publish_for_anonymous": true}
 	history := map[string]any{"name": "hist", "history_size": 100, "history_ttl": "60s", "force_recovery": true}
 	delta := map[string]any{"name": "delta", "allowed_delta_types": []string{"fossil"}, "delta_publish": true}
 	for k, v := range options {
 		history[k], delta[k] = v, v
 	}
+	return serveTransports(t, secure, map[string]any{
+		"http_api": map[string]any{"key": apiKey}, "health": map[string]any{"enabled": true},
+		"client": map[string]any{"allow_anonymous_connect_without_token": true, "channel_limit": 2000}, "websocket": map[string]any{"compression": true},
+		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history, delta}},
+	})
+}
+
+// serveTransports runs a server with a configuration and every transport, and returns the
+// addresses by transport.
+func serveTransports(t *testing.T, secure bool, configuration map[string]any) map[string]string {
+	t.Helper()
+	number := testprocess.FreePort(t)
+	ports := map[string]int{"grpc": testprocess.FreePort(t), "uni_grpc": testprocess.FreePort(t)}
 	listen := map[string]any{"address": "127.0.0.1", "port": number}
 	overGRPC := map[string]map[string]any{}
 	for name, port := range ports {
@@ -57,14 +68,12 @@ func startTransports(t *testing.T, secure bool) map[string]string {
 			section["tls"] = map[string]any{"enabled": true, "cert_pem": cert, "key_pem": key}
 		}
 	}
-	enabled := map[string]any{"enabled": true}
-	ended := runServer(t, map[string]any{
-		"http_stream": enabled, "sse": enabled, "uni_websocket": enabled, "uni_http_stream": enabled, "uni_sse": enabled,
-		"grpc": overGRPC["grpc"], "uni_grpc": overGRPC["uni_grpc"],
-		"http_server": listen, "http_api": map[string]any{"key": apiKey}, "health": map[string]any{"enabled": true}, "log": map[string]any{"level": "error"},
-		"client": map[string]any{"allow_anonymous_connect_without_token": true, "channel_limit": 2000}, "websocket": map[string]any{"compression": true},
-		"channel": map[string]any{"without_namespace": options, "namespaces": []any{history, delta}},
-	})
+	for _, transport := range []string{"http_stream", "sse", "uni_websocket", "uni_http_stream", "uni_sse"} {
+		configuration[transport] = map[string]any{"enabled": true}
+	}
+	configuration["grpc"], configuration["uni_grpc"] = overGRPC["grpc"], overGRPC["uni_grpc"]
+	configuration["http_server"], configuration["log"] = listen, map[string]any{"level": "error"}
+	ended := runServer(t, configuration)
 	addresses := map[string]string{}
 	for _, transport := range loadtest.Transports() {
 		port, ok := ports[transport.Name]

@@ -62,6 +62,7 @@ func (r *Report) rows() [][2]string {
 	if f := r.Proxy; f != nil {
 		row(true, "all in", "%s; clients were told to come back %s times", span(f.AllInS*1000), count(float64(f.CameBack)))
 		row(true, "backend", "%s calls of %s, at most %d at the same time (it takes %d)", count(float64(f.Calls)), span(f.BackendMS), f.MaxInFlight, f.Parallel)
+		row(f.Unavailable > 0, "", "%d were answered with 503", f.Unavailable)
 		row(true, "", "%d timed out, %d connects failed with a call or an open breaker", f.Abandoned, f.FailedConnects)
 	}
 	if f := r.Server; f != nil {
