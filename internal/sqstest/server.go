@@ -16,9 +16,19 @@ import (
 	"centrifugo/internal/testprocess"
 )
 
-// Start starts an emulator and returns its address, such as http://127.0.0.1:4566. Without Node.js and
-// what setup.sh installs the test is skipped, and fails if the variable DOCTEST_REQUIRE names node.
-func Start(t testing.TB) (endpoint string) {
+// Server is an emulator. Its methods are for the goroutine of the test.
+type Server struct {
+	// Endpoint is its address, such as http://127.0.0.1:4566.
+	Endpoint string
+
+	// Static after construction.
+	process *testprocess.Process
+	printed *await.Output
+}
+
+// Start starts an emulator. Without Node.js and what setup.sh installs the test is skipped, and
+// fails if the variable DOCTEST_REQUIRE names node.
+func Start(t testing.TB) *Server {
 	t.Helper()
 	_, file, _, _ := runtime.Caller(0)
 	dir := filepath.Dir(file)
@@ -33,12 +43,41 @@ func Start(t testing.TB) (endpoint string) {
 	default:
 		t.Skipf("SKIPPED: internal/sqstest/setup.sh installs the emulator: %v", err)
 	}
-	cmd, port := exec.Command("node", "server.mjs"), &await.Output{}
-	cmd.Dir, cmd.Stdout = dir, port
-	emulator := testprocess.New(t, syscall.SIGKILL)
-	emulator.Start(cmd)
-	if !emulator.Answers("the port of the emulator", func() bool { return strings.HasSuffix(port.String(), "\n") }) {
-		t.Fatalf("the emulator has ended: %s%s", port, emulator)
-	}
-	return "http://127.0.0.1:" + strings.TrimSpace(port.String())
+	s := &Server{process: testprocess.New(t, syscall.SIGKILL), printed: &await.Output{}}
+	cmd := exec.Command("node", "server.mjs")
+	cmd.Dir, cmd.Stdout = dir, s.printed
+	s.process.Start(cmd)
+	s.awaitLine(t, 0)
+	s.Endpoint = "http://127.0.0.1:" + strings.TrimSpace(s.printed.String())
+	return s
 }
+
+// Stop cuts all connections and refuses others, as a crash does. The queues stay, as those of the
+// service do.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	s.toggle(t)
+}
+
+// Restart makes a stopped server listen again, at the same address.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.toggle(t)
+}
+
+func (s *Server) toggle(t testing.TB) {
+	t.Helper()
+	before := s.lines()
+	s.process.Signal(syscall.SIGUSR2)
+	s.awaitLine(t, before)
+}
+
+// awaitLine waits until the emulator has printed more lines than before.
+func (s *Server) awaitLine(t testing.TB, before int) {
+	t.Helper()
+	if !s.process.Answers("a line of the emulator", func() bool { return s.lines() > before }) {
+		t.Fatalf("the emulator has ended: %s%s", s.printed, s.process)
+	}
+}
+
+func (s *Server) lines() int { return strings.Count(s.printed.String(), "\n") }

@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,23 +24,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"go.uber.org/goleak"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) { http.DefaultTransport.(*http.Transport).CloseIdleConnections() }))
-}
 
 // service is an emulator with queues.
 type service struct {
 	t        *testing.T
+	server   *sqstest.Server
 	endpoint string
 	client   *sqs.Client
 }
 
 func start(t *testing.T) *service {
 	t.Helper()
-	s := &service{t: t, endpoint: sqstest.Start(t)}
+	server := sqstest.Start(t)
+	s := &service{t: t, server: server, endpoint: server.Endpoint}
 	source := s.source(func(c *config.AWSSQSConsumer) { c.Queues = []string{s.endpoint} })
 	client, err := source.client(t.Context())
 	if err != nil {
@@ -99,17 +97,31 @@ func (s *service) send(queue, body string, attributes ...string) {
 }
 
 // awaitCount waits until the queue has a number of messages, visible or not.
-func (s *service) awaitCount(queue string, visible, hidden string) {
+func (s *service) awaitCount(queue string, visible, hidden int) {
 	s.t.Helper()
-	await.Until(s.t, fmt.Sprintf("%s messages and %s in work", visible, hidden), func() bool {
-		result, err := s.client.GetQueueAttributes(s.t.Context(), &sqs.GetQueueAttributesInput{
-			QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
-		})
+	await.Until(s.t, fmt.Sprintf("%d messages and %d in work", visible, hidden), func() bool {
+		v, h, err := s.counts(queue)
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		return result.Attributes["ApproximateNumberOfMessages"] == visible && result.Attributes["ApproximateNumberOfMessagesNotVisible"] == hidden
+		return v == visible && h == hidden
 	})
+}
+
+// counts returns how many messages a queue has, visible and not.
+func (s *service) counts(queue string) (visible, hidden int, err error) {
+	result, err := s.client.GetQueueAttributes(s.t.Context(), &sqs.GetQueueAttributesInput{
+		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	for name, value := range map[string]*int{"ApproximateNumberOfMessages": &visible, "ApproximateNumberOfMessagesNotVisible": &hidden} {
+		if *value, err = strconv.Atoi(result.Attributes[name]); err != nil {
+			return 0, 0, err
+		}
+	}
+	return visible, hidden, nil
 }
 
 // receive returns how many messages the queue delivers now.
@@ -135,7 +147,7 @@ func TestQueue(t *testing.T) {
 	node := &apitest.Node{}
 	r := consumertest.Start(t, s.source(func(c *config.AWSSQSConsumer) { c.Queues = []string{queue} }), node)
 	r.Processed(t, 26)
-	s.awaitCount(queue, "0", "0")
+	s.awaitCount(queue, 0, 0)
 	r.Stop()
 	if got := node.Calls(); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
@@ -163,7 +175,7 @@ func TestAttributes(t *testing.T) {
 	s.send(queue, consumertest.Request(0, 1), "way", "publish")
 	r := consumertest.Start(t, s.source(func(c *config.AWSSQSConsumer) { c.Queues, c.MethodAttribute = []string{queue}, "way" }), node)
 	r.Processed(t, 1)
-	s.awaitCount(queue, "0", "0")
+	s.awaitCount(queue, 0, 0)
 	r.Stop()
 	s.send(queue, "text", "centrifugo-channels", "a")
 	r = consumertest.Start(t, s.source(func(c *config.AWSSQSConsumer) {
@@ -207,7 +219,7 @@ func TestRetry(t *testing.T) {
 	source := s.source(func(c *config.AWSSQSConsumer) { c.Queues, c.VisibilityTimeout = []string{queue}, 2*time.Second })
 	r := consumertest.Start(t, source, n)
 	r.Processed(t, 3)
-	s.awaitCount(queue, "0", "0")
+	s.awaitCount(queue, 0, 0)
 	if got, want := n.Calls(), consumertest.Published(0, 0, 3); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
@@ -230,7 +242,7 @@ func TestVisibilityTimeout(t *testing.T) {
 	r := consumertest.Start(t, s.source(change), n)
 	defer barrier.Open()
 	await.Until(t, "a message in work", func() bool { return n.InWork() == 1 })
-	s.awaitCount(queue, "0", "3")
+	s.awaitCount(queue, 0, 3)
 	clock := s.queue("clock") // the timeout is the service's, and so is this time
 	if _, err := s.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &clock, MessageBody: aws.String("x"), DelaySeconds: 3}); err != nil {
 		t.Fatal(err)
@@ -242,7 +254,7 @@ func TestVisibilityTimeout(t *testing.T) {
 	r.Interrupt()
 	barrier.Open()
 	r.Stop()
-	s.awaitCount(queue, "2", "0")
+	s.awaitCount(queue, 2, 0)
 }
 
 // max_concurrency bounds what is in work of a queue, and max_number_of_messages what a call receives.
@@ -259,7 +271,7 @@ func TestConcurrency(t *testing.T) {
 	}), n)
 	defer barrier.Open()
 	await.Until(t, "two messages in work", func() bool { return n.InWork() == 2 })
-	s.awaitCount(queue, "4", "2")
+	s.awaitCount(queue, 4, 2)
 	barrier.Open()
 	r.Processed(t, 6)
 	if got := n.Most(); got != 2 {
