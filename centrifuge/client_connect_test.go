@@ -249,6 +249,29 @@ func TestServerSideAtConnect(t *testing.T) {
 	})
 }
 
+// TestFilterAtConnect: a server-side subscription has the filter of the connect request, which
+// is refused where a subscribe command's would be.
+func TestFilterAtConnect(t *testing.T) {
+	const request = `{"id":1,"connect":{"subs":{"news":{"tf":{"key":"color","cmp":"eq","val":"red"}}}}}`
+	for _, allowed := range []bool{true, false} {
+		inBubble(t, v2Formats, func(t *testing.T, format protocol.Format) {
+			s := newSite(t, centrifuge.Config{}, connecting(centrifuge.ConnectingReply{
+				Subscriptions: map[string]centrifuge.SubscribeOptions{"news": {AllowTagsFilter: allowed}},
+			}, nil))
+			p := s.dial(format, transport(format), "u")
+			p.commands(request)
+			if !allowed {
+				p.expect(refused(1, centrifuge.ErrorBadRequest))
+				return
+			}
+			p.received()
+			s.publish("news", `1`, tagged("blue"))
+			s.publish("news", `2`, tagged("red"))
+			p.expect(`{"push":{"channel":"news","pub":{"data":2,"offset":2,"tags":{"color":"red"}}}}`)
+		})
+	}
+}
+
 // TestConnectReplyIsFirst: what is pushed while a connection connects follows
 // the reply (protocol.md 9.1).
 func TestConnectReplyIsFirst(t *testing.T) {

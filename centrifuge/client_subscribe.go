@@ -477,7 +477,6 @@ func (c *Client) startServerSide(request *protocol.ConnectRequest, reply Connect
 		p.space = space
 		if asked := request.Subs[channel]; asked != nil {
 			p.request = requestOf(asked)
-			p.request.filter = nil // the application did not see it
 		}
 		if since := c.knownPosition(channel); since != nil && opts.Recovery {
 			p.request.recover, p.request.since = true, *since

@@ -68,7 +68,8 @@ type SubscribeOptions struct {
 	MaxSubscribers int
 	// AllowDelta sends deltas to a client that asks for them.
 	AllowDelta bool
-	// AllowTagsFilter lets the client filter publications by their tags.
+	// AllowTagsFilter lets the client filter publications by their tags. Without it a
+	// request with a filter is answered with ErrorBadRequest.
 	AllowTagsFilter bool
 	// AllowCompaction sends pushes with a number in place of the channel's name to a
 	// client that can read it (protocol.md 4.4). Server-side subscriptions do not use it.

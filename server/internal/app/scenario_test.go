@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -14,7 +13,6 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
-	"centrifugo/internal/fossil"
 	"centrifugo/internal/memtest"
 	"centrifugo/protocol"
 	"centrifugo/server/internal/app/apptest"
@@ -31,8 +29,6 @@ var scenarios = []scenario{
 	{"connect", nil, scenarioConnect},
 	{"publish", nil, scenarioPublish},
 	{"recover", nil, scenarioRecover},
-	{"delta", nil, scenarioDelta},
-	{"channel id", nil, scenarioChannelID},
 	{"server-side subscription", nil, scenarioServerSide},
 	{"disconnect", nil, scenarioDisconnect},
 	{"malformed", nil, scenarioMalformed},
@@ -151,81 +147,6 @@ func scenarioRecover(t *testing.T, s *wireServer) {
 	}
 }
 
-// scenarioDelta: deltas that a client has asked for come live and in what it recovers, where
-// they begin with a whole payload.
-func scenarioDelta(t *testing.T, s *wireServer) {
-	document := func(i int) string { return fmt.Sprintf(`{"i":%d,"rest":%q}`, i, strings.Repeat("x", 300)) }
-	var base []byte
-	take := func(pub *protocol.Publication, want int, delta bool) {
-		t.Helper()
-		data := pub.Data
-		if !s.format.Protobuf() { // protocol.md 6.7
-			var text string
-			if err := json.Unmarshal(data, &text); err != nil {
-				t.Fatalf("the data is %.100s: %v", data, err)
-			}
-			data = []byte(text)
-		}
-		if pub.Delta {
-			var err error
-			if data, err = fossil.Apply(base, data, 1<<20); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if base = data; string(base) != document(want) || pub.Delta != delta {
-			t.Fatalf("received %.100s, a delta: %v; want document %d, a delta: %v", base, pub.Delta, want, delta)
-		}
-	}
-	live := func(p *peer, want int, delta bool) {
-		t.Helper()
-		reply := p.next()
-		if reply.Push == nil || reply.Push.Pub == nil {
-			t.Fatalf("received %+v; want a publication", reply)
-		}
-		take(reply.Push.Pub, want, delta)
-	}
-	p := s.dial(t)
-	begin := p.join("news", &protocol.SubscribeRequest{Delta: "fossil"})
-	if !begin.Delta {
-		t.Fatalf("the subscription is %+v; want deltas", begin)
-	}
-	s.publish("news", document(1))
-	s.publish("news", document(2))
-	live(p, 1, false)
-	live(p, 2, true)
-	_ = p.Close()
-	s.publish("news", document(3))
-	s.publish("news", document(4))
-	p = s.dial(t)
-	missed := p.join("news", &protocol.SubscribeRequest{Delta: "fossil", Recover: true, Offset: 2, Epoch: begin.Epoch}).Publications
-	if len(missed) != 2 {
-		t.Fatalf("%d publications are recovered; want 2", len(missed))
-	}
-	take(missed[0], 3, false)
-	take(missed[1], 4, true)
-	s.publish("news", document(5))
-	live(p, 5, true)
-}
-
-// scenarioChannelID: a subscription of a client that asks for it has a number in place of the
-// channel's name. Server-side subscriptions have none, and so unidirectional connections
-// (protocol.md 4.7).
-func scenarioChannelID(t *testing.T, s *wireServer) {
-	p := s.dial(t)
-	got := p.join("news", &protocol.SubscribeRequest{Flag: protocol.SubscribeFlagChannelCompaction})
-	if (got.ID == 0) != s.format.Uni() {
-		t.Fatalf("the channel id is %d; want one unless the connection is unidirectional", got.ID)
-	}
-	s.publish("news", `1`)
-	want := &protocol.Push{ID: got.ID}
-	if got.ID == 0 {
-		want.Channel = "news"
-	}
-	if push := p.next().Push; push == nil || push.ID != want.ID || push.Channel != want.Channel || push.Pub == nil || string(push.Pub.Data) != `1` {
-		t.Errorf("received %+v; want a publication with id %d, channel %q", push, want.ID, want.Channel)
-	}
-}
-
 // scenarioServerSide: subscriptions that the API makes and ends.
 func scenarioServerSide(t *testing.T, s *wireServer) {
 	p := s.dial(t)
@@ -338,13 +259,7 @@ func scenarioSlow(t *testing.T, s *wireServer) {
 	p.join("news", nil)
 	other.join("other", nil)
 	data := `"` + strings.Repeat("x", 60_000) + `"`
-	publications := 0
-	for s.app.node.NumSubscribers("news") > 0 {
-		if publications++; publications > 2000 {
-			t.Fatalf("a client that does not read has taken 120 MB: got %v; want at most 2000", publications)
-		}
-		s.publish("news", data)
-	}
+	s.clog(t, "news", func(int) string { return data }, func() bool { return s.app.node.NumSubscribers("news") == 0 })
 	// A loaded machine may take longer to fill the queue than a write may be stuck.
 	slow := []uint32{centrifuge.DisconnectSlow.Code, centrifuge.DisconnectWriteError.Code}
 	await.Until(t, "a connection is counted as slow", func() bool {
@@ -358,6 +273,19 @@ func scenarioSlow(t *testing.T, s *wireServer) {
 	}
 	s.publish("other", `1`)
 	other.wantPub("other", `1`)
+}
+
+// clog publishes payloads into a channel whose subscriber does not read, until done. It returns
+// the number of publications.
+func (s *wireServer) clog(t *testing.T, channel string, payload func(i int) string, done func() bool) (published int) {
+	t.Helper()
+	for !done() {
+		if published++; published > 2000 {
+			t.Fatalf("a client that does not read has taken %d publications; want at most 2000", published)
+		}
+		s.publish(channel, payload(published))
+	}
+	return published
 }
 
 func scenarioShutdown(t *testing.T, s *wireServer) {

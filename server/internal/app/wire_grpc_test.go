@@ -23,6 +23,12 @@ type grpcClient struct {
 	err  error
 }
 
+func (c *grpcClient) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+	}
+}
+
 // grpcLink returns a stream of a method, which the first message opens.
 func (s *wireServer) grpcLink(method string) apptest.Link {
 	s.streams.once.Do(func() {
@@ -32,9 +38,6 @@ func (s *wireServer) grpcLink(method string) apptest.Link {
 		}
 		s.streams.conn, s.streams.err = grpc.NewClient(s.internal(), grpc.WithTransportCredentials(transport),
 			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20)))
-		if s.streams.err == nil {
-			s.t.Cleanup(func() { _ = s.streams.conn.Close() })
-		}
 	})
 	l := &grpcLink{client: &s.streams, method: method, uni: s.format.Uni()}
 	l.ctx, l.cancel = context.WithTimeout(context.Background(), 6*apptest.Timeout)

@@ -128,8 +128,7 @@ func serveWire(t *testing.T, w wire, sec secure, more wireSections) *wireServer 
 	all := wireSections{
 		"client": {"insecure": true},
 		"channel": {"without_namespace": map[string]any{
-			"history_size": 1000, "history_ttl": "300s", "force_recovery": true, "allowed_delta_types": []string{"fossil"}, "delta_publish": true,
-			"allow_channel_compaction": true,
+			"history_size": 1000, "history_ttl": "300s", "force_recovery": true,
 		}},
 		"http_api":    {"key": "k"},
 		"http_server": {"internal_address": "127.0.0.2"},
@@ -171,6 +170,7 @@ func serveWire(t *testing.T, w wire, sec secure, more wireSections) *wireServer 
 	s.instance = start(t, strings.TrimSuffix(strings.TrimPrefix(string(text), "{"), "}"))
 	s.clients.Address = s.external()
 	t.Cleanup(s.clients.Close)
+	t.Cleanup(s.streams.close)
 	return s
 }
 
@@ -220,15 +220,21 @@ func (p *peer) join(channel string, since *protocol.SubscribeRequest) *protocol.
 	if since == nil {
 		since = new(protocol.SubscribeRequest)
 	}
-	request := *since
 	if p.Format.Uni() {
-		c := p.connect(&protocol.ConnectRequest{Subs: map[string]*protocol.SubscribeRequest{channel: &request}})
+		c := p.connect(&protocol.ConnectRequest{Subs: map[string]*protocol.SubscribeRequest{channel: since}})
 		if c.Subs[channel] == nil {
 			p.t.Fatalf("the connect push is %+v; want a subscription to %s", c, channel)
 		}
 		return c.Subs[channel]
 	}
 	p.connect(new(protocol.ConnectRequest))
+	return p.subscribe(channel, since)
+}
+
+// subscribe subscribes a bidirectional connection, and returns the result.
+func (p *peer) subscribe(channel string, since *protocol.SubscribeRequest) *protocol.SubscribeResult {
+	p.t.Helper()
+	request := *since
 	request.Channel = channel
 	p.command(protocol.Command{ID: 2, Subscribe: &request})
 	reply := p.next()

@@ -40,7 +40,10 @@ func (s *Server) http() *http.Client {
 	}
 	s.once.Do(func() {
 		// Commands are sent over connections that are kept, as browsers do.
-		s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: s.TLS.Clone(), ForceAttemptHTTP2: s.HTTP2, MaxIdleConnsPerHost: 100}}
+		s.client = &http.Client{Transport: &http.Transport{
+			DialContext: dial, TLSClientConfig: s.TLS.Clone(), ForceAttemptHTTP2: s.HTTP2, MaxIdleConnsPerHost: 100,
+			HTTP2: &http.HTTP2Config{MaxReceiveBufferPerStream: readBuffer, MaxReceiveBufferPerConnection: 1 << 20},
+		}}
 	})
 	return s.client
 }

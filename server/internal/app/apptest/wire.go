@@ -69,10 +69,18 @@ func (d Dialer) Handshake(address string) []byte {
 	return b.Bytes()
 }
 
+// readBuffer is what the system and HTTP/2 keep for a client that does not read, in bytes. By
+// themselves they would keep megabytes, which tests of slow readers have to fill.
+const readBuffer = 64 << 10
+
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: Timeout, Control: limitBuffers}
+	return dialer.DialContext(ctx, network, address)
+}
+
 // Connect opens a TCP or TLS connection, on which reads give up after Timeout.
 func (d Dialer) Connect(address string) (net.Conn, error) {
-	dialer := &net.Dialer{Timeout: Timeout}
-	c, err := dialer.DialContext(context.Background(), "tcp", address)
+	c, err := dial(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
