@@ -1,11 +1,13 @@
-// The backend of an application, asked by the server about its clients (docs/proxy.md).
+// The backend of an application: it gives tokens to its users (docs/tokens.md), and is asked by
+// the server about its clients (docs/proxy.md).
 //
-// usage: node backend.mjs [PORT [LIFETIME]], with the lifetime of connections and
+// usage: node backend.mjs [PORT [LIFETIME]], with the lifetime of tokens, connections and
 // subscriptions in seconds. It needs no packages.
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:http';
 
 const KEY = 'backend-secret'; // what the server shows, so that others cannot ask
+const TOKEN_SECRET = 'token-secret'; // client.token.hmac_secret_key of the server
 const MAX_BODY = 1 << 20;
 const [port = '3000', lifetime = '300'] = process.argv.slice(2);
 
@@ -17,19 +19,37 @@ const error = (code, message) => ({ error: { code, message } });
 const expiry = () => Math.floor(Date.now() / 1000) + Number(lifetime);
 const isMember = ({ user, channel }) => members.get(channel)?.has(user) ?? false;
 
-function sessionOf(cookies = '') {
+const infoOf = (user) => ({ name: user[0].toUpperCase() + user.slice(1) });
+
+// userOf returns the user who is logged in, undefined if there is none.
+function userOf({ cookie: cookies = '' }) {
   for (const cookie of cookies.split(';')) {
     const [name, value] = cookie.trim().split('=');
-    if (name === 'session') return value;
+    if (name === 'session') return sessions.get(value);
   }
-  return '';
+  return undefined;
+}
+
+function sign(claims) {
+  const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const text = `${encode({ alg: 'HS256', typ: 'JWT' })}.${encode(claims)}`;
+  return `${text}.${createHmac('sha256', TOKEN_SECRET).update(text).digest('base64url')}`;
+}
+
+// token answers a page of the application: with a token to connect, or to subscribe to a channel.
+function token(channel, headers) {
+  const user = userOf(headers);
+  if (user === undefined) return [401];
+  if (channel === null) return [200, JSON.stringify({ token: sign({ sub: user, exp: expiry(), info: infoOf(user) }) })];
+  if (!isMember({ user, channel })) return [403];
+  return [200, JSON.stringify({ token: sign({ sub: user, channel, exp: expiry() }) })];
 }
 
 const events = {
   connect(request, headers) {
-    const user = sessions.get(sessionOf(headers.cookie));
+    const user = userOf(headers);
     if (user === undefined) return { disconnect: { code: 4501, reason: 'not logged in' } }; // 4500 and above: the client does not try again
-    return { result: { user, expire_at: expiry(), info: { name: user[0].toUpperCase() + user.slice(1) } } };
+    return { result: { user, expire_at: expiry(), info: infoOf(user) } };
   },
   refresh({ user }) {
     return { result: [...sessions.values()].includes(user) ? { expire_at: expiry() } : { expired: true } };
@@ -77,7 +97,9 @@ async function body(request) {
 }
 
 async function handle(request) {
-  const name = request.url.replace(/^\/centrifugo\//, '');
+  const url = new URL(request.url, 'http://localhost');
+  if (request.method === 'GET' && url.pathname === '/token') return token(url.searchParams.get('channel'), request.headers);
+  const name = url.pathname.replace(/^\/centrifugo\//, '');
   if (!sameKey(request.headers['x-backend-key'])) return [401];
   if (request.method !== 'POST' || !Object.hasOwn(events, name)) return [404];
   const text = await body(request);
@@ -98,7 +120,7 @@ async function handle(request) {
 createServer(async (request, response) => {
   try {
     const [status, answer = ''] = await handle(request);
-    response.writeHead(status, { 'Content-Type': 'application/json', ...(status !== 200 && { Connection: 'close' }) }); // the body may not have been read
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...(status !== 200 && { Connection: 'close' }) }); // the body may not have been read
     response.end(answer);
   } catch (err) {
     console.error(err);

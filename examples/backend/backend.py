@@ -1,9 +1,12 @@
-"""The backend of an application, asked by the server about its clients (docs/proxy.md).
+"""The backend of an application: it gives tokens to its users (docs/tokens.md), and is asked by
+the server about its clients (docs/proxy.md).
 
-usage: python3 backend.py [PORT [LIFETIME]], with the lifetime of connections and
+usage: python3 backend.py [PORT [LIFETIME]], with the lifetime of tokens, connections and
 subscriptions in seconds. It needs only the standard library.
 """
 
+import base64
+import hashlib
 import hmac
 import json
 import sys
@@ -11,8 +14,10 @@ import threading
 import time
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 KEY = "backend-secret"  # what the server shows, so that others cannot ask
+TOKEN_SECRET = b"token-secret"  # client.token.hmac_secret_key of the server
 MAX_BODY = 1 << 20
 LIFETIME = int(sys.argv[2]) if len(sys.argv) > 2 else 300
 
@@ -33,15 +38,46 @@ def expiry():
     return int(time.time()) + LIFETIME
 
 
-def connect(request, headers):
+def user_of(headers):
+    """Returns the user who is logged in, None if there is none."""
     try:
         session = SimpleCookie(headers.get("Cookie", "")).get("session")
     except CookieError:
-        session = None
-    user = sessions.get(session.value) if session else None
+        return None
+    return sessions.get(session.value) if session else None
+
+
+def info_of(user):
+    return {"name": user.title()}
+
+
+def sign(claims):
+    def encode(raw):
+        return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+    text = encode(b'{"alg":"HS256","typ":"JWT"}') + b"." + encode(json.dumps(claims).encode())
+    return (text + b"." + encode(hmac.new(TOKEN_SECRET, text, hashlib.sha256).digest())).decode()
+
+
+def token(channel, headers):
+    """Answers a page of the application: with a token to connect, or to subscribe to a channel."""
+    user = user_of(headers)
+    if user is None:
+        return 401, b""
+    if channel is None:
+        claims = {"sub": user, "exp": expiry(), "info": info_of(user)}
+    elif user in members.get(channel, ()):
+        claims = {"sub": user, "channel": channel, "exp": expiry()}
+    else:
+        return 403, b""
+    return 200, json.dumps({"token": sign(claims)}).encode()
+
+
+def connect(request, headers):
+    user = user_of(headers)
     if user is None:
         raise Refusal({"disconnect": {"code": 4501, "reason": "not logged in"}})  # 4500 and above: the client does not try again
-    return {"user": user, "expire_at": expiry(), "info": {"name": user.title()}}
+    return {"user": user, "expire_at": expiry(), "info": info_of(user)}
 
 
 def refresh(request, headers):
@@ -91,6 +127,14 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
     disable_nagle_algorithm = True
 
+    def do_GET(self):
+        url = urlsplit(self.path)
+        if url.path != "/token":
+            return self.answer(404)
+        with lock:
+            status, body = token(parse_qs(url.query, keep_blank_values=True).get("channel", [None])[0], self.headers)
+        self.answer(status, body)
+
     def do_POST(self):
         event = EVENTS.get(self.path.removeprefix("/centrifugo/"))
         length = self.headers.get("Content-Length", "")
@@ -116,6 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status, body=b""):
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        self.send_header("Cache-Control", "no-store")
         self.send_header("Content-Length", str(len(body)))
         if status != 200:
             self.send_header("Connection", "close")  # the body may not have been read

@@ -1,7 +1,9 @@
-// Command backend is the backend of an application, asked by the server about its clients
-// (docs/proxy.md). backend.py and backend.mjs beside it do the same in Python and in Node.js.
+// Command backend is the backend of an application: it gives tokens to its users
+// (docs/tokens.md), and is asked by the server about its clients (docs/proxy.md). backend.py and
+// backend.mjs beside it do the same in Python and in Node.js.
 //
-// usage: backend [PORT [LIFETIME]], with the lifetime of connections and subscriptions in seconds.
+// usage: backend [PORT [LIFETIME]], with the lifetime of tokens, connections and subscriptions
+// in seconds.
 package main
 
 import (
@@ -64,15 +66,23 @@ func (b *backend) isMember(user, channel string) bool {
 	return ok
 }
 
-func (b *backend) connect(_ request, header http.Header) (any, error) {
-	user := ""
-	if cookie, err := (&http.Request{Header: header}).Cookie("session"); err == nil {
-		user = b.sessions[cookie.Value]
+// userOf returns the user who is logged in, "" if there is none.
+func (b *backend) userOf(header http.Header) string {
+	cookie, err := (&http.Request{Header: header}).Cookie("session")
+	if err != nil {
+		return ""
 	}
+	return b.sessions[cookie.Value]
+}
+
+func infoOf(user string) object { return object{"name": strings.ToUpper(user[:1]) + user[1:]} }
+
+func (b *backend) connect(_ request, header http.Header) (any, error) {
+	user := b.userOf(header)
 	if user == "" { // 4500 and above: the client does not try again
 		return nil, &refusal{"disconnect", object{"code": 4501, "reason": "not logged in"}}
 	}
-	return object{"user": user, "expire_at": b.expiry(), "info": object{"name": strings.ToUpper(user[:1]) + user[1:]}}, nil
+	return object{"user": user, "expire_at": b.expiry(), "info": infoOf(user)}, nil
 }
 
 func (b *backend) refresh(r request, _ http.Header) (any, error) {
@@ -186,6 +196,7 @@ func main() {
 		members:  map[string]map[string]struct{}{"team:red": {"ann": {}, "bob": {}}, "team:blue": {"bob": {}}},
 	}
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /token", b.serveToken)
 	for name, event := range map[string]func(request, http.Header) (any, error){
 		"connect": b.connect, "refresh": b.refresh, "subscribe": b.subscribe,
 		"sub_refresh": b.subRefresh, "publish": b.publish, "rpc": b.rpc,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -95,17 +96,18 @@ func (p *process) awaitLine(t *testing.T, text string) {
 	await.Until(t, "a line with "+text, func() bool { return strings.Contains(p.String(), text) })
 }
 
-// configuration writes that of docs/proxy.md with other ports, and returns the file.
-func configuration(t *testing.T, backend int) string {
+// configuration writes the block config.json of docs/proxy.md, or that with another name of
+// another page, with other ports, and returns the file.
+func configuration(t *testing.T, page, block string, backend int) string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/proxy.md")
+	source, err := os.ReadFile("../../docs/" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, ok := strings.Cut(string(page), "```json file=config.json\n")
+	_, text, ok := strings.Cut(string(source), "```json file="+block+"\n")
 	text, _, _ = strings.Cut(text, "```")
 	if !ok {
-		t.Fatal("docs/proxy.md has no block json file=config.json")
+		t.Fatalf("docs/%s has no block json file=%s", page, block)
 	}
 	text = strings.ReplaceAll(text, "localhost:3000", "127.0.0.1:"+strconv.Itoa(backend))
 	name := filepath.Join(t.TempDir(), "config.json")
@@ -118,6 +120,14 @@ func configuration(t *testing.T, backend int) string {
 // serve runs a backend and a server that asks it, and returns the address of the server.
 func serve(t *testing.T, lifetime string, program ...string) (url string, backend *process) {
 	t.Helper()
+	url, _, backend = serveWith(t, "proxy.md", "config.json", lifetime, program...)
+	return url, backend
+}
+
+// serveWith runs a backend and a server with a configuration of the documentation, and returns
+// the addresses of the server and of the backend.
+func serveWith(t *testing.T, page, block, lifetime string, program ...string) (url, backendURL string, backend *process) {
+	t.Helper()
 	if _, err := exec.LookPath(program[0]); err != nil {
 		t.Fatalf("%s is not installed; examples/backend/setup.sh installs it: %v", program[0], err)
 	}
@@ -125,7 +135,7 @@ func serve(t *testing.T, lifetime string, program ...string) (url string, backen
 	backendPort, port := testprocess.FreePort(t), testprocess.FreePort(t)
 	backend = start(t, append(program, strconv.Itoa(backendPort), lifetime)...)
 	backend.awaitLine(t, "listening")
-	start(t, filepath.Join(programs, "centrifugo"), "-c", configuration(t, backendPort), "-a", "127.0.0.1", "-p", strconv.Itoa(port), "--health.enabled")
+	start(t, filepath.Join(programs, "centrifugo"), "-c", configuration(t, page, block, backendPort), "-a", "127.0.0.1", "-p", strconv.Itoa(port), "--health.enabled")
 	url = "http://127.0.0.1:" + strconv.Itoa(port)
 	await.Until(t, "the server", func() bool {
 		response, err := http.Get(url + "/health")
@@ -135,7 +145,7 @@ func serve(t *testing.T, lifetime string, program ...string) (url string, backen
 		_ = response.Body.Close()
 		return response.StatusCode == http.StatusOK
 	})
-	return url, backend
+	return url, "http://127.0.0.1:" + strconv.Itoa(backendPort), backend
 }
 
 func session(name string) http.Header {
@@ -158,6 +168,7 @@ func TestBackends(t *testing.T) {
 		t.Run(filepath.Base(program[len(program)-1]), func(t *testing.T) {
 			t.Run("events", func(t *testing.T) { testEvents(t, program) })
 			t.Run("expiry", func(t *testing.T) { testExpiry(t, program) })
+			t.Run("tokens", func(t *testing.T) { testTokens(t, program) })
 			t.Run("strangers", func(t *testing.T) { testStrangers(t, program) })
 		})
 	}
@@ -206,6 +217,51 @@ func testExpiry(t *testing.T, program []string) {
 	if code := bob.Closed(); code != 3005 {
 		t.Errorf("the connection ended with %d; want 3005", code)
 	}
+}
+
+// testTokens: a user of a session gets tokens with which the server admits it.
+func testTokens(t *testing.T, program []string) {
+	url, backend, _ := serveWith(t, "tokens.md", "backend.json", "300", program...)
+	token := func(query string, header http.Header, status int) string {
+		t.Helper()
+		got, body := get(t, backend+"/token"+query, header)
+		var answer struct{ Token string }
+		if got != status || status == http.StatusOK && (json.Unmarshal(body, &answer) != nil || answer.Token == "") {
+			t.Fatalf("token%s: %d %s; want status %d, with a token if that is 200", query, got, body, status)
+		}
+		return answer.Token
+	}
+	token("", session("eve"), http.StatusUnauthorized)
+	token("", nil, http.StatusUnauthorized)
+	token("?channel=team:blue", session("ann"), http.StatusForbidden)
+	token("?channel=", session("ann"), http.StatusForbidden)
+
+	ann := wsclient.Dial(t, url+"/connection/websocket", session("ann"))
+	want(t, ann.Do(`{"id":1,"connect":{"token":"`+token("", session("ann"), http.StatusOK)+`"}}`), `"connect":{`, `"expires":true`)
+	want(t, ann.Do(`{"id":2,"subscribe":{"channel":"team:red"}}`), `"code":103`)
+	want(t, ann.Do(`{"id":3,"subscribe":{"channel":"team:red","token":"`+token("?channel=team:red", session("ann"), http.StatusOK)+`"}}`), `"subscribe":{`, `"expires":true`)
+	want(t, ann.Do(`{"id":4,"presence":{"channel":"team:red"}}`), `"user":"ann"`, `"conn_info":{"name":`, `"Ann"}`)
+	want(t, ann.Do(`{"id":5,"refresh":{"token":"`+token("", session("ann"), http.StatusOK)+`"}}`), `"refresh":{`)
+	want(t, ann.Do(`{"id":6,"sub_refresh":{"channel":"team:red","token":"`+token("?channel=team:red", session("ann"), http.StatusOK)+`"}}`), `"sub_refresh":{`)
+}
+
+// get returns the status and the body of an answer.
+func get(t *testing.T, url string, header http.Header) (status int, body []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = header
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if body, err = io.ReadAll(response.Body); err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, body
 }
 
 // testStrangers: what does not come from the server, or is nonsense, is refused, and the backend goes on.

@@ -3,7 +3,7 @@
 //
 // Each document has a directory of its own, with the server as centrifugo in
 // PATH. README.md has a copy of the repository there, docs/library.md,
-// docs/grpc.md, docs/proxy.md, docs/scale.md and docs/consumers.md a link to it. The word after the fence
+// docs/grpc.md, docs/proxy.md, docs/scale.md, docs/tokens.md and docs/consumers.md a link to it. The word after the fence
 // names the language and decides what happens:
 //
 //	sh               runs; variables last until the end of the document
@@ -32,8 +32,8 @@
 //	skip=REASON  is not run; REASON is one of those in skipReasons
 //
 // Port 8000 is replaced by a free port, in the text and, through the environment,
-// in the server; so are 10000, the port of the API over gRPC, and, in the text, 3000,
-// the port of backends, and 5432, that of a PostgreSQL server which docs/consumers.md has. A block whose interpreter is not installed is skipped, which the
+// in the server; so are 10000, the port of the API over gRPC, and, in the text, 3000 and 3001,
+// the ports of backends, and 5432, that of a PostgreSQL server which docs/consumers.md has. A block whose interpreter is not installed is skipped, which the
 // test says; the variable DOCTEST_REQUIRE, such as "node python3", makes that an
 // error.
 package doctest

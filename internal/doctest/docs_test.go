@@ -82,7 +82,7 @@ func TestDocuments(t *testing.T) {
 			switch name {
 			case "README.md":
 				s.copyRepository()
-			case "docs/library.md", "docs/grpc.md", "docs/proxy.md", "docs/scale.md":
+			case "docs/library.md", "docs/grpc.md", "docs/proxy.md", "docs/scale.md", "docs/tokens.md":
 				s.linkRepository()
 			case "docs/consumers.md":
 				s.linkRepository()

@@ -24,6 +24,7 @@ type session struct {
 	private string // what belongs to the session and not to the reader
 	port    string // in place of 8000
 	other   string // in place of 3000, for a backend
+	second  string // in place of 3001, for a second one
 	grpc    string // in place of 10000
 	// in place of 5432; 5432 where no database runs
 	postgres string
@@ -38,7 +39,7 @@ type session struct {
 
 func newSession(t *testing.T) *session {
 	t.Helper()
-	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: strconv.Itoa(testprocess.FreePort(t)), other: strconv.Itoa(testprocess.FreePort(t)), grpc: strconv.Itoa(testprocess.FreePort(t)), postgres: "5432"}
+	s := &session{t: t, names: map[string]string{}, dir: t.TempDir(), private: t.TempDir(), port: strconv.Itoa(testprocess.FreePort(t)), other: strconv.Itoa(testprocess.FreePort(t)), second: strconv.Itoa(testprocess.FreePort(t)), grpc: strconv.Itoa(testprocess.FreePort(t)), postgres: "5432"}
 	for _, variable := range os.Environ() {
 		if !strings.HasPrefix(variable, "CENTRIFUGO_") && !strings.HasPrefix(variable, "PATH=") {
 			s.environ = append(s.environ, variable)
@@ -69,7 +70,7 @@ func (s *session) state() string { return filepath.Join(s.private, "variables") 
 // run executes a block and says what is wrong with it.
 func (s *session) run(b block) error {
 	text := strings.NewReplacer("localhost:8000", "localhost:"+s.port, "0.1:8000", "0.1:"+s.port, "…:8000", "…:"+s.port,
-		"localhost:10000", "localhost:"+s.grpc, "0.1:5432", "0.1:"+s.postgres, "localhost:3000", "localhost:"+s.other, "listen(3000", "listen("+s.other, "backend.py 3000", "backend.py "+s.other, "listen 443", "listen 127.0.0.1:"+s.other).Replace(b.text)
+		"localhost:10000", "localhost:"+s.grpc, "0.1:5432", "0.1:"+s.postgres, "localhost:3000", "localhost:"+s.other, "listen(3000", "listen("+s.other, "backend.py 3000", "backend.py "+s.other, "localhost:3001", "localhost:"+s.second, "backend.py 3001", "backend.py "+s.second, "listen 443", "listen 127.0.0.1:"+s.other).Replace(b.text)
 	if reason, ok := b.attrs["skip"]; ok {
 		s.t.Logf("SKIPPED %s: %s", b, skipReasons[reason])
 		s.skipped = true
