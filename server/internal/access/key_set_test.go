@@ -74,7 +74,7 @@ func TestKeySetIsDown(t *testing.T) {
 // What a configuration probably does not mean is in the log.
 func TestTokenWarnings(t *testing.T) {
 	const skipped, audience = "insecure_skip_jwks_endpoint_safety_check: ", "openid_issuer without audience"
-	template := config.Token{JWKSPublicEndpoint: "https://x/{{t}}", IssuerRegex: "(?P<t>.*)", InsecureSkipJWKSEndpointSafetyCheck: true}
+	template := config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: "https://x/{{t}}"}, IssuerRegex: "(?P<t>.*)", InsecureSkipJWKSEndpointSafetyCheck: true}
 	for _, tt := range []struct {
 		name string
 		c    config.Client
@@ -82,7 +82,7 @@ func TestTokenWarnings(t *testing.T) {
 	}{
 		{"no key set", config.Client{}, ""},
 		{"check skipped", config.Client{Token: template}, "client.token." + skipped},
-		{"check skipped without need", config.Client{Token: config.Token{JWKSPublicEndpoint: "https://x", InsecureSkipJWKSEndpointSafetyCheck: true}}, ""},
+		{"check skipped without need", config.Client{Token: config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: "https://x"}, InsecureSkipJWKSEndpointSafetyCheck: true}}, ""},
 		{"no audience", config.Client{Token: config.Token{OpenIDIssuer: "https://x"}}, "client.token." + audience},
 		{"audience", config.Client{Token: config.Token{OpenIDIssuer: "https://x", Audience: "a"}}, ""},
 		{"subscriptions", config.Client{SubscriptionToken: config.SubscriptionToken{Enabled: true, Token: template}}, "client.subscription_token." + skipped},

@@ -50,7 +50,7 @@ func baseSections() Sections {
 		return o
 	}
 	return Sections{
-		Client: config.Client{Token: config.Token{HMACSecretKey: secret}},
+		Client: config.Client{Token: config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}},
 		Channel: config.Channel{
 			MaxLength: 255, PrivatePrefix: "$", NamespaceBoundary: ":", UserBoundary: "#", UserSeparator: ",",
 			HistoryMetaTTL: time.Hour,

@@ -24,7 +24,7 @@ func TestSubscribe(t *testing.T) {
 		return c
 	}
 	own := func(s *Sections) {
-		s.Client.SubscriptionToken = config.SubscriptionToken{Enabled: true, Token: config.Token{HMACSecretKey: subSecret}}
+		s.Client.SubscriptionToken = config.SubscriptionToken{Enabled: true, Token: config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: subSecret}}}
 	}
 	tests := []struct {
 		name    string

@@ -27,7 +27,7 @@ type keys struct {
 	ed25519            ed25519.PublicKey
 }
 
-func newKeys(c config.Token) (keys, error) {
+func newKeys(c config.TokenKeys) (keys, error) {
 	k := keys{hmac: []byte(c.HMACSecretKey), hmacPrevious: []byte(c.HMACPreviousSecretKey), hmacPreviousExpiry: c.HMACPreviousSecretKeyValidUntil}
 	var err error
 	if k.rsa, err = publicKey[*rsa.PublicKey]("rsa_public_key", c.RSAPublicKey); err != nil {

@@ -81,7 +81,7 @@ func TestKeySetAlgorithms(t *testing.T) {
 	}
 	p.Publish(keys...)
 	claims := `{"sub":"42","iss":"` + p.Issuer + `"}`
-	for _, c := range []config.Token{{JWKSPublicEndpoint: p.KeysURL()}, {OpenIDIssuer: p.Issuer}} {
+	for _, c := range []config.Token{{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}}, {OpenIDIssuer: p.Issuer}} {
 		r := newRemote(t, c)
 		for _, k := range keys {
 			got, err := r.VerifyConnect(t.Context(), k.Sign(t, claims))
@@ -136,7 +136,7 @@ func TestKeySetEntries(t *testing.T) {
 		}
 		claims := `{"iss":"` + p.Issuer + `"}`
 		text := k.SignAs(t, method, k.ID, claims)
-		r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+		r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 		r.connect(t, tt.name, text, tt.want)
 		r.connect(t, tt.name+", the other key", good.Sign(t, claims), nil)
 		r = newRemote(t, config.Token{OpenIDIssuer: p.Issuer})
@@ -149,7 +149,7 @@ func TestKeySetConfusion(t *testing.T) {
 	p := authtest.NewProvider(t)
 	r1, e1 := authtest.NewKey(t, "same", "RS256"), authtest.NewKey(t, "same", "ES256")
 	p.Publish(r1, e1)
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL(), HMACSecretKey: secret})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL(), HMACSecretKey: secret}})
 	r.connect(t, "RSA", r1.Sign(t, `{}`), nil)
 	r.connect(t, "ECDSA", e1.Sign(t, `{}`), nil)
 	r.connect(t, "no kid", r1.SignAs(t, r1.Method, "", `{}`), ErrInvalidToken)
@@ -165,7 +165,7 @@ func TestKeySetConfusion(t *testing.T) {
 func TestKeyRotation(t *testing.T) {
 	for _, openID := range []bool{false, true} {
 		p := authtest.NewProvider(t)
-		c := config.Token{JWKSPublicEndpoint: p.KeysURL()}
+		c := config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}}
 		if openID {
 			c = config.Token{OpenIDIssuer: p.Issuer}
 		}
@@ -199,7 +199,7 @@ func TestUnknownKeyID(t *testing.T) {
 	p := authtest.NewProvider(t)
 	known, next := authtest.NewKey(t, "known", "ES256"), authtest.NewKey(t, "next", "ES256")
 	p.Publish(known)
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	r.connect(t, "known key", known.Sign(t, `{}`), nil)
 	r.clock.advance(refetchInterval)
 	invented := known.SignAs(t, known.Method, "invented", `{}`)
@@ -278,7 +278,7 @@ func TestBadAnswers(t *testing.T) {
 	for _, tt := range tests {
 		p := authtest.NewProvider(t)
 		p.Answer(tt.answer)
-		r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+		r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 		r.connect(t, tt.name, k.Sign(t, `{}`), ErrKeysUnavailable)
 		if got := p.Requests(); got < 1 || got > fetchAttempts {
 			t.Errorf("%s: %d requests; want at least 1 and at most %v", tt.name, got, fetchAttempts)
@@ -292,7 +292,7 @@ func TestRedirect(t *testing.T) {
 	k := authtest.NewKey(t, "k", "ES256")
 	other.Publish(k)
 	p.Answer(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.KeysURL(), http.StatusFound) })
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	r.connect(t, "redirect", k.Sign(t, `{}`), ErrKeysUnavailable)
 	if got := other.Requests(); got != 0 {
 		t.Errorf("%d requests to where the redirect leads; want 0", got)
@@ -308,7 +308,7 @@ func TestSecondAttempt(t *testing.T) {
 		p.Answer(nil)
 		w.WriteHeader(http.StatusBadGateway)
 	})
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	r.connect(t, "second attempt", k.Sign(t, `{}`), nil)
 	if got := p.Requests(); got != fetchAttempts {
 		t.Errorf("%d requests; want %d", got, fetchAttempts)
@@ -327,7 +327,7 @@ func TestSharedFetch(t *testing.T) {
 		p.Answer(nil)
 		p.ServeHTTP(w, r)
 	})
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	text := k.Sign(t, `{}`)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -357,7 +357,7 @@ func TestCloseEndsFetches(t *testing.T) {
 		<-r.Context().Done()
 		close(ended)
 	})
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	text := authtest.NewKey(t, "k", "ES256").Sign(t, `{}`)
 	failed := make(chan error, 1)
 	go func() {
@@ -379,10 +379,10 @@ func TestKeySetsOutliveVerifiers(t *testing.T) {
 	p := authtest.NewProvider(t)
 	k := authtest.NewKey(t, "k", "ES256")
 	p.Publish(k)
-	r := newRemote(t, config.Token{JWKSPublicEndpoint: p.KeysURL()})
+	r := newRemote(t, config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}})
 	r.connect(t, "before", k.Sign(t, `{}`), nil)
 	p.Down()
-	v, err := NewVerifier(config.Token{JWKSPublicEndpoint: p.KeysURL(), Audience: "a"}, Options{KeySets: r.sets, Now: r.clock.now})
+	v, err := NewVerifier(config.Token{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.KeysURL()}, Audience: "a"}, Options{KeySets: r.sets, Now: r.clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,14 +444,14 @@ func TestKeySetTLS(t *testing.T) {
 	for _, tt := range tests {
 		tt.p.Publish(k)
 		for _, c := range []config.Token{
-			{JWKSPublicEndpoint: tt.p.KeysURL(), JWKSTLS: tt.tls},
-			{OpenIDIssuer: tt.p.Issuer, JWKSTLS: tt.tls},
-			{Issuers: []config.TokenIssuer{{Issuer: tt.p.Issuer, OpenID: true, JWKSTLS: tt.tls}}},
+			{TokenKeys: config.TokenKeys{JWKSPublicEndpoint: tt.p.KeysURL(), JWKSTLS: tt.tls}},
+			{OpenIDIssuer: tt.p.Issuer, TokenKeys: config.TokenKeys{JWKSTLS: tt.tls}},
+			{Issuers: []config.TokenIssuer{{Issuer: tt.p.Issuer, OpenID: true, TokenKeys: config.TokenKeys{JWKSTLS: tt.tls}}}},
 		} {
 			newRemote(t, c).connect(t, tt.name, k.Sign(t, `{"iss":"`+tt.p.Issuer+`"}`), tt.want)
 		}
 	}
-	if _, err := NewVerifier(config.Token{OpenIDIssuer: open.Issuer, JWKSTLS: config.TLS{Enabled: true, ServerCAPEM: "x"}}, Options{}); err == nil ||
+	if _, err := NewVerifier(config.Token{OpenIDIssuer: open.Issuer, TokenKeys: config.TokenKeys{JWKSTLS: config.TLS{Enabled: true, ServerCAPEM: "x"}}}, Options{}); err == nil ||
 		!strings.HasPrefix(err.Error(), "jwks_tls.server_ca_pem: ") {
 		t.Errorf("no certificate: %v; want an error of jwks_tls.server_ca_pem", err)
 	}
@@ -507,15 +507,15 @@ func TestIssuers(t *testing.T) {
 	p2.Publish(k2)
 	pair := newPairs(t)
 	r := newRemote(t, config.Token{
-		HMACSecretKey: secret, Audience: "app", Issuer: "own",
+		TokenKeys: config.TokenKeys{HMACSecretKey: secret}, Audience: "app", Issuer: "own",
 		Issuers: []config.TokenIssuer{
 			{Issuer: p1.Issuer, OpenID: true},
-			{Issuer: "set", JWKSPublicEndpoint: p2.KeysURL(), Audience: "other", UserIDClaim: "uid"},
-			{Issuer: "hmac", HMACSecretKey: "another secret", HMACPreviousSecretKey: "former secret"},
-			{Issuer: "over", HMACSecretKey: "another secret", HMACPreviousSecretKey: "former secret", HMACPreviousSecretKeyValidUntil: 1},
-			{Issuer: "rsa", RSAPublicKey: pair.rsa.public},
-			{Issuer: "ecdsa", ECDSAPublicKey: pair.p256.public},
-			{Issuer: "ed25519", ED25519PublicKey: pair.ed.public},
+			{Issuer: "set", TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p2.KeysURL()}, Audience: "other", UserIDClaim: "uid"},
+			{Issuer: "hmac", TokenKeys: config.TokenKeys{HMACSecretKey: "another secret", HMACPreviousSecretKey: "former secret"}},
+			{Issuer: "over", TokenKeys: config.TokenKeys{HMACSecretKey: "another secret", HMACPreviousSecretKey: "former secret", HMACPreviousSecretKeyValidUntil: 1}},
+			{Issuer: "rsa", TokenKeys: config.TokenKeys{RSAPublicKey: pair.rsa.public}},
+			{Issuer: "ecdsa", TokenKeys: config.TokenKeys{ECDSAPublicKey: pair.p256.public}},
+			{Issuer: "ed25519", TokenKeys: config.TokenKeys{ED25519PublicKey: pair.ed.public}},
 		},
 	})
 	hmac := func(key, claims string) string { return token(t, jwt.SigningMethodHS256, []byte(key), claims) }
@@ -549,7 +549,7 @@ func TestIssuers(t *testing.T) {
 			t.Errorf("%s: user %q; want %q", tt.name, got.User, tt.user)
 		}
 	}
-	_, err := NewVerifier(config.Token{Issuers: []config.TokenIssuer{{Issuer: "a", RSAPublicKey: pair.ed.public}}}, Options{})
+	_, err := NewVerifier(config.Token{Issuers: []config.TokenIssuer{{Issuer: "a", TokenKeys: config.TokenKeys{RSAPublicKey: pair.ed.public}}}}, Options{})
 	if err == nil || !strings.HasPrefix(err.Error(), "issuers[0].rsa_public_key: ") {
 		t.Errorf("key of another kind: %v; want an error of issuers[0].rsa_public_key", err)
 	}

@@ -37,7 +37,7 @@ func newSource(c config.Token, sets *KeySets) (*source, error) {
 		return nil, fmt.Errorf("issuer_regex: %w", err)
 	}
 	if c.JWKSPublicEndpoint == "" && c.OpenIDIssuer == "" {
-		s.keys, err = newKeys(c)
+		s.keys, err = newKeys(c.TokenKeys)
 		return s, err
 	}
 	t, err := c.JWKSTLS.Client()

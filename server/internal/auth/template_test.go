@@ -47,7 +47,7 @@ func TestTemplateSafety(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := NewVerifier(config.Token{
-			JWKSPublicEndpoint: tt.template, IssuerRegex: tt.issuer, AudienceRegex: tt.audience, InsecureSkipJWKSEndpointSafetyCheck: tt.skip,
+			TokenKeys: config.TokenKeys{JWKSPublicEndpoint: tt.template}, IssuerRegex: tt.issuer, AudienceRegex: tt.audience, InsecureSkipJWKSEndpointSafetyCheck: tt.skip,
 		}, Options{})
 		switch {
 		case tt.want == "" && err != nil:
@@ -107,7 +107,7 @@ func TestTemplateOfTenants(t *testing.T) {
 	k := authtest.NewKey(t, "k", "ES256")
 	p.Publish(k)
 	r := newRemote(t, config.Token{
-		JWKSPublicEndpoint: p.Issuer + "/{{tenant}}/{{app}}/keys", IssuerRegex: `^https://id\.test/(?P<tenant>one|two)$`, AudienceRegex: `^(?P<app>web|phone)$`,
+		TokenKeys: config.TokenKeys{JWKSPublicEndpoint: p.Issuer + "/{{tenant}}/{{app}}/keys"}, IssuerRegex: `^https://id\.test/(?P<tenant>one|two)$`, AudienceRegex: `^(?P<app>web|phone)$`,
 	})
 	r.connect(t, "first tenant", k.Sign(t, `{"iss":"https://id.test/one","aud":"web"}`), nil)
 	r.connect(t, "first tenant, other audience first", k.Sign(t, `{"iss":"https://id.test/one","aud":["x","web"]}`), nil)

@@ -225,7 +225,7 @@ func TestConnectToken(t *testing.T) {
 		{"empty subs hide channels", `{"channels":["a"],"subs":{}}`, ConnectToken{}},
 	}
 	for _, tt := range tests {
-		got, err := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{}).VerifyConnect(t.Context(), hs256(t, tt.claims))
+		got, err := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}, Options{}).VerifyConnect(t.Context(), hs256(t, tt.claims))
 		if err != nil || !reflect.DeepEqual(got, tt.want) {
 			t.Errorf("%s: %+v %v, want %+v", tt.name, got, err, tt.want)
 		}
@@ -248,7 +248,7 @@ func TestUserIDClaim(t *testing.T) {
 		{`{"uid":true}`, "", ErrInvalidToken},
 		{`{"UID":"a"}`, "", ErrInvalidToken},
 	}
-	v := newVerifier(t, config.Token{HMACSecretKey: secret, UserIDClaim: "uid"}, Options{})
+	v := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}, UserIDClaim: "uid"}, Options{})
 	for _, tt := range tests {
 		text := hs256(t, tt.claims)
 		got, err := v.VerifyConnect(t.Context(), text)
@@ -284,7 +284,7 @@ func TestVerifySubscribe(t *testing.T) {
 		{"client is a number", `{"channel":"x","client":1}`, SubscribeToken{}, ErrInvalidToken},
 		{"override is an array", `{"channel":"x","override":[]}`, SubscribeToken{}, ErrInvalidToken},
 	}
-	v := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{})
+	v := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}, Options{})
 	for _, tt := range tests {
 		text := hs256(t, tt.claims)
 		got, err := v.VerifySubscribe(t.Context(), text)
@@ -359,8 +359,8 @@ func newPairs(t testing.TB) pairs {
 
 func TestAlgorithms(t *testing.T) {
 	k := newPairs(t)
-	hmac := config.Token{HMACSecretKey: secret}
-	everything := config.Token{HMACSecretKey: secret, RSAPublicKey: k.rsa.public, ECDSAPublicKey: k.p256.public, ED25519PublicKey: k.ed.public}
+	hmac := config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}
+	everything := config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret, RSAPublicKey: k.rsa.public, ECDSAPublicKey: k.p256.public, ED25519PublicKey: k.ed.public}}
 	tests := []struct {
 		name   string
 		config config.Token
@@ -372,27 +372,27 @@ func TestAlgorithms(t *testing.T) {
 		{"HS384", everything, jwt.SigningMethodHS384, []byte(secret), nil},
 		{"HS512", everything, jwt.SigningMethodHS512, []byte(secret), nil},
 		{"HS256, other secret", everything, jwt.SigningMethodHS256, []byte("other"), ErrInvalidToken},
-		{"HS256, no secret configured", config.Token{RSAPublicKey: k.rsa.public}, jwt.SigningMethodHS256, []byte(""), ErrInvalidToken},
+		{"HS256, no secret configured", config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: k.rsa.public}}, jwt.SigningMethodHS256, []byte(""), ErrInvalidToken},
 		{"RS256", everything, jwt.SigningMethodRS256, k.rsa.private, nil},
 		{"RS384", everything, jwt.SigningMethodRS384, k.rsa.private, nil},
 		{"RS512", everything, jwt.SigningMethodRS512, k.rsa.private, nil},
-		{"RS256, certificate", config.Token{RSAPublicKey: k.rsa.certificate(t)}, jwt.SigningMethodRS256, k.rsa.private, nil},
+		{"RS256, certificate", config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: k.rsa.certificate(t)}}, jwt.SigningMethodRS256, k.rsa.private, nil},
 		{"RS256, other key", everything, jwt.SigningMethodRS256, k.rsa2.private, ErrInvalidToken},
 		{"RS256, no key", hmac, jwt.SigningMethodRS256, k.rsa.private, ErrInvalidToken},
 		{"PS256 is not supported", everything, jwt.SigningMethodPS256, k.rsa.private, ErrInvalidToken},
 		{"ES256", everything, jwt.SigningMethodES256, k.p256.private, nil},
-		{"ES384", config.Token{ECDSAPublicKey: k.p384.public}, jwt.SigningMethodES384, k.p384.private, nil},
-		{"ES512", config.Token{ECDSAPublicKey: k.p521.certificate(t)}, jwt.SigningMethodES512, k.p521.private, nil},
+		{"ES384", config.Token{TokenKeys: config.TokenKeys{ECDSAPublicKey: k.p384.public}}, jwt.SigningMethodES384, k.p384.private, nil},
+		{"ES512", config.Token{TokenKeys: config.TokenKeys{ECDSAPublicKey: k.p521.certificate(t)}}, jwt.SigningMethodES512, k.p521.private, nil},
 		{"ES384, curve of ES256", everything, jwt.SigningMethodES384, k.p384.private, ErrInvalidToken},
 		{"ES256, no key", hmac, jwt.SigningMethodES256, k.p256.private, ErrInvalidToken},
 		{"EdDSA", everything, jwt.SigningMethodEdDSA, k.ed.private, nil},
-		{"EdDSA, certificate", config.Token{ED25519PublicKey: k.ed.certificate(t)}, jwt.SigningMethodEdDSA, k.ed.private, nil},
+		{"EdDSA, certificate", config.Token{TokenKeys: config.TokenKeys{ED25519PublicKey: k.ed.certificate(t)}}, jwt.SigningMethodEdDSA, k.ed.private, nil},
 		{"EdDSA, no key", hmac, jwt.SigningMethodEdDSA, k.ed.private, ErrInvalidToken},
 		{"none", everything, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, ErrInvalidToken},
 		// Algorithm confusion: the public key used as an HMAC secret.
-		{"HS256 with the RSA public key", config.Token{RSAPublicKey: k.rsa.public}, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
+		{"HS256 with the RSA public key", config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: k.rsa.public}}, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
 		{"HS256 with the RSA public key beside a secret", everything, jwt.SigningMethodHS256, []byte(k.rsa.public), ErrInvalidToken},
-		{"key set configured: keys are ignored (server.md 3.3)", config.Token{HMACSecretKey: secret, JWKSPublicEndpoint: "https://x"}, jwt.SigningMethodHS256, []byte(secret), ErrInvalidToken},
+		{"key set configured: keys are ignored (server.md 3.3)", config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret, JWKSPublicEndpoint: "https://x"}}, jwt.SigningMethodHS256, []byte(secret), ErrInvalidToken},
 	}
 	for _, tt := range tests {
 		text := token(t, tt.method, tt.key, `{"sub":"42"}`)
@@ -433,12 +433,12 @@ func TestPreviousSecret(t *testing.T) {
 		{"neither", 0, "neither", ErrInvalidToken},
 	}
 	for _, tt := range tests {
-		v := newVerifier(t, config.Token{HMACSecretKey: secret, HMACPreviousSecretKey: "previous", HMACPreviousSecretKeyValidUntil: tt.until}, Options{})
+		v := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret, HMACPreviousSecretKey: "previous", HMACPreviousSecretKeyValidUntil: tt.until}}, Options{})
 		text := token(t, jwt.SigningMethodHS512, []byte(tt.key), `{}`)
 		_, err := v.VerifyConnect(t.Context(), text)
 		check(t, tt.name, err, tt.want, text)
 	}
-	v := newVerifier(t, config.Token{HMACPreviousSecretKey: "previous"}, Options{})
+	v := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACPreviousSecretKey: "previous"}}, Options{})
 	text := token(t, jwt.SigningMethodHS256, []byte("previous"), `{}`)
 	_, err := v.VerifyConnect(t.Context(), text)
 	check(t, "previous without main", err, ErrInvalidToken, text)
@@ -466,7 +466,7 @@ func TestMalformed(t *testing.T) {
 		{"critical header", tokenWithHeader(t, jwt.SigningMethodHS256, []byte(secret), `{"alg":"HS256","crit":["b64"],"b64":false}`, `{}`)},
 		{"too long", hs256(t, `{"x":"`+strings.Repeat("x", maxToken)+`"}`)},
 	}
-	v := newVerifier(t, config.Token{HMACSecretKey: secret}, Options{})
+	v := newVerifier(t, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}, Options{})
 	for _, tt := range tests {
 		_, err := v.VerifyConnect(t.Context(), tt.text)
 		check(t, tt.name, err, ErrInvalidToken, tt.text)
@@ -482,11 +482,11 @@ func TestNewVerifierErrors(t *testing.T) {
 		config config.Token
 		want   string
 	}{
-		{config.Token{RSAPublicKey: k.p256.public}, "rsa_public_key: holds a key of another kind"},
-		{config.Token{ECDSAPublicKey: k.ed.public}, "ecdsa_public_key: holds a key of another kind"},
-		{config.Token{ED25519PublicKey: k.rsa.public}, "ed25519_public_key: holds a key of another kind"},
-		{config.Token{RSAPublicKey: "no such file"}, "rsa_public_key: neither PEM"},
-		{config.Token{RSAPublicKey: "-----BEGIN X-----\n-----END X-----\n"}, "rsa_public_key: neither a public key"},
+		{config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: k.p256.public}}, "rsa_public_key: holds a key of another kind"},
+		{config.Token{TokenKeys: config.TokenKeys{ECDSAPublicKey: k.ed.public}}, "ecdsa_public_key: holds a key of another kind"},
+		{config.Token{TokenKeys: config.TokenKeys{ED25519PublicKey: k.rsa.public}}, "ed25519_public_key: holds a key of another kind"},
+		{config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: "no such file"}}, "rsa_public_key: neither PEM"},
+		{config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: "-----BEGIN X-----\n-----END X-----\n"}}, "rsa_public_key: neither a public key"},
 		{config.Token{AudienceRegex: "("}, "audience_regex: "},
 		{config.Token{IssuerRegex: "("}, "issuer_regex: "},
 	}
@@ -495,14 +495,14 @@ func TestNewVerifierErrors(t *testing.T) {
 			t.Errorf("%v, want %q", err, tt.want)
 		}
 	}
-	if _, err := NewVerifier(config.Token{RSAPublicKey: config.PEM(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY",
-		Bytes: x509.MarshalPKCS1PublicKey(k.rsa.private.Public().(*rsa.PublicKey))}))}, Options{}); err != nil {
+	if _, err := NewVerifier(config.Token{TokenKeys: config.TokenKeys{RSAPublicKey: config.PEM(pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY",
+		Bytes: x509.MarshalPKCS1PublicKey(k.rsa.private.Public().(*rsa.PublicKey))}))}}, Options{}); err != nil {
 		t.Errorf("PKCS #1: %v", err)
 	}
 }
 
 func TestGenerate(t *testing.T) {
-	c := config.Token{HMACSecretKey: secret, UserIDClaim: "uid"}
+	c := config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}, UserIDClaim: "uid"}
 	text, err := Generate(c, Claims{User: "12", Channel: "ch", TTL: time.Hour}, now)
 	if err != nil {
 		t.Fatal(err)
@@ -526,7 +526,7 @@ func TestGenerate(t *testing.T) {
 func FuzzVerifyConnect(f *testing.F) {
 	f.Add(hs256(f, `{"sub":"42","exp":1800000000,"subs":{"a":{"b64info":"AQ=="}}}`), `{"sub":"x"}`)
 	f.Add("a.b.c", `{"aud":["a"],"exp":1e3,"channel":"x"}`)
-	v := newVerifier(f, config.Token{HMACSecretKey: secret}, Options{})
+	v := newVerifier(f, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}, Options{})
 	skip := newVerifier(f, config.Token{UserIDClaim: "sub"}, Options{SkipSignature: true})
 	f.Fuzz(func(t *testing.T, text, claims string) {
 		_, err := v.VerifyConnect(t.Context(), text)
@@ -556,7 +556,7 @@ func known(t *testing.T, err error) {
 }
 
 func BenchmarkVerifyConnect(b *testing.B) {
-	v := newVerifier(b, config.Token{HMACSecretKey: secret}, Options{})
+	v := newVerifier(b, config.Token{TokenKeys: config.TokenKeys{HMACSecretKey: secret}}, Options{})
 	text := hs256(b, `{"sub":"42","exp":1800000000,"info":{"name":"x"}}`)
 	for b.Loop() {
 		if _, err := v.VerifyConnect(b.Context(), text); err != nil {

@@ -105,8 +105,8 @@ type UnidirectionalCodeTransform struct {
 	To TransformDisconnect `key:"to"`
 }
 
-// Token is section client.token: how tokens (JWT) are verified.
-type Token struct {
+// TokenKeys are where the keys of tokens come from.
+type TokenKeys struct {
 	// Secret for HS256, HS384 and HS512.
 	HMACSecretKey string `key:"hmac_secret_key"`
 	// Former secret, tried when a signature does not match hmac_secret_key.
@@ -120,11 +120,16 @@ type Token struct {
 	// Public key (PKIX) or certificate for EdDSA (Ed25519). An addition of this server.
 	ED25519PublicKey PEM `key:"ed25519_public_key"`
 	// URL of a JSON Web Key Set; when set, the keys above are ignored. `{{name}}` in it stands for what the group with that name
-	// in issuer_regex or audience_regex matches.
+	// in issuer_regex or audience_regex matches; an entry of issuers has no variables.
 	JWKSPublicEndpoint string `key:"jwks_public_endpoint"`
-	// TLS of the connections to jwks_public_endpoint and openid_issuer. Without it https URLs are verified with the authorities
-	// of the system. An addition of this server.
+	// TLS of the connections to jwks_public_endpoint and to an OpenID Connect provider. Without it https URLs are verified with
+	// the authorities of the system. An addition of this server.
 	JWKSTLS TLS `key:"jwks_tls"`
+}
+
+// Token is section client.token: how tokens (JWT) are verified.
+type Token struct {
+	TokenKeys
 	// URL of an OpenID Connect provider, which is also the value that claim iss must have. Its key set is found by discovery;
 	// the keys above are ignored. Not together with jwks_public_endpoint, issuer or issuer_regex. An addition of this server.
 	OpenIDIssuer string `key:"openid_issuer"`
@@ -151,22 +156,7 @@ type TokenIssuer struct {
 	Issuer string `key:"issuer"`
 	// The issuer is the URL of an OpenID Connect provider, whose key set is found by discovery.
 	OpenID bool `key:"openid"`
-	// URL of a JSON Web Key Set; without variables.
-	JWKSPublicEndpoint string `key:"jwks_public_endpoint"`
-	// TLS of the connections to the provider or the key set.
-	JWKSTLS TLS `key:"jwks_tls"`
-	// Secret for HS256, HS384 and HS512.
-	HMACSecretKey string `key:"hmac_secret_key"`
-	// Former secret, tried when a signature does not match hmac_secret_key.
-	HMACPreviousSecretKey string `key:"hmac_previous_secret_key"`
-	// Unix time in seconds after which the former secret is no longer tried. 0: no end.
-	HMACPreviousSecretKeyValidUntil int64 `key:"hmac_previous_secret_key_valid_until"`
-	// Public key (PKIX) or certificate for RS256, RS384 and RS512.
-	RSAPublicKey PEM `key:"rsa_public_key"`
-	// Public key (PKIX) or certificate for ES256, ES384 and ES512; the curve must match the algorithm.
-	ECDSAPublicKey PEM `key:"ecdsa_public_key"`
-	// Public key (PKIX) or certificate for EdDSA (Ed25519).
-	ED25519PublicKey PEM `key:"ed25519_public_key"`
+	TokenKeys
 	// Value that claim aud must have or contain. Empty: what the section says.
 	Audience string `key:"audience"`
 	// Claim that holds the user ID. Empty: what the section says.
@@ -176,12 +166,7 @@ type TokenIssuer struct {
 // ofIssuer returns an entry as a section of its own. What the entry leaves empty is that of
 // the section, which is the receiver; its keys and rules for issuers do not apply.
 func (t *Token) ofIssuer(i TokenIssuer) Token {
-	own := Token{
-		Issuer: i.Issuer, JWKSPublicEndpoint: i.JWKSPublicEndpoint, JWKSTLS: i.JWKSTLS,
-		HMACSecretKey: i.HMACSecretKey, HMACPreviousSecretKey: i.HMACPreviousSecretKey, HMACPreviousSecretKeyValidUntil: i.HMACPreviousSecretKeyValidUntil,
-		RSAPublicKey: i.RSAPublicKey, ECDSAPublicKey: i.ECDSAPublicKey, ED25519PublicKey: i.ED25519PublicKey,
-		Audience: i.Audience, UserIDClaim: i.UserIDClaim,
-	}
+	own := Token{TokenKeys: i.TokenKeys, Issuer: i.Issuer, Audience: i.Audience, UserIDClaim: i.UserIDClaim}
 	if i.OpenID {
 		own.Issuer, own.OpenIDIssuer = "", i.Issuer
 	}
