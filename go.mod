@@ -9,10 +9,10 @@ require (
 	github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus v1.11.0 // Azure Service Bus, its consumer
 	github.com/KimMachineGun/automemlimit v1.0.1 // the memory limit of the container, of cgroups v1 and v2
 	github.com/aws/aws-sdk-go-v2 v1.48.0 // AWS SQS, its consumer
-	github.com/aws/aws-sdk-go-v2/config v1.33.18 // AWS SQS: regions, profiles
-	github.com/aws/aws-sdk-go-v2/credentials v1.21.0 // AWS SQS: credentials, roles
+	github.com/aws/aws-sdk-go-v2/config v1.33.18 // AWS: regions, profiles
+	github.com/aws/aws-sdk-go-v2/credentials v1.21.0 // AWS: credentials, roles
 	github.com/aws/aws-sdk-go-v2/service/sqs v1.53.0 // AWS SQS
-	github.com/aws/aws-sdk-go-v2/service/sts v1.52.0 // AWS SQS: roles
+	github.com/aws/aws-sdk-go-v2/service/sts v1.52.0 // AWS: roles
 	github.com/bufbuild/protocompile v0.14.1 // tests: compiles client.proto without a binary
 	github.com/coreos/go-systemd/v22 v22.7.0 // sockets from systemd and notifications to it
 	github.com/getkin/kin-openapi v0.153.0 // tests: validates docs/openapi.json, and answers against it

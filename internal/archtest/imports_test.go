@@ -13,7 +13,7 @@ var guests = map[string][]string{
 	"github.com/redis/rueidis":            {"centrifuge/engine/redisengine", "server/internal/consumer/redisstream"},
 	"cloud.google.com/go":                 {"server/internal/consumer/googlepubsub"},
 	"google.golang.org/api":               {"server/internal/consumer/googlepubsub"},
-	"github.com/aws":                      {"server/internal/consumer/awssqs"},
+	"github.com/aws":                      {"server/internal/consumer/awsidentity", "server/internal/consumer/awssqs"},
 	"github.com/Azure":                    {"server/internal/consumer/azureservicebus"},
 	"github.com/twmb/franz-go":            {"server/internal/consumer/kafka"},
 	"github.com/nats-io/nats.go":          {"server/internal/consumer/natsjetstream"},
@@ -50,7 +50,7 @@ var guests = map[string][]string{
 	"golang.org/x/crypto":                 {"server/internal/acme"},
 	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "internal/memtest", "server/internal/loadtest", "bench", "server/internal/app"},
 	"centrifugo/protocol/clientcodec":     {"centrifuge/centrifugetest", "server/internal/loadtest", "server/internal/app/apptest"}, // servers decode no replies
-	"net/http":                            {"centrifuge/transport", "server", "bench", "internal/promtest", "internal/acmetest", "examples"},
+	"net/http":                            {"centrifuge/transport", "server", "bench", "internal/promtest", "internal/acmetest", "internal/sqstest", "examples"},
 }
 
 func TestGuests(t *testing.T) {

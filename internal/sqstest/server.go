@@ -1,5 +1,5 @@
-// Package sqstest starts emulators of AWS SQS for tests. They listen on free ports of the loopback
-// interface and end with the test that started them.
+// Package sqstest starts emulators of AWS SQS, and of the service that gives credentials, for tests.
+// They listen on free ports of the loopback interface and end with the test that started them.
 package sqstest
 
 import (

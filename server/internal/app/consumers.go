@@ -11,6 +11,7 @@ import (
 
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer"
+	"centrifugo/server/internal/consumer/awsidentity"
 	"centrifugo/server/internal/consumer/awssqs"
 	"centrifugo/server/internal/consumer/azureservicebus"
 	"centrifugo/server/internal/consumer/googlepubsub"
@@ -30,7 +31,7 @@ var consumerTypes = map[string]func(c config.Consumer, node string) (consumer.So
 	},
 	"kafka": func(c config.Consumer, _ string) (consumer.Source, error) {
 		return withTLS(c.Kafka.TLS, func(t *tls.Config) (consumer.Source, error) {
-			return kafka.New(kafka.Options{Config: c.Kafka, TLS: t})
+			return kafka.New(kafka.Options{Config: c.Kafka, TLS: t, IAM: awsidentity.Keys(c.Kafka.AssumeRoleARN)})
 		})
 	},
 	"nats_jetstream": func(c config.Consumer, _ string) (consumer.Source, error) {

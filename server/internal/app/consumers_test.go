@@ -13,6 +13,7 @@ import (
 	"centrifugo/internal/await"
 	"centrifugo/internal/pgtest"
 	"centrifugo/internal/redistest"
+	"centrifugo/internal/sqstest"
 	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer/consumertest"
@@ -23,6 +24,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 func init() {
@@ -74,6 +76,7 @@ func init() {
 		}
 	}
 	effectTests["consumers[].kafka.brokers"] = "internal/app/consumers_test.go:TestKafkaTLS"
+	effectTests["consumers[].kafka.assume_role_arn"] = "internal/app/consumers_test.go:TestKafkaIAM"
 	for key, test := range map[string]string{"partition_queue_max_size": "TestQueueIsBounded", "dial_timeout": "TestClientSettings", "instance_id": "TestClientSettings"} {
 		effectTests["consumers[].kafka."+key] = "internal/consumer/kafka/reader_test.go:" + test
 	}
@@ -329,6 +332,61 @@ func TestKafkaTLS(t *testing.T) {
 	}
 	awaitPublished(t, a, `{"name": "ka", "enabled": true, "type": "kafka", "kafka": {"brokers": ["`+cluster.ListenAddrs()[0]+
 		`"], "topics": ["commands"], "consumer_group": "GROUP", "tls": TLS}}`, "consumer failed")
+}
+
+// With aws-msk-iam the client signs with the credentials of the environment, or with those of
+// the role assume_role_arn.
+func TestKafkaIAM(t *testing.T) {
+	const role = "arn:aws:iam::1:role/reader"
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "of-environment", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SESSION_TOKEN": "", "AWS_REGION": "eu-west-1", "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_ENDPOINT_URL_STS": sqstest.Roles(t, role),
+	} {
+		t.Setenv(name, value)
+	}
+	for _, tt := range []struct{ role, key, token string }{{"", "of-environment", ""}, {role, "of-role", "y"}} {
+		t.Run(tt.key, func(t *testing.T) {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "commands"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cluster.Close()
+			cluster.ControlKey(int16(kmsg.SASLHandshake), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				if mechanism := r.(*kmsg.SASLHandshakeRequest).Mechanism; mechanism != "AWS_MSK_IAM" {
+					return nil, fmt.Errorf("mechanism %s", mechanism), true
+				}
+				return r.ResponseKind(), nil, true
+			})
+			sent := make(chan []byte, 100)
+			cluster.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+				cluster.KeepControl()
+				sent <- r.(*kmsg.SASLAuthenticateRequest).SASLAuthBytes
+				response := r.ResponseKind().(*kmsg.SASLAuthenticateResponse)
+				response.SASLAuthBytes = []byte("{}")
+				return response, nil, true
+			})
+			producer, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer producer.Close()
+			if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "commands", Value: []byte(consumertest.Command(0, 1))}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			i := start(t, consumerSettings(`{"name": "ka", "enabled": true, "type": "kafka", "kafka": {"brokers": ["`+cluster.ListenAddrs()[0]+
+				`"], "topics": ["commands"], "consumer_group": "g", "sasl_mechanism": "aws-msk-iam", "assume_role_arn": "`+tt.role+`"}}`))
+			i.awaitHistory("p0", "1")
+			var got map[string]string
+			if err := json.Unmarshal(<-sent, &got); err != nil {
+				t.Fatal(err)
+			}
+			credential := got["x-amz-credential"]
+			if !strings.HasPrefix(credential, tt.key+"/") || !strings.HasSuffix(credential, "/eu-west-1/kafka-cluster/aws4_request") || got["x-amz-security-token"] != tt.token {
+				t.Errorf("the client sent %v; want the credential %s in eu-west-1, with the token %q", got, tt.key, tt.token)
+			}
+		})
+	}
 }
 
 func TestJetStreamTLS(t *testing.T) {

@@ -79,7 +79,8 @@ type KafkaConsumer struct {
 	SASLUser string `key:"sasl_user"`
 	// SASL password.
 	SASLPassword string `key:"sasl_password"`
-	// Role assumed for aws-msk-iam.
+	// ARN of the role to assume for aws-msk-iam. Empty: the credentials of the environment, of a file or of the machine are used
+	// as they are.
 	AssumeRoleARN string `key:"assume_role_arn"`
 	// Identifier of a static group member.
 	InstanceID string `key:"instance_id"`

@@ -71,7 +71,6 @@ var withoutEffect = map[string]string{
 	"proxies[].grpc.tls.client_ca_pem":                           "a client does not verify clients",
 	"consumers[].postgresql.tls.client_ca_pem":                   "a client does not verify clients",
 	"consumers[].kafka.tls.client_ca_pem":                        "a client does not verify clients",
-	"consumers[].kafka.assume_role_arn":                          "aws-msk-iam is not in this version yet",
 	"consumers[].nats_jetstream.tls.client_ca_pem":               "a client does not verify clients",
 	"consumers[].redis_stream.prefix":                            "streams are named in full",
 	"consumers[].redis_stream.sharded_pubsub_partitions":         "streams are not messages of PUB/SUB",

@@ -10,13 +10,9 @@ import (
 
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer"
+	"centrifugo/server/internal/consumer/awsidentity"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
 // Options of a source.
@@ -104,31 +100,16 @@ func (s *Source) Run(ctx context.Context, p *consumer.Processor) error {
 // nameOf returns the name of a queue, without the account.
 func nameOf(queue string) string { return queue[strings.LastIndexByte(queue, '/')+1:] }
 
-// client makes a client for the service, or for an emulator, which gets no credentials of the machine.
+// client makes a client for the service, or for an emulator.
 func (s *Source) client(ctx context.Context) (*sqs.Client, error) {
-	var options []func(*awsconfig.LoadOptions) error
-	if s.config.Region != "" {
-		options = append(options, awsconfig.WithRegion(s.config.Region))
-	}
-	if s.config.CredentialsProfile != "" {
-		options = append(options, awsconfig.WithSharedConfigProfile(s.config.CredentialsProfile))
-	}
-	if s.config.LocalStackEndpoint != "" {
-		options = append(options, awsconfig.WithBaseEndpoint(s.config.LocalStackEndpoint))
-		if s.config.CredentialsProfile == "" {
-			options = append(options, awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("test", "test", "")))
-		}
-	}
-	loaded, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	loaded, err := awsidentity.Load(ctx, awsidentity.Options{
+		Region: s.config.Region, Profile: s.config.CredentialsProfile, Role: s.config.AssumeRoleARN, Endpoint: s.config.LocalStackEndpoint,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("loading the configuration of AWS: %w", err)
+		return nil, err //nolint:wrapcheck // says everything
 	}
 	if loaded.Region == "" {
 		return nil, errors.New("region: is needed, here or in the environment")
-	}
-	if s.config.AssumeRoleARN != "" {
-		role := stscreds.NewAssumeRoleProvider(sts.NewFromConfig(loaded), s.config.AssumeRoleARN)
-		loaded.Credentials = aws.NewCredentialsCache(role)
 	}
 	return sqs.NewFromConfig(loaded), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/aws"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
@@ -39,8 +40,9 @@ type Options struct {
 	Config config.KafkaConsumer
 	// TLS is made from Config.TLS; nil means none.
 	TLS *tls.Config `json:"-"`
-	// IAM is the mechanism aws-msk-iam; nil if it is not used.
-	IAM sasl.Mechanism `json:"-"`
+	// IAM returns the credentials of AWS with which the mechanism aws-msk-iam signs. It is needed
+	// for that mechanism only.
+	IAM func(ctx context.Context) (accessKey, secretKey, sessionToken string, err error) `json:"-"`
 }
 
 // Source implements consumer.Source.
@@ -92,7 +94,7 @@ func New(o Options) (*Source, error) {
 	if o.TLS != nil {
 		options = append(options, kgo.DialTLSConfig(o.TLS))
 	}
-	mechanism, err := mechanism(c, o.IAM)
+	mechanism, err := mechanism(o)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,8 @@ func New(o Options) (*Source, error) {
 }
 
 // mechanism returns how the client authenticates, nil for not at all.
-func mechanism(c config.KafkaConsumer, iam sasl.Mechanism) (sasl.Mechanism, error) {
+func mechanism(o Options) (sasl.Mechanism, error) {
+	c := o.Config
 	named := c.SASLMechanism == "plain" || c.SASLMechanism == "scram-sha-256" || c.SASLMechanism == "scram-sha-512"
 	if named && (c.SASLUser == "" || c.SASLPassword == "") {
 		return nil, fmt.Errorf("sasl_user and sasl_password: are needed for %s", c.SASLMechanism)
@@ -121,10 +124,10 @@ func mechanism(c config.KafkaConsumer, iam sasl.Mechanism) (sasl.Mechanism, erro
 	case "scram-sha-512":
 		return scram.Auth{User: c.SASLUser, Pass: c.SASLPassword}.AsSha512Mechanism(), nil
 	case "aws-msk-iam":
-		if iam == nil {
-			return nil, errors.New("sasl_mechanism: aws-msk-iam is not in this version yet")
-		}
-		return iam, nil
+		return aws.ManagedStreamingIAM(func(ctx context.Context) (auth aws.Auth, err error) {
+			auth.AccessKey, auth.SecretKey, auth.SessionToken, err = o.IAM(ctx)
+			return auth, err
+		}), nil
 	}
 	return nil, fmt.Errorf("sasl_mechanism: %q is unknown; there is: plain, scram-sha-256, scram-sha-512, aws-msk-iam", c.SASLMechanism)
 }
