@@ -26,7 +26,7 @@ var guests = map[string][]string{
 	"github.com/go-jose":                  {"server/internal/auth"},
 	"github.com/go-chi":                   {"examples"},
 	"github.com/labstack/echo":            {"examples"},
-	"github.com/quic-go":                  {"centrifuge/transport/webtransport", "server/internal/app"},
+	"github.com/quic-go":                  {"centrifuge/transport/webtransport", "server/internal/app", "server/internal/loadtest"},
 	"github.com/gobwas/ws":                {"centrifuge/transport/websocket", "examples"},
 	"github.com/gobwas/glob":              {"server/internal/middleware", "server/internal/app", "server/internal/config"},
 	"github.com/swaggest/swgui":           {"server/internal/swagger"},

@@ -238,9 +238,9 @@ func (f *fleet) ping(c *client) {
 }
 
 // push takes what the server sends by itself. Only publications of this run
-// are looked at closely, since all the load is in them.
+// are looked at closely, since all the load is in them. A connect push may hold some.
 func (f *fleet) push(c *client, message []byte) {
-	if !f.opts.Delta {
+	if connecting := f.transport.unidirectional && c.state == stateSubscribing; !connecting && !f.opts.Delta {
 		if i := bytes.Index(message, f.marker); i >= 0 {
 			f.publication(c, message[i+len(f.marker):])
 			return
@@ -339,17 +339,26 @@ func (f *fleet) reply(c *client, message []byte) {
 		}
 		f.answered(c)
 	case reply.ID >= firstSubscribe && int(reply.ID-firstSubscribe) < c.subscribed && c.pending > 0:
-		if f.opts.Delta && (reply.Subscribe == nil || !reply.Subscribe.Delta) {
-			f.fail(c, Cause{Kind: causeDelta, Reason: "the channel has no deltas"})
+		if reply.Subscribe == nil {
+			f.fail(c, Cause{Kind: causeTransport, Reason: fmt.Sprintf("reply to command %d without a subscription", reply.ID)})
 			return
 		}
-		if f.plan.scenario.recovers && reply.Subscribe != nil && !f.recovered(c, &c.positions[reply.ID-firstSubscribe], reply.Subscribe) {
-			return
+		if f.granted(c, int(reply.ID-firstSubscribe), reply.Subscribe) {
+			f.answered(c)
 		}
-		f.answered(c)
 	default:
 		f.fail(c, Cause{Kind: causeTransport, Reason: fmt.Sprintf("reply to command %d, which was not sent", reply.ID)})
 	}
+}
+
+// granted takes the result of the i-th subscription; it reports false when the client had
+// to be given up.
+func (f *fleet) granted(c *client, i int, r *protocol.SubscribeResult) bool {
+	if f.opts.Delta && !r.Delta {
+		f.fail(c, Cause{Kind: causeDelta, Reason: "the channel has no deltas"})
+		return false
+	}
+	return !f.plan.scenario.recovers || f.recovered(c, &c.positions[i], r)
 }
 
 // recovered takes what came with a subscription; it reports false when the

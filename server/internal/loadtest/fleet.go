@@ -116,7 +116,12 @@ func newFleet(share *Share) (*fleet, error) {
 		f.grpc = &multiplexed[*grpc.ClientConn]{streams: grpcStreams}
 		return f, nil
 	case overHTTP:
-		f.streaming = requestHead(server, server.path)
+		f.streaming = requestHead(server, f.contentType(), server.path)
+	case overWebTransport:
+		if f.opts.Protobuf {
+			f.server.path = withQuery(server.path, "cf_protocol=protobuf")
+		}
+		return f, nil
 	case overWebSocket:
 	}
 	if f.opts.HTTP2Streams > 0 {
@@ -231,6 +236,9 @@ func (f *fleet) dial(c *client) {
 	case f.http2 != nil:
 		f.request(c)
 		return
+	case f.transport.carrier == overWebTransport:
+		f.join(c)
+		return
 	case f.poller == nil:
 		f.thread(c)
 		return
@@ -280,7 +288,7 @@ func (f *fleet) greeting(c *client) (message []byte, ok bool) {
 	c.asked = f.clock.now()
 	request.Subs = make(map[string]*protocol.SubscribeRequest, c.channels)
 	for ; c.subscribed < c.channels; c.subscribed++ {
-		request.Subs[f.plan.subscription(c.index, c.subscribed)] = &protocol.SubscribeRequest{}
+		request.Subs[f.plan.subscription(c.index, c.subscribed)] = f.subscription(c, c.subscribed)
 	}
 	message, err := protocol.AppendConnectRequest(nil, f.format, request)
 	if err != nil {
@@ -296,8 +304,12 @@ func (f *fleet) connectedByPush(c *client, connect *protocol.Connect) {
 		return
 	}
 	for i := range c.channels {
-		if _, granted := connect.Subs[f.plan.subscription(c.index, i)]; !granted {
+		result := connect.Subs[f.plan.subscription(c.index, i)]
+		if result == nil {
 			f.fail(c, Cause{Kind: causeReply, Reason: "a channel of the connect request was not granted"})
+			return
+		}
+		if !f.granted(c, i, result) {
 			return
 		}
 	}
@@ -319,20 +331,27 @@ func (f *fleet) subscribe(c *client) { f.command(c, f.subscriptions(c)...) }
 func (f *fleet) subscriptions(c *client, commands ...protocol.Command) []protocol.Command {
 	c.asked = f.clock.now()
 	for size := 0; c.subscribed < c.channels && size < subscribeBytes; c.subscribed++ {
-		request := &protocol.SubscribeRequest{Channel: f.plan.subscription(c.index, c.subscribed)}
-		if f.opts.Delta {
-			request.Delta = deltaFossil
-		}
-		if f.plan.scenario.recovers {
-			p := &c.positions[c.subscribed]
-			request.Recoverable = true
-			request.Recover, request.Epoch, request.Offset = p.known, p.epoch, p.offset
-		}
+		request := f.subscription(c, c.subscribed)
+		request.Channel = f.plan.subscription(c.index, c.subscribed)
 		commands = append(commands, protocol.Command{ID: firstSubscribe + uint32(c.subscribed), Subscribe: request}) //nolint:gosec // bounded by Validate
 		c.pending++
 		size += subscribeCost + len(request.Channel)
 	}
 	return commands
+}
+
+// subscription returns the request for the i-th channel of a client, without the channel.
+func (f *fleet) subscription(c *client, i int) *protocol.SubscribeRequest {
+	request := new(protocol.SubscribeRequest)
+	if f.opts.Delta {
+		request.Delta = deltaFossil
+	}
+	if f.plan.scenario.recovers {
+		p := &c.positions[i]
+		request.Recoverable = true
+		request.Recover, request.Epoch, request.Offset = p.known, p.epoch, p.offset
+	}
+	return request
 }
 
 // answered takes note of the answer to connect or to a subscription.
@@ -382,6 +401,11 @@ func (f *fleet) transmit(c *client, message []byte) {
 		f.uplinks[c.index%len(f.uplinks)].send(c, message)
 	case overGRPC:
 		f.writeGRPC(c, message)
+	case overWebTransport:
+		if !f.format.Protobuf() {
+			message = append(message, '\n')
+		}
+		f.send(c, message)
 	case overWebSocket:
 		opcode := byte(wsframe.Text)
 		if f.format.Protobuf() {

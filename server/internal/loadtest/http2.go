@@ -83,7 +83,7 @@ func (f *fleet) request(c *client) {
 		f.receive(c, l, func() ([]byte, error) {
 			n, err := response.Body.Read(buf)
 			return buf[:n], err //nolint:wrapcheck // ended says it
-		}, f.lines, func(err error) Cause { return ended(c, err) })
+		}, f.messages, func(err error) Cause { return ended(c, err) })
 	})
 }
 
@@ -108,7 +108,7 @@ func (f *fleet) post(ctx context.Context, conn *http.ClientConn, message []byte)
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	request.Header.Set("User-Agent", "centrifugo-bench")
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", f.contentType())
 	response, err := conn.RoundTrip(request)
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)

@@ -3,6 +3,7 @@ package loadtest
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,10 +11,20 @@ import (
 	"strconv"
 )
 
-// requestHead begins a request with a body in JSON, up to the length of the body.
-func requestHead(e endpoint, path string, headers ...string) []byte {
+const contentJSON = "application/json"
+
+// contentType returns the type of the bodies of requests that have commands.
+func (f *fleet) contentType() string {
+	if f.format.Protobuf() {
+		return "application/octet-stream"
+	}
+	return contentJSON
+}
+
+// requestHead begins a request with a body, up to the length of the body.
+func requestHead(e endpoint, contentType, path string, headers ...string) []byte {
 	var head bytes.Buffer
-	fmt.Fprintf(&head, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: centrifugo-bench\r\nContent-Type: application/json\r\n", path, e.host)
+	fmt.Fprintf(&head, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: centrifugo-bench\r\nContent-Type: %s\r\n", path, e.host, contentType)
 	for _, h := range headers {
 		head.WriteString(h + "\r\n")
 	}
@@ -93,14 +104,46 @@ func (f *fleet) chunks(c *client, b []byte) (rest []byte) {
 		n := min(c.chunk, len(b))
 		c.chunk -= n
 		if data := n - max(len("\r\n")-c.chunk, 0); data > 0 {
-			f.lines(c, b[:data])
+			f.messages(c, b[:data])
 		}
 		b = b[n:]
 	}
 	return nil
 }
 
-// lines takes a part of the body without the framing of HTTP.
+// messages takes a part of a stream of messages, without the framing of what carries it.
+func (f *fleet) messages(c *client, part []byte) {
+	if f.format.Protobuf() {
+		f.delimited(c, part)
+		return
+	}
+	f.lines(c, part)
+}
+
+// delimited takes a part of a stream of Protobuf messages, each behind its length.
+func (f *fleet) delimited(c *client, part []byte) {
+	if len(c.parts) > 0 {
+		c.parts = append(c.parts, part...)
+		part = c.parts
+	}
+	for len(part) > 0 && c.state != stateClosed {
+		size, n := binary.Uvarint(part)
+		if n < 0 || size > maxMessage {
+			f.fail(c, Cause{Kind: causeTransport, Reason: errTooLarge.Error()})
+			return
+		}
+		if n == 0 || size > uint64(len(part)-n) {
+			break
+		}
+		f.protobufMessage(c, part[n:n+int(size)])
+		part = part[n+int(size):]
+	}
+	if c.state != stateClosed {
+		c.parts = append(c.parts[:0], part...)
+	}
+}
+
+// lines takes a part of a stream of JSON messages, each with a newline behind it.
 func (f *fleet) lines(c *client, part []byte) {
 	for len(part) > 0 && c.state != stateClosed {
 		end := bytes.IndexByte(part, '\n')

@@ -151,6 +151,14 @@ func parseEndpoint(address, defaultPath string) (endpoint, error) {
 	return e, nil
 }
 
+// withQuery adds a parameter to a path, which may have a query.
+func withQuery(path, parameter string) string {
+	if strings.Contains(path, "?") {
+		return path + "&" + parameter
+	}
+	return path + "?" + parameter
+}
+
 // parseSources reads source addresses and ranges of them.
 func parseSources(text string) ([]netip.Addr, error) {
 	const most = 4096

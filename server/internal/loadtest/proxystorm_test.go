@@ -13,9 +13,9 @@ import (
 
 // startProxied starts a server whose connect proxy calls the backend address with at most
 // 5 calls in flight, and lets 10 wait. It returns the addresses by transport.
-func startProxied(t *testing.T, backend string) map[string]string {
+func startProxied(t *testing.T, secure bool, backend string) map[string]string {
 	t.Helper()
-	return serveTransports(t, false, map[string]any{
+	return serveTransports(t, secure, map[string]any{
 		"client": map[string]any{"proxy": map[string]any{"connect": map[string]any{
 			"enabled": true, "endpoint": "http://" + backend + "/connect", "timeout": "60s",
 			"limit": map[string]any{"max_in_flight": 5, "fixed": true, "queue_size": 10, "queue_timeout": "60s"},
@@ -32,8 +32,12 @@ func backendAddress(t *testing.T) string {
 // storm starts a server, and returns the options of a run against it.
 func storm(t *testing.T, transport string) loadtest.Options {
 	t.Helper()
-	backend := backendAddress(t)
-	return stormOptions(transport, startProxied(t, backend)[transport], backend)
+	backend, secure := backendAddress(t), transport == "webtransport" // which needs TLS
+	o := stormOptions(transport, startProxied(t, secure, backend)[transport], backend)
+	if secure {
+		o.Address, o.SkipVerify = "https://"+o.Address, true
+	}
+	return o
 }
 
 func stormOptions(transport, address, backend string) loadtest.Options {

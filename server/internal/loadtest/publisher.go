@@ -55,7 +55,7 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 	if f.opts.APIKey != "" {
 		headers = append(headers, "X-API-Key: "+f.opts.APIKey)
 	}
-	head := requestHead(server, path, headers...)
+	head := requestHead(server, contentJSON, path, headers...)
 	subscribers := f.plan.steadySubscribers()
 	var publishers []*publisher
 	turn := 0

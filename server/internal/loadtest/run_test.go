@@ -67,10 +67,12 @@ func serveTransports(t *testing.T, secure bool, configuration map[string]any) ma
 		for _, section := range []map[string]any{listen, overGRPC["grpc"], overGRPC["uni_grpc"]} {
 			section["tls"] = map[string]any{"enabled": true, "cert_pem": cert, "key_pem": key}
 		}
+		listen["http3"] = map[string]any{"enabled": true}
 	}
 	for _, transport := range []string{"http_stream", "sse", "uni_websocket", "uni_http_stream", "uni_sse"} {
 		configuration[transport] = map[string]any{"enabled": true}
 	}
+	configuration["webtransport"] = map[string]any{"enabled": secure}
 	configuration["grpc"], configuration["uni_grpc"] = overGRPC["grpc"], overGRPC["uni_grpc"]
 	configuration["http_server"], configuration["log"] = listen, map[string]any{"level": "error"}
 	ended := runServer(t, configuration)
@@ -219,16 +221,19 @@ func TestTransports(t *testing.T) {
 	plain, secure := startTransports(t, false), startTransports(t, true)
 	t.Run("all", func(t *testing.T) { // so that the servers outlive them
 		for _, transport := range loadtest.Transports() {
-			scenarios := []string{loadtest.Idle, loadtest.Fanout}
+			scenarios, quic := []string{loadtest.Idle, loadtest.Fanout}, transport.Name == "webtransport"
 			if !testing.Short() {
-				scenarios = append(scenarios, loadtest.Storm, loadtest.Unique, loadtest.Slow)
+				scenarios = append(scenarios, loadtest.Storm, loadtest.Unique, loadtest.Recover, loadtest.Slow, "delta")
 				if !strings.HasPrefix(transport.Name, "uni_") {
-					scenarios = append(scenarios, loadtest.Echo, loadtest.Recover, loadtest.Mixed)
+					scenarios = append(scenarios, loadtest.Echo, loadtest.Mixed)
+				}
+				if transport.Name == "http_stream" || quic {
+					scenarios = append(scenarios, "protobuf")
 				}
 			}
 			for _, scenario := range scenarios {
 				for name, addresses := range map[string]map[string]string{"plain": plain, "tls": secure} {
-					if name == "tls" && scenario != loadtest.Fanout {
+					if quic && name == "plain" || !quic && name == "tls" && scenario != loadtest.Fanout {
 						continue
 					}
 					t.Run(transport.Name+" "+scenario+" "+name, func(t *testing.T) {
@@ -238,8 +243,13 @@ func TestTransports(t *testing.T) {
 						if name == "tls" {
 							o.Address, o.SkipVerify, o.API = "https://"+o.Address, true, "https://"+addresses["websocket"]+"/api"
 						}
-						if scenario == loadtest.Recover {
+						switch scenario {
+						case loadtest.Recover:
 							o.Channel = "hist:" + transport.Name
+						case "delta":
+							o.Scenario, o.Delta, o.Payload, o.Channel = loadtest.Fanout, true, 2048, "delta:"+transport.Name
+						case "protobuf":
+							o.Scenario, o.Protobuf = loadtest.Fanout, true
 						}
 						checkRun(t, o)
 					})
@@ -274,8 +284,8 @@ func TestTransportsRefused(t *testing.T) {
 	for want, change := range map[string]func(*loadtest.Options){
 		`unknown transport "x"`:     func(o *loadtest.Options) { o.Transport = "x" },
 		"publish, which those of a": func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_sse", loadtest.Echo },
-		"recovery and deltas":       func(o *loadtest.Options) { o.Transport, o.Scenario = "uni_grpc", loadtest.Recover },
 		"has only JSON":             func(o *loadtest.Options) { o.Transport, o.Protobuf = "sse", true },
+		"begins with https":         func(o *loadtest.Options) { o.Transport = "webtransport" },
 		"is not an HTTP stream":     func(o *loadtest.Options) { o.HTTP2Streams = 1 },
 		"101 is not from 0 to 100":  func(o *loadtest.Options) { o.Transport, o.HTTP2Streams = "sse", 101 },
 		"has no permessage-deflate": func(o *loadtest.Options) { o.Transport, o.Deflate = "grpc", true },

@@ -42,7 +42,7 @@ func newUplinks(f *fleet) []*uplink {
 	}
 	all := make([]*uplink, uplinks)
 	for i := range all {
-		all[i] = &uplink{caller: caller{fleet: f, server: f.server}, head: requestHead(f.server, path), wake: make(chan struct{}, 1)}
+		all[i] = &uplink{caller: caller{fleet: f, server: f.server}, head: requestHead(f.server, f.contentType(), path), wake: make(chan struct{}, 1)}
 		f.wg.Go(func() { all[i].run(f.stop) })
 	}
 	return all
@@ -86,7 +86,7 @@ func (u *uplink) run(ctx context.Context) {
 }
 
 func (u *uplink) post(e emulated) {
-	body := protocol.AppendEmulationRequest(nil, false, &protocol.EmulationRequest{Node: e.node, Session: e.session, Data: e.data})
+	body := protocol.AppendEmulationRequest(nil, u.fleet.format.Protobuf(), &protocol.EmulationRequest{Node: e.node, Session: e.session, Data: e.data})
 	u.request = appendRequest(u.request[:0], u.head, body)
 	status, _, err := u.exchange(u.request)
 	reason := ""
