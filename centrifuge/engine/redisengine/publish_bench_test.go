@@ -3,6 +3,7 @@ package redisengine_test
 import (
 	"context"
 	"fmt"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -43,13 +44,33 @@ func ownCPU(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// benchmarkFloor has the tool of Redis publish as BenchmarkPublish does without history.
+func benchmarkFloor(b *testing.B, pipeline int) {
+	s := redistest.Start(b)
+	payload := strings.Repeat("x", 128)
+	before := cpu(b, s)
+	b.ResetTimer()
+	output, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(s.Port), "-c", "1", "-P", strconv.Itoa(pipeline), "-n", strconv.Itoa(b.N), //nolint:gosec // of this test
+		"-r", "10000", "-q", "PUBLISH", "channel:__rand_int__", payload).CombinedOutput()
+	b.StopTimer()
+	if err != nil {
+		b.Fatalf("redis-benchmark: %v: %s", err, output)
+	}
+	b.ReportMetric(float64((cpu(b, s)-before).Microseconds())/float64(b.N), "redis-µs/op")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
+}
+
 // BenchmarkPublish publishes 128 bytes from 256 goroutines into unique channels. It reports
-// the processor time of the server and of this process for one publication.
+// the processor time of the server and of this process for one publication, beside what
+// the tool of Redis makes the server spend.
 func BenchmarkPublish(b *testing.B) {
 	kept := centrifuge.PublishOptions{HistorySize: 10, HistoryTTL: time.Minute}
 	delta, once := kept, kept
 	delta.UseDelta = true
 	once.IdempotencyKey = "key"
+	for _, pipeline := range []int{16, 64} {
+		b.Run(fmt.Sprintf("redis-benchmark/%d", pipeline), func(b *testing.B) { benchmarkFloor(b, pipeline) })
+	}
 	for _, c := range []struct {
 		name string
 		opts centrifuge.PublishOptions
