@@ -1,6 +1,7 @@
 package redisengine_test
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -170,4 +171,50 @@ func TestPresenceOfOthers(t *testing.T) {
 		t.Errorf("the expired entry was not pruned: got %v; want %v", got, int64(0))
 	}
 	wantTTL(t, s, "centrifugo.presence.data.x", time.Minute)
+}
+
+// TestPresenceClockSetBack: what was written while the clock was an hour ahead ends after the TTL,
+// whichever call finds it first.
+func TestPresenceClockSetBack(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	p := redisengine.NewPresence(connect(t, patient(single(s))), redisengine.PresenceConfig{TTL: 2 * time.Second, UserMapping: true})
+	closeAtEnd(t, p)
+	call := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	info := &centrifuge.ClientInfo{User: "u1", Client: "c1"}
+	for name, find := range map[string]func(channel string) error{
+		"presence": func(channel string) error { _, err := p.Presence(t.Context(), channel); return err },
+		"stats":    func(channel string) error { _, err := p.PresenceStats(t.Context(), channel); return err },
+		"add": func(channel string) error {
+			return p.AddPresence(t.Context(), channel, "c2", &centrifuge.ClientInfo{User: "u2", Client: "c2"})
+		},
+		"remove": func(channel string) error { return p.RemovePresence(t.Context(), channel, "c2", "u2") },
+	} {
+		call(p.AddPresence(t.Context(), name, "c1", info))
+		later := strconv.FormatInt(time.Now().Unix()+3600, 10)
+		for key, member := range map[string]string{"expire": "c1", "user.expire": "u1"} {
+			s.Do("ZADD", "centrifugo.presence."+key+"."+name, later, member)
+		}
+		for _, key := range []string{"data", "expire", "user.clients", "user.expire"} {
+			s.Do("EXPIRE", "centrifugo.presence."+key+"."+name, "3600") // a live client prolongs it
+		}
+		call(find(name))
+		for key, member := range map[string]string{"expire": "c1", "user.expire": "u1"} {
+			score, err := strconv.ParseFloat(s.Text("ZSCORE", "centrifugo.presence."+key+"."+name, member), 64)
+			if most := float64(time.Now().UnixMilli())/1000 + 2.001; err != nil || score > most {
+				t.Errorf("%s: %s expires at %.3f, %v; want at most %.3f", name, member, score, err, most)
+			}
+		}
+		await.Until(t, "the entries to expire", func() bool {
+			present, err := p.Presence(t.Context(), name)
+			stats, statsErr := p.PresenceStats(t.Context(), name)
+			call(errors.Join(err, statsErr))
+			return present["c1"] == nil && stats == (centrifuge.PresenceStats{NumClients: len(present), NumUsers: len(present)})
+		})
+	}
 }

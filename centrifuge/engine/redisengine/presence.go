@@ -17,7 +17,9 @@ const defaultPresenceTTL = 60 * time.Second // server.md 10.4
 // PresenceConfig configures a Presence; the zero value is complete.
 type PresenceConfig struct {
 	// TTL is how long an entry lives without being renewed, default 60 seconds. It should
-	// be more than twice the interval of renewals.
+	// be more than twice the interval of renewals, and the same for all nodes: reads, and
+	// clients that come or leave, shorten longer lives. So a clock of the server that is set
+	// back prolongs none, except with HashFieldTTL.
 	TTL time.Duration
 	// HashFieldTTL uses the time to live of the fields of hashes instead of a sorted set.
 	// It needs Redis 7.4.

@@ -13,6 +13,24 @@ local clock = redis.call('time')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1000000
 local function score(seconds) return string.format('%.3f', seconds) end`
 
+// luaLimit limits expiries to the TTL from now on. An expiry is later only if the clock was
+// ahead when it was written, and has been set back since, or if it is of a node with a longer
+// TTL. A call limits at most so many that it does not keep the server from others for long. A
+// server whose memory is full may refuse to.
+const luaLimit = `
+local function limit_one(set)
+  local last = score(now + ttl / 1000)
+  local late = redis.call('zrangebyscore', set, '(' .. last, '+inf', 'LIMIT', 0, 1000)
+  if #late == 0 then return end
+  local scored = {}
+  for i, member in ipairs(late) do scored[2 * i - 1], scored[2 * i] = last, member end
+  redis.pcall('zadd', set, unpack(scored))
+end
+local function limit()
+  limit_one(expire)
+  if mapping then limit_one(user_expire) end
+end`
+
 // luaUserOf reads the user of an encoded info, which is its first field; nothing if that
 // is the empty user or the info is encoded in another order.
 const luaUserOf = `
@@ -52,9 +70,11 @@ if #gone > 0 then
   redis.call('zrem', expire, unpack(gone))
 end`
 
+// A renewal, which is frequent, limits nothing.
 const luaAddPresence = `
 local client, info, user = ARGV[3], ARGV[4], ARGV[5]
 local new = redis.call('hset', data, client, info) == 1
+if new then limit() end
 redis.call('zadd', expire, score(now + ttl / 1000), client)
 redis.call('pexpire', data, ttl)
 redis.call('pexpire', expire, ttl)
@@ -68,10 +88,12 @@ end`
 const luaRemovePresence = `
 local client, user = ARGV[3], ARGV[4]
 if redis.call('hdel', data, client) == 1 and mapping then leave(user) end
-redis.call('zrem', expire, client)`
+redis.call('zrem', expire, client)
+limit()`
 
 // An entry without an expiry, or the reverse, is left over from an eviction.
 const luaListPresence = `
+limit()
 local list = {}
 local present = redis.call('zrangebyscore', expire, '(' .. score(now), '+inf')
 for from = 1, #present, 1000 do
@@ -87,13 +109,14 @@ end
 return list`
 
 const luaCountPresence = `
+limit()
 return {redis.call('zcount', expire, '(' .. score(now), '+inf'), redis.call('zcount', user_expire, '(' .. score(now), '+inf')}`
 
 var sortedSetScripts = presenceScripts{
-	add:    newScript(luaClock, luaUserOf, luaPrune, luaAddPresence),
-	remove: newScript(luaClock, luaUserOf, luaPrune, luaRemovePresence),
-	list:   newScript(luaClock, luaListPresence),
-	stats:  newScript(luaClock, luaCountPresence),
+	add:    newScript(luaClock, luaLimit, luaUserOf, luaPrune, luaAddPresence),
+	remove: newScript(luaClock, luaLimit, luaUserOf, luaPrune, luaRemovePresence),
+	list:   newScript(luaClock, luaLimit, luaListPresence),
+	stats:  newScript(luaClock, luaLimit, luaCountPresence),
 }
 
 // With the time to live of fields there are no sorted sets. The number of clients of a user
