@@ -52,6 +52,61 @@ func TestWhatIsStored(t *testing.T) {
 	wantMap(t, s, "centrifugo.list.meta.l", map[string]string{"e": epoch, "s": "2", "r": runOf(s), "b": "0"})
 }
 
+// TestWhatIsPublished compares what arrives from PUB/SUB with the layout of other programs, byte
+// by byte (server.md 10.3). Control messages have a layout of their own (10.4), of which
+// clusterwire keeps the bytes.
+func TestWhatIsPublished(t *testing.T) {
+	t.Parallel()
+	for _, lists := range []bool{false, true} {
+		s := redistest.Start(t)
+		messages := s.Subscribe("centrifugo.client.*", "centrifugo.control*", "centrifugo.node.*")
+		b := startBroker(t, single(s), redisengine.BrokerConfig{HistoryUseLists: lists})
+		want := func(channel, message string) {
+			t.Helper()
+			if gotChannel, got := messages.Next(); gotChannel != channel || got != message {
+				t.Errorf("lists %v: published %q on %s; want %q on %s", lists, got, gotChannel, message, channel)
+			}
+		}
+		b.publish("x", "hello", centrifuge.PublishOptions{})
+		want("centrifugo.client.x", hello)
+		b.publish("x", "hello", centrifuge.PublishOptions{IdempotencyKey: "key"})
+		want("centrifugo.client.x", hello)
+		epoch := b.publish("x", "hello", kept).Epoch
+		want("centrifugo.client.x", "__p1:1:"+epoch+"__"+hello)
+		delta := kept
+		delta.UseDelta = true
+		b.publish("x", "two", delta)
+		want("centrifugo.client.x", "__d1:2:"+epoch+":7:"+hello+":5:\x22\x03two")
+		epoch = b.publish("y", "hello", delta).Epoch
+		want("centrifugo.client.y", "__d1:1:"+epoch+":0::7:"+hello)
+
+		// Every field that a publication may have here, the last two of which others ignore.
+		info := &centrifuge.ClientInfo{User: "u", Client: "c", ConnInfo: []byte("i"), ChanInfo: []byte("j")}
+		pub := &centrifuge.Publication{Data: []byte("hello"), Info: info, Tags: map[string]string{"k": "v"}, ExcludeClient: "c", UseDelta: true}
+		if _, err := b.Publish(t.Context(), "x", pub, centrifuge.PublishOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		const encodedInfo = "\x0a\x01u\x12\x01c\x1a\x01i\x22\x01j"
+		want("centrifugo.client.x", hello+"\x2a\x0c"+encodedInfo+"\x3a\x06\x0a\x01k\x12\x01v\xc2\x3e\x01c\xc8\x3e\x01")
+		if err := errors.Join(b.PublishJoin(t.Context(), "x", info), b.PublishLeave(t.Context(), "x", info)); err != nil {
+			t.Fatal(err)
+		}
+		want("centrifugo.client.x", "__j__"+encodedInfo)
+		want("centrifugo.client.x", "__l__"+encodedInfo)
+
+		c := redisengine.NewController(connect(t, single(s)))
+		closeAtEnd(t, c)
+		if err := c.Start("n1", func([]byte) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.PublishControl(t.Context(), "", []byte("all")), c.PublishControl(t.Context(), "n2", []byte("one"))); err != nil {
+			t.Fatal(err)
+		}
+		want("centrifugo.control.json", "all")
+		want("centrifugo.node.n2", "one")
+	}
+}
+
 // runOf returns the id of a server's run.
 func runOf(s *redistest.Server) string {
 	_, rest, _ := strings.Cut(s.Text("INFO", "server"), "run_id:")
