@@ -19,9 +19,9 @@ import (
 	"centrifugo/server/internal/app/apptest"
 )
 
-// brokenEngine is the Redis engine with one defect.
+// brokenEngine is an engine with one defect.
 type brokenEngine struct {
-	*redisengine.Broker
+	centrifuge.HistoryBroker
 
 	// publish is called with the number of a publication, and with what publishes it.
 	publish func(ctx context.Context, n int, publish publishFunc) (centrifuge.PublishResult, error)
@@ -52,7 +52,7 @@ func (b *brokenEngine) epoch(real string) string {
 
 // Start implements centrifuge.Broker.
 func (b *brokenEngine) Start(h centrifuge.BrokerHandler) error {
-	return b.Broker.Start(&brokenHandler{h, b})
+	return b.HistoryBroker.Start(&brokenHandler{h, b})
 }
 
 // Publish implements centrifuge.Broker.
@@ -62,7 +62,8 @@ func (b *brokenEngine) Publish(ctx context.Context, channel string, pub *centrif
 		return centrifuge.PublishResult{}, err
 	}
 	return b.publish(ctx, n, func(ctx context.Context) (centrifuge.PublishResult, error) {
-		return b.Broker.Publish(ctx, channel, pub, opts)
+		owned := *pub // by the engine, which may be called twice
+		return b.HistoryBroker.Publish(ctx, channel, &owned, opts)
 	})
 }
 
@@ -71,7 +72,7 @@ func (b *brokenEngine) History(ctx context.Context, channel string, opts centrif
 	if b.keepsEpoch && opts.Since != nil {
 		opts.Since = &centrifuge.StreamPosition{Offset: opts.Since.Offset}
 	}
-	r, err := b.Broker.History(ctx, channel, opts)
+	r, err := b.HistoryBroker.History(ctx, channel, opts)
 	if err == nil {
 		r.Epoch = b.epoch(r.Epoch)
 		b.history(&r)
@@ -88,6 +89,9 @@ type brokenHandler struct {
 func (h *brokenHandler) HandlePublication(channel string, pub *centrifuge.Publication, epoch string, prev []byte) {
 	h.BrokerHandler.HandlePublication(channel, pub, h.engine.epoch(epoch), prev)
 }
+
+// watchedHistory holds more than the publications of a test.
+var watchedHistory = centrifuge.PublishOptions{HistorySize: 1000, HistoryTTL: time.Hour}
 
 // watchedNode is a node of this process with an engine of the test, and clients that watch it.
 type watchedNode struct {
@@ -154,7 +158,7 @@ func (w *watchedNode) publish(n int) {
 	w.t.Helper()
 	for range n {
 		w.last++
-		_, err := w.node.Publish(w.t.Context(), "x", fmt.Appendf(nil, `{"n":%d}`, w.last), centrifuge.PublishOptions{HistorySize: 1000, HistoryTTL: time.Hour})
+		_, err := w.node.Publish(w.t.Context(), "x", fmt.Appendf(nil, `{"n":%d}`, w.last), watchedHistory)
 		if err != nil {
 			w.t.Fatalf("publishing %d: %v", w.last, err)
 		}
@@ -184,10 +188,41 @@ func (w *watcher) kinds() (kinds []string) {
 	return slices.Compact(kinds)
 }
 
+// engines returns brokers for one test, and what makes them lose the data of the channel x, which
+// has no subscribers then.
+var engines = map[string]func(t *testing.T, redis *redistest.Server) (broker centrifuge.HistoryBroker, lose func()){
+	"redis": func(t *testing.T, redis *redistest.Server) (centrifuge.HistoryBroker, func()) {
+		r, err := redisengine.New(redisengine.Config{
+			Prefix: strings.NewReplacer("/", "_", ",", "").Replace(t.Name()), Shards: []redisengine.ShardConfig{{Address: redis.Address()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return redisengine.NewBroker(r, redisengine.BrokerConfig{}), func() { redis.Do("FLUSHALL") }
+	},
+	"memory": func(t *testing.T, _ *redistest.Server) (centrifuge.HistoryBroker, func()) {
+		b := centrifuge.NewMemoryBroker(centrifuge.MemoryBrokerConfig{HistoryMaxChannels: 1})
+		return b, func() {
+			_, err := b.Publish(t.Context(), "other", &centrifuge.Publication{Data: []byte("1")}, watchedHistory)
+			if evicted := b.Stats().Evicted; err != nil || evicted != 1 {
+				t.Fatalf("%d channels were evicted, %v; want 1", evicted, err)
+			}
+		}
+	},
+}
+
 // TestBrokenEngines: real clients of a real node find out what is wrong with an engine. They
 // get 20 publications live, miss 30, which they recover, and get 10 more.
 func TestBrokenEngines(t *testing.T) {
 	redis := redistest.Start(t)
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			testBrokenEngines(t, func(t *testing.T) (centrifuge.HistoryBroker, func()) { return engine(t, redis) })
+		})
+	}
+}
+
+func testBrokenEngines(t *testing.T, start func(t *testing.T) (broker centrifuge.HistoryBroker, lose func())) {
 	publish := func(ctx context.Context, _ int, publish publishFunc) (centrifuge.PublishResult, error) {
 		return publish(ctx)
 	}
@@ -195,7 +230,7 @@ func TestBrokenEngines(t *testing.T) {
 	const one = 7
 	for _, c := range []struct {
 		name    string
-		loses   bool // all data of Redis is lost while the clients are away
+		loses   bool // all data is lost while the clients are away
 		defect  func(b *brokenEngine)
 		want    []string // kinds of complaints of each client, sorted
 		notTold bool     // although there was a loss
@@ -258,20 +293,15 @@ func TestBrokenEngines(t *testing.T) {
 		}, want: []string{needlessLoss}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := redisengine.New(redisengine.Config{
-				Prefix: strings.ReplaceAll(c.name, " ", "_"), Shards: []redisengine.ShardConfig{{Address: redis.Address()}},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			engine := &brokenEngine{Broker: redisengine.NewBroker(r, redisengine.BrokerConfig{}), publish: publish, history: func(*centrifuge.HistoryResult) {}}
+			broker, lose := start(t)
+			engine := &brokenEngine{HistoryBroker: broker, publish: publish, history: func(*centrifuge.HistoryResult) {}}
 			c.defect(engine)
 			w := startWatched(t, engine, c.loses)
 			w.publish(20)
 			awaitNumber(t, w.watchers, w.last)
 			w.away(func() {
 				if c.loses {
-					redis.Do("FLUSHALL")
+					lose()
 				}
 				w.publish(30)
 			})
