@@ -130,7 +130,7 @@ var allowed = []struct {
 	{"server/internal/listener", []string{"internal/logsample"}},
 	{"server/internal/playground", []string{"server/internal/static"}},
 	{"server/internal/swagger", []string{"docs", "server/internal/static"}},
-	{"server/internal/loadtest", []string{"protocol", "internal/fossil", "internal/wsframe", "own"}},
+	{"server/internal/loadtest", []string{"apipb", "protocol", "internal/fossil", "internal/wsframe", "own"}},
 	{"server/internal/cli", []string{"server/internal/config", "server/internal/auth", "server/internal/channels", "server/internal/loadtest", "own"}},
 	{"server/internal/app", []string{"protocol", "clientpb", "centrifuge", "centrifuge/transport", "centrifuge/engine", "centrifuge/prommetrics", "server/internal", "internal/await", "internal/logsample", "internal/wsframe"}},
 	{"server", []string{"server/internal/app", "server/internal/config", "server/internal/cli", "server/internal/listener"}},

@@ -47,6 +47,7 @@ func (env Env) benchCommand() *cobra.Command {
 	flags.IntVar(&o.HTTP2Streams, "http2-streams", 0, "HTTP streams and SSE over HTTP/2, and how many clients share a connection; 0 is HTTP/1.1")
 	flags.StringVar(&o.Address, "address", loadtest.DefaultAddress, "server: host:port, or URL of the endpoint (ws, wss, http, https); over gRPC the default port is 8001 or 11000")
 	flags.StringVar(&o.API, "api", "", "URL of its HTTP API (default /api at the address; over gRPC at port 8000 of its host)")
+	flags.StringVar(&o.APIGRPC, "api-grpc", "", "ways: host:port or URL of the API over gRPC, which is left out without it")
 	flags.StringVar(&o.APIKey, "api-key", "", "key of the HTTP API")
 	flags.StringVar(&files.keyFile, "api-key-file", "", "file with the key of the HTTP API")
 	flags.StringVar(&o.Token, "token", "", "connection token of all clients")

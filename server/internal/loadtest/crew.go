@@ -132,9 +132,9 @@ func (c *crew) connect(ctx context.Context, rate float64) error {
 	return c.each(ctx, "Connect", ConnectRequest{Window: (c.options.Concurrency + n - 1) / n, Rate: rate / float64(n)})
 }
 
-func (c *crew) publish(ctx context.Context, d time.Duration, count int) error {
+func (c *crew) publish(ctx context.Context, way string, d time.Duration, count int) error {
 	const head = 50 * time.Millisecond // for the order to reach every worker
-	return c.each(ctx, "Publish", PublishRequest{Start: time.Now().Add(head).UnixNano(), Duration: d, Count: count})
+	return c.each(ctx, "Publish", PublishRequest{Way: way, Start: time.Now().Add(head).UnixNano(), Duration: d, Count: count})
 }
 
 func (c *crew) drop(ctx context.Context) error { return c.each(ctx, "Drop", Nothing(0)) }

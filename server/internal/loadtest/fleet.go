@@ -44,6 +44,7 @@ type fleet struct {
 	uplinks   []*uplink                      // nil unless commands travel by requests of their own
 	grpc      *multiplexed[*grpc.ClientConn] // nil for other transports
 	http2     *multiplexed[*http.ClientConn] // nil for other transports, and over HTTP/1.1
+	api       *grpc.ClientConn               // to the API over gRPC; nil unless it is measured
 	payloads  payloads
 	clock     clock
 	poller    *poller // nil where every client has a goroutine
@@ -513,6 +514,9 @@ func (f *fleet) shut() {
 	f.drop()
 	f.grpc.close()
 	f.http2.close()
+	if f.api != nil {
+		_ = f.api.Close()
+	}
 	if f.poller != nil {
 		f.poller.close()
 	}

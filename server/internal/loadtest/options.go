@@ -66,6 +66,7 @@ type Options struct {
 	HTTP2Streams int
 	Address      string // host:port or URL of the endpoint (ws, wss, http, https); over gRPC DefaultAddress stands for its usual port
 	API          string // URL of the HTTP API; empty means /api at the host of Address, over gRPC at port 8000 of it
+	APIGRPC      string // host:port or URL of the API over gRPC; empty leaves it out of scenario ways
 	APIKey       string
 	Token        string // connection token; empty means none
 	Clients      int
@@ -236,6 +237,9 @@ func (o *Options) complete() {
 		o.Address = net.JoinHostPort(host, how.port)
 	}
 	o.Workers = max(o.Workers, 1)
+	if s.ways { // no client connects
+		o.Clients = o.Workers
+	}
 	o.Channels = max(o.Channels, 1)
 	if o.Concurrency == 0 {
 		o.Concurrency = 128
@@ -301,6 +305,11 @@ func (o *Options) Validate() error {
 	if o.API != "" {
 		_, err := parseEndpoint(o.API, "/")
 		errs = append(errs, err)
+	}
+	if o.APIGRPC != "" {
+		_, err := parseEndpoint(o.APIGRPC, "/")
+		errs = append(errs, err)
+		check(s.ways, "API over gRPC: scenario %s does not use it", o.Scenario)
 	}
 	_, err = parseSources(o.Sources)
 	return errors.Join(append(errs, err)...)

@@ -57,6 +57,7 @@ func TestValidate(t *testing.T) {
 		"backend outage: 1m1s":                              func(o *Options) { o.Scenario, o.Backend, o.BackendOutage = ProxyStorm, "a:1", 61*time.Second },
 		"backend parallel: 0":                               func(o *Options) { o.Scenario, o.Backend = ProxyStorm, "a:1" },
 		"token: a connect":                                  func(o *Options) { o.Scenario, o.Backend, o.BackendParallel, o.Token = ProxyStorm, "a:1", 1, "x" },
+		"API over gRPC: scenario":                           func(o *Options) { o.APIGRPC = "a:1" },
 		"source addresses: ParseA":                          func(o *Options) { o.Sources = "localhost" },
 	} {
 		o := valid()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,9 +21,11 @@ type publisher struct {
 	targets []target
 	next    int
 	head    []byte // of each request, up to the length of the body
-	payload []byte
-	body    []byte
-	request []byte
+	// streamHead is that of a request whose body goes on.
+	streamHead []byte
+	payload    []byte
+	body       []byte
+	request    []byte
 }
 
 // target is a channel with the number of publications that this publisher made to it.
@@ -47,15 +50,21 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 		return nil, err
 	}
 	path, query, _ := strings.Cut(server.path, "?")
-	path = strings.TrimSuffix(path, "/") + "/publish"
+	path = strings.TrimSuffix(path, "/")
 	if query != "" {
-		path += "?" + query
+		query = "?" + query
 	}
 	var headers []string
 	if f.opts.APIKey != "" {
 		headers = append(headers, "X-API-Key: "+f.opts.APIKey)
 	}
-	head := requestHead(server, contentJSON, path, headers...)
+	head := requestHead(server, contentJSON, path+"/publish"+query, headers...)
+	streamHead := slices.Concat(bytes.TrimSuffix(requestHead(server, contentJSON, path+"/stream"+query, headers...), []byte("Content-Length: ")), []byte("Transfer-Encoding: chunked\r\n\r\n"))
+	if f.opts.APIGRPC != "" {
+		if f.api, err = f.dialAPI(); err != nil {
+			return nil, err
+		}
+	}
 	subscribers := f.plan.steadySubscribers()
 	var publishers []*publisher
 	turn := 0
@@ -64,7 +73,7 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 			if (turn+i)%workers != worker {
 				continue
 			}
-			p := &publisher{caller: caller{fleet: f, server: server}, group: g, index: i, head: head}
+			p := &publisher{caller: caller{fleet: f, server: server}, group: g, index: i, head: head, streamHead: streamHead}
 			for _, channel := range f.plan.targets(g, i) {
 				t := target{source: g.source(i, channel), subscribers: 1}
 				if g.own {
@@ -93,17 +102,36 @@ func (f *fleet) apiHost() string {
 	return net.JoinHostPort(host, "8000")
 }
 
-// run publishes from start on until ctx ends, or count publications were made
-// if that is not 0.
-func (p *publisher) run(ctx context.Context, start int64, count int) {
-	defer p.hangUp()
-	f := p.fleet
+// pace returns when the publications of this publisher are due.
+func (p *publisher) pace(start int64) *pace {
 	rate := p.group.rate
-	if f.plan.scenario.recovers {
+	if p.fleet.plan.scenario.recovers {
 		rate = 0
 	}
-	pace := newPace(start, rate/float64(p.group.size), f.clock)
+	pace := newPace(start, rate/float64(p.group.size), p.fleet.clock)
 	pace.n = float64(p.index) / float64(p.group.size) // the publishers take turns
+	return pace
+}
+
+// run publishes by a way into the API, from start on until ctx ends, or count publications were
+// made if that is not 0.
+func (p *publisher) run(ctx context.Context, way string, start int64, count int) {
+	defer p.hangUp()
+	switch way {
+	case wayHTTPStream:
+		p.stream(ctx, start, p.openHTTPStream)
+	case wayGRPCStream:
+		p.stream(ctx, start, p.openGRPCStream)
+	case wayGRPC:
+		p.each(ctx, start, count, p.call)
+	default:
+		p.each(ctx, start, count, p.publish)
+	}
+}
+
+// each publishes with one call after the other.
+func (p *publisher) each(ctx context.Context, start int64, count int, publish func(t *target, at int64) *Cause) {
+	pace := p.pace(start)
 	refused := 0
 	for n := 0; count == 0 || n < count; n++ {
 		at, err := pace.wait(ctx)
@@ -112,18 +140,10 @@ func (p *publisher) run(ctx context.Context, start int64, count int) {
 		}
 		t := &p.targets[p.next%len(p.targets)]
 		p.next++
-		cause := p.publish(t, at)
-		f.mu.Lock()
+		cause := publish(t, at)
+		p.count(t, at, cause)
 		if cause == nil {
 			t.count++
-			f.tally.Published++
-			f.tally.Expected += t.subscribers
-			f.tally.Publishing.Record(time.Duration(f.clock.now() - at))
-		} else {
-			f.tally.cause(*cause)
-		}
-		f.mu.Unlock()
-		if cause == nil {
 			refused = 0
 			continue
 		}
@@ -131,6 +151,20 @@ func (p *publisher) run(ctx context.Context, start int64, count int) {
 			return
 		}
 	}
+}
+
+// count counts the answer to a publication that was due at a time.
+func (p *publisher) count(t *target, at int64, cause *Cause) {
+	f := p.fleet
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if cause != nil {
+		f.tally.cause(*cause)
+		return
+	}
+	f.tally.Published++
+	f.tally.Expected += t.subscribers
+	f.tally.Publishing.Record(time.Duration(f.clock.now() - at))
 }
 
 // publish makes one publication. Its number is used again when it was refused.

@@ -35,6 +35,7 @@ type Report struct {
 	Recover       *RecoverFigures `json:"recover,omitempty"` // of scenario recover
 	Slow          *SlowFigures    `json:"slow,omitempty"`    // of scenario slow
 	Proxy         *ProxyFigures   `json:"proxy,omitempty"`   // of scenario proxy-storm
+	Ways          []WayFigures    `json:"ways,omitempty"`    // of scenario ways
 	Errors        []ErrorFigure   `json:"errors"`
 	Server        *ServerFigures  `json:"server,omitempty"` // with a process to sample
 	Load          LoadFigures     `json:"load"`
@@ -123,6 +124,15 @@ type ProxyFigures struct {
 	MaxInFlight    int     `json:"max_in_flight"`   // calls at the backend at the same time
 	CameBack       uint64  `json:"came_back"`       // how often clients were told to come back
 	AllInS         float64 `json:"all_in_s"`        // until all clients were connected, the longest round
+}
+
+// WayFigures are about one way into the API.
+type WayFigures struct {
+	Way                 string  `json:"way"` // http, http_stream, grpc, grpc_stream
+	Publications        uint64  `json:"publications"`
+	PerSecond           float64 `json:"per_second"`
+	CPUUSPerPublication float64 `json:"cpu_us_per_publication"` // of the sampled process
+	CheaperThanHTTP     float64 `json:"cheaper_than_http"`      // the CPU of a single request over HTTP, divided by this; 0 for that itself
 }
 
 // ErrorFigure counts one kind of error in the whole run.

@@ -17,6 +17,7 @@ const (
 	Mixed   = "mixed"
 	// ProxyStorm is a storm against a server with a connect proxy.
 	ProxyStorm = "proxy-storm"
+	Ways       = "ways"
 )
 
 // Scenario is one kind of load.
@@ -35,6 +36,7 @@ type Scenario struct {
 	churn    int           // every n-th client disconnects and connects all the time
 	many     bool          // a client may have several channels of its own
 	recovers bool
+	ways     bool // publishers use each way into the API in turn; no client connects
 	proxied  bool // the server asks a backend of this run; clients that are told to come back do so
 }
 
@@ -50,6 +52,7 @@ func Scenarios() []Scenario {
 		{Name: Slow, About: "fanout in which 1 % of the readers read 10 KB/s", rate: 100, warmup: time.Second, shared: true, api: true, slow: 100},
 		{Name: Mixed, About: "a channel for all and one for each, API and clients publish, 2 % of the clients leave and come back each second", rate: 500, warmup: time.Second, shared: true, own: true, api: true, echo: true, churn: 50},
 		{Name: ProxyStorm, About: "all clients connect at once to a server whose connect proxy asks a backend, a process of this run", shared: true, rounds: true, proxied: true},
+		{Name: Ways, About: "the API publishes by each of its ways in turn, to channels without subscribers: CPU of a publication", warmup: 500 * time.Millisecond, api: true, ways: true},
 	}
 }
 
@@ -225,6 +228,9 @@ func (p *plan) targets(g group, publisher int) []int {
 // steadySubscribers returns the number of steady clients of each shared channel.
 func (p *plan) steadySubscribers() []uint64 {
 	counts := make([]uint64, p.channels)
+	if !p.scenario.shared {
+		return counts
+	}
 	for client := range p.clients {
 		if p.steady(client) {
 			counts[client%p.channels]++

@@ -178,6 +178,8 @@ var errNotConnected = errors.New("not all clients are connected")
 
 func (s *session) steps(ctx context.Context) error {
 	switch {
+	case s.plan.scenario.ways:
+		return s.eachWay(ctx)
 	case s.plan.scenario.recovers:
 		return s.recoverRounds(ctx)
 	case s.plan.scenario.rounds:
@@ -193,7 +195,7 @@ func (s *session) steps(ctx context.Context) error {
 			publishing <- nil
 			return
 		}
-		publishing <- s.crew.publish(ctx, s.options.Warmup+s.options.Duration, 0)
+		publishing <- s.crew.publish(ctx, wayHTTP, s.options.Warmup+s.options.Duration, 0)
 	}()
 	if !pause(ctx, s.options.Warmup) {
 		return errors.Join(ctx.Err(), <-publishing)
@@ -214,6 +216,31 @@ func (s *session) steps(ctx context.Context) error {
 		return err
 	}
 	return s.drain(ctx)
+}
+
+// eachWay publishes by each way into the API in turn, and notes what it costs the server.
+func (s *session) eachWay(ctx context.Context) error {
+	ways := s.options.apiWays()
+	for _, way := range ways {
+		s.enter(phaseWarmup)
+		if err := s.crew.publish(ctx, way, s.options.Warmup, 0); err != nil { // connections and pools
+			return err
+		}
+		at, published, cpu := s.measured.at, s.measured.counts.Published, s.measured.server.user+s.measured.server.system
+		err := s.window(ctx, func() error {
+			return s.crew.publish(ctx, way, s.options.Duration/time.Duration(len(ways)), 0)
+		})
+		if err != nil {
+			return err
+		}
+		at, published, cpu = s.measured.at-at, s.measured.counts.Published-published, s.measured.server.user+s.measured.server.system-cpu
+		f := WayFigures{Way: way, Publications: published, PerSecond: ratio(float64(published), at.Seconds()), CPUUSPerPublication: ratio(float64(cpu.Microseconds()), float64(published))}
+		if len(s.report.Ways) > 0 {
+			f.CheaperThanHTTP = ratio(s.report.Ways[0].CPUUSPerPublication, f.CPUUSPerPublication)
+		}
+		s.report.Ways = append(s.report.Ways, f)
+	}
+	return nil
 }
 
 // stormRounds connects and disconnects all clients until the duration is over.
@@ -244,7 +271,7 @@ func (s *session) recoverRounds(ctx context.Context) error {
 		if err := s.crew.drop(ctx); err != nil {
 			return err
 		}
-		if err := s.crew.publish(ctx, s.options.Duration+apiTimeout, s.options.Missed); err != nil {
+		if err := s.crew.publish(ctx, wayHTTP, s.options.Duration+apiTimeout, s.options.Missed); err != nil {
 			return err
 		}
 		if err := s.window(ctx, func() error { return s.connect(ctx, 0) }); err != nil {

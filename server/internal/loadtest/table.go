@@ -43,7 +43,7 @@ func (r *Report) rows() [][2]string {
 			rows = append(rows, [2]string{name, fmt.Sprintf(format, args...)})
 		}
 	}
-	row(true, "connected", "%s in %.2f s, %s/s, p50 %s, p99 %s, max %s", count(float64(r.Connect.Count)), r.Connect.Seconds, count(r.Connect.PerSecond),
+	row(len(r.Ways) == 0, "connected", "%s in %.2f s, %s/s, p50 %s, p99 %s, max %s", count(float64(r.Connect.Count)), r.Connect.Seconds, count(r.Connect.PerSecond),
 		span(r.Connect.Latency.P50MS), span(r.Connect.Latency.P99MS), span(r.Connect.Latency.MaxMS))
 	published := r.Publish.Count > 0
 	row(published, "published", "%s, %s/s, answered in p50 %s, p99 %s, max %s", count(float64(r.Publish.Count)), count(r.Publish.PerSecond),
@@ -64,6 +64,16 @@ func (r *Report) rows() [][2]string {
 		row(true, "backend", "%s calls of %s, at most %d at the same time (it takes %d)", count(float64(f.Calls)), span(f.BackendMS), f.MaxInFlight, f.Parallel)
 		row(f.Unavailable > 0, "", "%d were answered with 503", f.Unavailable)
 		row(true, "", "%d timed out, %d connects failed with a call or an open breaker", f.Abandoned, f.FailedConnects)
+	}
+	for _, f := range r.Ways {
+		text := fmt.Sprintf("%s publications, %s/s", count(float64(f.Publications)), count(f.PerSecond))
+		if f.CPUUSPerPublication > 0 {
+			text += fmt.Sprintf(", %.2f µs of server CPU for each", f.CPUUSPerPublication)
+		}
+		if f.CheaperThanHTTP > 0 {
+			text += fmt.Sprintf(", %.1f times cheaper than a request over HTTP", f.CheaperThanHTTP)
+		}
+		row(true, f.Way, "%s", text)
 	}
 	if f := r.Server; f != nil {
 		row(true, "server memory", "%s, %s with clients, at most %s", size(float64(f.RSSBeforeBytes)), size(float64(f.RSSConnectedBytes)), size(float64(f.RSSMaxBytes)))

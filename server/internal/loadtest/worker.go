@@ -29,7 +29,8 @@ type ConnectRequest struct {
 
 // PublishRequest tells a worker to publish.
 type PublishRequest struct {
-	Start    int64 // when, Unix nanoseconds
+	Way      string // into the API
+	Start    int64  // when, Unix nanoseconds
 	Duration time.Duration
 	Count    int // publications of the whole run; 0 means as many as the duration allows
 }
@@ -115,7 +116,7 @@ func (w *Worker) Publish(o PublishRequest, _ *Nothing) error {
 				continue
 			}
 		}
-		wg.Go(func() { p.run(ctx, o.Start, count) })
+		wg.Go(func() { p.run(ctx, o.Way, o.Start, count) })
 	}
 	if f.plan.scenario.echo {
 		share := float64(w.share.Clients) / float64(w.share.Options.Clients)
