@@ -50,15 +50,17 @@ type stream struct {
 
 // stream serves a request until its body ends, the caller leaves, or the handler stops.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	duplex := control.EnableFullDuplex() // otherwise net/http reads on before it sends a refusal
 	if !h.admit(w, r) {
 		return
 	}
 	ctx := requestid.For(r)
 	s := &stream{
-		handler: h, ctx: ctx, request: r.WithContext(ctx), writer: w, control: http.NewResponseController(w),
+		handler: h, ctx: ctx, request: r.WithContext(ctx), writer: w, control: control,
 		lines: newLineReader(r.Body, h.bodyLimit),
 	}
-	if err := s.begin(); err != nil {
+	if err := s.begin(duplex); err != nil {
 		h.log.Log(ctx, slog.LevelError, "a stream of api calls cannot be served", "error", err)
 		plain(w, http.StatusInternalServerError)
 		return
@@ -71,10 +73,11 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request) {
 	_ = s.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout)) // for the end of the answer
 }
 
-// begin lifts the limits that requests of ordinary length have.
-func (s *stream) begin() error {
-	if err := s.control.EnableFullDuplex(); err != nil {
-		return fmt.Errorf("reading and writing at the same time: %w", err)
+// begin lifts the limits that requests of ordinary length have. Duplex says whether the response
+// can be written while the request is read.
+func (s *stream) begin(duplex error) error {
+	if duplex != nil {
+		return fmt.Errorf("reading and writing at the same time: %w", duplex)
 	}
 	if err := s.control.SetReadDeadline(time.Time{}); err != nil {
 		return fmt.Errorf("lifting the deadline of the body: %w", err)

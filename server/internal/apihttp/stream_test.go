@@ -289,6 +289,31 @@ func TestStreamWaitsForTheCaller(t *testing.T) {
 	})
 }
 
+// TestStreamRefusedAtOnce: a refusal does not wait for the end of the body.
+func TestStreamRefusedAtOnce(t *testing.T) {
+	server := httptest.NewServer(newHandler(t, &apitest.Node{}, nil))
+	defer server.Close()
+	conn, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "POST /api/stream HTTP/1.1\r\nHost: h\r\nX-API-Key: wrong\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(await.Limit)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatalf("reading the answer: %v; want it before the end of the body", err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d; want 401", response.StatusCode)
+	}
+}
+
 // TestStreamRefused: a stream needs POST and the key, and a server that stops ends it behind
 // the answers to what it has executed.
 func TestStreamRefused(t *testing.T) {
