@@ -299,7 +299,7 @@ func (c *Client) closeBecause(d Disconnect, flush bool, why *refusal) {
 	if invalid != nil {
 		d = d.valid()
 	}
-	if c.node.handlers.Unsubscribed != nil {
+	if c.node.handlers.Unsubscribed != nil || c.node.tracing.Load() != nil {
 		ended := d
 		c.rareLocked().ended = &ended
 	}

@@ -1,6 +1,7 @@
 package centrifuge
 
 import (
+	"fmt"
 	"reflect"
 	"sync"
 	"time"
@@ -59,7 +60,7 @@ const (
 	TraceRecovered    TraceKind = "recovered"    // Count publications from First to Offset were sent with the reply
 	TraceUnrecovered  TraceKind = "unrecovered"  // First to Offset were asked for, and could not be sent
 	TraceRefused      TraceKind = "refused"      // Code and Reason are those of the answer
-	TraceUnsubscribed TraceKind = "unsubscribed" // Code and Reason
+	TraceUnsubscribed TraceKind = "unsubscribed" // Code and Reason, with those of the connection if it has ended
 
 	// Of a connection.
 	TraceConnected    TraceKind = "connected"    // Reason is the name of the transport
@@ -336,11 +337,18 @@ func (c *Client) traceUnsubscribed(s *subscription, why Unsubscribe) {
 	}
 	c.mu.Lock()
 	live := s.state == subEnding // otherwise it never was
+	var ended *Disconnect
+	if why == UnsubscribeDisconnect {
+		ended = c.rareLocked().ended
+	}
 	c.mu.Unlock()
 	if !live {
 		return
 	}
 	e := TraceEvent{Kind: TraceUnsubscribed, Channel: s.Channel, Code: why.Code, Reason: why.Reason}
+	if ended != nil {
+		e.Reason = fmt.Sprintf("%s: %d %s", why.Reason, ended.Code, ended.Reason)
+	}
 	if s.positioned {
 		e.Offset, e.Epoch = s.Last()
 	}

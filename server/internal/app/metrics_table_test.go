@@ -165,7 +165,7 @@ func TestMetricsTable(t *testing.T) {
 	second := start(t, clusterNode("b", `"engine": {"type": "memory"}`))
 	secure := start(t, clusterNode("d", securedOutside(t)))
 	start(t, clusterNode("c", redisEngine(redis.Address())))
-	await.Until(t, "the nodes on Redis to know each other", func() bool { return strings.Count(first.api("info", `{}`), `"uid"`) == 2 })
+	first.awaitKnown(2)
 	if answer := first.api("connections", `{}`); strings.Contains(answer, `"error"`) { // a survey
 		t.Fatalf("connections: %s; want no error", answer)
 	}

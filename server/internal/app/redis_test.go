@@ -34,12 +34,18 @@ func startCluster(t *testing.T, engine string, nodes int) []*instance {
 		all = append(all, start(t, clusterNode("node"+strconv.Itoa(n), engine)))
 	}
 	for _, i := range all {
-		await.Until(t, "the nodes to know each other", func() bool {
-			return strings.Count(i.api("info", `{}`), `"uid"`) == nodes
-		})
+		i.awaitKnown(nodes)
 		i.awaitReady()
 	}
 	return all
+}
+
+// awaitKnown waits until the node knows of so many nodes, itself included.
+func (i *instance) awaitKnown(nodes int) {
+	i.t.Helper()
+	await.Until(i.t, "the nodes to know each other", func() bool {
+		return strings.Count(i.api("info", `{}`), `"uid"`) == nodes
+	})
 }
 
 func (i *instance) api(method, body string) string {

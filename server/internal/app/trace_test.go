@@ -61,7 +61,8 @@ func (i *instance) connectedAs(user string) *apptest.Conn {
 
 const tracedServer = `"client": {"user_id_http_header": "X-User", "queue_max_size": 65536}, "http_api": {"insecure": true},
 	"channel": {"without_namespace": {"history_size": 1000, "history_ttl": "5m", "force_recovery": true, "allow_subscribe_for_client": true, "allow_tags_filter": true},
-		"namespaces": [{"name": "closed"}, {"name": "plain", "allow_subscribe_for_client": true}]}`
+		"namespaces": [{"name": "closed"}, {"name": "plain", "allow_subscribe_for_client": true},
+			{"name": "asked", "history_size": 10, "history_ttl": "5m", "allow_recovery": true, "allow_subscribe_for_client": true}]}`
 
 // TestTraceVerdicts causes verdicts by what real clients and publishers do.
 func TestTraceVerdicts(t *testing.T) {
@@ -209,7 +210,7 @@ func TestTraceOnTwoNodes(t *testing.T) {
 	}
 	late := start(t, clusterNode("node2", engine))
 	for _, i := range []*instance{nodes[0], nodes[1], late} {
-		await.Until(t, "the nodes to know each other", func() bool { return strings.Count(i.api("info", `{}`), `"uid"`) == 3 })
+		i.awaitKnown(3)
 	}
 	late.awaitReady()
 	found := false

@@ -60,7 +60,7 @@ func (x *explanation) sortedClients() []*client {
 // explain says what became of the publications for a connection.
 func (x *explanation) explain(c *client) Client {
 	out := Client{Client: c.client, User: c.user, Node: c.node}
-	out.Outcomes = x.unnumbered(c)
+	out.Outcomes = c.unnumbered()
 	reached := len(out.Outcomes) > 0
 	attempts := 0 // to publish that failed or were suppressed, which matter if there is nothing else
 	for _, p := range x.publications {
@@ -151,28 +151,31 @@ func (x *explanation) numbered(c *client, p *publication) (Verdict, string) {
 		return Written, last.Text() + ", " + clock(last.Time)
 	case Filtered, Excluded, NotJSON, Superseded:
 		return verdict, words(verdict)
-	case Queued, Postponed:
-		if end := c.end(p.Channel, last.Seq); end != nil {
-			verdict = Closed
-			if slices.ContainsFunc(c.events, func(e *Event) bool { return e.Kind == centrifuge.TraceTooSlow }) {
-				verdict = TooSlow
-			}
-			return x.orRecovered(c, p, verdict, words(verdict)+": "+code(end))
+	case Queued, Postponed, Held:
+		if ended, text := c.unwritten(last); ended != "" {
+			return x.orRecovered(c, p, ended, text)
 		}
 		return verdict, words(verdict)
 	}
 	return x.orRecovered(c, p, verdict, words(verdict))
 }
 
-// end returns the end of the connection or of its subscription after an event, nil if there
-// is none.
-func (c *client) end(channel string, after uint64) *Event {
-	for _, e := range c.events {
-		if e.Seq > after && (e.Kind == centrifuge.TraceDisconnected || e.Kind == centrifuge.TraceUnsubscribed && e.Channel == channel) {
-			return e
-		}
+// unwritten returns the verdict about a publication that has waited since an event, if the
+// connection has ended after it, or its subscription has ended or was refused; otherwise none.
+func (c *client) unwritten(since *Event) (Verdict, string) {
+	subscription := cmp.Or(since.Pattern, since.Channel)
+	i := slices.IndexFunc(c.events, func(e *Event) bool {
+		ofSubscription := e.Channel == subscription && (e.Kind == centrifuge.TraceUnsubscribed || e.Kind == centrifuge.TraceRefused)
+		return e.Seq > since.Seq && (ofSubscription || e.Kind == centrifuge.TraceDisconnected)
+	})
+	if i < 0 {
+		return "", ""
 	}
-	return nil
+	verdict := Closed
+	if slices.ContainsFunc(c.events, func(e *Event) bool { return e.Kind == centrifuge.TraceTooSlow }) {
+		verdict = TooSlow
+	}
+	return verdict, words(verdict) + ": " + code(c.events[i])
 }
 
 // orRecovered returns a verdict, or that the connection, or another one of the same user,
@@ -197,41 +200,6 @@ func (x *explanation) orRecovered(c *client, p *publication, v Verdict, text str
 		return Recovered, fmt.Sprintf("%s; recovered at %s by client %s of the same user on node %s", text, clock(other.Time), other.Client, x.nodeName(other.Node))
 	}
 	return v, text
-}
-
-// unnumbered returns the outcomes of publications without an offset. Each began with an
-// event of its own; messages are written in the order in which they were queued.
-func (x *explanation) unnumbered(c *client) (outcomes []Outcome) {
-	var queued []int
-	for _, e := range c.outcomes[0] {
-		if e.Kind == centrifuge.TraceWritten {
-			i := slices.IndexFunc(queued, func(i int) bool { return outcomes[i].Channel == e.Channel })
-			if i >= 0 {
-				o := &outcomes[queued[i]]
-				o.Verdict, o.Text = Written, e.Text()+", "+clock(e.Time)
-				queued = slices.Delete(queued, i, i+1)
-			}
-			continue
-		}
-		o := Outcome{Channel: e.Channel, Time: e.Time, Verdict: verdictOf[e.Kind]}
-		o.Text = words(o.Verdict)
-		last := len(outcomes) - 1
-		switch {
-		case e.Kind == centrifuge.TraceQueued:
-			queued = append(queued, len(outcomes))
-		case last >= 0 && outcomes[last].Verdict == Queued && outcomes[last].Channel == o.Channel && (o.Verdict == TooSlow || o.Verdict == Dropped || o.Verdict == Postponed):
-			outcomes[last].Verdict, outcomes[last].Text = o.Verdict, o.Text // it is the same publication
-			queued = slices.DeleteFunc(queued, func(i int) bool { return i == last })
-			continue
-		}
-		outcomes = append(outcomes, o)
-	}
-	for _, i := range queued {
-		if end := c.end(outcomes[i].Channel, 0); end != nil && end.Time >= outcomes[i].Time {
-			outcomes[i].Verdict, outcomes[i].Text = Closed, words(Closed)+": "+code(end)
-		}
-	}
-	return outcomes
 }
 
 // absent says why nothing was recorded about a publication for a connection.

@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,7 @@ func TestVerdicts(t *testing.T) {
 		{"written", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceWritten, 202, 5)}, nil, Written, "written to the socket, 00:03:22.000 UTC"},
 		{"written to a full socket", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceWritten, 202, 5, func(e *Event) { e.Count = 7 })}, nil, Written, "7 bytes wait"},
 		{"queued", []Event{at100(centrifuge.TraceQueued, 201, 5)}, nil, Queued, "not written yet"},
-		{"closed", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceUnsubscribed, 202, 4, coded(disconnect))}, nil, Closed, "closed before"},
+		{"closed", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceUnsubscribed, 202, 4, coded(disconnect))}, nil, Closed, "subscription ended before: "},
 		{"closed as slow", []Event{
 			at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceTooSlow, 202, 6), at100(centrifuge.TraceDisconnected, 203, 0, whole, coded(3008)),
 		}, nil, TooSlow, "read too slowly"},
@@ -64,6 +65,8 @@ func TestVerdicts(t *testing.T) {
 		{"held and written", []Event{at100(centrifuge.TraceHeld, 201, 5), at100(centrifuge.TraceQueued, 202, 5), at100(centrifuge.TraceWritten, 203, 5)}, nil, Written, "written"},
 		{"held and behind", []Event{at100(centrifuge.TraceHeld, 201, 5), at100(centrifuge.TraceOld, 202, 5)}, nil, Behind, "began behind"},
 		{"held", []Event{at100(centrifuge.TraceHeld, 201, 5)}, nil, Held, "being made"},
+		{"held and refused", []Event{at100(centrifuge.TraceHeld, 201, 5), at100(centrifuge.TraceRefused, 202, 0, bare, coded(100))}, nil, Closed, "ended before: 100 reason"},
+		{"held and disconnected", []Event{at100(centrifuge.TraceHeld, 201, 5), at100(centrifuge.TraceDisconnected, 202, 0, whole, coded(3004))}, nil, Closed, "ended before: 3004 reason"},
 		{"delivered twice", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TraceWritten, 202, 5), at100(centrifuge.TraceOld, 203, 5)}, nil, Written, "written"},
 		{"postponed", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TracePostponed, 202, 5)}, nil, Postponed, "until the client"},
 		{"superseded", []Event{at100(centrifuge.TraceQueued, 201, 5), at100(centrifuge.TracePostponed, 202, 5), at100(centrifuge.TraceSuperseded, 203, 5)}, nil, Superseded, "newer"},
@@ -154,6 +157,39 @@ func TestManyPublications(t *testing.T) {
 		at100(centrifuge.TraceQueued, 203, 0, bare), at100(centrifuge.TraceWritten, 204, 0, bare))
 	if got, want := r.Clients[0].Text, "1 of 2: written to the socket; 1 of 2: queued, not written yet"; got != want {
 		t.Errorf("without offsets: %q; want %q", got, want)
+	}
+}
+
+// TestUnnumbered: which publication an event is about, without offsets.
+func TestUnnumbered(t *testing.T) {
+	const (
+		held, queued, written        = centrifuge.TraceHeld, centrifuge.TraceQueued, centrifuge.TraceWritten
+		postponed, superseded, slow  = centrifuge.TracePostponed, centrifuge.TraceSuperseded, centrifuge.TraceTooSlow
+		filtered, gap, dropped, ends = centrifuge.TraceFiltered, centrifuge.TraceGap, centrifuge.TraceDropped, centrifuge.TraceUnsubscribed
+	)
+	for _, test := range []struct {
+		events []centrifuge.TraceKind
+		want   []Verdict
+	}{
+		{[]centrifuge.TraceKind{held, held, queued, filtered, written, queued}, []Verdict{Written, Filtered, Queued}},
+		{[]centrifuge.TraceKind{held, gap, ends}, []Verdict{Closed, Gap}},
+		{[]centrifuge.TraceKind{queued, written, queued, postponed, queued, superseded, postponed, queued, written}, []Verdict{Written, Superseded, Written}},
+		{[]centrifuge.TraceKind{queued, postponed, queued, queued}, []Verdict{Queued, Queued}},
+		{[]centrifuge.TraceKind{queued, queued, slow, ends}, []Verdict{TooSlow, TooSlow}},
+		{[]centrifuge.TraceKind{queued, queued, dropped, written, ends}, []Verdict{Written, Dropped}},
+		{[]centrifuge.TraceKind{written, queued, ends}, []Verdict{Closed}},
+	} {
+		var events []Event
+		for i, kind := range test.events {
+			events = append(events, at100(kind, 200+int64(i), 0, bare))
+		}
+		var got []Verdict
+		for _, o := range explained(&Query{Channel: "a"}, nil, events...).Clients[0].Outcomes {
+			got = append(got, o.Verdict)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("after %v the verdicts are %v; want %v", test.events, got, test.want)
+		}
 	}
 }
 

@@ -49,7 +49,7 @@ var phrases = []struct {
 	{Excluded, "not sent: the publisher excluded this client"},
 	{NotJSON, "not sent: its payload is not JSON, which a JSON connection cannot receive"},
 	{TooSlow, "not written: the client read too slowly, so the connection was closed"},
-	{Closed, "not written: the connection was closed before"},
+	{Closed, "not written: the connection or its subscription ended before"},
 	{Dropped, "not sent: the client read too slowly, so the subscription was ended"},
 	{Postponed, "postponed until the client has read enough"},
 	{Superseded, "not sent: a newer publication was sent in its place, since the client reads slowly"},
