@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
+	"centrifugo/internal/memtest"
 )
 
 const limit = 64 << 20
@@ -204,7 +204,7 @@ func TestNoQuadraticTime(t *testing.T) {
 	}
 	repeat := func(s string) []byte { return []byte(strings.Repeat(s, n/len(s))) }
 	cat := func(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
-	start := cpuTime(t)
+	start := memtest.CPU(t)
 	for _, tc := range [][2][]byte{
 		{cat([]byte("x"), repeat("a")), cat([]byte("y"), repeat("a"), []byte("z"))},
 		{cat([]byte("x"), repeat("\x80"), []byte("x")), cat([]byte("y"), repeat("\x80"), []byte("z"))},
@@ -214,20 +214,9 @@ func TestNoQuadraticTime(t *testing.T) {
 	} {
 		check(t, tc[0], tc[1])
 	}
-	if took := cpuTime(t) - start; took > 20*time.Second {
+	if took := memtest.CPU(t) - start; took > 20*time.Second {
 		t.Errorf("the deltas took %v of CPU; want at most 20s", took)
 	}
-}
-
-// cpuTime is what the process has used: unlike the time of day it does not grow while others
-// have the cores.
-func cpuTime(t *testing.T) time.Duration {
-	t.Helper()
-	var usage unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &usage); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 func FuzzDelta(f *testing.F) {

@@ -1,4 +1,4 @@
-// Package memtest measures memory in tests.
+// Package memtest measures the memory and the processor time of a process in tests.
 package memtest
 
 import "runtime"

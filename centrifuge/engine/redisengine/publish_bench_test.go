@@ -7,13 +7,13 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/engine/redisengine"
 	"centrifugo/internal/await"
+	"centrifugo/internal/memtest"
 	"centrifugo/internal/redistest"
 )
 
@@ -32,16 +32,6 @@ func cpu(b *testing.B, s *redistest.Server) (total time.Duration) {
 		}
 	}
 	return total
-}
-
-// ownCPU returns the processor time that this process has used.
-func ownCPU(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // benchmarkFloor has the tool of Redis publish as BenchmarkPublish does without history.
@@ -89,7 +79,7 @@ func BenchmarkPublish(b *testing.B) {
 			await.Until(b, "the broker to be healthy", func() bool { return broker.Health() == nil })
 			data := []byte(`"` + strings.Repeat("x", 126) + `"`)
 			var number atomic.Int64
-			before, own := cpu(b, s), ownCPU(b)
+			before, own := cpu(b, s), memtest.CPU(b)
 			b.SetParallelism(128)
 			b.ReportAllocs()
 			b.ResetTimer()
@@ -108,7 +98,7 @@ func BenchmarkPublish(b *testing.B) {
 			})
 			b.StopTimer()
 			b.ReportMetric(float64((cpu(b, s)-before).Microseconds())/float64(b.N), "redis-µs/op")
-			b.ReportMetric(float64((ownCPU(b)-own).Microseconds())/float64(b.N), "node-µs/op")
+			b.ReportMetric(float64((memtest.CPU(b)-own).Microseconds())/float64(b.N), "node-µs/op")
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "op/s")
 		})
 	}

@@ -13,10 +13,15 @@ import (
 	"centrifugo/centrifuge"
 )
 
-// newTraces returns the traces of a node that runs until the test ends.
-func newTraces(t *testing.T) (*Traces, *centrifuge.Node) {
+// newTraces returns the traces of a node that runs until the test ends, and lets clients
+// subscribe to all channels.
+func newTraces(t testing.TB) (*Traces, *centrifuge.Node) {
 	t.Helper()
-	node, err := centrifuge.New(centrifuge.Config{Lanes: 1})
+	node, err := centrifuge.New(centrifuge.Config{Lanes: 1, Handlers: centrifuge.Handlers{
+		Subscribe: func(context.Context, centrifuge.SubscribeEvent) (centrifuge.SubscribeReply, error) {
+			return centrifuge.SubscribeReply{}, nil
+		},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
