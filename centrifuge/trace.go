@@ -3,6 +3,7 @@ package centrifuge
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,9 @@ type TraceEvent struct {
 // they are. Of those beyond it is not told when they were written.
 const maxTraced = 1 << 14
 
+// maxKept is for how many of them the memory is kept while none is queued.
+const maxKept = 4
+
 // tracing is a Tracer and what the node notes for it.
 type tracing struct {
 	Tracer
@@ -104,7 +108,8 @@ type tracing struct {
 type clientTrace struct {
 	// Guarded by mu, which is a leaf.
 	mu     sync.Mutex
-	queued []tracedMessage
+	queued []tracedMessage // the first written ones were taken
+	taken  int
 }
 
 type tracedMessage struct {
@@ -245,7 +250,7 @@ func (t *tracing) expect(c *Client, message *protocol.Encoded, e TraceEvent) {
 	ct := known.(*clientTrace) //nolint:forcetypeassert // nothing else is stored
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
-	if len(ct.queued) < maxTraced {
+	if len(ct.queued)-ct.taken < maxTraced {
 		ct.queued = append(ct.queued, tracedMessage{message, e})
 	}
 }
@@ -259,7 +264,7 @@ func (t *tracing) forget(c *Client, message *protocol.Encoded) {
 	ct := known.(*clientTrace) //nolint:forcetypeassert // nothing else is stored
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
-	if last := len(ct.queued) - 1; last >= 0 && ct.queued[last].message == message {
+	if last := len(ct.queued) - 1; last >= ct.taken && ct.queued[last].message == message {
 		ct.queued = ct.queued[:last]
 	}
 }
@@ -276,30 +281,37 @@ func (c *Client) traceWritten(batch []*protocol.Encoded, pending int, failed err
 		return
 	}
 	now := time.Now()
-	for _, e := range known.(*clientTrace).take(batch) { //nolint:forcetypeassert // nothing else is stored
+	var few [4]TraceEvent                                         // of most batches
+	for _, e := range known.(*clientTrace).take(few[:0], batch) { //nolint:forcetypeassert // nothing else is stored
 		e.Kind, e.Time, e.Count = TraceWritten, now, pending
 		t.Trace(e)
 	}
 }
 
-// take returns the events of the messages of a batch, which are in the order in which they
-// were queued.
-func (ct *clientTrace) take(batch []*protocol.Encoded) (events []TraceEvent) {
+// take appends to dst the events of the messages of a batch, which are in the order in which
+// they were queued.
+func (ct *clientTrace) take(dst []TraceEvent, batch []*protocol.Encoded) []TraceEvent {
 	ct.mu.Lock()
 	defer ct.mu.Unlock()
 	for _, message := range batch {
-		for i := range ct.queued {
+		for i := ct.taken; i < len(ct.queued); i++ {
 			if ct.queued[i].message == message {
-				events = append(events, ct.queued[i].event)
-				ct.queued = ct.queued[i+1:]
+				dst = append(dst, ct.queued[i].event)
+				ct.taken = i + 1
 				break
 			}
 		}
 	}
-	if len(ct.queued) == 0 {
-		ct.queued = nil
+	switch waiting := len(ct.queued) - ct.taken; {
+	case waiting == 0 && cap(ct.queued) <= maxKept:
+		clear(ct.queued)
+		ct.queued, ct.taken = ct.queued[:0], 0
+	case waiting == 0:
+		ct.queued, ct.taken = nil, 0
+	case ct.taken > len(ct.queued)/2:
+		ct.queued, ct.taken = slices.Delete(ct.queued, 0, ct.taken), 0
 	}
-	return events
+	return dst
 }
 
 // traceLive tells that a subscription is live, and what it has recovered.
