@@ -132,7 +132,7 @@ type WayFigures struct {
 	Publications        uint64  `json:"publications"`
 	PerSecond           float64 `json:"per_second"`
 	CPUUSPerPublication float64 `json:"cpu_us_per_publication"` // of the sampled process
-	CheaperThanHTTP     float64 `json:"cheaper_than_http"`      // the CPU of a single request over HTTP, divided by this; 0 for that itself
+	ToHTTP              float64 `json:"to_http"`                // publications for each second of CPU, divided by those of requests over HTTP; 0 for these
 }
 
 // ErrorFigure counts one kind of error in the whole run.

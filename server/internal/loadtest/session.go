@@ -236,7 +236,7 @@ func (s *session) eachWay(ctx context.Context) error {
 		at, published, cpu = s.measured.at-at, s.measured.counts.Published-published, s.measured.server.user+s.measured.server.system-cpu
 		f := WayFigures{Way: way, Publications: published, PerSecond: ratio(float64(published), at.Seconds()), CPUUSPerPublication: ratio(float64(cpu.Microseconds()), float64(published))}
 		if len(s.report.Ways) > 0 {
-			f.CheaperThanHTTP = ratio(s.report.Ways[0].CPUUSPerPublication, f.CPUUSPerPublication)
+			f.ToHTTP = ratio(s.report.Ways[0].CPUUSPerPublication, f.CPUUSPerPublication)
 		}
 		s.report.Ways = append(s.report.Ways, f)
 	}
@@ -467,7 +467,6 @@ func (s *session) serverFigures(start, end *measurement) {
 	cpu, user := float64((m.server.user + m.server.system).Microseconds()), float64(m.server.user.Microseconds())
 	f.CPUUserS, f.CPUSystemS = m.server.user.Seconds(), m.server.system.Seconds()
 	f.CPUUSPerDelivery, f.UserUSPerDelivery = ratio(cpu, float64(m.counts.Deliveries)), ratio(user, float64(m.counts.Deliveries))
-	f.CPUUSPerClientSecond = ratio(cpu, float64(s.options.Clients)*m.at.Seconds())
 	if s.plan.scenario.rounds {
 		f.CPUUSPerConnect = ratio(cpu, float64(m.counts.Connects))
 	}
@@ -476,6 +475,10 @@ func (s *session) serverFigures(start, end *measurement) {
 		f.RSSConnectedBytes = end.server.rss
 	}
 	f.RSSMaxBytes = max(s.most, start.server.rss, end.server.rss)
+	if s.plan.scenario.ways {
+		return // no client is connected
+	}
+	f.CPUUSPerClientSecond = ratio(cpu, float64(s.options.Clients)*m.at.Seconds())
 	grown := float64(f.RSSConnectedBytes - f.RSSBeforeBytes)
 	f.RSSPerClientBytes, f.RSSPerSubscriptionBytes = ratio(grown, float64(s.options.Clients)), ratio(grown, float64(s.report.Subscriptions))
 }

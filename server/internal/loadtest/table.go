@@ -15,7 +15,11 @@ func (r *Report) WriteTable(w io.Writer) error {
 	if r.HTTP2Streams > 0 {
 		over = fmt.Sprintf("%s, HTTP/2 with %d clients a connection", over, r.HTTP2Streams)
 	}
-	fmt.Fprintf(&b, "%s over %s: %s, %d clients, %s%s, %.1f s\n\n", r.Scenario, over, r.Address, r.Clients, r.Encoding, map[bool]string{true: " with deflate"}[r.Deflate], r.DurationS)
+	if len(r.Ways) > 0 {
+		fmt.Fprintf(&b, "%s: %s, %d publishers, %.1f s\n\n", r.Scenario, r.Address, r.Publishers, r.DurationS)
+	} else {
+		fmt.Fprintf(&b, "%s over %s: %s, %d clients, %s%s, %.1f s\n\n", r.Scenario, over, r.Address, r.Clients, r.Encoding, map[bool]string{true: " with deflate"}[r.Deflate], r.DurationS)
+	}
 	for _, row := range r.rows() {
 		fmt.Fprintf(&b, "  %-14s %s\n", row[0], row[1])
 	}
@@ -70,8 +74,8 @@ func (r *Report) rows() [][2]string {
 		if f.CPUUSPerPublication > 0 {
 			text += fmt.Sprintf(", %.2f µs of server CPU for each", f.CPUUSPerPublication)
 		}
-		if f.CheaperThanHTTP > 0 {
-			text += fmt.Sprintf(", %.1f times cheaper than a request over HTTP", f.CheaperThanHTTP)
+		if f.ToHTTP > 0 {
+			text += fmt.Sprintf(", %.1f times as many for the same CPU as requests over HTTP", f.ToHTTP)
 		}
 		row(true, f.Way, "%s", text)
 	}
@@ -79,7 +83,8 @@ func (r *Report) rows() [][2]string {
 		row(true, "server memory", "%s, %s with clients, at most %s", size(float64(f.RSSBeforeBytes)), size(float64(f.RSSConnectedBytes)), size(float64(f.RSSMaxBytes)))
 		row(f.RSSPerClientBytes > 0, "", "%s for each client", size(f.RSSPerClientBytes)) // a server that had clients before may not grow
 		row(f.RSSPerSubscriptionBytes > 0 && r.Subscriptions > r.Clients, "", "%s for each subscription", size(f.RSSPerSubscriptionBytes))
-		row(true, "server CPU", "%.2f s user, %.2f s system, %.2f µs for each client and second", f.CPUUserS, f.CPUSystemS, f.CPUUSPerClientSecond)
+		row(true, "server CPU", "%.2f s user, %.2f s system", f.CPUUserS, f.CPUSystemS)
+		row(f.CPUUSPerClientSecond > 0, "", "%.2f µs for each client and second", f.CPUUSPerClientSecond)
 		row(r.Deliver.Count > 0 && r.Recover == nil, "", "%.2f µs for each delivery, of it %.2f user", f.CPUUSPerDelivery, f.UserUSPerDelivery)
 		row(f.CPUUSPerConnect > 0 && r.Recover == nil, "", "%.1f µs for each connection", f.CPUUSPerConnect)
 	}
