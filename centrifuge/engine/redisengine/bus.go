@@ -200,7 +200,13 @@ func (t *topic) release() {
 func (b *bus) run() {
 	backoff, first := minBackoff, true
 	for b.ctx.Err() == nil {
-		c, err := b.connect()
+		l, err := b.shard.wait(b.ctx)
+		var c *busConn
+		if err == nil {
+			c, err = b.connect(l)
+		} else {
+			backoff = minBackoff // waiting for the shard was the pause: its next link is used at once
+		}
 		if err == nil {
 			b.adopt(c)
 			err = c.serve(!first)
@@ -223,14 +229,11 @@ func (b *bus) run() {
 }
 
 // connect makes a connection without subscriptions.
-func (b *bus) connect() (*busConn, error) {
-	l, err := b.shard.wait(b.ctx)
-	if err != nil {
-		return nil, err
-	}
+func (b *bus) connect(l *link) (*busConn, error) {
 	c := &busConn{bus: b, link: l, broken: make(chan error, 1), restored: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(b.ctx, b.shard.config.IOTimeout)
 	defer cancel()
+	var err error
 	c.client, c.failed, err = l.dedicate(ctx, rueidis.PubSubHooks{OnMessage: c.onMessage, OnSubscription: c.onSubscription})
 	if err != nil {
 		return nil, err
