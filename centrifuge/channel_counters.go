@@ -57,6 +57,20 @@ func errorCode(i int) uint32 {
 	return uint32(100 + i) //nolint:gosec // a small index
 }
 
+// prepare makes what depends on the configuration. Clients is how many names of clients are
+// told apart.
+func (s *channelCounters) prepare(clients int, native bool) {
+	s.subscriptions = make([]subscriptionCounters, clients)
+	for kind := range protocol.NumMessageKinds {
+		if kind.Command() {
+			s.commands[kind].prepare(native)
+		}
+	}
+	for kind := range s.broadcasts {
+		s.broadcasts[kind].prepare(native)
+	}
+}
+
 func (s *channelCounters) command(kind protocol.MessageKind, d time.Duration) {
 	s.commands[kind].observe(d)
 }

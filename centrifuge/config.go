@@ -46,6 +46,9 @@ type Config struct {
 	// measured. Where bytes wait for a full socket, the time is until none wait any more.
 	// Zero: none is measured, which costs nothing.
 	LatencySample int
+	// NativeHistograms counts durations also by the buckets of native histograms of
+	// Prometheus: HistogramSnapshot.Native. Each histogram then takes 2 KB more.
+	NativeHistograms bool
 	// Spans is told about the steps of publications; nil means that nothing is told,
 	// which costs nothing.
 	Spans Spans

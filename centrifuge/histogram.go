@@ -20,7 +20,8 @@ func HistogramBounds() []float64 { return slices.Clone(histogramBounds[:]) }
 // histogram counts durations. Its methods are safe for concurrent use.
 type histogram struct {
 	buckets [len(histogramBounds) + 1]atomic.Uint64
-	sum     atomic.Uint64 // nanoseconds
+	sum     atomic.Uint64  // nanoseconds
+	native  *nativeBuckets // nil without Config.NativeHistograms; static
 }
 
 // HistogramSnapshot is the state of a histogram at one moment.
@@ -29,6 +30,8 @@ type HistogramSnapshot struct {
 	Buckets [len(histogramBounds)]uint64
 	Count   uint64
 	Sum     float64 // seconds
+	// Native has the same durations by narrower buckets, nil without Config.NativeHistograms.
+	Native *NativeBuckets
 }
 
 func (h *histogram) observe(d time.Duration) {
@@ -38,6 +41,9 @@ func (h *histogram) observe(d time.Duration) {
 	}
 	h.buckets[i].Add(1)
 	h.sum.Add(uint64(max(d, 0))) //nolint:gosec // not negative
+	if h.native != nil {
+		h.native[nativeIndex(seconds)].Add(1)
+	}
 }
 
 // add adds the counts of another one.
@@ -47,6 +53,7 @@ func (s *HistogramSnapshot) add(o HistogramSnapshot) {
 	}
 	s.Count += o.Count
 	s.Sum += o.Sum
+	s.Native = s.Native.plus(o.Native)
 }
 
 // countBounds are the upper bounds of a countHistogram's buckets (server.md 9).
@@ -97,8 +104,10 @@ func (h *countHistogram) snapshot() (s CountSnapshot) {
 	return s
 }
 
-// snapshot reads the counts.
+// snapshot reads the counts. The native buckets are read first, so that they have no duration
+// that the others do not have.
 func (h *histogram) snapshot() (s HistogramSnapshot) {
+	s.Native = h.native.snapshot()
 	for i := range h.buckets {
 		s.Count += h.buckets[i].Load()
 		if i < len(s.Buckets) {
@@ -106,6 +115,12 @@ func (h *histogram) snapshot() (s HistogramSnapshot) {
 		}
 	}
 	s.Sum = time.Duration(h.sum.Load()).Seconds() //nolint:gosec // 292 years
+	if s.Native != nil {
+		s.Count = s.Native.count()
+		for i := range s.Buckets {
+			s.Buckets[i] = min(s.Buckets[i], s.Count)
+		}
+	}
 	return s
 }
 
@@ -131,6 +146,8 @@ const (
 // namedHistograms are histograms by a name that an application chooses. It is safe for
 // concurrent use.
 type namedHistograms struct {
+	native bool // static
+
 	// Guarded by mu, which is a leaf.
 	mu     sync.Mutex
 	byName map[string]*histogram
@@ -150,6 +167,7 @@ func (n *namedHistograms) of(name string) *histogram {
 	h := n.byName[name]
 	if h == nil {
 		h = new(histogram)
+		h.prepare(n.native)
 		n.byName[name] = h
 	}
 	return h

@@ -14,6 +14,7 @@ type counters struct {
 	channelCounters
 	labels   *channelLabels // nil without Config.ChannelLabel; static
 	measured bool           // with Config.LatencySample; static
+	native   bool           // Config.NativeHistograms; static
 
 	ControlSent     atomic.Uint64
 	ControlReceived atomic.Uint64
@@ -44,13 +45,17 @@ type transportKey struct {
 // prepare makes what depends on the configuration. Clients is how many names of clients
 // are told apart.
 func (c *counters) prepare(cfg *Config, l logger, clients int) {
-	c.subscriptions = make([]subscriptionCounters, clients)
-	c.measured = cfg.LatencySample > 0
+	c.measured, c.native = cfg.LatencySample > 0, cfg.NativeHistograms
+	c.surveys.native = c.native
+	c.lag.prepare(c.native)
+	c.channelCounters.prepare(clients, c.native)
 	if cfg.ChannelLabel == nil {
 		return
 	}
 	c.labels = &channelLabels{label: cfg.ChannelLabel, most: cfg.MaxChannelLabels, logger: l, new: func(number uint16) *channelCounters {
-		return &channelCounters{number: number, subscriptions: make([]subscriptionCounters, clients)}
+		counted := &channelCounters{number: number}
+		counted.prepare(clients, cfg.NativeHistograms)
+		return counted
 	}}
 	c.labels.set.Store(&labelSet{byName: make(map[string]*channelCounters), byNumber: []*channelCounters{&c.channelCounters}})
 }
@@ -95,6 +100,7 @@ func (c *counters) maxNumber() int {
 type transportCounters struct {
 	current  atomic.Int64  // connections, including those that have not connected yet
 	accepted atomic.Uint64 // connections that have connected
+	native   bool          // latencies are counted in native buckets too; static
 	pingPong histogram
 	software softwareCounters
 	closes   codeCounter
@@ -114,7 +120,9 @@ func (c *counters) transport(name string, lane uint16) *transportCounters {
 	if t, ok := c.transports.Load(key); ok {
 		return t.(*transportCounters) //nolint:forcetypeassert // nothing else is stored
 	}
-	made := new(transportCounters)
+	made := &transportCounters{native: c.native && c.measured}
+	made.pingPong.prepare(c.native)
+	made.frames.latency.prepare(made.native)
 	if most := c.maxNumber(); most > 0 {
 		made.labelled = make([]atomic.Pointer[frameCounters], most+1)
 	}
@@ -135,7 +143,9 @@ func (t *transportCounters) ofLabel(label uint16) *frameCounters {
 	if f := slot.Load(); f != nil {
 		return f
 	}
-	slot.CompareAndSwap(nil, new(frameCounters))
+	made := new(frameCounters)
+	made.latency.prepare(t.native)
+	slot.CompareAndSwap(nil, made)
 	return slot.Load()
 }
 

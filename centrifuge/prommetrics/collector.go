@@ -249,28 +249,36 @@ func (s sink) counter(d *prometheus.Desc, value uint64, labels ...string) {
 }
 
 func (s sink) histogram(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
-	s.buckets(d, h.Count, h.Sum, centrifuge.HistogramBounds(), h.Buckets[:], labels)
+	if h.Count == 0 && s.sparse {
+		return
+	}
+	metric := classic(d, h.Count, h.Sum, centrifuge.HistogramBounds(), h.Buckets[:], labels)
+	if h.Native != nil {
+		metric = withNative(metric, d, h, labels)
+	}
+	s.metrics <- metric
 }
 
 func (s sink) counts(d *prometheus.Desc, h centrifuge.CountSnapshot, labels ...string) {
-	s.buckets(d, h.Count, float64(h.Sum), centrifuge.CountBounds(), h.Buckets[:], labels)
+	if h.Count > 0 || !s.sparse {
+		s.metrics <- classic(d, h.Count, float64(h.Sum), centrifuge.CountBounds(), h.Buckets[:], labels)
+	}
 }
 
-func (s sink) buckets(d *prometheus.Desc, count uint64, sum float64, bounds []float64, below []uint64, labels []string) {
-	if count == 0 && s.sparse {
-		return
-	}
+// classic returns a histogram with buckets of fixed bounds.
+func classic(d *prometheus.Desc, count uint64, sum float64, bounds []float64, below []uint64, labels []string) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(bounds))
 	for i, bound := range bounds {
 		buckets[bound] = below[i]
 	}
-	s.metrics <- prometheus.MustNewConstHistogram(d, count, sum, buckets, labels...)
+	return prometheus.MustNewConstHistogram(d, count, sum, buckets, labels...)
 }
 
 // summary gives the quantiles that older dashboards ask for, estimated from the
-// histogram: a figure of every duration would cost too much.
+// histogram: a figure of every duration would cost too much. With native histograms there
+// are no summaries (server.md 9).
 func (s sink) summary(d *prometheus.Desc, h centrifuge.HistogramSnapshot, labels ...string) {
-	if h.Count == 0 && s.sparse {
+	if h.Count == 0 && s.sparse || h.Native != nil {
 		return
 	}
 	values := make(map[float64]float64, len(quantiles))

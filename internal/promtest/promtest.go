@@ -24,19 +24,28 @@ type Prometheus struct {
 	address string
 }
 
-// Start starts Prometheus with a file of rules. It reads the metrics of targets twice a
-// second, as job "centrifugo", and evaluates the rules as often.
-func Start(t testing.TB, rules string, targets ...string) *Prometheus {
+// Options of Prometheus.
+type Options struct {
+	// Rules is a file of rules, Targets the addresses whose metrics are read.
+	Rules   string
+	Targets []string
+	// Features are those that are experimental, such as native-histograms, separated by commas.
+	Features string
+}
+
+// Start starts Prometheus. It reads the metrics twice a second, as job "centrifugo", and
+// evaluates the rules as often.
+func Start(t testing.TB, o Options) *Prometheus {
 	t.Helper()
 	if _, err := exec.LookPath("prometheus"); err != nil {
 		t.Fatalf("prometheus is not installed; internal/promtest/setup.sh installs it: %v", err)
 	}
-	rules, err := filepath.Abs(rules)
-	if err != nil {
+	var err error
+	if o.Rules, err = filepath.Abs(o.Rules); err != nil {
 		t.Fatal(err)
 	}
 	for range 10 { // another process may take the port
-		if p := launch(t, rules, targets); p != nil {
+		if p := launch(t, o); p != nil {
 			return p
 		}
 	}
@@ -44,12 +53,12 @@ func Start(t testing.TB, rules string, targets ...string) *Prometheus {
 	return nil
 }
 
-func launch(t testing.TB, rules string, targets []string) *Prometheus {
+func launch(t testing.TB, o Options) *Prometheus {
 	t.Helper()
 	p := &Prometheus{t: t, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
-	list, err := json.Marshal(targets) // JSON is YAML
+	list, err := json.Marshal(o.Targets) // JSON is YAML
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,11 +67,11 @@ rule_files: [%q]
 scrape_configs:
   - job_name: centrifugo
     static_configs: [{targets: %s}]
-`, rules, list)
+`, o.Rules, list)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address) //nolint:gosec // of the test
+	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address, "--enable-feature="+o.Features) //nolint:gosec // of the test
 	process := testprocess.New(t, syscall.SIGKILL)
 	process.Start(cmd)
 	if !process.Answers("prometheus to answer", func() bool { return p.get("/-/ready", nil) == nil }) {

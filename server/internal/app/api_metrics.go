@@ -17,8 +17,8 @@ import (
 type apiMetrics struct {
 	durations *prometheus.HistogramVec
 	errors    *prometheus.CounterVec
-	summary   *prometheus.Desc
-	of        sync.Map // from callKind to prometheus.Observer
+	summary   *prometheus.Desc // nil with native histograms
+	of        sync.Map         // from callKind to prometheus.Observer
 }
 
 type callKind struct{ protocol, method string }
@@ -26,16 +26,34 @@ type callKind struct{ protocol, method string }
 // apiQuantiles are those of the summary.
 var apiQuantiles = [...]float64{0.5, 0.99, 0.999}
 
-func newAPIMetrics() *apiMetrics {
-	return &apiMetrics{
+func newAPIMetrics(native bool) *apiMetrics {
+	m := &apiMetrics{
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "centrifugo_api_command_duration_seconds_histogram", Help: "Time taken by calls of the server API.", Buckets: centrifuge.HistogramBounds(),
+			NativeHistogramBucketFactor: nativeFactor(native), NativeHistogramZeroThreshold: centrifuge.NativeZeroThreshold,
+			NativeHistogramMaxBucketNumber: maxNativeBuckets, NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"protocol", "method"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "centrifugo_api_command_errors_total", Help: "Calls of the server API answered with an error.",
 		}, []string{"protocol", "method", "error"}),
-		summary: desc("api_command_duration_seconds", "Time taken by calls of the server API.", "protocol", "method"),
 	}
+	if !native {
+		m.summary = desc("api_command_duration_seconds", "Time taken by calls of the server API.", "protocol", "method")
+	}
+	return m
+}
+
+// maxNativeBuckets bounds the native buckets of a histogram. Beyond it they become wider.
+const maxNativeBuckets = 160
+
+// nativeFactor returns how much wider each native bucket of a histogram is than the one before,
+// as in the histograms of the node; zero, which is for none, without
+// prometheus.native_histograms.
+func nativeFactor(native bool) float64 {
+	if native {
+		return 1.1
+	}
+	return 0
 }
 
 // observe counts a call.
@@ -55,13 +73,18 @@ func (m *apiMetrics) observe(protocol, method string, d time.Duration, code uint
 func (m *apiMetrics) Describe(to chan<- *prometheus.Desc) {
 	m.durations.Describe(to)
 	m.errors.Describe(to)
-	to <- m.summary
+	if m.summary != nil {
+		to <- m.summary
+	}
 }
 
 // Collect implements prometheus.Collector.
 func (m *apiMetrics) Collect(to chan<- prometheus.Metric) {
 	m.errors.Collect(to)
 	m.durations.Collect(to)
+	if m.summary == nil {
+		return
+	}
 	m.of.Range(func(kind, durations any) bool {
 		k := kind.(callKind) //nolint:forcetypeassert // the map holds nothing else
 		var written dto.Metric

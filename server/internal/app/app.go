@@ -178,7 +178,7 @@ func (a *App) build() error {
 	})
 	a.metrics = newMetrics(a.registry, a.node, prommetrics.Options{
 		Version: a.options.Version + " OSS", RecoveredPublications: cfg.Prometheus.RecoveredPublicationsHistogram,
-	}, a.logging.lost)
+	}, cfg.Prometheus.NativeHistograms, a.logging.lost)
 	a.metrics.registry.MustRegister(engineMetrics{a.engine}, proxyMetrics)
 	a.metrics.registry.MustRegister(admissionMetrics(a.gate.Controller())...)
 	a.metrics.countKeySets(a.policy.KeySetStats)
@@ -220,7 +220,8 @@ func (a *App) newNode() error {
 		Spans:         a.spans(),
 		SoftwareNames: a.config.Prometheus.ClientNames,
 		ChannelLabel:  a.channelLabel(), MaxChannelLabels: a.config.Prometheus.ChannelNamespaces, LatencySample: a.config.Prometheus.PublicationLatencySample,
-		Name: nodeName(a.config), Version: a.options.Version + " OSS",
+		NativeHistograms: a.config.Prometheus.NativeHistograms,
+		Name:             nodeName(a.config), Version: a.options.Version + " OSS",
 		LogHandler: centrifuge.SlogHandler(a.log), LogLevel: nodeLogLevel(a.config.Log.Level),
 		PingInterval: orNone(c.PingInterval), PongTimeout: orNone(c.PongTimeout), StaleCloseDelay: c.StaleCloseDelay,
 		ExpiredCloseDelay: c.ExpiredCloseDelay, ExpiredSubCloseDelay: c.ExpiredSubCloseDelay,

@@ -109,9 +109,11 @@ func init() {
 
 func init() {
 	for test, keys := range map[string]string{
-		"internal/app/telemetry_test.go:TestTraces":    `opentelemetry.enabled opentelemetry.api opentelemetry.consuming`,
-		"internal/app/graphite_test.go:TestGraphite":   `graphite.enabled graphite.host graphite.port graphite.prefix graphite.interval graphite.tags`,
-		"internal/app/metrics_test.go:TestClientNames": `prometheus.client_names prometheus.recovered_publications_histogram`,
+		"internal/app/telemetry_test.go:TestTraces":                   `opentelemetry.enabled opentelemetry.api opentelemetry.consuming`,
+		"internal/app/telemetry_test.go:TestGoogleCredentials":        `opentelemetry.google_cloud_adc_auth`,
+		"internal/app/graphite_test.go:TestGraphite":                  `graphite.enabled graphite.host graphite.port graphite.prefix graphite.interval graphite.tags`,
+		"internal/app/native_histograms_test.go:TestNativeHistograms": `prometheus.native_histograms`,
+		"internal/app/metrics_test.go:TestClientNames":                `prometheus.client_names prometheus.recovered_publications_histogram`,
 		"internal/app/proxy_test.go:TestProxyTLS": `proxies[].http.tls.enabled proxies[].http.tls.cert_pem proxies[].http.tls.key_pem proxies[].http.tls.server_ca_pem
 			proxies[].http.tls.insecure_skip_verify proxies[].http.tls.server_name proxies[].grpc.tls.enabled proxies[].grpc.tls.cert_pem
 			proxies[].grpc.tls.key_pem proxies[].grpc.tls.server_ca_pem proxies[].grpc.tls.insecure_skip_verify proxies[].grpc.tls.server_name`,

@@ -26,10 +26,11 @@ type metrics struct {
 	requests        *prometheus.CounterVec // nil unless prometheus.instrument_http_handlers is on
 }
 
-func newMetrics(registry *prometheus.Registry, n *centrifuge.Node, o prommetrics.Options, lostLines func() uint64) *metrics {
+// newMetrics returns the metrics. Native says whether histograms are native ones too.
+func newMetrics(registry *prometheus.Registry, n *centrifuge.Node, o prommetrics.Options, native bool, lostLines func() uint64) *metrics {
 	m := &metrics{
 		registry: registry,
-		api:      newAPIMetrics(),
+		api:      newAPIMetrics(native),
 		connectionLimit: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "centrifugo_node_client_connection_limit", Help: "Connections refused by a limit.",
 		}),

@@ -47,7 +47,7 @@ func observe(t *testing.T) *observed {
 	o.limited = start(t, strings.Replace(clusterNode("b", `"engine": {"memory": {"history_max_channels": 1}}`), `"insecure": true}`, `"insecure": true, "connection_limit": 1}`, 1)+
 		`, "log": {"file": "/dev/full"}, "graphite": {"enabled": true, "port": 1, "interval": "100ms"}`)
 	o.stopping = start(t, clusterNode("c", securedOutside(t)))
-	o.prometheus = promtest.Start(t, o.rules(), o.onRedis.internal(), o.limited.internal(), o.stopping.internal())
+	o.prometheus = promtest.Start(t, promtest.Options{Rules: o.rules(), Targets: []string{o.onRedis.internal(), o.limited.internal(), o.stopping.internal()}})
 	return o
 }
 

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/metadata"
@@ -17,7 +18,7 @@ import (
 // newProxies makes the proxies of the configuration. A reload does not change them
 // (server.md 6.8).
 func (a *App) newProxies() (*proxyMetrics, error) {
-	m := newProxyMetrics()
+	m := newProxyMetrics(a.config.Prometheus.NativeHistograms)
 	var err error
 	a.proxies, err = proxy.NewSet(proxySections(a.config), proxy.Options{
 		GRPC: dialProxy, Log: a.log, Observe: m.observe, Trace: a.traceProxy(),
@@ -51,7 +52,7 @@ func incomingMetadata(ctx context.Context) map[string][]string {
 // proxyMetrics are the metrics of proxies (server.md 9). It implements prometheus.Collector.
 type proxyMetrics struct {
 	proxies   *proxy.Set
-	summary   *prometheus.SummaryVec
+	summary   *prometheus.SummaryVec // nil with native histograms
 	histogram *prometheus.HistogramVec
 	errors    *prometheus.CounterVec
 }
@@ -65,26 +66,32 @@ var (
 	proxyRefused  = desc("proxy_refused_count", "Calls of a proxy that were not made, to protect the backend.", "proxy", "reason")
 )
 
-func newProxyMetrics() *proxyMetrics {
-	return &proxyMetrics{
-		summary: prometheus.NewSummaryVec(prometheus.SummaryOpts{
-			Name: "centrifugo_proxy_duration_seconds", Help: "Time taken by calls of proxies, without the wait for the limit.",
-			Objectives: map[float64]float64{0.5: 0.05, 0.99: 0.001, 0.999: 0.0001},
-		}, []string{"protocol", "type", "name"}),
+func newProxyMetrics(native bool) *proxyMetrics {
+	const help = "Time taken by calls of proxies, without the wait for the limit."
+	m := &proxyMetrics{
 		histogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "centrifugo_proxy_duration_seconds_histogram", Help: "Time taken by calls of proxies, without the wait for the limit.",
-			Buckets: centrifuge.HistogramBounds(),
+			Name: "centrifugo_proxy_duration_seconds_histogram", Help: help, Buckets: centrifuge.HistogramBounds(),
+			NativeHistogramBucketFactor: nativeFactor(native), NativeHistogramZeroThreshold: centrifuge.NativeZeroThreshold,
+			NativeHistogramMaxBucketNumber: maxNativeBuckets, NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"protocol", "type", "name"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "centrifugo_proxy_errors", Help: "Calls of proxies that brought no usable answer.",
 		}, []string{"protocol", "type", "name"}),
 	}
+	if !native {
+		m.summary = prometheus.NewSummaryVec(prometheus.SummaryOpts{
+			Name: "centrifugo_proxy_duration_seconds", Help: help, Objectives: map[float64]float64{0.5: 0.05, 0.99: 0.001, 0.999: 0.0001},
+		}, []string{"protocol", "type", "name"})
+	}
+	return m
 }
 
 // observe counts a call.
 func (m *proxyMetrics) observe(o proxy.Observation) {
 	labels := []string{o.Protocol, o.Event.String(), o.Name}
-	m.summary.WithLabelValues(labels...).Observe(o.Duration.Seconds())
+	if m.summary != nil {
+		m.summary.WithLabelValues(labels...).Observe(o.Duration.Seconds())
+	}
 	m.histogram.WithLabelValues(labels...).Observe(o.Duration.Seconds())
 	if o.Failed {
 		m.errors.WithLabelValues(labels...).Inc()
@@ -96,14 +103,18 @@ func (m *proxyMetrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{proxyInFlight, proxyLimit, proxyQueued, proxyBreaker, proxyOpened, proxyRefused} {
 		to <- d
 	}
-	m.summary.Describe(to)
+	if m.summary != nil {
+		m.summary.Describe(to)
+	}
 	m.histogram.Describe(to)
 	m.errors.Describe(to)
 }
 
 // Collect implements prometheus.Collector.
 func (m *proxyMetrics) Collect(to chan<- prometheus.Metric) {
-	m.summary.Collect(to)
+	if m.summary != nil {
+		m.summary.Collect(to)
+	}
 	m.histogram.Collect(to)
 	m.errors.Collect(to)
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {

@@ -82,7 +82,8 @@ type Prometheus struct {
 	PublicationLatencySample int `key:"publication_latency_sample"`
 	// Export the histogram of recovered publications, `client_recovered_publications`.
 	RecoveredPublicationsHistogram bool `key:"recovered_publications_histogram"`
-	// Export native histograms instead of summaries.
+	// Export native histograms instead of summaries: histograms of durations have native buckets besides the classic ones, for a
+	// Prometheus that asks for the protobuf format.
 	NativeHistograms bool `key:"native_histograms"`
 }
 

@@ -38,7 +38,6 @@ var withoutEffect = map[string]string{
 	"uni_websocket.read_buffer_size":                             "connections share the buffers of the event loop",
 	"uni_websocket.write_buffer_size":                            "connections share the buffers of the event loop",
 	"uni_websocket.use_write_buffer_pool":                        "connections share the buffers of the event loop",
-	"prometheus.native_histograms":                               "histograms are classic ones",
 	"http_server.tls.server_ca_pem":                              "a listener does not connect to servers",
 	"http_server.tls.insecure_skip_verify":                       "a listener does not connect to servers",
 	"http_server.tls.server_name":                                "a listener does not connect to servers",
