@@ -119,7 +119,7 @@ var allowed = []struct {
 	{"server/internal/graphite", nil},
 	{"server/internal/telemetry", []string{"server/internal/requestid"}},
 	{"server/internal/static", nil},
-	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "server/internal/override", "server/internal/proxy", "server/internal/revocation", "server/internal/subscribeopts", "own"}},
+	{"server/internal/access", []string{"centrifuge", "server/internal/channels", "server/internal/auth", "server/internal/config", "server/internal/middleware", "server/internal/override", "server/internal/proxy", "server/internal/requestid", "server/internal/revocation", "server/internal/subscribeopts", "own"}},
 	{"server/internal/proxy", []string{"protocol", "centrifuge", "internal/logsample", "server/internal/config", "server/internal/override", "own"}},
 	{"server/internal/proxygrpc", []string{"proxypb", "server/internal/proxy", "server/internal/config", "server/internal/override"}},
 	{"server/internal/middleware", []string{"server/internal/config", "server/internal/requestid", "internal/logsample"}},

@@ -157,7 +157,7 @@ func TestHalfClose(t *testing.T) {
 // and those before it are answered.
 func TestOversize(t *testing.T) {
 	refused := make(chan *status.Status, 10)
-	_, e := serveBoth(t, Config{OnRefused: func(client string, answer *status.Status) {
+	_, e := serveBoth(t, Config{OnRefused: func(_ context.Context, client string, answer *status.Status) {
 		if client == "" {
 			t.Error("OnRefused got no address; want one")
 		}
@@ -189,7 +189,7 @@ func TestNotAdmitted(t *testing.T) {
 // TestSilentBidirectional: streams that have sent a command do not count as silent ones.
 func TestSilentBidirectional(t *testing.T) {
 	refused := make(chan *status.Status, 10)
-	_, e := serveBoth(t, Config{MaxSilentStreams: 2, OnRefused: func(_ string, answer *status.Status) { refused <- answer }})
+	_, e := serveBoth(t, Config{MaxSilentStreams: 2, OnRefused: func(_ context.Context, _ string, answer *status.Status) { refused <- answer }})
 	conn := e.dial(t, communicateV2).conn // with one silent stream
 	for range 5 {
 		p := open(t, conn, communicateV2)

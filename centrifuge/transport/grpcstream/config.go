@@ -29,9 +29,10 @@ type Config struct {
 	// block. Nil ignores them.
 	OnError func(error)
 	// OnRefused is called for each call that was refused before it became a connection, and for
-	// each connection that ends because gRPC refuses a message, with the address of the
-	// client and the status of the answer. It is called by any goroutine. Nil ignores them.
-	OnRefused func(client string, answer *status.Status)
+	// each connection that ends because gRPC refuses a message, with the context of the call,
+	// the address of the client and the status of the answer. It is called by any goroutine.
+	// Nil ignores them.
+	OnRefused func(ctx context.Context, client string, answer *status.Status)
 }
 
 func (c Config) withDefaults() Config {
@@ -48,7 +49,7 @@ func (c Config) withDefaults() Config {
 		c.OnError = func(error) {}
 	}
 	if c.OnRefused == nil {
-		c.OnRefused = func(string, *status.Status) {}
+		c.OnRefused = func(context.Context, string, *status.Status) {}
 	}
 	return c
 }

@@ -28,7 +28,7 @@ func (c *conn) read(session *centrifuge.Conn) {
 		case err != nil && ended(err):
 			return // the handler reports it
 		case err != nil: // too long, or cannot be decompressed: gRPC has sent the status
-			c.service.config.OnRefused(address(c.stream.Context()), status.Convert(err))
+			c.service.config.OnRefused(c.stream.Context(), address(c.stream.Context()), status.Convert(err))
 			c.violate(session, err, centrifuge.DisconnectBadRequest)
 			return
 		case more:

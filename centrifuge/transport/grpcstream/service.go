@@ -95,14 +95,14 @@ func (s *Service) serve(w *wire, stream grpc.ServerStream) (err error) {
 	c := &conn{service: s, wire: w, stream: stream, interrupted: make(chan struct{}), resume: make(chan struct{}, 1)}
 	client := address(stream.Context())
 	if err := s.silent.add(client); err != nil {
-		s.config.OnRefused(client, status.Convert(err))
+		s.config.OnRefused(stream.Context(), client, status.Convert(err))
 		return err
 	}
 	c.heard = sync.OnceFunc(func() { s.silent.remove(client) })
 	defer c.heard()
 	begin, err := c.admit()
 	if err != nil {
-		s.config.OnRefused(client, status.Convert(err))
+		s.config.OnRefused(stream.Context(), client, status.Convert(err))
 		return err
 	}
 	session, err := s.node.Accept(stream.Context(), c)

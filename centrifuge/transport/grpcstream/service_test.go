@@ -256,7 +256,7 @@ func TestRefusedConnects(t *testing.T) {
 	refused := make(chan string, 10)
 	s := serve(t, centrifuge.Config{}, Config{
 		ConnectTimeout: 100 * time.Millisecond,
-		OnRefused:      func(_ string, answer *status.Status) { refused <- answer.Message() },
+		OnRefused:      func(_ context.Context, _ string, answer *status.Status) { refused <- answer.Message() },
 	})
 	t.Run("malformed", func(t *testing.T) {
 		c := s.consume("\x0a\x05x")
@@ -309,7 +309,7 @@ func TestSilentStreams(t *testing.T) {
 	refused := make(chan *status.Status, 10)
 	s := serve(t, centrifuge.Config{}, Config{
 		MaxSilentStreams: 2, ConnectTimeout: transporttest.WaitLimit,
-		OnRefused: func(_ string, answer *status.Status) { refused <- answer },
+		OnRefused: func(_ context.Context, _ string, answer *status.Status) { refused <- answer },
 	})
 	for range 5 {
 		s.connected()

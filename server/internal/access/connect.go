@@ -10,6 +10,7 @@ import (
 	"centrifugo/server/internal/channels"
 	"centrifugo/server/internal/override"
 	"centrifugo/server/internal/proxy"
+	"centrifugo/server/internal/requestid"
 	"centrifugo/server/internal/subscribeopts"
 )
 
@@ -74,7 +75,7 @@ func (p *Policy) newConnectRequest(ctx context.Context, e centrifuge.ConnectingE
 	c := &connectRequest{settings: p.settings.Load(), session: session, state: new(tokenState)}
 	c.reply.Subscriptions = map[string]centrifuge.SubscribeOptions{}
 	// The connection keeps nothing else of its request: what net/http has in ctx takes 400 bytes.
-	c.reply.Context = context.WithValue(context.Background(), tokenStateKey{}, c.state)
+	c.reply.Context = context.WithValue(requestid.Carry(context.Background(), ctx), tokenStateKey{}, c.state)
 	if session != nil {
 		c.reply.Context = proxy.WithSession(c.reply.Context, session)
 	}

@@ -18,6 +18,7 @@ import (
 	sockets "centrifugo/server/internal/listener"
 	"centrifugo/server/internal/middleware"
 	"centrifugo/server/internal/playground"
+	"centrifugo/server/internal/requestid"
 	"centrifugo/server/internal/swagger"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -275,7 +276,7 @@ func (a *App) mountClients(r *routes) {
 		a.connectionRefused(r, http.StatusServiceUnavailable, key+" is reached")
 	})
 	admit := func(h http.Handler) http.Handler {
-		h = middleware.KeepHeaders(a.proxies.Headers())(admission(h))
+		h = requestid.KeepSent(middleware.KeepHeaders(a.proxies.Headers())(admission(h)))
 		return a.localHost(r, middleware.UserHeader(c.UserIDHTTPHeader)(h))
 	}
 	for _, t := range a.transports {

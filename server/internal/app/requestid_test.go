@@ -6,11 +6,15 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"centrifugo/apipb"
 	"centrifugo/internal/await"
 	"centrifugo/internal/otlptest"
+	"centrifugo/server/internal/app/apptest"
 )
 
 // idsOf returns the field request_id of the lines with a message.
@@ -23,6 +27,33 @@ func (i *instance) idsOf(message string) (ids []string) {
 		}
 	}
 	return ids
+}
+
+// TestRequestIDsOfConnections: lines about the calls of a proxy for a connection, and about a
+// connection that was refused, have the id with which it was opened.
+func TestRequestIDsOfConnections(t *testing.T) {
+	i := start(t, `"client": {"insecure": true}, `+uniGRPC("")+`,
+		"rpc": {"proxy": {"endpoint": "http://127.0.0.1:1"}, "without_namespace": {"proxy_enabled": true}}`)
+	for _, id := range []string{"", "socket-1"} {
+		c := i.connected(apptest.Dialer{Header: http.Header{"X-Request-Id": {id}}})
+		ask(t, c, `{"id":2,"rpc":{"method":"m","data":{}}}`)
+	}
+	i.request(http.MethodGet, i.external(), "/connection/websocket", "", "X-Request-Id", "no-socket")
+	client := i.grpcConn(nil)
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "x-request-id", "grpc-1", "cf_protocol_version", "other")
+	stream, err := client.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume")
+	if err == nil {
+		err = stream.RecvMsg(new(apipb.InfoRequest))
+	}
+	if status.Code(err) != codes.InvalidArgument {
+		t.Fatalf("a call for another version: %v; want %v", err, codes.InvalidArgument)
+	}
+	for message, want := range map[string]string{"proxy call failed": " socket-1", "connection refused": "no-socket grpc-1"} {
+		var got string
+		if !await.Reached(func() bool { got = strings.Join(i.idsOf(message), " "); return got == want }) {
+			t.Errorf("ids of %q: %q; want %q", message, got, want)
+		}
+	}
 }
 
 // TestRequestIDs: lines about a request over HTTP and about a call over gRPC have the id that the

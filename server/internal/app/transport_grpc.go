@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
@@ -20,6 +21,7 @@ import (
 	_ "centrifugo/clientpb/v1pb" // the schema of V1
 	"centrifugo/internal/logsample"
 	"centrifugo/server/internal/config"
+	"centrifugo/server/internal/requestid"
 )
 
 // grpcTransports are the transports over gRPC. Each has a listener of its own and a section of
@@ -99,6 +101,7 @@ func (a *App) newGRPCTransport(c grpcTransport, t *tls.Config, transport grpcstr
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: clientKeepaliveTime, Timeout: clientKeepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minClientKeepalive, PermitWithoutStream: true}),
 		grpc.MaxRecvMsgSize(firstOf(c.messageSize, clientMessageSize)),
+		grpc.StreamInterceptor(keepRequestID),
 	}
 	if t != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(t)))
@@ -111,13 +114,33 @@ func (a *App) newGRPCTransport(c grpcTransport, t *tls.Config, transport grpcstr
 	return &grpcService{server}
 }
 
+// keepRequestID keeps the id that a call of a client has in its metadata.
+func keepRequestID(services any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	if ids := metadata.ValueFromIncomingContext(stream.Context(), requestid.Metadata); len(ids) > 0 {
+		if ctx, ok := requestid.Keep(stream.Context(), ids[0]); ok {
+			stream = identified{stream, ctx}
+		}
+	}
+	return next(services, stream)
+}
+
+// identified is a stream with another context.
+type identified struct {
+	grpc.ServerStream
+
+	ctx context.Context //nolint:containedctx // that of the stream
+}
+
+// Context implements grpc.ServerStream.
+func (s identified) Context() context.Context { return s.ctx }
+
 // grpcRefused counts and logs calls that were refused.
-func (a *App) grpcRefused(transport string) func(string, *status.Status) {
+func (a *App) grpcRefused(transport string) func(context.Context, string, *status.Status) {
 	sampler := logsample.New(refusedGRPCLinesASecond, time.Second)
-	return func(client string, answer *status.Status) {
+	return func(ctx context.Context, client string, answer *status.Status) {
 		a.metrics.refused.WithLabelValues(answer.Code().String()).Inc()
 		if ok, suppressed := sampler.Take(logsample.Key{}); ok {
-			a.log.Log(context.Background(), slog.LevelInfo, "connection refused", "client", client, "status", answer.Code().String(),
+			a.log.Log(ctx, slog.LevelInfo, "connection refused", "client", client, "status", answer.Code().String(),
 				"reason", answer.Message(), "transport", transport, "suppressed", suppressed)
 		}
 	}

@@ -193,7 +193,7 @@ func (p *Proxy) conclude(ctx context.Context, e Event, permit *permit, response 
 		permit.leave(answered, false)
 	}
 	p.observe(e, permit.began, true)
-	p.logFailure(e, failure)
+	p.logFailure(ctx, e, failure)
 	return centrifuge.ErrorInternal
 }
 
@@ -205,7 +205,7 @@ func (p *Proxy) refuse(ctx context.Context, e Event, why error) error {
 	for i, refusal := range refusals {
 		if errors.Is(why, refusal.err) {
 			p.refused[i].Add(1)
-			p.log(slog.LevelWarn, "proxy call not made", e, refusal.name, 0)
+			p.log(ctx, slog.LevelWarn, "proxy call not made", e, refusal.name, 0)
 		}
 	}
 	if errors.Is(why, errBreakerOpen) {
@@ -220,7 +220,7 @@ func (p *Proxy) observe(e Event, began time.Time, failed bool) {
 	}
 }
 
-func (p *Proxy) logFailure(e Event, f *Failure) {
+func (p *Proxy) logFailure(ctx context.Context, e Event, f *Failure) {
 	var attrs []any
 	if f.Status != "" {
 		attrs = append(attrs, "status", f.Status)
@@ -228,12 +228,12 @@ func (p *Proxy) logFailure(e Event, f *Failure) {
 	if f.Err != nil {
 		attrs = append(attrs, "error", f.Err)
 	}
-	p.log(slog.LevelError, "proxy call failed", e, string(f.Reason), uint32(e), attrs...)
+	p.log(ctx, slog.LevelError, "proxy call failed", e, string(f.Reason), uint32(e), attrs...)
 }
 
-// log writes a line, unless there were too many of the same kind. The lines never contain
-// headers or payload.
-func (p *Proxy) log(level slog.Level, message string, e Event, reason string, kind uint32, attrs ...any) {
+// log writes a line about a call for a connection whose context is ctx, unless there were too
+// many of the same kind. The lines never contain headers or payload.
+func (p *Proxy) log(ctx context.Context, level slog.Level, message string, e Event, reason string, kind uint32, attrs ...any) {
 	ok, suppressed := p.sampler.Take(logsample.Key{Message: message + reason, Code: kind})
 	if !ok {
 		return
@@ -242,5 +242,5 @@ func (p *Proxy) log(level slog.Level, message string, e Event, reason string, ki
 	if suppressed > 0 {
 		attrs = append(attrs, "suppressed", suppressed)
 	}
-	p.options.Log.Log(context.Background(), level, message, attrs...)
+	p.options.Log.Log(ctx, level, message, attrs...)
 }

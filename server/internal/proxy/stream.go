@@ -124,7 +124,7 @@ func (s *Subscription) Recv(ctx context.Context) (*Publication, error) {
 		case err == nil: // a message of another kind
 		case errors.As(err, &failure) && ctx.Err() == nil:
 			s.proxy.observe(SubscribeStream, time.Now(), true)
-			s.proxy.logFailure(SubscribeStream, failure)
+			s.proxy.logFailure(ctx, SubscribeStream, failure)
 			return nil, err //nolint:wrapcheck // a *Failure
 		default:
 			return nil, err //nolint:wrapcheck // io.EOF, or the stream was closed

@@ -23,6 +23,16 @@ func For(r *http.Request) context.Context {
 	return c
 }
 
+// KeepSent keeps the id of a request that opens a connection, if one was sent.
+func KeepSent(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ctx, ok := Keep(r.Context(), sentBy(r.Header)); ok {
+			r = r.WithContext(ctx)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // Echo adds the id to the header of the answer if the caller has sent one.
 func Echo(w http.ResponseWriter, r *http.Request) {
 	if sentBy(r.Header) != "" {

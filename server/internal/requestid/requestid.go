@@ -1,4 +1,4 @@
-// Package requestid gives requests of the server API an id for the log and for traces.
+// Package requestid gives requests an id for the log and for traces.
 package requestid
 
 import (
@@ -57,6 +57,27 @@ func (c *Context) Begin(parent context.Context, sent func(context.Context) strin
 // BeginHTTP derives the context from that of a request, whose header must not be changed.
 func (c *Context) BeginHTTP(r *http.Request) { c.Context, c.header = r.Context(), r.Header }
 
+// kept is an id that Keep was given.
+type kept string
+
+// Keep returns a context with the id that a caller has sent, for a connection that outlives
+// its request and does not keep the header of that. Ok is false if the id is not valid.
+func Keep(ctx context.Context, id string) (with context.Context, ok bool) {
+	if !valid(id) {
+		return ctx, false
+	}
+	return context.WithValue(ctx, contextKey{}, kept(strings.Clone(id))), true
+}
+
+// Carry returns the context to with the id that Keep has given the context from, or to if
+// there is none.
+func Carry(to, from context.Context) context.Context {
+	if id, ok := from.Value(contextKey{}).(kept); ok {
+		return context.WithValue(to, contextKey{}, id)
+	}
+	return to
+}
+
 type contextKey struct{}
 
 // Value implements context.Context.
@@ -70,12 +91,14 @@ func (c *Context) Value(key any) any {
 // Of returns the id of the request to which a context belongs, or an empty string if it belongs
 // to none. It is safe for concurrent use.
 func Of(ctx context.Context) string {
-	c, _ := ctx.Value(contextKey{}).(*Context)
-	if c == nil {
-		return ""
+	switch c := ctx.Value(contextKey{}).(type) {
+	case *Context:
+		c.once.Do(c.determine)
+		return c.id
+	case kept:
+		return string(c)
 	}
-	c.once.Do(c.determine)
-	return c.id
+	return ""
 }
 
 func (c *Context) determine() {
