@@ -52,16 +52,25 @@ type Server struct {
 	tls, plain *relay
 }
 
-// Start starts a server whose certificates are valid for a time, until the test ends.
-func Start(t testing.TB, validity time.Duration) *Server {
+// Account is one that the authority knows by other means than ACME. Key is in base64url.
+type Account struct{ ID, Key string }
+
+// Start starts a server whose certificates are valid for a time, until the test ends. If there
+// are accounts, it requires that those of ACME are bound to one of them.
+func Start(t testing.TB, validity time.Duration, accounts ...Account) *Server {
 	t.Helper()
 	_ = os.Setenv("PEBBLE_VA_NOSLEEP", "1") // it would wait for seconds before a challenge
 	s := &Server{tls: newRelay(t), plain: newRelay(t)}
 	logger := log.New(&s.output, "", log.Ltime)
 	store := db.NewMemoryStore()
+	for _, a := range accounts {
+		if err := store.AddExternalAccountKeyByID(a.ID, a.Key); err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.ca = ca.New(logger, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: uint64(validity / time.Second)}}) //nolint:gosec // of the test
 	validation := va.New(logger, s.plain.port(), s.tls.port(), false, startDNS(t), store)
-	front := wfe.New(logger, store, validation, s.ca, []string{"localhost"}, false, false, 0, 0)
+	front := wfe.New(logger, store, validation, s.ca, []string{"localhost"}, false, len(accounts) > 0, 0, 0)
 	handler := front.Handler()
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.down.Load() {

@@ -65,6 +65,7 @@ func (h *host) reset() {
 			UserAgent: "centrifugo", RetryBackoff: backoff,
 		},
 	}
+	i.ExternalAccountBinding = h.manager.account
 	if o.Section.HTTP {
 		i.challenges = i.HTTPHandler(http.NotFoundHandler())
 	}

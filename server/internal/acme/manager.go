@@ -49,6 +49,7 @@ type Manager struct {
 	order    []*host // as the configuration lists them
 	fallback *host   // of clients that send no name; nil for none
 	cache    autocert.Cache
+	account  *acme.ExternalAccountBinding // nil for none
 	http     http.RoundTripper
 	refusals *logsample.Sampler
 	stopped  context.Context //nolint:containedctx // ends the requests of goroutines that autocert starts
@@ -72,6 +73,13 @@ func New(o Options) (*Manager, error) {
 	roots, err := roots(o.Section.ServerCAPEM)
 	if err != nil {
 		return nil, fmt.Errorf("server_ca_pem: %w", err)
+	}
+	id, key, err := o.Section.ExternalAccount()
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the keys
+	}
+	if id != "" {
+		m.account = &acme.ExternalAccountBinding{KID: id, Key: key}
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}

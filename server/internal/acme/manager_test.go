@@ -426,6 +426,32 @@ func TestACMEAuthority(t *testing.T) {
 	n.served(s, name)
 }
 
+// An authority that requires it is told the account that it knows by other means. With a wrong
+// key there is no certificate.
+func TestACMEExternalAccount(t *testing.T) {
+	account := acmetest.Account{ID: "account-1", Key: "c29tZSBrZXkgb2YgMzIgYnl0ZXMgb3Igc28sIGF0IGxlYXN0"}
+	s := acmetest.Start(t, long, account)
+	for _, wrong := range []acmetest.Account{{}, {ID: account.ID, Key: "YW5vdGhlcg"}, {ID: "account-2", Key: account.Key}} {
+		c := section(s)
+		c.ExternalAccountID, c.ExternalAccountKey = wrong.ID, wrong.Key
+		n := start(t, c)
+		n.answer(s)
+		await.Until(t, "the log", func() bool { return n.log.count("TLS certificate not obtained") > 1 })
+		n.stop()
+	}
+	if got := s.Orders(); got != 0 {
+		t.Errorf("%d orders without the account; want none", got)
+	}
+	c := section(s)
+	c.ExternalAccountID, c.ExternalAccountKey = account.ID, account.Key+"==" // some authorities pad it
+	n := start(t, c)
+	n.answer(s)
+	n.served(s, name)
+	if !strings.Contains(s.Log(), `kid "account-1"`) {
+		t.Errorf("the log of the ACME server does not have the account:\n%s", s.Log())
+	}
+}
+
 // A stop during a request ends soon.
 func TestACMEStopped(t *testing.T) {
 	before := goleak.IgnoreCurrent()

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -86,6 +88,24 @@ type TLSAutocert struct {
 	DirectoryURL string `key:"directory_url" default:"https://acme-v02.api.letsencrypt.org/directory"`
 	// Authority that the certificate of the ACME server itself is verified with. Empty: those of the system.
 	ServerCAPEM PEM `key:"server_ca_pem"`
+	// Identifier of an account at the certificate authority, to which the account of ACME is bound. Authorities that require this
+	// give it together with external_account_key.
+	ExternalAccountID string `key:"external_account_id"`
+	// Key of external_account_id, in base64url as the authority gives it.
+	ExternalAccountKey string `key:"external_account_key"`
+}
+
+// ExternalAccount returns the identifier and the key of the account at the authority, nothing
+// if none is set.
+func (s TLSAutocert) ExternalAccount() (id string, key []byte, err error) {
+	if (s.ExternalAccountID == "") != (s.ExternalAccountKey == "") {
+		return "", nil, errors.New("external_account_id and external_account_key belong together")
+	}
+	key, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(s.ExternalAccountKey, "="))
+	if err != nil {
+		return "", nil, errors.New("external_account_key is not in base64url") // the error would have a part of it
+	}
+	return s.ExternalAccountID, key, nil
 }
 
 // HostNames returns the names of host_whitelist as DNS has them: in ASCII, in lower case,

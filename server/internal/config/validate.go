@@ -169,6 +169,9 @@ func (l *loader) validateTLSAutocert() {
 	if u, err := url.Parse(s.DirectoryURL); err != nil || u.Scheme != "https" || u.Host == "" {
 		l.problem(key+"directory_url", "must be a URL that begins with https://")
 	}
+	if _, _, err := s.ExternalAccount(); err != nil {
+		l.problem(key+"external_account_key", err.Error())
+	}
 }
 
 // validateTLS checks every TLS object, wherever it is.
