@@ -51,6 +51,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // YAML configuration
 	golang.org/x/crypto v0.58.0 // ACME: certificates obtained and renewed by the server
 	golang.org/x/net v0.61.0 // host names in ASCII; tests: an HTTP/2 client for extended CONNECT
+	golang.org/x/oauth2 v0.37.0 // credentials of Google for OTLP
 	golang.org/x/sys v0.50.0 // epoll
 	google.golang.org/api v0.304.0 // credentials for Google Pub/Sub
 	google.golang.org/protobuf v1.36.12 // protowire; the standard runtime in benchmarks
@@ -133,7 +134,6 @@ require (
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0 // indirect
 	golang.org/x/mod v0.42.0 // indirect
-	golang.org/x/oauth2 v0.37.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.16.0 // indirect

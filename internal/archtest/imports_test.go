@@ -18,7 +18,8 @@ var guests = map[string][]string{
 	"github.com/twmb/franz-go":            {"server/internal/consumer/kafka"},
 	"github.com/nats-io/nats.go":          {"server/internal/consumer/natsjetstream"},
 	"github.com/nats-io/nats-server":      {}, // tests only
-	"google.golang.org/grpc":              {"server/internal/apigrpc", "server/internal/proxygrpc", "apipb", "proxypb", "clientpb", "centrifuge/transport/grpcstream", "server/internal/app", "server/internal/loadtest", "internal/otlptest", "examples"},
+	"google.golang.org/grpc":              {"server/internal/apigrpc", "server/internal/proxygrpc", "apipb", "proxypb", "clientpb", "centrifuge/transport/grpcstream", "server/internal/app", "server/internal/loadtest", "internal/otlptest", "server/internal/telemetry", "examples"},
+	"golang.org/x/oauth2":                 {"server/internal/telemetry"},
 	"github.com/jackc/pgx":                {"server/internal/consumer/postgresql", "examples"},
 	"github.com/prometheus":               {"centrifuge/prommetrics", "server/internal/app", "server/internal/graphite", "server/internal/telemetry"},
 	"go.opentelemetry.io":                 {"server/internal/telemetry", "internal/otlptest"},

@@ -22,15 +22,16 @@ type Receiver struct {
 }
 
 // Listen starts a receiver on a free port of the loopback interface until the test ends. The
-// environment of the process says that exporters send to it, without waiting for much.
-func Listen(t *testing.T) *Receiver {
+// environment of the process says that exporters send to it, without waiting for much. The
+// options are those of its server.
+func Listen(t *testing.T, options ...grpc.ServerOption) *Receiver {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &Receiver{}
-	server := grpc.NewServer()
+	server := grpc.NewServer(options...)
 	tracepb.RegisterTraceServiceServer(server, traceService{receiver: r})
 	metricpb.RegisterMetricsServiceServer(server, metricService{receiver: r})
 	go func() { _ = server.Serve(l) }()

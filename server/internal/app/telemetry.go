@@ -23,7 +23,7 @@ func (a *App) newTelemetry() error {
 	var err error
 	a.telemetry, err = telemetry.Start(context.Background(), telemetry.Options{
 		Node: nodeName(a.config), Version: a.options.Version, Log: a.log,
-		Gatherer: a.registry,
+		Gatherer: a.registry, GoogleCredentials: a.config.OpenTelemetry.GoogleCloudADCAuth,
 	})
 	if err != nil {
 		return fmt.Errorf("opentelemetry: %w", err)

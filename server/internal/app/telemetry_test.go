@@ -2,15 +2,20 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	spanpb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
 	"centrifugo/internal/await"
@@ -108,4 +113,67 @@ func TestUntraced(t *testing.T) {
 			t.Errorf("span %q, although opentelemetry.api is off; want none", s.GetName())
 		}
 	}
+}
+
+// TestGoogleCredentials checks opentelemetry.google_cloud_adc_auth: what is exported has an access
+// token of the credentials, over gRPC and over HTTP, and never without TLS. Credentials that cannot
+// be used are an error of the start.
+func TestGoogleCredentials(t *testing.T) {
+	const settings = `"http_api": {"insecure": true}, "opentelemetry": {"enabled": true, "api": true, "google_cloud_adc_auth": true}`
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"access_token": "token-1", "token_type": "Bearer", "expires_in": 3600}`))
+	}))
+	t.Cleanup(tokens.Close)
+	received := make(chan string, 100)
+	receive := func(protocol string, authorization []string) {
+		select {
+		case received <- protocol + " " + strings.Join(authorization, ","):
+		default:
+		}
+	}
+	overHTTP := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { receive("http/protobuf", r.Header["Authorization"]) }))
+	t.Cleanup(overHTTP.Close)
+	dir := t.TempDir()
+	credentialsFile, authorityFile := filepath.Join(dir, "credentials.json"), filepath.Join(dir, "ca.pem")
+	write(t, authorityFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: overHTTP.Certificate().Raw})))
+	t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", authorityFile)
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", credentialsFile)
+
+	otlptest.Listen(t, grpc.Creds(credentials.NewTLS(overHTTP.TLS.Clone())), grpc.UnaryInterceptor(
+		func(ctx context.Context, request any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			receive("grpc", metadata.ValueFromIncomingContext(ctx, "authorization"))
+			return next(ctx, request)
+		}))
+	plain := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+	if _, err := prepare(t, settings); err == nil || !strings.Contains(err.Error(), "opentelemetry: google_cloud_adc_auth: ") {
+		t.Errorf("without the file of the credentials: %v; want an error of the key", err)
+	}
+	write(t, credentialsFile, `{"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r", "token_uri": "`+tokens.URL+`"}`)
+	for protocol, endpoint := range map[string]string{"grpc": strings.Replace(plain, "http:", "https:", 1), "http/protobuf": overHTTP.URL} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+			i := start(t, settings)
+			i.api("info", `{}`)
+			got := ""
+			for !strings.HasPrefix(got, protocol) { // there may be more of the other one
+				got = await.Receive(t, received, "an export")
+			}
+			if want := protocol + " Bearer token-1"; got != want {
+				t.Errorf("exported as %q; want %q", got, want)
+			}
+		})
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", plain)
+	t.Setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", "")
+	if _, err := prepare(t, settings); err == nil || !strings.Contains(err.Error(), "transport level security") {
+		t.Errorf("gRPC without TLS: %v; want an error about it", err)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+	i := start(t, settings)
+	i.api("info", `{}`)
+	await.Until(t, "the refusal of an export without TLS", func() bool {
+		return i.logged("warn", "telemetry was not exported", "over https only")
+	})
 }

@@ -131,7 +131,8 @@ type OpenTelemetry struct {
 	API bool `key:"api"`
 	// Trace the commands of consumers. The trace context of a message (its header or attribute `traceparent`) is taken up.
 	Consuming bool `key:"consuming"`
-	// Authenticate the exporter with Google application default credentials.
+	// Authenticate the exporters with Google application default credentials: those of `GOOGLE_APPLICATION_CREDENTIALS`, of gcloud, or
+	// of the machine. The receiver needs TLS.
 	GoogleCloudADCAuth bool `key:"google_cloud_adc_auth"`
 }
 

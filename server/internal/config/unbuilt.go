@@ -11,7 +11,6 @@ import (
 // dotted path. `channel.*.` stands for the options of channels with and without
 // a namespace, `[]` for the items of a list. When a feature is built, its line is deleted.
 var notBuilt = []struct{ feature, prefix string }{
-	{"OpenTelemetry with credentials of Google", "opentelemetry.google_cloud_adc_auth"},
 	{"map subscriptions", "channel.proxy.map_publish."},
 	{"map subscriptions", "channel.proxy.map_remove."},
 	{"shared poll subscriptions", "channel.proxy.shared_poll_refresh."},

@@ -23,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/oauth2"
 )
 
 // scope is the name of the instrumentation.
@@ -38,7 +39,10 @@ type Options struct {
 	Node, Version string
 	// Gatherer has the metrics that are exported with OTEL_METRICS_EXPORTER=otlp.
 	Gatherer prometheus.Gatherer
-	Log      *slog.Logger
+	// GoogleCredentials authenticates the exporters with the application default credentials
+	// of Google.
+	GoogleCredentials bool
+	Log               *slog.Logger
 }
 
 // Telemetry makes spans. It is safe for concurrent use.
@@ -60,11 +64,17 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describing the process: %w", err)
 	}
+	var tokens oauth2.TokenSource
+	if o.GoogleCredentials {
+		if tokens, err = googleTokens(ctx); err != nil {
+			return nil, err
+		}
+	}
 	t := &Telemetry{}
 	options := []sdktrace.TracerProviderOption{sdktrace.WithResource(described)}
 	switch kind := os.Getenv("OTEL_TRACES_EXPORTER"); kind {
 	case "", "otlp":
-		exporter, err := traceExporter(ctx)
+		exporter, err := traceExporter(ctx, tokens)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +88,7 @@ func Start(ctx context.Context, o Options) (*Telemetry, error) {
 	switch kind := os.Getenv("OTEL_METRICS_EXPORTER"); kind {
 	case "", "none":
 	case "otlp":
-		exporter, err := metricExporter(ctx)
+		exporter, err := metricExporter(ctx, tokens)
 		if err != nil {
 			return nil, errors.Join(err, t.traces.Shutdown(ctx))
 		}
@@ -105,26 +115,46 @@ func protocol(signal string) (string, error) {
 	return "", fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL: %q is not known, use grpc or http/protobuf", p)
 }
 
-func traceExporter(ctx context.Context) (sdktrace.SpanExporter, error) {
+// traceExporter returns an exporter of traces. Tokens authenticate it; nil means no authentication.
+func traceExporter(ctx context.Context, tokens oauth2.TokenSource) (sdktrace.SpanExporter, error) {
 	p, err := protocol("TRACES")
 	if err != nil {
 		return nil, err
 	}
-	if p == "grpc" {
+	switch {
+	case tokens == nil && p == "grpc":
 		return otlptracegrpc.New(ctx) //nolint:wrapcheck // says everything
+	case tokens == nil:
+		return otlptracehttp.New(ctx) //nolint:wrapcheck // says everything
+	case p == "grpc":
+		return otlptracegrpc.New(ctx, otlptracegrpc.WithDialOption(authenticated(tokens))) //nolint:wrapcheck // says everything
 	}
-	return otlptracehttp.New(ctx) //nolint:wrapcheck // says everything
+	client, err := googleClient(tokens)
+	if err != nil {
+		return nil, err
+	}
+	return otlptracehttp.New(ctx, otlptracehttp.WithHTTPClient(client)) //nolint:wrapcheck // says everything
 }
 
-func metricExporter(ctx context.Context) (metric.Exporter, error) {
+// metricExporter is traceExporter for metrics.
+func metricExporter(ctx context.Context, tokens oauth2.TokenSource) (metric.Exporter, error) {
 	p, err := protocol("METRICS")
 	if err != nil {
 		return nil, err
 	}
-	if p == "grpc" {
+	switch {
+	case tokens == nil && p == "grpc":
 		return otlpmetricgrpc.New(ctx) //nolint:wrapcheck // says everything
+	case tokens == nil:
+		return otlpmetrichttp.New(ctx) //nolint:wrapcheck // says everything
+	case p == "grpc":
+		return otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithDialOption(authenticated(tokens))) //nolint:wrapcheck // says everything
 	}
-	return otlpmetrichttp.New(ctx) //nolint:wrapcheck // says everything
+	client, err := googleClient(tokens)
+	if err != nil {
+		return nil, err
+	}
+	return otlpmetrichttp.New(ctx, otlpmetrichttp.WithHTTPClient(client)) //nolint:wrapcheck // says everything
 }
 
 // logErrors has the errors of exporters logged. The library has one handler for the process.
