@@ -239,6 +239,7 @@ describe('admin interface', () => {
     const row = tab.page.getByRole('region', { name: 'Connections', exact: true }).locator('tbody tr');
     const emil = row.filter({ hasText: 'emil' }).filter({ hasText: 'websocket, json' });
     await emil.locator('td[data-title=SDK]').filter({ hasText: /^js$/ }).waitFor();
+    await emil.locator('td[data-title=Node]').filter({ hasText: /^node-two$/ }).waitFor();
     await emil.getByRole('button').click(); // there may be others until the filter has its effect
     const detail = tab.$('connection');
     await detail.getByText(channel).waitFor();
@@ -281,6 +282,15 @@ describe('admin interface', () => {
     assert.deepEqual(await tab.barriers(), []);
     await tab.page.evaluate(() => scrollTo(0, 0));
     await tab.photograph('trace');
+    await tab.page.getByLabel('Colours').selectOption('dark');
+    assert.deepEqual(await tab.barriers(), []);
+    await tab.photograph('trace-dark');
+    await tab.page.setViewportSize({ width: 390, height: 844 });
+    assert.ok(await tab.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'the answer is wider than the phone');
+    await tab.page.getByRole('region', { name: 'Clients', exact: true }).evaluate((region) => region.scrollIntoView());
+    await tab.photograph('trace-phone');
+    await tab.page.setViewportSize({ width: 1360, height: 940 });
+    await tab.page.getByLabel('Colours').selectOption('auto');
     await ask({ user: 'hugo' });
     await verdict('hugo', 'not connected').waitFor();
     assert.equal(await verdict('gina', 'written').count(), 0);

@@ -8,6 +8,7 @@ import { Confirmed, Notice, Problem, Table, Text, textOf, useLoad, useSettled } 
 
 const PAGE = 50; // connections
 const INTERVAL = 5000; // ms
+const NAMES_INTERVAL = 30_000; // ms
 
 interface Channel {
   server_side?: boolean;
@@ -40,6 +41,12 @@ interface Result {
   cursor?: string;
 }
 
+/** The names of the nodes, by their ids. */
+function useNames() {
+  const { value } = useLoad((signal) => call<{ nodes: { uid: string; name: string }[] }>('info', {}, signal), '', NAMES_INTERVAL);
+  return new Map(value?.nodes.map(({ uid, name }) => [uid, name]));
+}
+
 export function ConnectionsPage({ params }: { params: URLSearchParams }) {
   const [user, setUser] = useState(params.get('user') ?? '');
   const [client, setClient] = useState(params.get('client') ?? '');
@@ -50,6 +57,7 @@ export function ConnectionsPage({ params }: { params: URLSearchParams }) {
   const { value, error, reload } = useLoad(
     (signal) => call<Result>('connections', { ...JSON.parse(query) as object, limit: PAGE, cursor }, signal), `${query} ${cursor}`, INTERVAL,
   );
+  const names = useNames();
   const find = (set: (text: string) => void, params: Record<string, string>) => (text: string) => {
     set(text);
     setCursors(['']);
@@ -79,7 +87,7 @@ export function ConnectionsPage({ params }: { params: URLSearchParams }) {
           { title: 'Subscriptions', number: true, cell: (c) => count(Object.keys(c.state?.channels ?? {}).length) },
           { title: 'Queue', number: true, cell: (c) => bytes(c.queued_bytes ?? 0) },
           { title: 'Connected for', cell: (c) => (c.connected_at ? duration(Date.now() / 1000 - c.connected_at) : '–') },
-          { title: 'Node', cell: (c) => <span class="id">{c.node}</span> },
+          { title: 'Node', cell: (c) => names.get(c.node) || <span class="id">{c.node}</span> },
         ]}
       />
       <nav class="pager" aria-label="Pages">
@@ -87,12 +95,12 @@ export function ConnectionsPage({ params }: { params: URLSearchParams }) {
         <span>Page {cursors.length}</span>
         <button type="button" disabled={!value?.cursor} onClick={() => setCursors([...cursors, value?.cursor ?? ''])}>Next</button>
       </nav>
-      {row && <Detail key={row.id} id={row.id} connection={row} onChange={reload} />}
+      {row && <Detail key={row.id} id={row.id} connection={row} node={names.get(row.node)} onChange={reload} />}
     </>
   );
 }
 
-function Detail({ id, connection: c, onChange }: { id: string; connection: Connection; onChange(): void }) {
+function Detail({ id, connection: c, node, onChange }: { id: string; connection: Connection; node: string | undefined; onChange(): void }) {
   const [error, setError] = useState('');
   const [done, setDone] = useState('');
   const [minutes, setMinutes] = useState('10');
@@ -110,6 +118,7 @@ function Detail({ id, connection: c, onChange }: { id: string; connection: Conne
   const channels = Object.entries(c.state?.channels ?? {}).map(([name, channel]) => ({ name, ...channel }));
   const facts: [string, string][] = [
     ['User', c.user || 'anonymous'],
+    ['Node', node ? `${node} (${c.node})` : c.node],
     ['Connected at', c.connected_at ? moment(c.connected_at) : '–'],
     ['Last ping', c.last_ping ? `${moment(c.last_ping)}${c.pong_missing ? ', not answered yet' : ''}` : '–'],
     ['Expires', c.expire_at ? moment(c.expire_at) : 'never'],
