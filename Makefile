@@ -78,6 +78,9 @@ release-tools: ## GoReleaser and what it calls; two minutes at first. They are m
 release-snapshot: release-tools ## archives, deb, rpm, apk, bills of materials and checksums of the present commit, in bin/dist; needs no container engine
 	PATH="$(TOOLS):$$PATH" goreleaser release --snapshot --clean --skip=docker
 
+release-repeat: release-tools ## makes the release of the present commit twice, in different places, and compares the bytes
+	PATH="$(TOOLS):$$PATH" ./deploy/test-reproducible.sh
+
 release-test: ## what release-snapshot has made: the deb is installed, upgraded and removed in a chroot, the others are opened; needs root, Debian and its packages
 	./deploy/test-packages.sh bin/dist
 
