@@ -60,8 +60,7 @@ func init() {
 			"localstack_endpoint": "TestCredentials",
 		},
 		"azure_service_bus": {
-			"connection_string": "TestQueues", "use_azure_identity": "TestConfiguration", "fully_qualified_namespace": "TestConfiguration",
-			"tenant_id": "TestConfiguration", "client_id": "TestConfiguration", "client_secret": "TestConfiguration", "queues": "TestQueues",
+			"connection_string": "TestQueues", "queues": "TestQueues",
 			"use_sessions": "TestSessions", "max_concurrent_calls": "TestConcurrency", "max_receive_messages": "TestConcurrency",
 			"method_property": "TestProperties",
 		},
@@ -74,6 +73,11 @@ func init() {
 		for key, test := range keys {
 			effectTests["consumers[]."+section+"."+key] = "internal/consumer/" + strings.ReplaceAll(section, "_", "") + "/source_test.go:" + test
 		}
+	}
+	for key, test := range map[string]string{
+		"use_azure_identity": "TestNamespace", "fully_qualified_namespace": "TestNamespace", "tenant_id": "TestIdentity", "client_id": "TestIdentity", "client_secret": "TestIdentity",
+	} {
+		effectTests["consumers[].azure_service_bus."+key] = "internal/consumer/azureservicebus/identity_test.go:" + test
 	}
 	effectTests["consumers[].kafka.brokers"] = "internal/app/consumers_test.go:TestKafkaTLS"
 	effectTests["consumers[].kafka.assume_role_arn"] = "internal/app/consumers_test.go:TestKafkaIAM"

@@ -68,7 +68,7 @@ func (s *Source) client() (*azservicebus.Client, error) {
 		}
 		return client, nil
 	}
-	identity, err := s.identity()
+	identity, err := identity(s.config, azcore.ClientOptions{})
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,9 @@ func (s *Source) client() (*azservicebus.Client, error) {
 
 // identity returns the credentials of the configuration or, without any, those that the
 // environment, the machine or the tools of Azure provide.
-func (s *Source) identity() (azcore.TokenCredential, error) {
-	c := s.config
+func identity(c config.AzureServiceBusConsumer, o azcore.ClientOptions) (azcore.TokenCredential, error) {
 	if c.TenantID == "" && c.ClientID == "" && c.ClientSecret == "" {
-		credential, err := azidentity.NewDefaultAzureCredential(nil)
+		credential, err := azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{ClientOptions: o})
 		if err != nil {
 			return nil, fmt.Errorf("use_azure_identity: %w", err)
 		}
@@ -93,7 +92,7 @@ func (s *Source) identity() (azcore.TokenCredential, error) {
 	if c.TenantID == "" || c.ClientID == "" || c.ClientSecret == "" {
 		return nil, errors.New("tenant_id, client_id, client_secret: all three are needed, or none")
 	}
-	credential, err := azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret, nil)
+	credential, err := azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret, &azidentity.ClientSecretCredentialOptions{ClientOptions: o})
 	if err != nil {
 		return nil, fmt.Errorf("use_azure_identity: %w", err)
 	}
