@@ -234,6 +234,7 @@ func TestPingOfBlockingTransport(t *testing.T) {
 		}()
 		c.Receive([]byte(`{"id":1,"connect":{}}`))
 		time.Sleep(50 * time.Second)
+		synctest.Wait() // the second ping is due at this very moment
 		if n := tr.pings.Load(); n != 2 {
 			t.Errorf("%d pings after two intervals; want 2", n)
 		}
