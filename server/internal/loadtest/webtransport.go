@@ -72,7 +72,8 @@ func (f *fleet) openSession(c *client) (*webTransportLink, error) {
 		l.conn, err = f.dialQUIC(ctx, c, t, q)
 		return l.conn, err
 	}}
-	defer func() { _ = dialer.Close() }()                                                                                        // of what waits for the server's settings
+	defer func() { _ = dialer.Close() }() // of what waits for the server's settings
+
 	_, session, err := dialer.Dial(ctx, "https://"+f.server.host+f.server.path, http.Header{"User-Agent": {"centrifugo-bench"}}) //nolint:bodyclose // the session ends it
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
