@@ -28,11 +28,9 @@ var apiQuantiles = [...]float64{0.5, 0.99, 0.999}
 
 func newAPIMetrics(native bool) *apiMetrics {
 	m := &apiMetrics{
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "centrifugo_api_command_duration_seconds_histogram", Help: "Time taken by calls of the server API.", Buckets: centrifuge.HistogramBounds(),
-			NativeHistogramBucketFactor: nativeFactor(native), NativeHistogramZeroThreshold: centrifuge.NativeZeroThreshold,
-			NativeHistogramMaxBucketNumber: maxNativeBuckets, NativeHistogramMinResetDuration: time.Hour,
-		}, []string{"protocol", "method"}),
+		durations: newDurations(prometheus.HistogramOpts{
+			Name: "centrifugo_api_command_duration_seconds_histogram", Help: "Time taken by calls of the server API.",
+		}, native, "protocol", "method"),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "centrifugo_api_command_errors_total", Help: "Calls of the server API answered with an error.",
 		}, []string{"protocol", "method", "error"}),
@@ -43,17 +41,23 @@ func newAPIMetrics(native bool) *apiMetrics {
 	return m
 }
 
-// maxNativeBuckets bounds the native buckets of a histogram. Beyond it they become wider.
-const maxNativeBuckets = 160
+const (
+	// maxNativeBuckets bounds the native buckets of a histogram. Beyond it they become wider.
+	maxNativeBuckets = 160
+	// nativeFactor is how much wider each native bucket of a histogram is than the one before,
+	// as in the histograms of the node.
+	nativeFactor = 1.1
+)
 
-// nativeFactor returns how much wider each native bucket of a histogram is than the one before,
-// as in the histograms of the node; zero, which is for none, without
-// prometheus.native_histograms.
-func nativeFactor(native bool) float64 {
+// newDurations returns histograms of durations, which o names, with the bounds of those of the
+// node and, with prometheus.native_histograms, native buckets.
+func newDurations(o prometheus.HistogramOpts, native bool, labels ...string) *prometheus.HistogramVec {
+	o.Buckets = centrifuge.HistogramBounds()
 	if native {
-		return 1.1
+		o.NativeHistogramBucketFactor, o.NativeHistogramZeroThreshold = nativeFactor, centrifuge.NativeZeroThreshold
+		o.NativeHistogramMaxBucketNumber, o.NativeHistogramMinResetDuration = maxNativeBuckets, time.Hour
 	}
-	return 0
+	return prometheus.NewHistogramVec(o, labels)
 }
 
 // observe counts a call.

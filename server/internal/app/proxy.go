@@ -3,12 +3,10 @@ package app
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/metadata"
 
-	"centrifugo/centrifuge"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/middleware"
 	"centrifugo/server/internal/proxy"
@@ -69,11 +67,7 @@ var (
 func newProxyMetrics(native bool) *proxyMetrics {
 	const help = "Time taken by calls of proxies, without the wait for the limit."
 	m := &proxyMetrics{
-		histogram: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "centrifugo_proxy_duration_seconds_histogram", Help: help, Buckets: centrifuge.HistogramBounds(),
-			NativeHistogramBucketFactor: nativeFactor(native), NativeHistogramZeroThreshold: centrifuge.NativeZeroThreshold,
-			NativeHistogramMaxBucketNumber: maxNativeBuckets, NativeHistogramMinResetDuration: time.Hour,
-		}, []string{"protocol", "type", "name"}),
+		histogram: newDurations(prometheus.HistogramOpts{Name: "centrifugo_proxy_duration_seconds_histogram", Help: help}, native, "protocol", "type", "name"),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "centrifugo_proxy_errors", Help: "Calls of proxies that brought no usable answer.",
 		}, []string{"protocol", "type", "name"}),

@@ -155,6 +155,17 @@ func Finishing(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
+// While calls work, and meanwhile keep as Every does, also after ctx is done: until work has
+// returned, and the last call of keep with it.
+func (p *Processor) While(ctx context.Context, interval time.Duration, what string, keep func(ctx context.Context) error, work func() error) error {
+	keeping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var keeper sync.WaitGroup
+	defer keeper.Wait()
+	defer stop()
+	keeper.Go(func() { p.Every(keeping, interval, what, keep) })
+	return work()
+}
+
 // Every calls f in each interval until ctx is done. Errors are logged, not returned: it is
 // for what the processing does not depend on.
 func (p *Processor) Every(ctx context.Context, interval time.Duration, what string, f func(ctx context.Context) error) {

@@ -79,11 +79,7 @@ func (f *fleet) request(c *client) {
 		}
 		c.state = stateSubscribing
 		f.mu.Unlock()
-		buf := make([]byte, 4096)
-		f.receive(c, l, func() ([]byte, error) {
-			n, err := response.Body.Read(buf)
-			return buf[:n], err //nolint:wrapcheck // ended says it
-		}, f.messages, func(err error) Cause { return ended(c, err) })
+		f.receiveFrom(c, l, response.Body)
 	})
 }
 

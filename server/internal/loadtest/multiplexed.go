@@ -77,3 +77,12 @@ func (f *fleet) receive(c *client, l link, next func() ([]byte, error), take fun
 		}
 	}
 }
+
+// receiveFrom is receive for a link whose messages are in a stream of bytes.
+func (f *fleet) receiveFrom(c *client, l link, from io.Reader) {
+	buf := make([]byte, 4096)
+	f.receive(c, l, func() ([]byte, error) {
+		n, err := from.Read(buf)
+		return buf[:n], err //nolint:wrapcheck // ended says it
+	}, f.messages, func(err error) Cause { return ended(c, err) })
+}

@@ -30,7 +30,8 @@ type publisher struct {
 
 // target is a channel with the number of publications that this publisher made to it.
 type target struct {
-	channel     []byte // as JSON
+	name        string // of the channel
+	channel     []byte // the name as JSON
 	source      uint32
 	count       uint64
 	subscribers uint64 // steady ones
@@ -77,10 +78,11 @@ func newPublishers(f *fleet, worker, workers int) ([]*publisher, error) {
 			for _, channel := range f.plan.targets(g, i) {
 				t := target{source: g.source(i, channel), subscribers: 1}
 				if g.own {
-					t.channel = protocol.AppendJSONString(nil, f.plan.ownChannel(channel))
+					t.name = f.plan.ownChannel(channel)
 				} else {
-					t.channel, t.subscribers = protocol.AppendJSONString(nil, f.plan.sharedChannel(channel)), subscribers[channel]
+					t.name, t.subscribers = f.plan.sharedChannel(channel), subscribers[channel]
 				}
+				t.channel = protocol.AppendJSONString(nil, t.name)
 				p.targets = append(p.targets, t)
 			}
 			if len(p.targets) > 0 {

@@ -92,9 +92,16 @@ type stream struct{ conn net.Conn }
 // the lock of the fleet meanwhile, but writes little: commands and pongs.
 const writeTimeout = 5 * time.Second
 
-func (s *stream) write(b []byte) (int, error) {
-	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-	n, err := s.conn.Write(b)
+func (s *stream) write(b []byte) (int, error) { return writeInTime(s.conn, b) }
+
+// writeInTime writes within writeTimeout.
+func writeInTime(w interface {
+	io.Writer
+	SetWriteDeadline(t time.Time) error
+}, b []byte,
+) (int, error) {
+	_ = w.SetWriteDeadline(time.Now().Add(writeTimeout))
+	n, err := w.Write(b)
 	if err != nil {
 		return n, fmt.Errorf("writing: %w", err)
 	}

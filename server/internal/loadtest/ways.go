@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -66,18 +65,12 @@ func (f *fleet) apiContext() context.Context {
 	return metadata.AppendToOutgoingContext(f.stop, "authorization", "apikey "+f.opts.APIKey)
 }
 
-// name returns the channel of a target.
-func (t *target) name() (name string) {
-	_ = json.Unmarshal(t.channel, &name) // it was encoded here
-	return name
-}
-
 // call makes one publication by a call over gRPC. Its number is used again when it was refused.
 func (p *publisher) call(t *target, at int64) *Cause {
 	p.payload = p.fleet.payloads.append(p.payload[:0], stamp{t.source, t.count + 1, at})
 	ctx, cancel := context.WithTimeout(p.fleet.apiContext(), apiTimeout)
 	defer cancel()
-	reply, err := apipb.NewCentrifugoApiClient(p.fleet.api).Publish(ctx, &apipb.PublishRequest{Channel: t.name(), Data: p.payload})
+	reply, err := apipb.NewCentrifugoApiClient(p.fleet.api).Publish(ctx, &apipb.PublishRequest{Channel: t.name, Data: p.payload})
 	if err != nil {
 		t.count++ // it may have been published
 		return &Cause{Kind: causePublish, Reason: clip(err.Error())}
@@ -279,7 +272,7 @@ func (p *publisher) openGRPCStream() (commandStream, error) {
 }
 
 func (s *grpcCommands) send(t *target, payload []byte) error {
-	return s.stream.Send(&apipb.Command{Publish: &apipb.PublishRequest{Channel: t.name(), Data: payload}}) //nolint:wrapcheck // says everything
+	return s.stream.Send(&apipb.Command{Publish: &apipb.PublishRequest{Channel: t.name, Data: payload}}) //nolint:wrapcheck // says everything
 }
 
 func (s *grpcCommands) flush() error { return nil } // the library gathers what is sent

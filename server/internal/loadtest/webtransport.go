@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
@@ -20,14 +19,7 @@ type webTransportLink struct {
 	stream *wt.Stream
 }
 
-func (l *webTransportLink) write(b []byte) (int, error) {
-	_ = l.stream.SetWriteDeadline(time.Now().Add(writeTimeout))
-	n, err := l.stream.Write(b)
-	if err != nil {
-		return n, fmt.Errorf("writing: %w", err)
-	}
-	return n, nil
-}
+func (l *webTransportLink) write(b []byte) (int, error) { return writeInTime(l.stream, b) }
 
 func (l *webTransportLink) watch(bool) {}
 
@@ -54,11 +46,7 @@ func (f *fleet) join(c *client) {
 		c.link = l
 		f.greet(c)
 		f.mu.Unlock()
-		buf := make([]byte, 4096)
-		f.receive(c, l, func() ([]byte, error) {
-			n, err := l.stream.Read(buf)
-			return buf[:n], err //nolint:wrapcheck // ended says it
-		}, f.messages, func(err error) Cause { return ended(c, err) })
+		f.receiveFrom(c, l, l.stream)
 	})
 }
 

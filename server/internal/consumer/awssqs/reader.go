@@ -101,16 +101,12 @@ func (r *reader) process(ctx context.Context, messages []types.Message) error {
 	}
 	finishing, cancel := consumer.Finishing(ctx)
 	defer cancel()
-	extending, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var keeper sync.WaitGroup
-	keeper.Go(func() {
-		r.processor.Every(extending, r.config.VisibilityTimeout/3, "extending the visibility timeout failed", func(ctx context.Context) error {
-			return r.setVisibility(ctx, b, int32(r.config.VisibilityTimeout.Seconds())) //nolint:gosec // at most 43200
-		})
+	extend := func(ctx context.Context) error {
+		return r.setVisibility(ctx, b, int32(r.config.VisibilityTimeout.Seconds())) //nolint:gosec // at most 43200
+	}
+	err := r.processor.While(ctx, r.config.VisibilityTimeout/3, "extending the visibility timeout failed", extend, func() error {
+		return r.processAll(ctx, finishing, b, messages)
 	})
-	err := r.processAll(ctx, finishing, b, messages)
-	stop()
-	keeper.Wait()
 	if back := r.setVisibility(finishing, b, 0); back != nil {
 		r.processor.Warn("giving messages back failed, they come later", "queue", r.name, "error", back)
 	}

@@ -1,10 +1,8 @@
 package azureservicebus_test
 
 import (
-	"encoding/json"
 	"testing"
 
-	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/azureservicebus"
 	"centrifugo/server/internal/consumer/consumertest"
 
@@ -12,12 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	consumertest.Main(func(encoded []byte) (consumer.Source, error) {
-		var o azureservicebus.Options
-		if err := json.Unmarshal(encoded, &o); err != nil {
-			return nil, err
-		}
-		return azureservicebus.New(o)
-	})
+	consumertest.Main(azureservicebus.New)
 	goleak.VerifyTestMain(m)
 }

@@ -56,7 +56,7 @@ func (r *reader) readQueue(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("receiving from %s: %w", r.queue, err)
 		}
-		b := newBatch(messages)
+		b := &batch{messages: messages}
 		err = r.process(ctx, from, b, func(ctx context.Context) error {
 			for _, m := range b.rest() {
 				if err := from.RenewMessageLock(ctx, m, nil); err != nil {
@@ -112,7 +112,7 @@ func (r *reader) readSession(ctx context.Context, from *azservicebus.SessionRece
 			}
 			return nil
 		}
-		err = r.process(ctx, from, newBatch(messages), func(ctx context.Context) error { return from.RenewSessionLock(ctx, nil) })
+		err = r.process(ctx, from, &batch{messages: messages}, func(ctx context.Context) error { return from.RenewSessionLock(ctx, nil) })
 		if err != nil {
 			return err
 		}
@@ -124,12 +124,9 @@ func (r *reader) readSession(ctx context.Context, from *azservicebus.SessionRece
 func (r *reader) process(ctx context.Context, from receiver, b *batch, renew func(ctx context.Context) error) error {
 	finishing, cancel := consumer.Finishing(ctx)
 	defer cancel()
-	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var keeper sync.WaitGroup
-	keeper.Go(func() { r.processor.Every(renewing, b.renewal(), "renewing locks failed", renew) })
-	err := r.processAll(ctx, finishing, from, b)
-	stop()
-	keeper.Wait()
+	err := r.processor.While(ctx, b.renewal(), "renewing locks failed", renew, func() error {
+		return r.processAll(ctx, finishing, from, b)
+	})
 	if back := r.giveBack(finishing, from, b.rest()); back != nil {
 		r.processor.Warn("giving messages back failed, they come later", "queue", r.queue, "error", back)
 	}
@@ -172,8 +169,6 @@ type batch struct {
 	mu       sync.Mutex
 	messages []*azservicebus.ReceivedMessage
 }
-
-func newBatch(messages []*azservicebus.ReceivedMessage) *batch { return &batch{messages: messages} }
 
 // rest returns the messages that are not done. The result does not change.
 func (b *batch) rest() []*azservicebus.ReceivedMessage {

@@ -138,7 +138,5 @@ func closeAfter(ctx context.Context, c interface {
 }) {
 	finishing, cancel := consumer.Finishing(ctx)
 	defer cancel()
-	limited, stop := context.WithTimeout(finishing, callTime)
-	defer stop()
-	_ = c.Close(limited) // what it does not tell the service, the end of the locks does
+	_ = limit(finishing, c.Close) // what it does not tell the service, the end of the locks does
 }

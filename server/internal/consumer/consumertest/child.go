@@ -28,7 +28,7 @@ const variable = "CONSUMERTEST_CHILD"
 
 // order says what a child does.
 type order struct {
-	// Config is what the test of the source makes a source of.
+	// Config holds the options of the source.
 	Config json.RawMessage
 	// Stall, if not zero, is the number of the publication that does not return before the
 	// child is told to stop.
@@ -36,11 +36,18 @@ type order struct {
 }
 
 // Main runs a consumer, and does not return, if this process is a child of a test. It is
-// called first in TestMain.
-func Main(source func(config []byte) (consumer.Source, error)) {
+// called first in TestMain. The function newSource makes the source of the options that StartChild was given.
+func Main[O any, S consumer.Source](newSource func(o O) (S, error)) {
 	text := os.Getenv(variable)
 	if text == "" {
 		return
+	}
+	source := func(config []byte) (consumer.Source, error) {
+		var o O
+		if err := json.Unmarshal(config, &o); err != nil {
+			return nil, fmt.Errorf("decoding the options: %w", err)
+		}
+		return newSource(o)
 	}
 	if err := run(text, source); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -1,10 +1,8 @@
 package kafka_test
 
 import (
-	"encoding/json"
 	"testing"
 
-	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/kafka"
 
@@ -12,12 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	consumertest.Main(func(text []byte) (consumer.Source, error) {
-		var o kafka.Options
-		if err := json.Unmarshal(text, &o); err != nil {
-			return nil, err
-		}
-		return kafka.New(o)
-	})
+	consumertest.Main(kafka.New)
 	goleak.VerifyTestMain(m)
 }

@@ -1,10 +1,8 @@
 package natsjetstream_test
 
 import (
-	"encoding/json"
 	"testing"
 
-	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/natsjetstream"
 
@@ -12,12 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	consumertest.Main(func(text []byte) (consumer.Source, error) {
-		var o natsjetstream.Options
-		if err := json.Unmarshal(text, &o); err != nil {
-			return nil, err
-		}
-		return natsjetstream.New(o)
-	})
+	consumertest.Main(natsjetstream.New)
 	goleak.VerifyTestMain(m)
 }

@@ -1,10 +1,8 @@
 package postgresql_test
 
 import (
-	"encoding/json"
 	"testing"
 
-	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/postgresql"
 
@@ -12,12 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	consumertest.Main(func(text []byte) (consumer.Source, error) {
-		var o postgresql.Options
-		if err := json.Unmarshal(text, &o); err != nil {
-			return nil, err
-		}
-		return postgresql.New(o)
-	})
+	consumertest.Main(postgresql.New)
 	goleak.VerifyTestMain(m)
 }

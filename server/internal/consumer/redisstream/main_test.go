@@ -1,10 +1,8 @@
 package redisstream_test
 
 import (
-	"encoding/json"
 	"testing"
 
-	"centrifugo/server/internal/consumer"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/redisstream"
 
@@ -12,12 +10,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	consumertest.Main(func(text []byte) (consumer.Source, error) {
-		var o redisstream.Options
-		if err := json.Unmarshal(text, &o); err != nil {
-			return nil, err
-		}
-		return redisstream.New(o)
-	})
+	consumertest.Main(redisstream.New)
 	goleak.VerifyTestMain(m)
 }
