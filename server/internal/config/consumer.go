@@ -210,7 +210,7 @@ type AzureServiceBusConsumer struct {
 	UseSessions bool `key:"use_sessions"`
 	// Messages in work at the same time.
 	MaxConcurrentCalls int `key:"max_concurrent_calls" default:"1"`
-	// Messages received at once.
+	// Messages received at once. With sessions it is always one.
 	MaxReceiveMessages int `key:"max_receive_messages" default:"1"`
 	// Property with the method name.
 	MethodProperty string `key:"method_property" default:"centrifugo-method"`

@@ -17,10 +17,13 @@ func TestFaults(t *testing.T) {
 	for _, sessions := range []bool{true, false} {
 		t.Run(fmt.Sprintf("sessions %v", sessions), func(t *testing.T) {
 			consumertest.Faults(t, func(t *testing.T) consumertest.Subject {
-				s, queue, partitions := start(t, 3*time.Second), "a", 1
+				// Locks last longer than a loaded machine may stand still. Those of a killed node are waited
+				// for without sessions; with them they end with the connection.
+				lock, queue, partitions := 10*time.Second, "a", 1
 				if sessions {
-					queue, partitions = "sessions", 2
+					lock, queue, partitions = longLock, "sessions", 2
 				}
+				s := start(t, lock)
 				return consumertest.Subject{
 					Config: func(string) any {
 						return options(s.ConnectionString("secret"), func(c *config.AzureServiceBusConsumer) {

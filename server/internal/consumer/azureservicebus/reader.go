@@ -17,7 +17,7 @@ import (
 const (
 	// callTime bounds a call that does not wait for messages. After a lost connection the library
 	// repeats a settlement only seconds later, and in vain: the message comes again.
-	callTime = 2 * time.Second
+	callTime = 5 * time.Second
 	// acceptTime is how long one waits for a session with messages.
 	acceptTime = 30 * time.Second
 	// sessionIdle is how long a session may have no message before another one is read.
@@ -97,13 +97,15 @@ func isTimeout(err error) bool {
 	return errors.As(err, &e) && e.Code == azservicebus.CodeTimeout
 }
 
-// readSession reads a session until it has no more messages, others are due, or ctx is done.
+// readSession reads a session until it has no more messages, others are due, or ctx is done. It
+// receives one message at a time: the library gives back what arrives after it has returned fewer
+// messages than were asked for, and they would come again behind later ones.
 func (r *reader) readSession(ctx context.Context, from *azservicebus.SessionReceiver) error {
 	defer closeAfter(ctx, from)
 	until := time.Now().Add(sessionTime)
 	for ctx.Err() == nil && time.Now().Before(until) {
 		limited, cancel := context.WithTimeout(ctx, sessionIdle)
-		messages, err := from.ReceiveMessages(limited, r.config.MaxReceiveMessages, nil)
+		messages, err := from.ReceiveMessages(limited, 1, nil)
 		idle := limited.Err() != nil
 		cancel()
 		if len(messages) == 0 {

@@ -122,7 +122,7 @@ func TestRetry(t *testing.T) {
 func TestLocks(t *testing.T) {
 	for _, sessions := range []bool{false, true} {
 		t.Run(fmt.Sprintf("sessions %v", sessions), func(t *testing.T) {
-			const lock = 2 * time.Second
+			const lock = 3 * time.Second
 			s, queue := start(t, lock), "a"
 			change := func(c *config.AzureServiceBusConsumer) { c.Queues, c.UseSessions = []string{queue}, sessions }
 			session := "s"
