@@ -83,14 +83,14 @@ func TestAdminSocket(t *testing.T) {
 	if _, body := i.adminCall(token, `{"method":"publish","params":{"channel":"x","data":"hello"}}`); !strings.Contains(body, `"offset":1`) {
 		t.Fatalf("publishing: %s; want %q in it", body, `"offset":1`)
 	}
-	if message, err := page.Message(); err != nil || !strings.Contains(message, `"data":"hello"`) {
+	if message, err := page.Next(); err != nil || !strings.Contains(message, `"data":"hello"`) {
 		t.Errorf("received %s, %v; want the publication", message, err)
 	}
 	client := i.connected(apptest.Dialer{})
 	if reply := ask(t, client, `{"id":2,"subscribe":{"channel":"open:x"}}`); !strings.Contains(reply, `"subscribe":{`) {
 		t.Fatalf("a client: %s; want %q in it", reply, `"subscribe":{`)
 	}
-	if message, err := page.Message(); err != nil || !strings.Contains(message, `"join":{`) {
+	if message, err := page.Next(); err != nil || !strings.Contains(message, `"join":{`) {
 		t.Errorf("received %s, %v; want a join", message, err)
 	}
 	if _, body := i.adminCall(token, `{"method":"presence_stats","params":{"channel":"open:x"}}`); !strings.Contains(body, `"num_clients":1`) {

@@ -44,7 +44,7 @@ func TestGRPCAPI(t *testing.T) {
 	if _, err := calls.Publish(withKey(t, "k"), &apipb.PublishRequest{Channel: "x", Data: []byte(`{"a":1}`)}); err != nil {
 		t.Fatalf("publishing: %v", err)
 	}
-	if got, err := c.Message(); err != nil || got != `{"push":{"channel":"x","pub":{"data":{"a":1}}}}` {
+	if got, err := c.Next(); err != nil || got != `{"push":{"channel":"x","pub":{"data":{"a":1}}}}` {
 		t.Errorf("the subscriber: got %s, %v; want the publication", got, err)
 	}
 	info, err := calls.Info(withKey(t, "k"), &apipb.InfoRequest{})

@@ -48,7 +48,7 @@ func TestBatches(t *testing.T) {
 			}
 			got, last := 0, ""
 			for got < test.batches*test.each {
-				message, err := c.Message()
+				message, err := c.Next()
 				if err != nil {
 					t.Fatal(err)
 				}

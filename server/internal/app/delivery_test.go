@@ -33,7 +33,7 @@ func (i *instance) call(method, body string) string {
 func pushed(t *testing.T, c *apptest.Conn) (got []string) {
 	t.Helper()
 	for {
-		message, err := c.Message()
+		message, err := c.Next()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestExcludeSender(t *testing.T) {
 		}
 		for message := ""; !strings.Contains(message, `"data":1`); { // it has been delivered
 			var err error
-			if message, err = other.Message(); err != nil {
+			if message, err = other.Next(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -108,7 +108,7 @@ func TestAPIOverTheSamePort(t *testing.T) {
 	if status != 200 || strings.TrimSpace(body) != `{"result":{}}` {
 		t.Errorf("publishing: status %d, %s; want 200 and %q", status, body, `{"result":{}}`)
 	}
-	if push, err := c.Message(); err != nil || push != `{"push":{"channel":"news","pub":{"data":{"a":1}}}}` {
+	if push, err := c.Next(); err != nil || push != `{"push":{"channel":"news","pub":{"data":{"a":1}}}}` {
 		t.Errorf("the subscriber got %s, %v; want %q", push, err, `{"push":{"channel":"news","pub":{"data":{"a":1}}}}`)
 	}
 }

@@ -70,7 +70,7 @@ func TestMetricsCount(t *testing.T) {
 		"channel": {"without_namespace": {"join_leave": true, "force_push_join_leave": true, "history_size": 9, "history_ttl": "1m", "force_recovery": true}}`)
 	c := i.connected(apptest.Dialer{})
 	ask(t, c, `{"id":2,"subscribe":{"channel":"news"}}`)
-	if join, err := c.Message(); err != nil || !strings.Contains(join, `"join"`) {
+	if join, err := c.Next(); err != nil || !strings.Contains(join, `"join"`) {
 		t.Fatalf("%s, %v; want %q in it", join, err, `"join"`)
 	}
 	ask(t, c, `{"id":3,"presence":{"channel":"news"}}`) // not available: 108

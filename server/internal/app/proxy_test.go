@@ -232,7 +232,7 @@ func awaitAll(t *testing.T, c *apptest.Conn, texts []string) {
 	t.Helper()
 	var all strings.Builder
 	for missing := true; missing; {
-		m, err := c.Message()
+		m, err := c.Next()
 		if err != nil {
 			t.Fatalf("waiting for %q: %v after %s", texts, err, all.String())
 		}

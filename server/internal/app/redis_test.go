@@ -74,7 +74,7 @@ func (i *instance) awaitReady() {
 func next(t *testing.T, c *apptest.Conn, text string) string {
 	t.Helper()
 	for {
-		m, err := c.Message()
+		m, err := c.Next()
 		if err != nil {
 			t.Fatalf("waiting for %s: %v", text, err)
 		}
@@ -130,7 +130,7 @@ func testTwoNodes(t *testing.T, delivery string) {
 	nodes[0].api("disconnect", `{"user":""}`)
 	for _, c := range []*apptest.Conn{a, b} {
 		for {
-			if _, err := c.Message(); err != nil {
+			if _, err := c.Next(); err != nil {
 				if closed, ok := err.(*apptest.Closed); !ok || closed.Code != 3503 && closed.Code != 3000 { //nolint:errorlint // as it is
 					t.Errorf("disconnected with %v; want code 3503 or 3000", err)
 				}

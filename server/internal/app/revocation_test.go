@@ -50,7 +50,7 @@ func (i *instance) refused(claims jwt.MapClaims) int {
 	if err := c.Text(fmt.Sprintf(`{"id":1,"connect":{"token":%q}}`, signed(i.t.(*testing.T), claims))); err != nil {
 		i.t.Fatal(err)
 	}
-	m, err := c.Message()
+	m, err := c.Next()
 	var closed *apptest.Closed
 	switch {
 	case errors.As(err, &closed):

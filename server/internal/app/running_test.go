@@ -197,7 +197,7 @@ func ask(t testing.TB, c *apptest.Conn, message string) string {
 	if err := c.Text(message); err != nil {
 		t.Fatalf("sending %s: %v", message, err)
 	}
-	reply, err := c.Message()
+	reply, err := c.Next()
 	if err != nil {
 		t.Fatalf("answer to %s: %v", message, err)
 	}

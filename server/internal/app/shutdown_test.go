@@ -179,7 +179,7 @@ func connectOnce(address string) string {
 	if err := c.Text(`{"id":1,"connect":{}}`); err != nil {
 		return "ended"
 	}
-	reply, err := c.Message()
+	reply, err := c.Next()
 	var closed *apptest.Closed
 	switch {
 	case strings.Contains(reply, `"connect":{`):

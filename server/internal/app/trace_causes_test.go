@@ -2,6 +2,7 @@ package app
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,18 +55,36 @@ func (i *instance) fill(what string, found func(e *api.TraceEvent) bool) (event 
 // connection ends then, they are not written.
 func TestTraceOfAFullSocket(t *testing.T) {
 	i := start(t, patientServer("", 10_000_000))
-	i.tracedReader()
-	_, last := i.fill("the socket to be full", func(e *api.TraceEvent) bool {
-		return e.Kind == "written" && strings.Contains(e.Text, "socket, which is full")
-	})
-	for range 10 { // the kernel may still take some
-		i.succeed("publish", `{"channel":"a","data":"`+strings.Repeat("y", 100_000)+`"}`)
-		last++
+	full := false
+	// verdict waits for one of the verdicts on a publication for ann, and returns it.
+	verdict := func(offset int, oneOf ...string) (found api.TraceClient) {
+		await.Until(t, fmt.Sprintf("one of the verdicts %q on publication %d", oneOf, offset), func() bool {
+			for _, found = range i.traceQuery(fmt.Sprintf(`{"channel":"a","offset":%d}`, offset)).Clients {
+				if found.User == "ann" && slices.Contains(oneOf, found.Verdict) {
+					return true
+				}
+			}
+			return false
+		})
+		full = full || found.Verdict == "written" && strings.Contains(found.Text, "socket, which is full")
+		return found
 	}
-	query := fmt.Sprintf(`{"channel":"a","offset":%d}`, last)
-	i.awaitVerdict(query, "ann", "queued", "not written yet")
-	i.succeed("disconnect", `{"user":"ann"}`)
-	i.awaitVerdict(query, "ann", "closed", "ended before: 1 client disconnected: 3503 force disconnect")
+	last := 0
+	// The kernel may still take what was queued a moment ago: then another connection is used.
+	await.Until(t, "a connection to end while a publication is queued", func() bool {
+		i.tracedReader()
+		for queued := false; !queued; {
+			i.succeed("publish", `{"channel":"a","data":"`+strings.Repeat("x", 100_000)+`"}`)
+			last++
+			queued = verdict(last, "written", "queued").Verdict == "queued"
+		}
+		i.succeed("disconnect", `{"user":"ann"}`)
+		end := verdict(last, "written", "closed")
+		return end.Verdict == "closed" && strings.Contains(end.Text, "ended before: 1 client disconnected: 3503 force disconnect")
+	})
+	if !full {
+		t.Errorf("no publication was %q; want it of the last that was written", "given to the socket, which is full")
+	}
 }
 
 // TestTraceOfPolicies: the trace names what the policy for slow readers does.

@@ -195,6 +195,21 @@ func (c *Conn) Message() (string, error) {
 	}
 }
 
+// Next is Message of a bidirectional JSON client: pings of the protocol, which come after half
+// of their interval at the earliest, are answered and left out.
+func (c *Conn) Next() (string, error) {
+	const ping = "{}"
+	for {
+		message, err := c.Message()
+		if err != nil || message != ping {
+			return message, err
+		}
+		if err := c.Text(ping); err != nil {
+			return "", err
+		}
+	}
+}
+
 // WaitClosed skips messages until the connection ends, and returns the code of
 // the close frame.
 func (c *Conn) WaitClosed() (code int, err error) {
