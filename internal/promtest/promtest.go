@@ -33,8 +33,8 @@ type Options struct {
 	Features string
 }
 
-// Start starts Prometheus. It reads the metrics twice a second, as job "centrifugo", and
-// evaluates the rules as often.
+// Start starts Prometheus. It reads the metrics every second, as job "centrifugo", and
+// evaluates the rules twice as often.
 func Start(t testing.TB, o Options) *Prometheus {
 	t.Helper()
 	if _, err := exec.LookPath("prometheus"); err != nil {
@@ -62,7 +62,7 @@ func launch(t testing.TB, o Options) *Prometheus {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf(`global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
+	text := fmt.Sprintf(`global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}
 rule_files: [%q]
 scrape_configs:
   - job_name: centrifugo
