@@ -56,15 +56,16 @@ var deployments = []struct {
 
 var all = centrifugetest.Without()
 
+// single and cluster return configurations that wait long for Redis.
 func single(servers ...*redistest.Server) (c redisengine.Config) {
 	for _, s := range servers {
 		c.Shards = append(c.Shards, redisengine.ShardConfig{Address: s.Address()})
 	}
-	return c
+	return patient(c)
 }
 
 func cluster(c *redistest.Cluster) redisengine.Config {
-	return redisengine.Config{Shards: []redisengine.ShardConfig{{Cluster: c.Addresses()}}}
+	return patient(redisengine.Config{Shards: []redisengine.ShardConfig{{Cluster: c.Addresses()}}})
 }
 
 // patient returns a configuration for tests of what Redis answers, not of when: a loaded

@@ -233,7 +233,7 @@ func TestPresenceOfOthers(t *testing.T) {
 func TestPresenceClockSetBack(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	p := redisengine.NewPresence(connect(t, patient(single(s))), redisengine.PresenceConfig{TTL: 2 * time.Second, UserMapping: true})
+	p := redisengine.NewPresence(connect(t, single(s)), redisengine.PresenceConfig{TTL: 2 * time.Second, UserMapping: true})
 	closeAtEnd(t, p)
 	call := func(err error) {
 		t.Helper()

@@ -183,7 +183,7 @@ func TestLossIsSeen(t *testing.T) {
 	s := redistest.Start(t)
 	var mu sync.Mutex
 	var lines []centrifuge.LogEntry
-	config := patient(single(s))
+	config := single(s)
 	config.LogHandler = func(e centrifuge.LogEntry) {
 		mu.Lock()
 		defer mu.Unlock()

@@ -26,19 +26,19 @@ func TestMaxMemory(t *testing.T) {
 		t.Run("allkeys-lru, "+name, func(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
-			b, other := startBroker(t, patient(single(s)), config), startBroker(t, patient(single(s)), config)
+			b, other := startBroker(t, single(s), config), startBroker(t, single(s), config)
 			testEvicting(t, s, b, other)
 		})
 		t.Run("noeviction, "+name, func(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t)
-			testFull(t, s, startBroker(t, patient(single(s)), config))
+			testFull(t, s, startBroker(t, single(s), config))
 		})
 	}
 	t.Run("noeviction, bus streams", func(t *testing.T) {
 		t.Parallel()
 		s := redistest.Start(t)
-		config := patient(single(s))
+		config := single(s)
 		config.Streams = true
 		b := startBroker(t, config, redisengine.BrokerConfig{})
 		testFull(t, s, b)
@@ -139,7 +139,7 @@ func testFull(t *testing.T, s *redistest.Server, b *running) {
 func TestEvictedResult(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	b := startBroker(t, patient(single(s)), redisengine.BrokerConfig{})
+	b := startBroker(t, single(s), redisengine.BrokerConfig{})
 	once := keptAll
 	once.IdempotencyKey = "k"
 	first := b.publish("x", "1", once)
@@ -164,7 +164,7 @@ func TestEvictedPresence(t *testing.T) {
 	s := redistest.Start(t)
 	clients := map[string]*centrifuge.ClientInfo{"a": {Client: "a", User: "1"}, "b": {Client: "b", User: "1"}, "c": {Client: "c", User: "2"}}
 	for _, mapping := range []bool{false, true} {
-		p := redisengine.NewPresence(connect(t, patient(single(s))), redisengine.PresenceConfig{UserMapping: mapping})
+		p := redisengine.NewPresence(connect(t, single(s)), redisengine.PresenceConfig{UserMapping: mapping})
 		closeAtEnd(t, p)
 		for _, key := range []string{"data", "expire", "user.clients", "user.expire"} {
 			channel := fmt.Sprintf("%s-%v", key, mapping)
