@@ -436,6 +436,7 @@ func TestJetStreamTLS(t *testing.T) {
 }
 
 func TestRedisStreamTLS(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	files := a.files()
 	port, sentinelPort := strconv.Itoa(testprocess.FreePort(t)), strconv.Itoa(testprocess.FreePort(t))

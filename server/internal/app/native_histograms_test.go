@@ -49,6 +49,7 @@ func nativeCount(h *dto.Histogram) uint64 {
 // API and of proxies have native buckets beside the classic ones, and there are no summaries.
 // A real Prometheus reads them.
 func TestNativeHistograms(t *testing.T) {
+	t.Parallel()
 	i := start(t, `"client": {"insecure": true}, "http_api": {"insecure": true}, "prometheus": {"enabled": true, "native_histograms": true},
 		"rpc": {"proxy": {"endpoint": "http://127.0.0.1:1"}, "without_namespace": {"proxy_enabled": true}}`)
 	c := i.connected(apptest.Dialer{})

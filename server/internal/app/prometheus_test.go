@@ -112,6 +112,7 @@ func rulesIn(t *testing.T) (names []string) {
 // TestPrometheus runs a real Prometheus: every alert of deploy/prometheus fires when its
 // condition is caused, and every query of the dashboard in deploy/grafana has series.
 func TestPrometheus(t *testing.T) {
+	t.Parallel()
 	o := observe(t)
 	fired := make(map[string]bool)
 	// fires causes a condition again and again, since a rate needs two readings, until alerts fire.

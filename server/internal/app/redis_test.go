@@ -214,6 +214,7 @@ func TestPartsOnRedis(t *testing.T) {
 // TestRedisTLS: cert_pem and key_pem are presented to the server, which asks for them, and
 // server_ca_pem verifies the server; the same for the sentinels.
 func TestRedisTLS(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	files := a.files()
 	tlsPort, sentinelPort := strconv.Itoa(testprocess.FreePort(t)), strconv.Itoa(testprocess.FreePort(t))

@@ -174,6 +174,7 @@ func TestRevocationsOutliveRedis(t *testing.T) {
 
 // A node without its engine admits no client: it does not know who is blocked.
 func TestRevocationsNotLoaded(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	server.Kill()
 	i := start(t, tokenNode(", "+redisEngine(server.Address())))
