@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"centrifugo/bench/internal/costs"
 )
 
@@ -29,7 +31,7 @@ func (s shape) name() string {
 
 // fitted are the clusters from which the costs are taken, checked those that must follow.
 var (
-	fitted  = []shape{{10}, {400}, {0, 10}, {10, 10}}
+	fitted  = []shape{{10}, {400}, {0, 10}, {10, 10}, {10, 10, 10}}
 	checked = []shape{{150, 250}, {0, 100, 300}, {50, 100, 150}}
 )
 
@@ -135,7 +137,7 @@ func (s shape) run(ctx context.Context, m *measurement) (sample, error) {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := m.load(ctx, nodes[loaded], "fanout", "--api", nodes[0].url("http")+"/api", "--clients", strconv.Itoa(s[loaded]),
-			"--rate", strconv.Itoa(shapeRate), "--warmup", "1s", "--duration", strconv.Itoa(m.seconds+3)+"s")
+			"--rate", strconv.Itoa(shapeRate), "--warmup", "1s", "--duration", strconv.Itoa(2*m.seconds+3)+"s")
 		ended <- err
 	}()
 	got, err := sampleShape(ctx, m, cluster)
@@ -155,7 +157,7 @@ func sampleShape(ctx context.Context, m *measurement, c *redisCluster) (sample, 
 	if err != nil {
 		return nil, err
 	}
-	if err := pause(ctx, time.Duration(m.seconds)*time.Second); err != nil {
+	if err := pause(ctx, time.Duration(2*m.seconds)*time.Second); err != nil {
 		return nil, err
 	}
 	after, end, err := used(ctx, c)
@@ -189,25 +191,15 @@ func used(ctx context.Context, c *redisCluster) (sample, time.Time, error) {
 	return s, now, nil
 }
 
-// processorTime reads user and system time from proc(5), in ticks of 10 ms.
+// processorTime returns what a process has used, in user and system mode. Its clock of
+// clock_getcpuclockid(3) counts nanoseconds, proc(5) ticks of 10 ms.
 func processorTime(pid int) (seconds float64, err error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
+	const scheduled = 2 // CPUCLOCK_SCHED
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0, fmt.Errorf("reading the processor time of %d: %w", pid, err)
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	const utime, stime = 11, 12 // counted from the state
-	if len(fields) <= stime {
-		return 0, fmt.Errorf("reading the processor time of %d: %d fields", pid, len(fields))
-	}
-	for _, f := range []string{fields[utime], fields[stime]} {
-		ticks, err := strconv.ParseFloat(f, 64)
-		if err != nil {
-			return 0, err
-		}
-		seconds += ticks / 100
-	}
-	return seconds, nil
+	return time.Duration(t.Nano()).Seconds(), nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -64,11 +64,12 @@ func (r *resource) share() float64 { return r.used / r.has }
 func (c *cluster) resources(publications float64) []resource {
 	n, s := float64(c.nodes), float64(c.shards)
 	receivers := c.receivers()
+	others := receivers * (n - 1) / n // that do not publish
 	size := c.payload + overhead
 	all := []resource{
 		{
 			name: "processor", per: "node", unit: "cores", has: c.cores * busy,
-			load: publications / n * (c.costs.Publish + receivers*c.costs.Receive + c.fanout*c.costs.Deliver) / 1e6,
+			load: publications / n * (c.costs.Publish + others*c.costs.Receive + c.fanout*c.costs.Deliver) / 1e6,
 			idle: c.connections / n * c.costs.Idle / 1e6,
 		},
 		{name: "memory", per: "node", unit: "GiB", has: c.memory * busy, idle: c.connections / n * c.costs.Connection / (1 << 30)},

@@ -21,7 +21,7 @@ func TestResources(t *testing.T) {
 	c := sampleCluster()
 	receivers := 10 * (1 - math.Pow(0.9, 10)) // 6.51 nodes
 	want := []float64{
-		100*(60+receivers*20+10*5)/1e6 + 10_000*1.0/1e6,
+		100*(60+receivers*0.9*20+10*5)/1e6 + 10_000*1.0/1e6,
 		10_000 * 4000.0 / (1 << 30),
 		100 * (10 + receivers + 1) * 206 * 8 / 1e9,
 		500 * (10 + 10 + receivers*2) / 1e6,

@@ -10,8 +10,9 @@ import (
 
 // Costs are processor time in microseconds and memory in bytes, on one machine.
 type Costs struct {
-	// Publish is for the node that gets a call of the HTTP API, Receive for each node with
-	// subscribers of the channel, Deliver for each of these.
+	// Publish is for the node that gets a call of the HTTP API, Receive for each other node
+	// with subscribers of the channel, Deliver for each of these. The node that publishes
+	// receives while it reads the answer, which costs next to nothing more.
 	Publish, Receive, Deliver float64
 	// RedisPublish is for the shard of the channel, RedisReceive for each node to which it
 	// sends the publication, RedisSubscribe for each channel that a node begins or ceases
@@ -37,10 +38,10 @@ type Run struct {
 // terms of the nodes' equations: publish, receive, deliver.
 func terms(subscribers []int, node int) [3]float64 {
 	t := [3]float64{2: float64(subscribers[node])}
-	if node == 0 {
+	switch {
+	case node == 0:
 		t[0] = 1
-	}
-	if subscribers[node] > 0 {
+	case subscribers[node] > 0:
 		t[1] = 1
 	}
 	return t

@@ -3,6 +3,7 @@ package costs
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -35,6 +36,25 @@ func TestFit(t *testing.T) {
 	}
 	if worst := got.Worst([]Run{want.run(1.25, 100, 0, 300)}); math.Abs(worst-0.2) > 1e-6 {
 		t.Errorf("Worst of a cluster that uses 1.25 times as much = %v; want 0.2", worst)
+	}
+}
+
+// TestPredict compares with figures computed by hand. The first node publishes.
+func TestPredict(t *testing.T) {
+	c := Costs{Publish: 60, Receive: 15, Deliver: 4, RedisPublish: 12, RedisReceive: 3}
+	for _, test := range []struct {
+		subscribers []int
+		nodes       []float64
+		redis       float64
+	}{
+		{[]int{0}, []float64{60}, 12},
+		{[]int{10}, []float64{60 + 40}, 12 + 3},
+		{[]int{0, 0, 5}, []float64{60, 0, 15 + 20}, 12 + 3},
+		{[]int{10, 20}, []float64{60 + 40, 15 + 80}, 12 + 6},
+	} {
+		if nodes, redis := c.Predict(test.subscribers); !slices.Equal(nodes, test.nodes) || redis != test.redis {
+			t.Errorf("Predict(%v) = %v, %v; want %v, %v", test.subscribers, nodes, redis, test.nodes, test.redis)
+		}
 	}
 }
 
