@@ -31,13 +31,15 @@ func (i *instance) tracedReader() *apptest.Conn {
 	return ann
 }
 
+// largePublication is a request to publish a large message into channel a.
+var largePublication = `{"channel":"a","data":"` + strings.Repeat("x", 100_000) + `"}`
+
 // fill publishes large messages into channel a until an event is recorded that satisfies found,
 // and returns it with the offset of the last message.
 func (i *instance) fill(what string, found func(e *api.TraceEvent) bool) (event api.TraceEvent, last int) {
 	i.t.Helper()
-	body := `{"channel":"a","data":"` + strings.Repeat("x", 100_000) + `"}`
 	await.Until(i.t, what, func() bool {
-		i.succeed("publish", body)
+		i.succeed("publish", largePublication)
 		last++
 		for _, e := range i.traceQuery(`{"channel":"a"}`).Events {
 			if found(&e) {
@@ -50,20 +52,10 @@ func (i *instance) fill(what string, found func(e *api.TraceEvent) bool) (event 
 	return event, last
 }
 
-// verdictOn waits for one of the verdicts, which are keys of texts, on the publication at an
-// offset of channel a, whose only subscriber is ann, and for its text.
-func (i *instance) verdictOn(offset int, texts map[string]string) (verdict string) {
+// verdictOn is awaitOneOf for ann and the publication at an offset of channel a.
+func (i *instance) verdictOn(offset int, texts map[string]string) string {
 	i.t.Helper()
-	await.Until(i.t, fmt.Sprintf("one of the verdicts %v on publication %d", texts, offset), func() bool {
-		clients := i.traceQuery(fmt.Sprintf(`{"channel":"a","offset":%d}`, offset)).Clients
-		if len(clients) != 1 {
-			return false
-		}
-		verdict = clients[0].Verdict
-		text, ok := texts[verdict]
-		return ok && strings.Contains(clients[0].Text, text)
-	})
-	return verdict
+	return i.awaitOneOf(fmt.Sprintf(`{"channel":"a","offset":%d}`, offset), "ann", texts)
 }
 
 // whileFull runs a test of a full socket again until it has succeeded: the kernel may still
@@ -84,7 +76,7 @@ func TestTraceOfAFullSocket(t *testing.T) {
 		})
 		for queued := false; !queued; {
 			last++
-			i.succeed("publish", `{"channel":"a","data":"`+strings.Repeat("x", 100_000)+`"}`)
+			i.succeed("publish", largePublication)
 			queued = i.verdictOn(last, map[string]string{"written": "", "queued": "not written yet"}) == "queued"
 		}
 		i.succeed("disconnect", `{"user":"ann"}`)

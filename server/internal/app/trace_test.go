@@ -34,23 +34,31 @@ func (i *instance) succeed(method, request string) {
 // awaitVerdict waits until the verdict for one of the clients of the answer is this.
 func (i *instance) awaitVerdict(request, user, verdict, text string) {
 	i.t.Helper()
+	i.awaitOneOf(request, user, map[string]string{verdict: text})
+}
+
+// awaitOneOf waits until one of the clients of the answer has one of the verdicts, which are keys
+// of texts, with its text, and returns the verdict.
+func (i *instance) awaitOneOf(request, user string, texts map[string]string) string {
+	i.t.Helper()
 	var got []api.TraceClient
-	done := false
+	verdict := ""
 	defer func() {
-		if !done {
-			i.t.Logf("trace_query %s: %+v; want %s of %s: %s", request, got, verdict, user, text)
+		if verdict == "" {
+			i.t.Logf("trace_query %s: %+v; want one of %v for %s", request, got, texts, user)
 		}
 	}()
-	await.Until(i.t, "the verdict "+verdict, func() bool {
+	await.Until(i.t, fmt.Sprintf("one of the verdicts %v", texts), func() bool {
 		got = i.traceQuery(request).Clients
 		for _, c := range got {
-			if c.User == user && c.Verdict == verdict && strings.Contains(c.Text, text) {
+			if text, ok := texts[c.Verdict]; ok && c.User == user && strings.Contains(c.Text, text) {
+				verdict = c.Verdict
 				return true
 			}
 		}
 		return false
 	})
-	done = true
+	return verdict
 }
 
 // connectedAs returns a connection of a user.
