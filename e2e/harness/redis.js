@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from './server.js';
+import { freePort } from './port.js';
 
 const START_TIMEOUT = 30_000;
 

@@ -3,12 +3,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { API } from './api.js';
 import { binary } from './binary.js';
+import { freePort } from './port.js';
 
 const START_TIMEOUT = 15_000;
 const STOP_TIMEOUT = 15_000;
@@ -25,16 +25,13 @@ export class Server {
    * TLS, has the API and health.
    */
   static async start({ config, args = [], port, ready = '/health', certificate } = {}) {
-    for (let attempt = 1; ; attempt++) {
-      const server = new Server(port ?? await freePort(), ready, certificate, certificate && await freePort());
-      try {
-        await server.#launch(config, args);
-        return server;
-      } catch (error) {
-        await server.kill();
-        // Between finding a port and binding it another suite may take it.
-        if (port || attempt === 5 || !/address already in use/.test(server.log)) throw error;
-      }
+    const server = new Server(port ?? await freePort(), ready, certificate, certificate && await freePort());
+    try {
+      await server.#launch(config, args);
+      return server;
+    } catch (error) {
+      await server.kill();
+      throw error;
     }
   }
 
@@ -132,16 +129,6 @@ export class Server {
   #broken(what) {
     return new Error(`the server ${what}; its log:\n${this.log.slice(-8000)}`);
   }
-}
-
-/** A port that is free at this moment. */
-export async function freePort() {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
 }
 
 // Variables meant for another server must not configure this one.

@@ -140,7 +140,7 @@ var allowed = []struct {
 	{"clientpb", nil},
 	{"docs", nil},
 	{"proxypb", nil},
-	{"bench", []string{"protocol", "centrifuge", "internal/wsframe", "bench"}},
+	{"bench", []string{"protocol", "centrifuge", "internal/freeport", "internal/wsframe", "bench"}},
 	{"examples", []string{"clientpb", "centrifuge", "centrifuge/transport"}},
 	{"internal/acmetest", nil},
 	{"internal/archtest", nil},
@@ -158,7 +158,8 @@ var allowed = []struct {
 	{"internal/sqstest", []string{"internal/await", "internal/testprocess"}},
 	{"internal/asbtest", []string{"internal/await", "internal/testprocess"}},
 	{"internal/proxytest", []string{"internal/testprocess"}},
-	{"internal/testprocess", []string{"internal/await"}},
+	{"internal/freeport", nil},
+	{"internal/testprocess", []string{"internal/await", "internal/freeport"}},
 	{"internal/wildcard", nil},
 	{"internal/wsframe", nil},
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,7 +42,7 @@ func Start(t testing.TB, lock time.Duration) *Server {
 	_, file, _, _ := runtime.Caller(0)
 	s := &Server{
 		t: t, process: testprocess.New(t, syscall.SIGKILL), program: filepath.Join(filepath.Dir(file), "broker.py"),
-		file: filepath.Join(t.TempDir(), "messages.db"), lock: lock, port: "0",
+		file: filepath.Join(t.TempDir(), "messages.db"), lock: lock, port: strconv.Itoa(testprocess.FreePort(t)),
 	}
 	s.Restart()
 	return s
@@ -50,14 +51,11 @@ func Start(t testing.TB, lock time.Duration) *Server {
 // Restart starts the broker again, on the same port and with the messages it had.
 func (s *Server) Restart() {
 	s.t.Helper()
-	port := &await.Output{}
+	printed := &await.Output{}
 	cmd := exec.Command(python, s.program, s.port, s.file, fmt.Sprint(s.lock.Seconds())) //nolint:gosec // of this repository
-	cmd.Stdout = port
+	cmd.Stdout = printed
 	s.process.Start(cmd)
-	if !s.process.Answers("the port of the broker", func() bool { return strings.HasSuffix(port.String(), "\n") }) {
-		s.t.Fatalf("the broker has ended: %s", s.process)
-	}
-	s.port = strings.TrimSpace(port.String())
+	s.process.Await("the broker to listen", func() bool { return strings.HasSuffix(printed.String(), "\n") })
 }
 
 // Kill ends the broker as a crash does.

@@ -74,14 +74,9 @@ func StartWith(t testing.TB, o Options) *Server {
 	for _, setting := range o.Settings {
 		s.args = append(s.args, "-c", strings.ReplaceAll(setting, "FILES", dir))
 	}
-	for range 10 {
-		s.Port = testprocess.FreePort(t)
-		if s.launch() {
-			return s
-		}
-	}
-	t.Fatalf("postgres does not start: %s", s.process)
-	return nil
+	s.Port = testprocess.FreePort(t)
+	s.launch()
+	return s
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -108,21 +103,15 @@ func (s *Server) Stop() { s.process.End() }
 // Restart starts the process again after Stop, on the same port.
 func (s *Server) Restart() {
 	s.t.Helper()
-	for range 10 {
-		if s.launch() {
-			return
-		}
-	}
-	s.t.Fatalf("restarting postgres: %s", s.process)
+	s.launch()
 }
 
-// launch starts the process and waits until it answers. It returns false if the process
-// has ended, since another one may have taken its port.
-func (s *Server) launch() bool {
+// launch starts the process and waits until it answers.
+func (s *Server) launch() {
 	s.t.Helper()
 	cmd := s.command("postgres", append([]string{"-D", s.data(), "-p", strconv.Itoa(s.Port)}, s.args...)...)
 	s.process.Start(cmd)
-	return s.process.Answers("postgres to answer", s.answers)
+	s.process.Await("postgres to answer", s.answers)
 }
 
 // answers reports whether the server accepts connections. A server that starts up answers

@@ -5,13 +5,11 @@ package promtest
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 
@@ -44,18 +42,7 @@ func Start(t testing.TB, o Options) *Prometheus {
 	if o.Rules, err = filepath.Abs(o.Rules); err != nil {
 		t.Fatal(err)
 	}
-	for range 10 { // another process may take the port
-		if p := launch(t, o); p != nil {
-			return p
-		}
-	}
-	t.Fatal("prometheus does not start")
-	return nil
-}
-
-func launch(t testing.TB, o Options) *Prometheus {
-	t.Helper()
-	p := &Prometheus{t: t, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))}
+	p := &Prometheus{t: t, address: testprocess.FreeAddress(t)}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "prometheus.yml")
 	list, err := json.Marshal(o.Targets) // JSON is YAML
@@ -74,10 +61,7 @@ scrape_configs:
 	cmd := exec.Command("prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address, "--enable-feature="+o.Features) //nolint:gosec // of the test
 	process := testprocess.New(t, syscall.SIGKILL)
 	process.Start(cmd)
-	if !process.Answers("prometheus to answer", func() bool { return p.get("/-/ready", nil) == nil }) {
-		t.Logf("prometheus has ended: %s", process)
-		return nil
-	}
+	process.Await("prometheus to answer", func() bool { return p.get("/-/ready", nil) == nil })
 	return p
 }
 

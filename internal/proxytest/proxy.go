@@ -71,26 +71,21 @@ func Start(t testing.TB, name string, c Config) (address string) {
 	}
 	block := Block(t, c.Document, k.language)
 	proxy := testprocess.New(t, syscall.SIGKILL)
-	for range 10 { // another program may take the port
-		address = net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))
-		dir := t.TempDir()
-		e := &edit{t, block}
-		e.replace("127.0.0.1:8000", c.Upstream)
-		k.file(e, c, dir, address)
-		file := write(t, filepath.Join(dir, "proxy.conf"), e.text)
-		args := make([]string, len(k.args))
-		for i, arg := range k.args {
-			args[i] = strings.NewReplacer("FILE", file, "DIR", dir).Replace(arg)
-		}
-		cmd := exec.Command(program, args...) //nolint:gosec // the test says what to start
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
-		proxy.Start(cmd)
-		if proxy.Answers("the proxy to listen", func() bool { return listens(address) }) {
-			return address
-		}
+	address = testprocess.FreeAddress(t)
+	dir := t.TempDir()
+	e := &edit{t, block}
+	e.replace("127.0.0.1:8000", c.Upstream)
+	k.file(e, c, dir, address)
+	file := write(t, filepath.Join(dir, "proxy.conf"), e.text)
+	args := make([]string, len(k.args))
+	for i, arg := range k.args {
+		args[i] = strings.NewReplacer("FILE", file, "DIR", dir).Replace(arg)
 	}
-	t.Fatalf("%s does not start: %s", name, proxy)
-	return ""
+	cmd := exec.Command(program, args...) //nolint:gosec // the test says what to start
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	proxy.Start(cmd)
+	proxy.Await("the proxy to listen", func() bool { return listens(address) })
+	return address
 }
 
 // Block returns the only fenced block of a language in a Markdown document.

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"centrifugo/internal/await"
-	"centrifugo/internal/testprocess"
 )
 
 // Cluster is a Redis Cluster.
@@ -171,15 +170,8 @@ func (g *Group) Addresses() []string {
 func startSentinel(t testing.TB, config string) *Server {
 	t.Helper()
 	s := prepare(t, "--sentinel")
-	for range 10 {
-		if err := os.WriteFile(filepath.Join(s.dir, "sentinel.conf"), []byte(config), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		s.Port = testprocess.FreePort(t)
-		if s.launch() {
-			return s
-		}
+	if err := os.WriteFile(filepath.Join(s.dir, "sentinel.conf"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("the sentinel does not start: %s", s.process)
-	return nil
+	return s.start()
 }

@@ -56,17 +56,12 @@ func start(t testing.TB, args ...string) *Server {
 
 func (s *Server) start() *Server {
 	s.t.Helper()
-	for range 10 {
-		s.Port = testprocess.FreePort(s.t)
-		if i := slices.Index(s.args, "--cluster-port"); i >= 0 {
-			s.args[i+1] = strconv.Itoa(testprocess.FreePort(s.t)) // it may be taken as well
-		}
-		if s.launch() {
-			return s
-		}
+	s.Port = testprocess.FreePort(s.t)
+	if i := slices.Index(s.args, "--cluster-port"); i >= 0 {
+		s.args[i+1] = strconv.Itoa(testprocess.FreePort(s.t))
 	}
-	s.t.Fatalf("%s does not start: %s", program, s.process)
-	return nil
+	s.launch()
+	return s
 }
 
 // prepare makes a server that does not run yet, and has it removed when the test ends.
@@ -83,9 +78,8 @@ func prepare(t testing.TB, args ...string) *Server {
 	return &Server{t: t, dir: dir, args: args, host: "127.0.0.1", process: testprocess.New(t, syscall.SIGKILL)}
 }
 
-// launch starts the process and waits until it answers. It returns false if the process
-// has ended, since another one may have taken its port.
-func (s *Server) launch() bool {
+// launch starts the process and waits until it answers.
+func (s *Server) launch() {
 	s.t.Helper()
 	args := append([]string{
 		"--port", strconv.Itoa(s.Port), "--bind", s.host, "--dir", s.dir, "--daemonize", "no",
@@ -96,7 +90,7 @@ func (s *Server) launch() bool {
 	}
 	command := append(append(s.wrapper[:len(s.wrapper):len(s.wrapper)], program), args...)
 	s.process.Start(exec.Command(command[0], command[1:]...)) //nolint:gosec // the test says what to start
-	return s.process.Answers("the server to answer", func() bool {
+	s.process.Await("the server to answer", func() bool {
 		_, err := s.try("PING")
 		var answer Error
 		return err == nil || errors.As(err, &answer) && answer.code() != "LOADING"
@@ -116,9 +110,7 @@ func (s *Server) Kill() { s.process.End() }
 // lost.
 func (s *Server) Restart() {
 	s.t.Helper()
-	if !s.launch() {
-		s.t.Fatalf("restarting %s: %s", program, s.process)
-	}
+	s.launch()
 }
 
 // Pause stops the process without closing its connections; Resume continues it.

@@ -3,6 +3,7 @@
 package sqstest
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,11 +45,13 @@ func Start(t testing.TB) *Server {
 		t.Skipf("SKIPPED: internal/sqstest/setup.sh installs the emulator: %v", err)
 	}
 	s := &Server{process: testprocess.New(t, syscall.SIGKILL), printed: &await.Output{}}
-	cmd := exec.Command("node", "server.mjs")
+	address := testprocess.FreeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	cmd := exec.Command("node", "server.mjs", port) //nolint:gosec // a number
 	cmd.Dir, cmd.Stdout = dir, s.printed
 	s.process.Start(cmd)
 	s.awaitLine(t, 0)
-	s.Endpoint = "http://127.0.0.1:" + strings.TrimSpace(s.printed.String())
+	s.Endpoint = "http://" + address
 	return s
 }
 
@@ -75,9 +78,7 @@ func (s *Server) toggle(t testing.TB) {
 // awaitLine waits until the emulator has printed more lines than before.
 func (s *Server) awaitLine(t testing.TB, before int) {
 	t.Helper()
-	if !s.process.Answers("a line of the emulator", func() bool { return s.lines() > before }) {
-		t.Fatalf("the emulator has ended: %s%s", s.printed, s.process)
-	}
+	s.process.Await("the emulator to print a line", func() bool { return s.lines() > before })
 }
 
 func (s *Server) lines() int { return strings.Count(s.printed.String(), "\n") }

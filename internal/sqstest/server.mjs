@@ -1,11 +1,13 @@
-// An emulator of AWS SQS, on a free port of the loopback interface, which it prints. SIGUSR2 makes it
-// cut its connections and stop listening, or listen again; then it prints a line. Its queues stay.
+// An emulator of AWS SQS, on a port of the loopback interface. SIGUSR2 makes it cut its connections
+// and stop listening, or listen again. Then, and at the start, it prints a line. Its queues stay.
+//
+// usage: node server.mjs PORT
 import { buildApp } from 'fauxqs';
 
 const app = buildApp({ logger: false });
-await app.listen({ port: 0, host: '127.0.0.1' });
+const port = Number(process.argv[2]);
+await app.listen({ port, host: '127.0.0.1' });
 const { server } = app;
-const { port } = server.address();
 
 process.on('SIGUSR2', () => {
   if (server.listening) {
@@ -16,4 +18,4 @@ process.on('SIGUSR2', () => {
   }
 });
 setInterval(() => {}, 60_000); // without it the process ends when nothing listens
-console.log(port);
+console.log('listening');

@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/freeport"
 )
 
 // Process is a process of a test, which may be started again after its end. Its methods are for
@@ -58,9 +60,17 @@ func (p *Process) Start(cmd *exec.Cmd) {
 	}()
 }
 
-// Answers waits until answers returns true. It returns false if the process has ended, since
-// another program may have taken its port. The text what completes "waited for".
-func (p *Process) Answers(what string, answers func() bool) bool {
+// Await waits until answers returns true, and fails the test if the process ends before. The
+// text what completes "waited for".
+func (p *Process) Await(what string, answers func() bool) {
+	p.t.Helper()
+	if !p.answers(what, answers) {
+		p.t.Fatalf("%s has ended; want %s", p.cmd.Path, what)
+	}
+}
+
+// answers returns false if the process has ended.
+func (p *Process) answers(what string, answers func() bool) bool {
 	p.t.Helper()
 	ready := false
 	await.Until(p.t, what, func() bool {
@@ -101,13 +111,20 @@ func (p *Process) String() string {
 	return p.output.String()
 }
 
-// FreePort returns a port of the loopback interface on which nothing listens.
+// FreePort returns a port of the loopback interface on which nothing listens, and which no other
+// test gets before this one has ended.
 func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, release, err := freeport.Reserve()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // a TCP listener's
+	t.Cleanup(release)
+	return port
+}
+
+// FreeAddress is 127.0.0.1 with a port of FreePort.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
 }

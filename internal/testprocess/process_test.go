@@ -3,7 +3,6 @@ package testprocess
 import (
 	"net"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,9 +14,7 @@ func TestAProcessEndsWithItsTest(t *testing.T) {
 		const script = "trap 'echo ended; exit' TERM; echo started; echo a warning >&2; while :; do sleep 0.01; done"
 		p = New(t, syscall.SIGTERM)
 		p.Start(exec.Command("sh", "-c", script))
-		if !p.Answers("the output", func() bool { return strings.Count(p.String(), "\n") == 2 }) {
-			t.Error("Answers = false; want true, since the process runs")
-		}
+		p.Await("the output", func() bool { return strings.Count(p.String(), "\n") == 2 })
 	})
 	select {
 	case <-p.done:
@@ -35,8 +32,8 @@ func TestAProcessEndsWithItsTest(t *testing.T) {
 func TestAProcessThatEndsDoesNotAnswer(t *testing.T) {
 	p := New(t, syscall.SIGKILL)
 	p.Start(exec.Command("sh", "-c", "exit 1"))
-	if p.Answers("an answer", func() bool { return false }) {
-		t.Error("Answers = true; want false, since the process has ended")
+	if p.answers("an answer", func() bool { return false }) {
+		t.Error("answers = true; want false, since the process has ended")
 	}
 }
 
@@ -44,16 +41,13 @@ func TestAProcessIsStartedAgain(t *testing.T) {
 	p := New(t, syscall.SIGKILL)
 	for _, want := range []string{"one\n", "two\n"} {
 		p.Start(exec.Command("sh", "-c", "echo "+want+"exec sleep 3600"))
-		if !p.Answers("the output", func() bool { return p.String() == want }) {
-			t.Errorf("Answers = false with output %q; want true and %q", p, want)
-		}
+		p.Await("the output", func() bool { return p.String() == want })
 		p.End()
 	}
 }
 
 func TestFreePort(t *testing.T) {
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(FreePort(t)))
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", FreeAddress(t))
 	if err != nil {
 		t.Fatalf("listening on a free port: %v", err)
 	}

@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
+
+	"centrifugo/internal/freeport"
 )
 
 // process is a server under measurement.
@@ -116,12 +118,8 @@ func (p *process) stop() {
 	<-p.ended
 }
 
+// freePort returns a port that no other process takes before this one ends.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
+	port, _, err := freeport.Reserve()
+	return strconv.Itoa(port), err
 }

@@ -5,7 +5,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
+
+	"centrifugo/internal/freeport"
 )
 
 // transportSettings enable the transports that are compared with WebSocket.
@@ -16,16 +19,12 @@ var transportSettings = settings{
 // overGRPC is against over bidirectional gRPC, whose listener is another one.
 func overGRPC(args ...string) runner {
 	return func(ctx context.Context, m *measurement) (sample, error) {
-		text, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		port, err := strconv.Atoi(text)
+		port, _, err := freeport.Reserve()
 		if err != nil {
 			return nil, err
 		}
 		s := subject{config: settings{"grpc": settings{"enabled": true, "address": "127.0.0.1", "port": port}}}
-		return against(s, append(args, "--transport", "grpc", "--address", "127.0.0.1:"+text)...)(ctx, m)
+		return against(s, append(args, "--transport", "grpc", "--address", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))...)(ctx, m)
 	}
 }
 

@@ -2,23 +2,19 @@ package app
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"testing"
 
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/app/apptest"
 )
 
 // http_server.h2c_external adds HTTP/2 without TLS to the external listener, which still
 // serves HTTP/1.
 func TestH2CExternal(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.2:0") // the setting needs a port that is named
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = free.Close()
+	port := testprocess.FreePort(t) // the setting needs a port that is named
 	settings := fmt.Sprintf(`"health": {"enabled": true}, "init": {"enabled": true}, "client": {"insecure": true},
-		"http_server": {"internal_address": "127.0.0.2", "internal_port": %d, "h2c_external": `, free.Addr().(*net.TCPAddr).Port)
+		"http_server": {"internal_address": "127.0.0.2", "internal_port": %d, "h2c_external": `, port)
 	for _, test := range []struct {
 		name     string
 		settings string

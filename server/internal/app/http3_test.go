@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/internal/wsframe"
 	"centrifugo/server/internal/app/apptest"
 
@@ -199,20 +200,12 @@ func TestHTTP3ClientCertificates(t *testing.T) {
 // udpPort takes a UDP port whose number is free for TCP.
 func udpPort(t *testing.T) *net.UDPConn {
 	t.Helper()
-	for {
-		packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		l, err := net.Listen("tcp", packets.LocalAddr().String())
-		if err != nil {
-			_ = packets.Close()
-			continue
-		}
-		_ = l.Close()
-		t.Cleanup(func() { _ = packets.Close() })
-		return packets
+	packets, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: testprocess.FreePort(t)})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = packets.Close() })
+	return packets
 }
 
 // TestUDPPortTaken: the server does not start without the UDP port of HTTP/3.

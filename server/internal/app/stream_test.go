@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -23,14 +23,10 @@ const streamTimeout = 2 * time.Second
 // transport, at /stream.
 func startStreaming(t *testing.T, stream http.HandlerFunc) *instance {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.2:0") // h2c_external needs a port that is named
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = free.Close()
+	port := testprocess.FreePort(t) // h2c_external needs a port that is named
 	settings := fmt.Sprintf(`"prometheus": {"enabled": true, "instrument_http_handlers": true},
 		"client": {"connection_limit": 1000, "connection_rate_limit": 1000, "user_id_http_header": "X-User"},
-		"http_server": {"h2c_external": true, "internal_address": "127.0.0.2", "internal_port": %d}`, free.Addr().(*net.TCPAddr).Port)
+		"http_server": {"h2c_external": true, "internal_address": "127.0.0.2", "internal_port": %d}`, port)
 	return start(t, settings, func(a *App) {
 		a.options.Dev = true
 		a.timeouts.read, a.timeouts.write = streamTimeout, streamTimeout

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
@@ -71,12 +72,7 @@ s_count;z=q 1 7
 
 // TestPusher sends to a receiver that is not there, and then is.
 func TestPusher(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := testprocess.FreeAddress(t)
 	var log strings.Builder
 	p := New(Options{
 		Address: address, Prefix: "p", Interval: time.Millisecond, Gatherer: registry(t),
@@ -86,7 +82,8 @@ func TestPusher(t *testing.T) {
 	done := make(chan struct{})
 	go func() { defer close(done); p.Run(ctx) }()
 	await.Until(t, "three failures", func() bool { return p.Failed() >= 3 })
-	if l, err = net.Listen("tcp", address); err != nil {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()

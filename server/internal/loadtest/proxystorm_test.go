@@ -2,7 +2,6 @@ package loadtest_test
 
 import (
 	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,15 +23,10 @@ func startProxied(t *testing.T, secure bool, backend string) map[string]string {
 	})
 }
 
-func backendAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(testprocess.FreePort(t)))
-}
-
 // storm starts a server, and returns the options of a run against it.
 func storm(t *testing.T, transport string) loadtest.Options {
 	t.Helper()
-	backend, secure := backendAddress(t), transport == "webtransport" // which needs TLS
+	backend, secure := testprocess.FreeAddress(t), transport == "webtransport" // which needs TLS
 	o := stormOptions(transport, startProxied(t, secure, backend)[transport], backend)
 	if secure {
 		o.Address, o.SkipVerify = "https://"+o.Address, true
@@ -142,7 +136,7 @@ func TestProxyStormFails(t *testing.T) {
 		wantFailure(t, o, "calls at the same time, which is more than the 2")
 	})
 	t.Run("another backend", func(t *testing.T) {
-		wantFailure(t, stormOptions(loadtest.DefaultTransport, startServer(t, false), backendAddress(t)), "the server has not called the backend")
+		wantFailure(t, stormOptions(loadtest.DefaultTransport, startServer(t, false), testprocess.FreeAddress(t)), "the server has not called the backend")
 	})
 }
 

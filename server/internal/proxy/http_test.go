@@ -16,6 +16,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 )
 
@@ -230,14 +231,9 @@ func text(body string) func(http.ResponseWriter, *http.Request, string) {
 }
 
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := testprocess.FreeAddress(t)
 	p := newTester(t, "http://user:pass-word@"+address+"/path?key=query-secret", nil)
-	_, err = p.Call(context.Background(), Connect, caller(), Request{})
+	_, err := p.Call(context.Background(), Connect, caller(), Request{})
 	log := p.log.String()
 	if !errors.Is(err, centrifuge.ErrorInternal) || !strings.Contains(log, "reason=unreachable") {
 		t.Errorf("error %v, log %q; want %v, and the reason unreachable", err, log, centrifuge.ErrorInternal)

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/proxypb"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/proxy"
@@ -175,20 +176,16 @@ func TestTooLarge(t *testing.T) {
 // TestUnreachable: a call to a backend that is not there fails at once, and a backend that
 // comes back is used again.
 func TestUnreachable(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := testprocess.FreeAddress(t)
 	c := dial(t, "grpc://"+address, nil)
-	_, err = c.Call(t.Context(), proxy.RPC, new(proxy.Request), nil)
+	_, err := c.Call(t.Context(), proxy.RPC, new(proxy.Request), nil)
 	var f *proxy.Failure
 	if !errors.As(err, &f) || f.Reason != proxy.Unreachable || !f.Down {
 		t.Errorf("error %v; want reason %s, down", err, proxy.Unreachable)
 	}
-	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skipf("the port was taken: %v", err)
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
 	}
 	s := grpc.NewServer()
 	proxypb.RegisterCentrifugoProxyServer(s, &backend{rpc: func(context.Context, *proxypb.RPCRequest) (*proxypb.RPCResponse, error) {

@@ -31,7 +31,7 @@ type order struct {
 	// Config holds the options of the source.
 	Config json.RawMessage
 	// Stall, if not zero, is the number of the publication that does not return before the
-	// child is told to stop.
+	// child is told to stop, and the last one until then.
 	Stall int
 }
 
@@ -67,13 +67,11 @@ func run(text string, source func(config []byte) (consumer.Source, error)) error
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	log := new(await.Output)
-	c, err := New(s, &printer{stall: o.Stall, told: ctx.Done(), out: os.Stdout}, log)
+	c, err := New(s, &printer{stall: o.Stall, told: ctx.Done(), out: os.Stdout}, os.Stderr)
 	if err != nil {
 		return err
 	}
 	c.Run(ctx)
-	_, _ = io.WriteString(os.Stderr, log.String())
 	return nil
 }
 
@@ -90,16 +88,24 @@ type printer struct {
 	printed int
 }
 
+// pauseLocked waits, once the number is reached, until the child is told to stop.
+func (p *printer) pauseLocked() {
+	if p.stall == 0 || p.printed < p.stall {
+		return
+	}
+	p.mu.Unlock()
+	<-p.told
+	p.mu.Lock()
+}
+
 // Publish implements api.Node.
 func (p *printer) Publish(_ context.Context, channel string, data []byte, _ centrifuge.PublishOptions) (centrifuge.PublishResult, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pauseLocked()
 	_, err := fmt.Fprintf(p.out, "%d %s %s\n", time.Now().UnixNano(), channel, data)
 	p.printed++
-	stalls := p.printed == p.stall
-	p.mu.Unlock()
-	if stalls {
-		<-p.told
-	}
+	p.pauseLocked()
 	return centrifuge.PublishResult{}, err
 }
 

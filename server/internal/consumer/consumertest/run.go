@@ -3,6 +3,7 @@ package consumertest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 )
 
 // New returns a consumer of a source that calls a node. Channels have no namespace.
-func New(source consumer.Source, node api.Node, log *await.Output) (*consumer.Consumer, error) {
+func New(source consumer.Source, node api.Node, log io.Writer) (*consumer.Consumer, error) {
 	rules, err := channels.New(config.Channel{
 		PrivatePrefix: "$", NamespaceBoundary: ":", UserBoundary: "#", UserSeparator: ",",
 	}, channels.Settings{})

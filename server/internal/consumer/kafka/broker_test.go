@@ -2,10 +2,12 @@ package kafka_test
 
 import (
 	"context"
-	"fmt"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/kafka"
@@ -30,19 +32,11 @@ type broker struct {
 
 func startBroker(t testing.TB, partitions int32, options ...kfake.Opt) *broker {
 	t.Helper()
-	b := &broker{t: t, options: append([]kfake.Opt{kfake.NumBrokers(1), kfake.DataDir(t.TempDir()), kfake.SyncWrites(), kfake.SeedTopics(partitions, topic, "other")}, options...)}
+	port := testprocess.FreePort(t)
+	b := &broker{t: t, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), options: append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(t.TempDir()), kfake.SyncWrites(), kfake.SeedTopics(partitions, topic, "other")}, options...)}
 	b.start()
-	b.options = append(b.options, kfake.Ports(port(t, b.address)))
 	t.Cleanup(b.stop)
 	return b
-}
-
-func port(t testing.TB, address string) (port int) {
-	t.Helper()
-	if _, err := fmt.Sscanf(address, "127.0.0.1:%d", &port); err != nil {
-		t.Fatalf("address %s: %v", address, err)
-	}
-	return port
 }
 
 func (b *broker) start() {
@@ -52,9 +46,6 @@ func (b *broker) start() {
 		b.t.Fatalf("starting a broker: %v", err)
 	}
 	b.cluster = cluster
-	if b.address == "" { // a restart keeps it, and others may read it
-		b.address = cluster.ListenAddrs()[0]
-	}
 }
 
 func (b *broker) stop() { b.cluster.Close() }

@@ -3,11 +3,11 @@ package natsjetstream_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"testing"
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer/consumertest"
 	"centrifugo/server/internal/consumer/natsjetstream"
@@ -33,17 +33,12 @@ type broker struct {
 func startBroker(t testing.TB, change func(*server.Options), login ...nats.Option) *broker {
 	t.Helper()
 	b := &broker{t: t, login: login, options: server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, SyncAlways: true,
+		Host: "127.0.0.1", Port: testprocess.FreePort(t), JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, SyncAlways: true,
 	}}
 	if change != nil {
 		change(&b.options)
 	}
 	b.start()
-	address, ok := b.server.Addr().(*net.TCPAddr)
-	if !ok {
-		t.Fatalf("address = %v; want a TCP address", b.server.Addr())
-	}
-	b.options.Port = address.Port
 	t.Cleanup(b.stop)
 	err := b.with(func(ctx context.Context, js jetstream.JetStream) error {
 		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: streamName, Subjects: []string{"commands.>"}, Duplicates: time.Hour})
