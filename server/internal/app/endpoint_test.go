@@ -165,13 +165,7 @@ func TestConnectionLimit(t *testing.T) {
 	if status := handshakeStatus(t, i, apptest.Dialer{}); status != http.StatusServiceUnavailable {
 		t.Errorf("above the limit: status %d; want %v", status, http.StatusServiceUnavailable)
 	}
-	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := metrics["centrifugo_node_client_connection_limit"]; got != 1 {
-		t.Errorf("refusals counted: %v; want 1", got)
-	}
+	i.awaitMetrics(map[string]float64{"node_client_connection_limit": 1})
 	_ = first.Close()
 	await.Until(t, "capacity for another connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
 }
@@ -205,9 +199,9 @@ func TestConnectionMaxDelay(t *testing.T) {
 		return handshakeStatus(t, i, apptest.Dialer{}) == http.StatusServiceUnavailable
 	})
 	stop()
-	if !i.logged("warn", "connection refused", "client.connection_max_delay is reached") {
-		t.Error("the log does not say which key has refused the connection; want it to")
-	}
+	await.Until(t, "the key that has refused the connection, in the log", func() bool {
+		return i.logged("warn", "connection refused", "client.connection_max_delay is reached")
+	})
 	await.Until(t, "an admitted connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
 	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
 	if err != nil {

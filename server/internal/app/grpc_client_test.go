@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -178,9 +179,9 @@ func TestGRPCLimits(t *testing.T) {
 	if got, err := s.receive(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "larger than max") {
 		t.Errorf("a long message: got %s, %v; want %v", got, err, codes.ResourceExhausted)
 	}
-	if !i.logged("info", "connection refused", "larger than max") || !i.logged("info", "connection refused", "client.connection_limit is reached") {
-		t.Errorf("log: got %v; want both refusals", i.lines())
-	}
+	await.Until(t, "both refusals in the log", func() bool {
+		return i.logged("info", "connection refused", "larger than max") && i.logged("info", "connection refused", "client.connection_limit is reached")
+	})
 }
 
 // TestGRPCTLS asks clients for certificates (grpc.tls).

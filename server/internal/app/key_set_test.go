@@ -48,7 +48,5 @@ func TestKeySets(t *testing.T) {
 	i.hangup <- nil
 	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
 	admit()
-	if m := i.metrics(); m["centrifugo_client_key_set_fetched_count"] != 2 {
-		t.Errorf("%v sets fetched by the metrics; want 2", m["centrifugo_client_key_set_fetched_count"])
-	}
+	i.awaitMetrics(map[string]float64{"client_key_set_fetched_count": 2})
 }

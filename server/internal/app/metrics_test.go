@@ -22,6 +22,28 @@ func (i *instance) metrics() apptest.Metrics {
 	return m
 }
 
+// awaitMetrics waits until the server has the samples of want, without centrifugo_. Those
+// with -1 must not be there.
+func (i *instance) awaitMetrics(want map[string]float64) {
+	i.t.Helper()
+	var m apptest.Metrics
+	different := func() map[string]float64 {
+		m = i.metrics()
+		rest := maps.Clone(want)
+		maps.DeleteFunc(rest, func(name string, value float64) bool {
+			got, there := m["centrifugo_"+name]
+			return there && got == value || !there && value == -1
+		})
+		return rest
+	}
+	if !await.Reached(func() bool { return len(different()) == 0 }) {
+		for name, value := range different() {
+			got, there := m["centrifugo_"+name]
+			i.t.Errorf("%s: %v, exists: %v; want %v", name, got, there, value)
+		}
+	}
+}
+
 // commands and frames have series from the start (server.md 9).
 var (
 	commands = strings.Fields("connect subscribe publish unsubscribe rpc presence presence_stats history refresh sub_refresh send")

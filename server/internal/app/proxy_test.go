@@ -202,29 +202,24 @@ func TestEventProxies(t *testing.T) {
 	}
 	awaitAll(t, c, []string{`"subscribe":{}`, `"stream:short"`, `"unsubscribe":{"code":2000`})
 
-	checkProxyMetrics(t, i)
+	awaitProxyMetrics(i)
 	_ = c.Close()
 	await.Receive(t, streams.ended, "the end of a stream")
 	await.Receive(t, streams.ended, "the end of the other stream")
 }
 
-func checkProxyMetrics(t *testing.T, i *instance) {
-	t.Helper()
-	m := i.metrics()
-	for series, want := range map[string]float64{
-		`centrifugo_proxy_duration_seconds_count{name="default",protocol="http",type="connect"}`:     1,
-		`centrifugo_proxy_inflight_requests{name="default",protocol="http",type="connect"}`:          0,
-		`centrifugo_proxy_inflight_requests{name="streams",protocol="grpc",type="subscribe_stream"}`: 1,
-		`centrifugo_proxy_limit{proxy="client.proxy.connect"}`:                                       20,
-		`centrifugo_proxy_queued_requests{proxy="client.proxy.connect"}`:                             0,
-		`centrifugo_proxy_breaker_state{proxy="proxies[other]",state="closed"}`:                      1,
-		`centrifugo_proxy_breaker_state{proxy="proxies[other]",state="open"}`:                        0,
-		`centrifugo_proxy_refused_count{proxy="rpc.proxy",reason="queue_full"}`:                      0,
-	} {
-		if got, ok := m[series]; !ok || got != want {
-			t.Errorf("%s = %v (%v); want %v", series, got, ok, want)
-		}
-	}
+func awaitProxyMetrics(i *instance) {
+	i.t.Helper()
+	i.awaitMetrics(map[string]float64{
+		`proxy_duration_seconds_count{name="default",protocol="http",type="connect"}`:     1,
+		`proxy_inflight_requests{name="default",protocol="http",type="connect"}`:          0,
+		`proxy_inflight_requests{name="streams",protocol="grpc",type="subscribe_stream"}`: 1,
+		`proxy_limit{proxy="client.proxy.connect"}`:                                       20,
+		`proxy_queued_requests{proxy="client.proxy.connect"}`:                             0,
+		`proxy_breaker_state{proxy="proxies[other]",state="closed"}`:                      1,
+		`proxy_breaker_state{proxy="proxies[other]",state="open"}`:                        0,
+		`proxy_refused_count{proxy="rpc.proxy",reason="queue_full"}`:                      0,
+	})
 }
 
 // awaitAll reads messages until each of the texts was in one of them.

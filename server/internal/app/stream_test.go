@@ -108,13 +108,7 @@ func TestHijackThroughMiddlewares(t *testing.T) {
 	if status, body := i.request(http.MethodGet, i.external(), "/stream", ""); status != http.StatusOK || body != "taken" {
 		t.Errorf("GET /stream = %d %q; want 200 taken", status, body)
 	}
-	metrics, err := apptest.ReadMetrics("http://" + i.internal() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := metrics[requestsMetric+`{method="GET",path="/stream",status="101"}`]; got != 1 {
-		t.Errorf("%v requests counted; want 1", got)
-	}
+	i.awaitMetrics(map[string]float64{requestsMetric + `{method="GET",path="/stream",status="101"}`: 1})
 }
 
 // TestTransportsAreOneList: what the server does with transports follows from their list.
