@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -86,6 +87,58 @@ func TestCallsBeforeRun(t *testing.T) {
 	node.CountTransports("x")
 	if node.ID() == "" || node.ShuttingDown() {
 		t.Errorf("ID, ShuttingDown before Run = %q, %v; want an id, false", node.ID(), node.ShuttingDown())
+	}
+}
+
+// TestCallsDuringRun: every method may be called by another goroutine while the node starts.
+func TestCallsDuringRun(t *testing.T) {
+	calls := maps.Clone(nodeCalls)
+	calls["others"] = func(_ context.Context, n *centrifuge.Node) error {
+		n.Stats()
+		n.NumSubscribers("a")
+		n.NumClients()
+		n.ShuttingDown()
+		n.SetLogLevel(centrifuge.LogNone)
+		n.SetMetrics(&centrifuge.NodeMetrics{})
+		n.CountTransports("x")
+		for range n.Connections() {
+		}
+		for range n.UserConnections("u") {
+		}
+		return nil
+	}
+	for range 20 {
+		node, err := centrifuge.New(centrifuge.Config{
+			WriteDelay: time.Millisecond, LogLevel: centrifuge.LogNone,
+			ChannelBatch: func(string) centrifuge.BatchOptions { return centrifuge.BatchOptions{} },
+		})
+		must(t, err)
+		var called, tasks sync.WaitGroup
+		running := make(chan struct{})
+		for name, call := range calls {
+			if name == "Accept" { // its connection would have to be ended
+				continue
+			}
+			called.Add(1)
+			tasks.Go(func() {
+				for first := true; ; first = false {
+					_ = call(t.Context(), node)
+					if first {
+						called.Done()
+					}
+					select {
+					case <-running:
+						return
+					default:
+					}
+				}
+			})
+		}
+		called.Wait()
+		must(t, node.Run())
+		close(running)
+		tasks.Wait()
+		must(t, node.Shutdown(t.Context()))
 	}
 }
 

@@ -278,8 +278,12 @@ func (n *Node) NumClients() int { return int(n.registry.total.Load()) }
 // Stats reads the counters. Before Run they are zero.
 func (n *Node) Stats() Stats {
 	var channels, subscriptions int
-	if n.started() == nil {
+	var superseded uint64
+	if n.started() == nil { // otherwise Run may be setting these fields
 		channels, subscriptions = n.hub.Count()
+		if n.coalescer != nil {
+			superseded = n.coalescer.Superseded()
+		}
 	}
 	c := &n.stats
 	s := Stats{
@@ -292,8 +296,8 @@ func (n *Node) Stats() Stats {
 		OmittedPublications: c.omitted.publications.Load(), OmittedPayloads: c.omitted.payloads.Load(),
 		SlowQueued: n.outboxes.budget.Used(), SlowRefused: n.outboxes.budget.Refused(),
 		SlowSuperseded: c.slowSuperseded.Load(), SlowGaps: c.slowGaps.Load(), Deltas: n.channels.deltas.Load(),
-		InsufficientState: c.InsufficientState.Load(),
-		ChannelCounts:     newChannelCounts(), ByLabel: make(map[string]ChannelCounts),
+		InsufficientState: c.InsufficientState.Load(), PublicationsSuperseded: superseded,
+		ChannelCounts: newChannelCounts(), ByLabel: make(map[string]ChannelCounts),
 		Transports: make(map[string]TransportStats), Disconnects: make(map[uint32]uint64),
 		PubSubLag: c.lag.snapshot(), Surveys: c.surveys.snapshot(),
 	}
@@ -305,9 +309,6 @@ func (n *Node) Stats() Stats {
 	}
 	if broker, ok := n.config.Broker.(interface{ Stats() MemoryBrokerStats }); ok {
 		s.History = broker.Stats()
-	}
-	if n.coalescer != nil {
-		s.PublicationsSuperseded = n.coalescer.Superseded()
 	}
 	c.addTransportsTo(&s)
 	s.SlowDisconnected = s.Disconnects[DisconnectSlow.Code]
