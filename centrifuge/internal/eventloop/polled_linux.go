@@ -97,6 +97,28 @@ func (s *polledSocket) Blocking() bool { return false }
 
 func (s *polledSocket) Close() { s.shut() }
 
+// unacknowledgedLimit is in milliseconds.
+const unacknowledgedLimit = 5000
+
+func (s *polledSocket) limitUnacknowledged() {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	// It fails only for sockets that are not TCP.
+	_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, unacknowledgedLimit)
+}
+
+// resetAtClose makes Close discard what the kernel has not sent yet and send RST.
+func (s *polledSocket) resetAtClose() {
+	if !s.acquire() {
+		return
+	}
+	defer s.release()
+	// It fails only for sockets that know no RST.
+	_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+
 // end closes the socket and tells the handler why, unless it is closed already.
 func (s *polledSocket) end(err error) {
 	if s.shut() {

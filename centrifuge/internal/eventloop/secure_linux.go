@@ -256,6 +256,10 @@ func (s *secureSocket) CloseWrite() error {
 // socket beneath.
 func (s *secureSocket) Close() { _ = s.tls.Close() }
 
+func (s *secureSocket) limitUnacknowledged() { s.beneath.limitUnacknowledged() }
+
+func (s *secureSocket) resetAtClose() { s.beneath.resetAtClose() }
+
 // end answers the peer's goodbye, or its nonsense, and tells the handler.
 func (s *secureSocket) end(err error) {
 	s.mu.Lock()

@@ -152,8 +152,21 @@ func (w *Writer) drop() {
 	w.Socket.WantWrite(false)
 }
 
-// Close drops what waits and closes the socket.
+// GiveUp, before Close, bounds how long the kernel keeps what it has accepted for a peer that
+// acknowledges nothing: by default minutes. A peer that reads slowly still receives it.
+func (w *Writer) GiveUp() {
+	if s, ok := w.Socket.(interface{ limitUnacknowledged() }); ok {
+		s.limitUnacknowledged()
+	}
+}
+
+// Close drops what waits and closes the socket. If something waits, the stream ends in the
+// middle, and a polled socket is reset: otherwise the kernel would keep what it has accepted
+// for a peer that does not read, up to minutes, and the peer might not learn of the end.
 func (w *Writer) Close() {
+	if s, ok := w.Socket.(interface{ resetAtClose() }); ok && w.waiting != nil {
+		s.resetAtClose()
+	}
 	w.waiting = nil
 	w.Socket.Close()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"testing"
 
 	"centrifugo/internal/await"
@@ -98,6 +99,20 @@ func TestWriterWithNothingWaiting(t *testing.T) {
 			t.Errorf("the peer received %q, %v; want %q", got, err, "all")
 		}
 	})
+}
+
+// A stream that ends in the middle is reset, so that the kernel keeps nothing for a peer that does
+// not read.
+func TestWriterResetsWhatEndsInTheMiddle(t *testing.T) {
+	for _, k := range []kind{plain, secure} {
+		t.Run(k.name, func(t *testing.T) {
+			w, _, want, client := filled(t, k, true)
+			w.Close()
+			if n, err := io.Copy(io.Discard, client); !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the peer received %d of %d bytes, %v; want %v", n, len(want), err, syscall.ECONNRESET)
+			}
+		})
+	}
 }
 
 // Pending asks for reports of progress; without it Flush reports none.

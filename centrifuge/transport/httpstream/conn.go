@@ -242,7 +242,7 @@ func (c *conn) end(code uint32) {
 		c.dropAsideLocked(errStalled)
 		return
 	}
-	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
+	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, c.timeOut)
 	err := c.writeEndLocked(code)
 	if err == nil {
 		err = c.writer.CloseWrite()
@@ -276,6 +276,14 @@ func (c *conn) drop(err error) {
 	if s != nil {
 		s.Closed(err)
 	}
+}
+
+// timeOut ends a connection whose peer has not answered our end within CloseTimeout.
+func (c *conn) timeOut() {
+	c.mu.Lock()
+	c.writer.GiveUp()
+	c.mu.Unlock()
+	c.drop(errCloseTimeout)
 }
 
 // dropAsideLocked is drop for calls from the core.

@@ -158,6 +158,14 @@ func (c *conn) drop(err error) {
 	}
 }
 
+// timeOut ends a connection whose peer has not answered our end within CloseTimeout.
+func (c *conn) timeOut() {
+	c.mu.Lock()
+	c.writer.GiveUp()
+	c.mu.Unlock()
+	c.drop(errCloseTimeout)
+}
+
 // dropAsideLocked is drop for calls from the core.
 func (c *conn) dropAsideLocked(err error) {
 	if s := c.dropLocked(); s != nil {

@@ -65,7 +65,7 @@ func (c *conn) sendCloseLocked(code uint16, reason string) error {
 	if c.writer.Broken() {
 		return errLeft
 	}
-	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
+	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, c.timeOut)
 	return c.writer.Write(appendClose(make([]byte, 0, 2+maxControlSize), code, reason), false)
 }
 

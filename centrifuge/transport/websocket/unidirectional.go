@@ -94,5 +94,5 @@ func (c *conn) closeWithoutHandshake() {
 		return
 	}
 	c.state.Store(uint32(stateLeaving)) // Writable drops it
-	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, func() { c.drop(errCloseTimeout) })
+	c.closeTimer = time.AfterFunc(c.handler.config.CloseTimeout, c.timeOut)
 }
