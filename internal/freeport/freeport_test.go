@@ -2,6 +2,7 @@ package freeport
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -85,22 +86,19 @@ func TestIsFree(t *testing.T) {
 	if !isFree(port) {
 		t.Error("a port that nothing uses is not free")
 	}
-	tcp, err := net.Listen("tcp", address(port))
-	if err != nil {
-		t.Fatal(err)
+	for network, listen := range map[string]func() (io.Closer, error){
+		"TCP": func() (io.Closer, error) { return net.Listen("tcp", address(port)) },
+		"UDP": func() (io.Closer, error) { return net.ListenPacket("udp", address(port)) },
+	} {
+		l, err := listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isFree(port) {
+			t.Errorf("a port that is used over %s is free", network)
+		}
+		_ = l.Close()
 	}
-	if isFree(port) {
-		t.Error("a port with a listener is free")
-	}
-	_ = tcp.Close()
-	udp, err := net.ListenPacket("udp", address(port))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if isFree(port) {
-		t.Error("a port with a UDP socket is free")
-	}
-	_ = udp.Close()
 }
 
 // A port that was released can be reserved again.

@@ -3,12 +3,12 @@
 package sqstest
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,13 +45,12 @@ func Start(t testing.TB) *Server {
 		t.Skipf("SKIPPED: internal/sqstest/setup.sh installs the emulator: %v", err)
 	}
 	s := &Server{process: testprocess.New(t, syscall.SIGKILL), printed: &await.Output{}}
-	address := testprocess.FreeAddress(t)
-	_, port, _ := net.SplitHostPort(address)
+	port := strconv.Itoa(testprocess.FreePort(t))
 	cmd := exec.Command("node", "server.mjs", port) //nolint:gosec // a number
 	cmd.Dir, cmd.Stdout = dir, s.printed
 	s.process.Start(cmd)
 	s.awaitLine(t, 0)
-	s.Endpoint = "http://" + address
+	s.Endpoint = "http://127.0.0.1:" + port
 	return s
 }
 

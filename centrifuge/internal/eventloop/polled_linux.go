@@ -97,26 +97,31 @@ func (s *polledSocket) Blocking() bool { return false }
 
 func (s *polledSocket) Close() { s.shut() }
 
-// unacknowledgedLimit is in milliseconds.
+// unacknowledgedLimit is in milliseconds. It is as long as the transports wait, by default, for
+// the end of the peer.
 const unacknowledgedLimit = 5000
 
+// limitUnacknowledged makes the kernel give up a connection whose peer acknowledges nothing for
+// unacknowledgedLimit.
 func (s *polledSocket) limitUnacknowledged() {
-	if !s.acquire() {
-		return
-	}
-	defer s.release()
-	// It fails only for sockets that are not TCP.
-	_ = unix.SetsockoptInt(int(s.fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, unacknowledgedLimit)
+	s.set(func(fd int) error {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, unacknowledgedLimit)
+	})
 }
 
 // resetAtClose makes Close discard what the kernel has not sent yet and send RST.
 func (s *polledSocket) resetAtClose() {
-	if !s.acquire() {
-		return
+	s.set(func(fd int) error {
+		return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	})
+}
+
+// set changes an option of the socket. An error means that its protocol does not have it.
+func (s *polledSocket) set(option func(fd int) error) {
+	if s.acquire() {
+		_ = option(int(s.fd))
+		s.release()
 	}
-	defer s.release()
-	// It fails only for sockets that know no RST.
-	_ = unix.SetsockoptLinger(int(s.fd), unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
 
 // end closes the socket and tells the handler why, unless it is closed already.

@@ -10,8 +10,8 @@ import (
 // one. Once the peer has ended the connection, it discards messages without an error: what
 // the peer had sent is still read, and the end is reported by Handler.Closed.
 //
-// Socket is set once. The methods are not safe for concurrent use, except InterruptAfter:
-// the owner orders them.
+// Socket is set once. The methods are not safe for concurrent use, except InterruptAfter and
+// GiveUp: the owner orders them.
 type Writer struct {
 	Socket  Socket
 	waiting *waiting // nil while the socket has accepted everything
@@ -153,7 +153,9 @@ func (w *Writer) drop() {
 }
 
 // GiveUp, before Close, bounds how long the kernel keeps what it has accepted for a peer that
-// acknowledges nothing: by default minutes. A peer that reads slowly still receives it.
+// acknowledges nothing: by default minutes. The end of the stream is behind it, so such a peer
+// does not learn of the end while the kernel keeps trying. A peer that reads slowly still
+// receives everything.
 func (w *Writer) GiveUp() {
 	if s, ok := w.Socket.(interface{ limitUnacknowledged() }); ok {
 		s.limitUnacknowledged()

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// After GiveUp the kernel keeps for a few seconds only what the peer does not acknowledge.
+// After GiveUp the kernel has a limit for what the peer does not acknowledge.
 func TestWriterGivesUp(t *testing.T) {
 	for _, k := range []kind{plain, secure} {
 		t.Run(k.name, func(t *testing.T) {

@@ -160,9 +160,7 @@ func (c *conn) drop(err error) {
 
 // timeOut ends a connection whose peer has not answered our end within CloseTimeout.
 func (c *conn) timeOut() {
-	c.mu.Lock()
 	c.writer.GiveUp()
-	c.mu.Unlock()
 	c.drop(errCloseTimeout)
 }
 

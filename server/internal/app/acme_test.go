@@ -69,9 +69,7 @@ func TestACMEListeners(t *testing.T) {
 	before := s.Orders()
 	i.configure(`"client": {"insecure": true}`)
 	i.hangUp()
-	await.Until(t, "the reload", func() bool {
-		return i.logged("info", "configuration reloaded", `"http_server.tls_autocert.enabled"`)
-	})
+	i.awaitLogged("info", "configuration reloaded", `"http_server.tls_autocert.enabled"`)
 	if i.connected(apptest.Dialer{TLS: acmeClient(s)}); s.Orders() != before {
 		t.Errorf("%d orders after a reload; want %d", s.Orders(), before)
 	}

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/app/apptest"
@@ -154,7 +153,7 @@ func TestAdminReload(t *testing.T) {
 		client := i.connected(apptest.Dialer{})
 		i.configure(strings.Replace(withAdmin, change[0], change[1], 1))
 		i.hangUp()
-		await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "admin.") })
+		i.awaitLogged("info", "configuration reloaded", "admin.")
 		if code, err := page.WaitClosed(); code != 3500 {
 			t.Errorf("%s: the page is closed with %d, %v; want 3500", change[1], code, err)
 		}
@@ -185,9 +184,7 @@ func TestAdminInsecure(t *testing.T) {
 	if status := i.asked("POST", "/api/info", "evil.example:8000", "X-API-Key", "k"); status != 200 {
 		t.Errorf("the HTTP API needs no guard: status %d, want 200", status)
 	}
-	await.Until(t, "the warning", func() bool {
-		return i.logged("warn", "INSECURE endpoints on a loopback address: only this machine, or this container, reaches them", "admin.insecure")
-	})
+	i.awaitLogged("warn", "INSECURE endpoints on a loopback address: only this machine, or this container, reaches them", "admin.insecure")
 }
 
 // Without a password every log-in is refused, and the log says so.
@@ -197,9 +194,7 @@ func TestAdminWithoutPassword(t *testing.T) {
 	if status != 400 || body != "Bad Request\n" {
 		t.Errorf("log-in: status %d, body %q; want 400", status, body)
 	}
-	await.Until(t, "the error", func() bool {
-		return i.logged("error", "admin.password or admin.secret is not set: every log-in to the admin interface is refused", "")
-	})
+	i.awaitLogged("error", "admin.password or admin.secret is not set: every log-in to the admin interface is refused", "")
 }
 
 // The interface follows the internal listener unless it is external, and the playground
@@ -334,7 +329,7 @@ func TestAdminConfigurationAfterReload(t *testing.T) {
 	token := i.adminToken("pass")
 	i.configure(withAdmin + `, "node": {"name": "new"}, "log": {"level": "debug"}`)
 	i.hangUp()
-	await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "node.name") })
+	i.awaitLogged("info", "configuration reloaded", "node.name")
 	_, body := i.request(http.MethodGet, i.external(), "/admin/configuration", "", "Authorization", "token "+token)
 	for _, want := range []string{
 		`{"key":"node.name","value":"new","source":"file","no_effect":"changed, waits for a restart"}`,

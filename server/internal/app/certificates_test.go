@@ -62,7 +62,7 @@ func TestCertificateRenewedBySignal(t *testing.T) {
 	r.write(t, a)
 	i.hangUp()
 	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
-	await.Until(t, "the log", func() bool { return i.logged("info", "TLS certificate replaced", "not_after") })
+	i.awaitLogged("info", "TLS certificate replaced", "not_after")
 	if reply := ask(t, old, `{"id":2,"presence":{"channel":"x"}}`); reply == "" {
 		t.Error("a command over an old connection has no reply; want one")
 	}
@@ -113,9 +113,7 @@ func TestCertificateErrorOnce(t *testing.T) {
 	i.hangUp()
 	i.hangUp()
 	i.hangUp()
-	await.Until(t, "the refused reload", func() bool {
-		return i.logged("error", "configuration not reloaded, the old one stays in use", "cert_pem")
-	})
+	i.awaitLogged("error", "configuration not reloaded, the old one stays in use", "cert_pem")
 	if err := i.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,12 +138,10 @@ func TestCertificateInConfiguration(t *testing.T) {
 	i.configure(settings(""))
 	i.hangUp()
 	await.Until(t, "the new certificate", func() bool { return i.served(a.client()) != first })
-	await.Until(t, "the log", func() bool {
-		return i.logged("info", "configuration reloaded", `"taken_over":["http_server.tls.cert_pem","http_server.tls.key_pem"]`)
-	})
+	i.awaitLogged("info", "configuration reloaded", `"taken_over":["http_server.tls.cert_pem","http_server.tls.key_pem"]`)
 	i.configure(settings(string(clients.pem)))
 	i.hangUp()
-	await.Until(t, "the log", func() bool { return i.logged("info", "configuration reloaded", `http_server.tls.client_ca_pem`) })
+	i.awaitLogged("info", "configuration reloaded", `http_server.tls.client_ca_pem`)
 	if _, err := (apptest.Dialer{TLS: a.client()}).Dial(i.external()); err == nil {
 		t.Error("a client without a certificate was let in; want an error")
 	}

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -45,7 +44,7 @@ func TestClientAddresses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := start(t, anonymous+`, "http_server": {`+c.settings+`}`)
 			refusedBecauseOfOrigin(t, i.external(), c.before, c.header)
-			await.Until(t, "a line of the log", func() bool { return i.logged("warn", "connection refused", `"remote":"`+c.want) })
+			i.awaitLogged("warn", "connection refused", `"remote":"`+c.want)
 		})
 	}
 }

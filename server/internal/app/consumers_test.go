@@ -207,7 +207,7 @@ func TestConsumers(t *testing.T) {
 // A server starts without the source, and stops while it cannot be reached.
 func TestConsumerWithoutItsSource(t *testing.T) {
 	i := start(t, consumerSettings(`{"name": "outbox", "enabled": true, "type": "postgresql", "postgresql": {"dsn": "postgres://u:s3cret@127.0.0.1:1/x", "outbox_table_name": "x"}}`))
-	await.Until(t, "an error in the log", func() bool { return i.logged("error", "reading the outbox failed", `"consumer":"outbox"`) })
+	i.awaitLogged("error", "reading the outbox failed", `"consumer":"outbox"`)
 	if err := i.stop(); err != nil {
 		t.Errorf("stopping: %v", err)
 	}

@@ -199,14 +199,9 @@ func TestConnectionMaxDelay(t *testing.T) {
 		return handshakeStatus(t, i, apptest.Dialer{}) == http.StatusServiceUnavailable
 	})
 	stop()
-	await.Until(t, "the key that has refused the connection, in the log", func() bool {
-		return i.logged("warn", "connection refused", "client.connection_max_delay is reached")
-	})
+	i.awaitLogged("warn", "connection refused", "client.connection_max_delay is reached")
 	await.Until(t, "an admitted connection", func() bool { return handshakeStatus(t, i, apptest.Dialer{}) == 101 })
-	metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	metrics := i.metrics()
 	for _, name := range []string{"centrifugo_node_client_connection_limit", "centrifugo_node_connection_admission_rate", "centrifugo_node_scheduling_delay_seconds"} {
 		if got := metrics[name]; got <= 0 {
 			t.Errorf("%s = %v; want more than 0", name, got)

@@ -78,9 +78,7 @@ func TestDevelopmentModeIsForLocalPages(t *testing.T) {
 			t.Errorf("WebSocket from %q: status %d, want %d", origin, got, want)
 		}
 	}
-	await.Until(t, "the log of a refusal", func() bool {
-		return i.logged("warn", "request refused: an insecure mode serves local pages and programs only", "evil.example")
-	})
+	i.awaitLogged("warn", "request refused: an insecure mode serves local pages and programs only", "evil.example")
 }
 
 // Configured origins are allowed in addition to local ones.
@@ -135,7 +133,7 @@ func TestExposureIsWhatWasBound(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			i := start(t, test.settings)
 			for n, want := range test.want {
-				await.Until(t, "the listener", func() bool { return i.logged("info", "serving", i.address[n]) })
+				i.awaitLogged("info", "serving", i.address[n])
 				if want != "" {
 					await.Until(t, want, func() bool { return i.logged("warn", want, i.address[n]) && i.logged("warn", want, test.modes[n]) })
 				}

@@ -20,7 +20,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -179,9 +178,8 @@ func TestGRPCLimits(t *testing.T) {
 	if got, err := s.receive(); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "larger than max") {
 		t.Errorf("a long message: got %s, %v; want %v", got, err, codes.ResourceExhausted)
 	}
-	await.Until(t, "both refusals in the log", func() bool {
-		return i.logged("info", "connection refused", "larger than max") && i.logged("info", "connection refused", "client.connection_limit is reached")
-	})
+	i.awaitLogged("info", "connection refused", "larger than max")
+	i.awaitLogged("info", "connection refused", "client.connection_limit is reached")
 }
 
 // TestGRPCTLS asks clients for certificates (grpc.tls).

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -76,41 +75,31 @@ func TestNodeMetrics(t *testing.T) {
 	ask(t, c, subscribe)
 	ask(t, c, publish)
 	const ws = `channel_namespace="",frame_type="`
-	for name, want := range map[string]float64{
-		`centrifugo_node_action_count{action="add_client",channel_namespace=""}`:                                                              1,
-		`centrifugo_node_action_count{action="remove_client",channel_namespace=""}`:                                                           0,
-		`centrifugo_node_action_count{action="add_subscription",channel_namespace=""}`:                                                        1,
-		`centrifugo_node_action_count{action="broker_subscribe",channel_namespace=""}`:                                                        1,
-		`centrifugo_node_action_count{action="add_presence",channel_namespace=""}`:                                                            1,
-		`centrifugo_node_action_count{action="history_stream_top",channel_namespace=""}`:                                                      1,
-		`centrifugo_node_action_count{action="history_recover",channel_namespace=""}`:                                                         0,
-		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="publication"}`:                                           1,
-		`centrifugo_node_broadcast_duration_seconds_count{channel_namespace="",type="leave"}`:                                                 0,
-		`centrifugo_node_pub_sub_lag_seconds_count`:                                                                                           0,
-		`centrifugo_transport_messages_received_size{` + ws + `subscribe",transport="websocket"}`:                                             float64(len(subscribe)),
-		`centrifugo_transport_messages_received_size{` + ws + `publish",transport="websocket"}`:                                               float64(len(publish)),
-		`centrifugo_transport_messages_received_size{` + ws + `connect",transport="websocket"}`:                                               float64(len(`{"id":1,"connect":{}}`)),
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
-	} {
-		await.Until(t, name, func() bool {
-			m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-			got, there := m[name]
-			return err == nil && there && got == want
-		})
-	}
+	i.awaitMetrics(map[string]float64{
+		`node_action_count{action="add_client",channel_namespace=""}`:                                                              1,
+		`node_action_count{action="remove_client",channel_namespace=""}`:                                                           0,
+		`node_action_count{action="add_subscription",channel_namespace=""}`:                                                        1,
+		`node_action_count{action="broker_subscribe",channel_namespace=""}`:                                                        1,
+		`node_action_count{action="add_presence",channel_namespace=""}`:                                                            1,
+		`node_action_count{action="history_stream_top",channel_namespace=""}`:                                                      1,
+		`node_action_count{action="history_recover",channel_namespace=""}`:                                                         0,
+		`node_broadcast_duration_seconds_count{channel_namespace="",type="publication"}`:                                           1,
+		`node_broadcast_duration_seconds_count{channel_namespace="",type="leave"}`:                                                 0,
+		`node_pub_sub_lag_seconds_count`:                                                                                           0,
+		`transport_messages_received_size{` + ws + `subscribe",transport="websocket"}`:                                             float64(len(subscribe)),
+		`transport_messages_received_size{` + ws + `publish",transport="websocket"}`:                                               float64(len(publish)),
+		`transport_messages_received_size{` + ws + `connect",transport="websocket"}`:                                               float64(len(`{"id":1,"connect":{}}`)),
+		`client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
+	})
 	if err := c.Text(`{"id":4,"subscribe":{"channel":"x"}}` + "\n" + `{"id":5,"unsubscribe":{"channel":"x"}}`); err != nil {
 		t.Fatal(err)
 	}
 	_ = c.Close()
-	for _, action := range []string{"remove_client", "remove_subscription", "broker_unsubscribe", "remove_presence"} {
-		await.Until(t, action, func() bool {
-			m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-			return err == nil && m[`centrifugo_node_action_count{action="`+action+`",channel_namespace=""}`] == 1
-		})
-	}
-	await.Until(t, "no connection", func() bool {
-		m, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-		got, there := m[`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`]
-		return err == nil && there && got == 0
+	i.awaitMetrics(map[string]float64{
+		`node_action_count{action="remove_client",channel_namespace=""}`:                                                           1,
+		`node_action_count{action="remove_subscription",channel_namespace=""}`:                                                     1,
+		`node_action_count{action="broker_unsubscribe",channel_namespace=""}`:                                                      1,
+		`node_action_count{action="remove_presence",channel_namespace=""}`:                                                         1,
+		`client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 0,
 	})
 }

@@ -46,7 +46,7 @@ func TestKeySets(t *testing.T) {
 	users.Down()
 	i.configure(settings + `, "log": {"level": "debug"}`)
 	i.hangup <- nil
-	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
+	i.awaitLogged("info", "configuration reloaded", "log.level")
 	admit()
 	i.awaitMetrics(map[string]float64{"client_key_set_fetched_count": 2})
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/config"
 )
@@ -62,9 +61,8 @@ func TestListenerAddresses(t *testing.T) {
 			t.Errorf("listener %d is on %s, want %s", n, i.address[n], host)
 		}
 	}
-	await.Until(t, "the log of both listeners", func() bool {
-		return i.logged("info", "serving", i.address[0]) && i.logged("info", "serving", i.address[1])
-	})
+	i.awaitLogged("info", "serving", i.address[0])
+	i.awaitLogged("info", "serving", i.address[1])
 }
 
 // A start that fails leaves no listener, no goroutine and no file behind.

@@ -23,7 +23,7 @@ func TestLogFileIsOpenedAgain(t *testing.T) {
 			log := `, "log": {"file": ` + strconv.Quote(file) + `}`
 			i := start(t, anonymous+log)
 			i.log = file
-			await.Until(t, "the first line", func() bool { return i.logged("info", "serving", "") })
+			i.awaitLogged("info", "serving", "")
 			if err := os.Rename(file, file+".1"); err != nil {
 				t.Fatal(err)
 			}
@@ -53,9 +53,7 @@ func TestLogFileCannotBeOpenedAgain(t *testing.T) {
 	}
 	i.log = filepath.Join(dir+".1", "log")
 	i.hangUp()
-	await.Until(t, "the error", func() bool {
-		return i.logged("error", "log file not reopened, the old one stays in use", "no such file")
-	})
+	i.awaitLogged("error", "log file not reopened, the old one stays in use", "no such file")
 }
 
 // Lines that a full disk cannot hold are counted and reported on stderr.

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/config"
 )
 
@@ -90,5 +89,5 @@ func TestNodeLogs(t *testing.T) {
 	if code := i.refusedWith("rubbish"); code != 3501 {
 		t.Errorf("closed with %d; want 3501", code)
 	}
-	await.Until(t, "the node's entry", func() bool { return i.logged("info", "malformed command", "") })
+	i.awaitLogged("info", "malformed command", "")
 }

@@ -81,10 +81,7 @@ func TestQueueMaxTotalSize(t *testing.T) {
 	}
 	body := `{"channel":"news","data":"` + strings.Repeat("x", 50_000) + `"}`
 	refused := func() float64 {
-		metrics, err := apptest.ReadMetrics("http://" + i.external() + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
+		metrics := i.metrics()
 		if queued, ok := metrics["centrifugo_client_slow_queue_bytes"]; !ok || queued > 10000 {
 			t.Fatalf("%v bytes wait, %v; want at most 10000, true", queued, ok)
 		}

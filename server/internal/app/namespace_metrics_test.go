@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
 	"centrifugo/server/internal/app/apptest"
 )
@@ -75,7 +74,7 @@ func TestNamespacesInMetrics(t *testing.T) {
 	// A namespace that is removed keeps its subscriptions, and they end under its name.
 	i.configure(strings.Replace(fmt.Sprintf(namespaces, `"channel_namespaces": 10`), `{"name": "news", "presence": true}, `, "", 1))
 	i.hangUp()
-	await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	i.awaitLogged("info", "configuration reloaded", "")
 	_ = c.Close()
 	i.awaitMetrics(map[string]float64{
 		`client_subscriptions_accepted{channel_namespace="news",client_name="js"}`: 1,
@@ -109,9 +108,7 @@ func TestNamespacesInMetricsAreBounded(t *testing.T) {
 		`client_num_server_unsubscribes{channel_namespace="other",code="2500"}`:               -1,
 		`client_recover{channel_namespace="",has_recovered_publications="no",recovered="no"}`: 0,
 	})
-	await.Until(t, "a warning of too many namespaces", func() bool {
-		return i.logged("warn", "too many labels of channels, or an invalid one: counted as others", "")
-	})
+	i.awaitLogged("warn", "too many labels of channels, or an invalid one: counted as others", "")
 }
 
 // TestPublicationLatency checks prometheus.publication_latency_sample: the time from the

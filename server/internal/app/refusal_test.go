@@ -100,9 +100,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 func TestNoCredentialsAreLogged(t *testing.T) {
 	i := start(t, `"client": {"token": {"hmac_secret_key": "secret"}}`)
 	i.commands(hello)
-	await.Until(t, "the log of a connection without credentials", func() bool {
-		return i.logged("info", "command refused", "no credentials")
-	})
+	i.awaitLogged("info", "command refused", "no credentials")
 }
 
 func entryHas(line string, members []string) bool {

@@ -35,7 +35,7 @@ func TestReload(t *testing.T) {
 	i.configure(strings.NewReplacer(`"ns1"`, `"ns2"`, `"old"`, `"new"`, `http://old`, `http://new`,
 		`"allow_anonymous_connect_without_token": true`, `"allow_anonymous_connect_without_token": false`).Replace(before))
 	i.hangUp()
-	await.Until(t, "the log of the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	i.awaitLogged("info", "configuration reloaded", "")
 
 	// The options of channels and the reloadable keys of client.*.
 	if reply := ask(t, connected, `{"id":2,"subscribe":{"channel":"ns2:x"}}`); reply != `{"id":2,"subscribe":{}}` {
@@ -108,9 +108,7 @@ func TestReloadListsKeys(t *testing.T) {
 					t.Error("a restart is asked for; want none")
 				}
 			} else if test.restart != "" {
-				await.Until(t, "the warning", func() bool {
-					return i.logged("warn", "configuration: changed keys need a restart, their old values stay in use", test.restart)
-				})
+				i.awaitLogged("warn", "configuration: changed keys need a restart, their old values stay in use", test.restart)
 			}
 		})
 	}
@@ -122,11 +120,9 @@ func TestReloadTwice(t *testing.T) {
 	changed := strings.Replace(before, `"key": "old"`, `"key": "new"`, 1) + `, "health": {"enabled": true}`
 	i.configure(changed)
 	i.hangUp()
-	await.Until(t, "the first reload", func() bool { return i.logged("info", "configuration reloaded", `"taken_over":["http_api.key"]`) })
+	i.awaitLogged("info", "configuration reloaded", `"taken_over":["http_api.key"]`)
 	i.hangUp()
-	await.Until(t, "the second reload", func() bool {
-		return i.logged("info", "configuration reloaded", `"needs_restart":["health.enabled"],"taken_over":[]`)
-	})
+	i.awaitLogged("info", "configuration reloaded", `"needs_restart":["health.enabled"],"taken_over":[]`)
 	if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "new"); status != 200 {
 		t.Errorf("the new key: status %d; want 200", status)
 	}
@@ -137,7 +133,7 @@ func TestReloadWithoutKey(t *testing.T) {
 	i := start(t, before)
 	i.configure(strings.Replace(before, `"key": "old"`, ``, 1))
 	i.hangUp()
-	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "") })
+	i.awaitLogged("info", "configuration reloaded", "")
 	for _, key := range []string{"old", "", "new"} {
 		if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", key); status != 401 {
 			t.Errorf("key %q: status %d; want 401", key, status)
@@ -153,7 +149,7 @@ func TestReloadLogLevel(t *testing.T) {
 	}
 	i.configure(anonymous + `, "log": {"level": "debug"}`)
 	i.hangUp()
-	await.Until(t, "the reload", func() bool { return i.logged("info", "configuration reloaded", "log.level") })
+	i.awaitLogged("info", "configuration reloaded", "log.level")
 	if i.logged("debug", "connection ended", "") || i.logged("debug", "malformed command", "") {
 		t.Error("a line of a lower level was logged before the reload; want none")
 	}
@@ -188,9 +184,7 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 			i := start(t, before)
 			i.configure(settings)
 			i.hangUp()
-			await.Until(t, "the log of the error", func() bool {
-				return i.logged("error", "configuration not reloaded, the old one stays in use", "")
-			})
+			i.awaitLogged("error", "configuration not reloaded, the old one stays in use", "")
 			if status, _ := i.request(http.MethodPost, i.external(), "/api/info", `{}`, "X-API-Key", "old"); status != 200 {
 				t.Errorf("the old key: status %d; want 200", status)
 			}

@@ -164,7 +164,7 @@ func TestRevocationsOutliveRedis(t *testing.T) {
 		t.Errorf("blocking while Redis is down: %s; want error 100", got)
 	}
 	server.Restart()
-	await.Until(t, "the revocation to be restored", func() bool { return i.logged("warn", "the engine had lost revocations", `"restored":1`) })
+	i.awaitLogged("warn", "the engine had lost revocations", `"restored":1`)
 	later := start(t, tokenNode(", "+redisEngine(server.Address())))
 	later.awaitReady()
 	if got := later.refused(jwt.MapClaims{"sub": "blocked"}); got != 3507 {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/config"
 )
@@ -150,6 +151,14 @@ func (i *instance) logged(level, message, text string) bool {
 		}
 	}
 	return false
+}
+
+// awaitLogged waits until logged reports true.
+func (i *instance) awaitLogged(level, message, text string) {
+	i.t.Helper()
+	if !await.Reached(func() bool { return i.logged(level, message, text) }) {
+		i.t.Fatalf("no entry %q at level %s with %q in the log; want one: %s", message, level, text, strings.Join(i.lines(), "\n"))
+	}
 }
 
 // external and internal are the addresses of the listeners.

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
 	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/app/apptest"
 )
@@ -121,9 +120,8 @@ func TestTransportsAreOneList(t *testing.T) {
 			close: func() { close(closed) },
 		})
 	})
-	await.Until(t, "the endpoints of both transports", func() bool {
-		return i.logged("info", "serving", `"/other"`) && i.logged("info", "serving", `"/connection/websocket"`)
-	})
+	i.awaitLogged("info", "serving", `"/other"`)
+	i.awaitLogged("info", "serving", `"/connection/websocket"`)
 	if err := i.stop(); err != nil {
 		t.Errorf("stop() = %v; want nil: a peer that does not answer is no failure", err)
 	}

@@ -173,7 +173,5 @@ func TestGoogleCredentials(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
 	i := start(t, settings)
 	i.api("info", `{}`)
-	await.Until(t, "the refusal of an export without TLS", func() bool {
-		return i.logged("warn", "telemetry was not exported", "over https only")
-	})
+	i.awaitLogged("warn", "telemetry was not exported", "over https only")
 }

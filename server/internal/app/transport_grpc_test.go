@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 	"centrifugo/server/internal/config"
 )
@@ -116,9 +115,7 @@ func TestUniGRPCLimits(t *testing.T) {
 	if _, err := nextPush(i.consume(nil, "")); status.Code(err) != codes.ResourceExhausted || !strings.Contains(err.Error(), "client.connection_limit") {
 		t.Errorf("the second: got %v; want %v", err, codes.ResourceExhausted)
 	}
-	await.Until(t, "the refusal in the log", func() bool {
-		return i.logged("info", "connection refused", "client.connection_limit is reached")
-	})
+	i.awaitLogged("info", "connection refused", "client.connection_limit is reached")
 	if _, metrics := i.request("GET", i.external(), "/metrics", ""); !strings.Contains(metrics, `centrifugo_node_client_connections_refused_count{status="ResourceExhausted"} 2`) {
 		t.Errorf("metrics: want two connections refused with ResourceExhausted, got %s", metrics)
 	}

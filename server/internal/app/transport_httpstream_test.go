@@ -12,7 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -246,7 +245,5 @@ func TestLastEventID(t *testing.T) {
 			t.Errorf("with the id %q the first event is %s; want %s", last, got, want)
 		}
 	}
-	await.Until(t, "the malformed id in the log", func() bool {
-		return i.logged("info", "positions of a client are lost", "malformed Last-Event-ID")
-	})
+	i.awaitLogged("info", "positions of a client are lost", "malformed Last-Event-ID")
 }

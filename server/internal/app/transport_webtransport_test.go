@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/internal/await"
 	"centrifugo/server/internal/app/apptest"
 
 	wt "github.com/quic-go/webtransport-go"
@@ -70,9 +69,7 @@ func TestWebTransport(t *testing.T) {
 	if response, _, err := i.openSession(a, "/wt", "https://evil.example"); err == nil || response == nil || response.StatusCode != http.StatusForbidden {
 		t.Errorf("origin of another site: %+v, %v; want status 403", response, err)
 	}
-	await.Until(t, "the refusal in the log", func() bool {
-		return i.logged("warn", "connection refused", "https://evil.example")
-	})
+	i.awaitLogged("warn", "connection refused", "https://evil.example")
 	if response, err := get(t, a.client(), "https://"+i.external()+"/wt"); err != nil || response.StatusCode != http.StatusHTTPVersionNotSupported {
 		t.Errorf("over TCP: %+v, %v; want status 505", response, err)
 	}
@@ -120,7 +117,5 @@ func TestWebTransportLimit(t *testing.T) {
 	c.want(`{"id":1,"connect":{`)
 	c.send(strings.Repeat(" ", 1001))
 	c.want(`{"push":{"disconnect":{"code":3501,"reason":"bad request"}}}`)
-	await.Until(t, "the refusal in the log", func() bool {
-		return i.logged("info", "connection refused", "message is too large")
-	})
+	i.awaitLogged("info", "connection refused", "message is too large")
 }
