@@ -58,17 +58,16 @@ const v2 = dirname(dirname(require.resolve('centrifuge')));
 const v1 = dirname(dirname(require.resolve('centrifuge-v1')));
 
 // What browsers get is the ready-made file of each package.
-const files = {
-  '/v2-json.js': join(v2, 'dist/centrifuge.js'),
-  '/v2-protobuf.js': join(v2, 'dist/centrifuge.protobuf.js'),
-  '/v1-json.js': join(v1, 'dist/centrifuge.min.js'),
-  '/v1-protobuf.js': join(v1, 'dist/centrifuge.protobuf.min.js'),
-  '/events.js': new URL('./events.js', import.meta.url),
-  '/session.js': new URL('./session.js', import.meta.url),
+const sdks = {
+  'v2-json': join(v2, 'dist/centrifuge.js'),
+  'v2-protobuf': join(v2, 'dist/centrifuge.protobuf.js'),
+  'v1-json': join(v1, 'dist/centrifuge.min.js'),
+  'v1-protobuf': join(v1, 'dist/centrifuge.protobuf.min.js'),
 };
 
 /**
- * Serves a page per SDK: /?sdk=v2-json and so on. Resolves with {url, control, stop}.
+ * Serves a page per SDK: /?sdk=v2-json and so on, with Centrifuge and openSession (session.js) in its
+ * window. Resolves with {url, control, stop}.
  *
  * control(functions) returns the path under which a page may call the functions of
  * its test: a POST to path/name whose body is the JSON list of arguments answers with
@@ -76,18 +75,19 @@ const files = {
  * to a page are missing in it now and then.
  */
 export async function servePages() {
+  const pages = new Map();
+  for (const [name, file] of Object.entries(sdks)) {
+    pages.set(name, await pageWith(file));
+  }
   const controls = [];
-  const server = createServer(async (request, response) => {
+  // Connections stay until stop: one that ends by its idle time could end while a browser sends on it.
+  const server = createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const url = new URL(request.url, 'http://localhost');
-    const file = files[url.pathname];
+    const page = pages.get(url.searchParams.get('sdk'));
     if (request.method === 'POST') {
       await callControl(controls, url.pathname, request, response);
-    } else if (file) {
-      response.setHeader('Content-Type', 'text/javascript; charset=utf-8');
-      response.end(await readFile(file));
-    } else if (files[`/${url.searchParams.get('sdk')}.js`]) {
-      response.setHeader('Content-Type', 'text/html; charset=utf-8');
-      response.end(`<!doctype html><link rel="icon" href="data:,"><script src="/${url.searchParams.get('sdk')}.js"></script>`);
+    } else if (page) {
+      response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8', 'Cache-Control': 'no-store' }).end(page);
     } else {
       response.writeHead(404).end();
     }
@@ -102,6 +102,17 @@ export async function servePages() {
       await once(server, 'close');
     },
   };
+}
+
+/** A page in one document: what it fetched by itself could fail by itself, and a browser tells a page no cause of that. */
+async function pageWith(sdk) {
+  const session = [];
+  for (const name of ['./events.js', './session.js']) {
+    const source = await readFile(new URL(name, import.meta.url), 'utf8');
+    session.push(source.replace(/^import .* from '.\/events.js';$/m, '').replace(/^export /gm, ''));
+  }
+  return `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,"><script>${await readFile(sdk, 'utf8')}</script>
+<script type="module">${session.join('')}window.openSession = openSession;</script>`;
 }
 
 async function callControl(controls, path, request, response) {

@@ -77,8 +77,7 @@ describe('browser', { concurrency: sdks.length }, () => {
       // Both listeners are set at once: the error may follow the start immediately.
       const handshake = new Promise((resolve) => { page.once('websocket', (ws) => ws.once('socketerror', resolve)); });
       await page.evaluate(async ({ generation, format, url }) => {
-        const { openSession } = await import('/session.js');
-        window.session = openSession({ generation, format, Centrifuge: window.Centrifuge }, url);
+        window.session = window.openSession({ generation, format, Centrifuge: window.Centrifuge }, url);
         window.session.sdk.connect();
       }, { generation, format, url: closed.websocket });
       assert.match(String(await handshake), /403/);
@@ -89,12 +88,11 @@ describe('browser', { concurrency: sdks.length }, () => {
 
 // Runs in the page; what it saw is judged outside.
 async function scenario({ generation, format, values, control, url, name, people, token, forged }) {
-  const { openSession } = await import('/session.js');
   const call = async (name, ...args) => {
     const response = await fetch(`${control}/${name}`, { method: 'POST', body: JSON.stringify(args) });
     if (!response.ok) throw new Error(`${name}: ${response.status} ${await response.text()}`);
   };
-  const open = (options) => openSession({ generation, format, Centrifuge: window.Centrifuge }, url, options);
+  const open = (options) => window.openSession({ generation, format, Centrifuge: window.Centrifuge }, url, options);
   const session = open({ token });
   const seen = { client: (await session.connect()).client };
 

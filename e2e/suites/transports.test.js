@@ -78,8 +78,7 @@ describe('transports', { concurrency: 4 }, () => {
         const { page } = await browser.tab(`${pages.url}/?sdk=v2-json`);
         t.after(() => page.close());
         const seen = await page.evaluate(async ({ url, name, transport }) => {
-          const { openSession } = await import('/session.js');
-          const session = openSession({ generation: 'v2', format: 'json', Centrifuge: window.Centrifuge, transport }, url);
+          const session = window.openSession({ generation: 'v2', format: 'json', Centrifuge: window.Centrifuge, transport }, url);
           await session.connect();
           const channel = session.open(name);
           await channel.subscribe();

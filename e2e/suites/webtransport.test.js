@@ -45,7 +45,6 @@ describe('WebTransport in Chromium', { concurrency: 2 }, () => {
           super(url, { ...options, serverCertificateHashes: [{ algorithm: 'sha-256', value: new Uint8Array(hash) }] });
         }
       };
-      window.openSession = (await import('/session.js')).openSession;
     }, certificate.hash);
     return page;
   };
@@ -119,8 +118,7 @@ describe('WebTransport in Chromium', { concurrency: 2 }, () => {
       const { page } = await own.tab(`${pages.url}/?sdk=v2-json`);
       const name = fresh('open');
       const seen = await page.evaluate(async ({ url, name, transport }) => {
-        const { openSession } = await import('/session.js');
-        const session = openSession({ generation: 'v2', format: 'json', Centrifuge: window.Centrifuge, transport }, url);
+        const session = window.openSession({ generation: 'v2', format: 'json', Centrifuge: window.Centrifuge, transport }, url);
         await session.connect();
         const channel = session.open(name);
         await channel.subscribe();
