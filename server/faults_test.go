@@ -13,6 +13,7 @@ import (
 
 	"centrifugo/internal/await"
 	"centrifugo/internal/redistest"
+	"centrifugo/internal/tcpproxy"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -157,7 +158,7 @@ var faults = []fault{
 	}},
 	{"connections of one node forward nothing for 10 s", false, true, func(t *testing.T, c *faultCluster) func() {
 		s := redistest.Start(t)
-		p := redistest.StartProxy(t, s.Address())
+		p := tcpproxy.Start(t, s.Address())
 		c.start(addressOf(p))
 		c.start(addressOf(s))
 		return func() { p.SetSilent(true); wait(10 * time.Second); p.SetSilent(false) }

@@ -159,6 +159,7 @@ var allowed = []struct {
 	{"internal/asbtest", []string{"internal/await", "internal/testprocess"}},
 	{"internal/proxytest", []string{"internal/testprocess"}},
 	{"internal/freeport", nil},
+	{"internal/tcpproxy", nil},
 	{"internal/testprocess", []string{"internal/await", "internal/freeport"}},
 	{"internal/wildcard", nil},
 	{"internal/wsframe", nil},

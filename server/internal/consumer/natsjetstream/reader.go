@@ -20,19 +20,25 @@ type reader struct {
 	processor *consumer.Processor
 	ackWait   time.Duration
 	batch     int
+	// lost is closed when the connection is interrupted. The answer to a fetch that is under way
+	// does not come then, and the library waits half a minute for it.
+	lost <-chan struct{}
 }
 
-// run reads messages until ctx is done: those that are there, or else the next one.
+var errLost = errors.New("connection was lost")
+
+// run reads messages until ctx is done: those that are there, or else the next one. Acknowledgements
+// survive an interruption of the connection, which ends run before the next fetch.
 func (r *reader) run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		messages, err := r.collect(r.durable.FetchNoWait(r.batch))
+		messages, err := r.fetch(func() (jetstream.MessageBatch, error) { return r.durable.FetchNoWait(r.batch) })
+		if len(messages) == 0 && err == nil {
+			messages, err = r.fetch(func() (jetstream.MessageBatch, error) {
+				return r.durable.Fetch(1, jetstream.FetchMaxWait(fetchWait))
+			})
+		}
 		if err != nil {
 			return err
-		}
-		if len(messages) == 0 {
-			if messages, err = r.collect(r.durable.Fetch(1, jetstream.FetchMaxWait(fetchWait))); err != nil {
-				return err
-			}
 		}
 		if err := r.process(ctx, messages); err != nil {
 			return err
@@ -41,12 +47,23 @@ func (r *reader) run(ctx context.Context) error {
 	return nil
 }
 
-// collect waits for the messages of a fetch.
-func (r *reader) collect(fetched jetstream.MessageBatch, err error) (messages []jetstream.Msg, _ error) {
+// fetch waits for the messages that begin asks for. The connection has nothing under way when it
+// returns, or is lost.
+func (r *reader) fetch(begin func() (jetstream.MessageBatch, error)) (messages []jetstream.Msg, _ error) {
+	select {
+	case <-r.lost:
+		return nil, errLost
+	default:
+	}
+	fetched, err := begin()
 	if err != nil {
 		return nil, fmt.Errorf("fetching messages: %w", err)
 	}
-	for m := range fetched.Messages() {
+	for {
+		m, ok := r.next(fetched.Messages())
+		if !ok {
+			break
+		}
 		messages = append(messages, m)
 	}
 	err = fetched.Error()
@@ -57,6 +74,21 @@ func (r *reader) collect(fetched jetstream.MessageBatch, err error) (messages []
 		return nil, fmt.Errorf("fetching messages: %w", err)
 	}
 	return nil, nil
+}
+
+// next returns the next message of a fetch; ok is false when there are no more, or when none has
+// arrived and the connection is lost.
+func (r *reader) next(arriving <-chan jetstream.Msg) (m jetstream.Msg, ok bool) {
+	select {
+	case m, ok = <-arriving:
+		return m, ok
+	default:
+	}
+	select {
+	case m, ok = <-arriving:
+	case <-r.lost:
+	}
+	return m, ok
 }
 
 // process processes messages and acknowledges them. When ctx is done, it gives those back that

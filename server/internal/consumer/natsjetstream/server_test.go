@@ -92,7 +92,10 @@ func (b *broker) with(do func(ctx context.Context, js jetstream.JetStream) error
 func (b *broker) publish(partition, from, to int) error {
 	return b.with(func(ctx context.Context, js jetstream.JetStream) error {
 		for n := from; n < to; n++ {
+			// The answer does not come if the server is stopped meanwhile.
+			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 			_, err := js.Publish(ctx, "commands.a", []byte(consumertest.Command(partition, n)), jetstream.WithMsgID(fmt.Sprint(partition, " ", n)))
+			cancel()
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"centrifugo/server/internal/config"
@@ -25,6 +26,8 @@ const (
 	defaultAckWait = 30 * time.Second
 	callTimeout    = 10 * time.Second
 	lagInterval    = 10 * time.Second
+	// maxPings is how many pings may be without an answer before a connection counts as lost.
+	maxPings = 2
 )
 
 // maxAckPending bounds max_ack_pending.
@@ -71,6 +74,9 @@ func New(o Options) (*Source, error) {
 	if s.ackWait == 0 {
 		s.ackWait = defaultAckWait
 	}
+	// A server that does not answer is given up after about the time in which it would deliver
+	// messages again.
+	s.options = append(s.options, nats.PingInterval(s.ackWait/(maxPings+1)), nats.MaxPingsOutstanding(maxPings))
 	if o.TLS != nil {
 		s.options = append(s.options, nats.Secure(o.TLS))
 	}
@@ -96,8 +102,11 @@ func (s *Source) Attempts() int { return 0 }
 
 // Run implements consumer.Source.
 func (s *Source) Run(ctx context.Context, p *consumer.Processor) error {
+	lost := make(chan struct{})
+	lose := sync.OnceFunc(func() { close(lost) })
 	options := append([]nats.Option{
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			lose()
 			if err != nil && ctx.Err() == nil {
 				p.Failed("nats: disconnected", "error", err)
 			}
@@ -115,7 +124,10 @@ func (s *Source) Run(ctx context.Context, p *consumer.Processor) error {
 	if err != nil {
 		return err
 	}
-	r := &reader{durable: durable, processor: p, ackWait: durable.CachedInfo().Config.AckWait, batch: min(maxBatch, s.config.MaxAckPending)}
+	r := &reader{
+		durable: durable, processor: p, lost: lost,
+		ackWait: durable.CachedInfo().Config.AckWait, batch: min(maxBatch, s.config.MaxAckPending),
+	}
 	return p.Together(ctx, r.run, func(ctx context.Context) error {
 		p.Every(ctx, lagInterval, "counting waiting messages failed", r.count)
 		return nil

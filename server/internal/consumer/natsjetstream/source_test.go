@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/tcpproxy"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer"
@@ -153,6 +154,25 @@ func TestMessagesInWorkAreKept(t *testing.T) {
 	if got, want := node.Calls(), consumertest.Published(0, 0, 5); !slices.Equal(got, want) {
 		t.Errorf("calls = %q; want %q", got, want)
 	}
+}
+
+// A connection on which nothing arrives any more, as behind a firewall that has dropped its state,
+// is replaced.
+func TestSilentConnection(t *testing.T) {
+	b := startBroker(t, nil)
+	link := tcpproxy.Start(t, strings.TrimPrefix(b.url(), "nats://"))
+	o := b.config(func(c *config.NATSJetStreamConsumer) { c.URL = "nats://" + link.Address() })
+	o.AckWait = 2 * time.Second
+	s, err := natsjetstream.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := consumertest.Start(t, s, &apitest.Node{})
+	b.mustPublish(0, 5)
+	r.Processed(t, 5)
+	link.SilenceOpen()
+	b.mustPublish(5, 10)
+	r.Processed(t, 10)
 }
 
 // Each way to authenticate admits, and is needed.

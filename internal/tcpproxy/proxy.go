@@ -1,4 +1,5 @@
-package redistest
+// Package tcpproxy is a proxy of TCP connections for tests of networks that fail.
+package tcpproxy
 
 import (
 	"net"
@@ -21,10 +22,12 @@ type Proxy struct {
 	closed bool
 	silent func(sent []byte) bool // whether a connection is, by what its client has sent
 	open   map[net.Conn]bool
+	number int // of connections accepted
+	dead   int // the first ones, which forward nothing
 }
 
-// StartProxy starts a proxy, which ends with the test.
-func StartProxy(t testing.TB, target string) *Proxy {
+// Start starts a proxy, which ends with the test.
+func Start(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -68,6 +71,13 @@ func (p *Proxy) SetSilentFor(silent func(sent []byte) bool) {
 	p.pass.Broadcast()
 }
 
+// SilenceOpen stops forwarding for good on the connections that are open. Later ones forward.
+func (p *Proxy) SilenceOpen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dead = p.number
+}
+
 // Cut closes all connections.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
@@ -93,15 +103,19 @@ func (p *Proxy) accept() {
 		if p.closed {
 			_, _ = in.Close(), out.Close()
 		}
+		sent := &recorded{number: p.number}
+		p.number++
 		p.mu.Unlock()
-		sent := &recorded{}
 		p.tasks.Go(func() { p.forward(in, out, sent, true) })
 		p.tasks.Go(func() { p.forward(out, in, sent, false) })
 	}
 }
 
-// recorded has the first bytes that a client has sent. Guarded by Proxy.mu.
-type recorded struct{ b []byte }
+// recorded has the first bytes that a client has sent. The bytes are guarded by Proxy.mu.
+type recorded struct {
+	number int // of the connection
+	b      []byte
+}
 
 const maxRecorded = 16 << 10
 
@@ -119,7 +133,7 @@ func (p *Proxy) forward(from, to net.Conn, sent *recorded, record bool) {
 		if record && len(sent.b) < maxRecorded {
 			sent.b = append(sent.b, buffer[:n]...)
 		}
-		for p.silent != nil && !p.closed && p.silent(sent.b) {
+		for !p.closed && (sent.number < p.dead || p.silent != nil && p.silent(sent.b)) {
 			p.pass.Wait()
 		}
 		p.mu.Unlock()
