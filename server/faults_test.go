@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"centrifugo/internal/await"
+	"centrifugo/internal/nettest"
 	"centrifugo/internal/redistest"
-	"centrifugo/internal/tcpproxy"
 	"centrifugo/server/internal/app/apptest"
 )
 
@@ -158,7 +158,7 @@ var faults = []fault{
 	}},
 	{"connections of one node forward nothing for 10 s", false, true, func(t *testing.T, c *faultCluster) func() {
 		s := redistest.Start(t)
-		p := tcpproxy.Start(t, s.Address())
+		p := nettest.StartProxy(t, s.Address())
 		c.start(addressOf(p))
 		c.start(addressOf(s))
 		return func() { p.SetSilent(true); wait(10 * time.Second); p.SetSilent(false) }

@@ -49,7 +49,7 @@ var guests = map[string][]string{
 	"github.com/letsencrypt/pebble":       {"internal/acmetest"},
 	"github.com/miekg/dns":                {"internal/acmetest"},
 	"golang.org/x/crypto":                 {"server/internal/acme"},
-	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "internal/memtest", "server/internal/loadtest", "bench", "server/internal/app"},
+	"golang.org/x/sys":                    {"centrifuge/internal/eventloop", "internal/memtest", "internal/nettest", "server/internal/consumer/postgresql", "server/internal/loadtest", "bench", "server/internal/app"},
 	"centrifugo/protocol/clientcodec":     {"centrifuge/centrifugetest", "server/internal/loadtest", "server/internal/app/apptest"}, // servers decode no replies
 	"net/http":                            {"centrifuge/transport", "server", "bench", "internal/promtest", "internal/acmetest", "internal/sqstest", "examples"},
 }
@@ -159,7 +159,7 @@ var allowed = []struct {
 	{"internal/asbtest", []string{"internal/await", "internal/testprocess"}},
 	{"internal/proxytest", []string{"internal/testprocess"}},
 	{"internal/freeport", nil},
-	{"internal/tcpproxy", nil},
+	{"internal/nettest", nil},
 	{"internal/testprocess", []string{"internal/await", "internal/freeport"}},
 	{"internal/wildcard", nil},
 	{"internal/wsframe", nil},

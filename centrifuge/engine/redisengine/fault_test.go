@@ -11,8 +11,8 @@ import (
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/engine/redisengine"
 	"centrifugo/internal/await"
+	"centrifugo/internal/nettest"
 	"centrifugo/internal/redistest"
-	"centrifugo/internal/tcpproxy"
 )
 
 // wantDelivery checks that the broker is healthy again, has reported a gap and delivers.
@@ -31,9 +31,9 @@ func (b *running) wantDelivery(channel string) {
 // connections open. The broker notices, and recovers when the server answers.
 func TestSilence(t *testing.T) {
 	t.Parallel()
-	for name, silence := range map[string]func(s *redistest.Server, p *tcpproxy.Proxy) (end func()){
-		"stopped server": func(s *redistest.Server, _ *tcpproxy.Proxy) func() { s.Pause(); return s.Resume },
-		"black hole": func(_ *redistest.Server, p *tcpproxy.Proxy) func() {
+	for name, silence := range map[string]func(s *redistest.Server, p *nettest.Proxy) (end func()){
+		"stopped server": func(s *redistest.Server, _ *nettest.Proxy) func() { s.Pause(); return s.Resume },
+		"black hole": func(_ *redistest.Server, p *nettest.Proxy) func() {
 			p.SetSilent(true)
 			return func() { p.SetSilent(false) }
 		},
@@ -41,7 +41,7 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := redistest.Start(t)
-			p := tcpproxy.Start(t, s.Address())
+			p := nettest.StartProxy(t, s.Address())
 			b := startBroker(t, redisengine.Config{Shards: []redisengine.ShardConfig{{Address: p.Address()}}}, redisengine.BrokerConfig{})
 			b.subscribe("x")
 			b.awaitHealth()
@@ -63,7 +63,7 @@ func TestSilence(t *testing.T) {
 func TestHalfSilence(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	p := tcpproxy.Start(t, s.Address())
+	p := nettest.StartProxy(t, s.Address())
 	b := startBroker(t, redisengine.Config{Shards: []redisengine.ShardConfig{{Address: p.Address()}}}, redisengine.BrokerConfig{})
 	b.subscribe("x")
 	b.awaitHealth()

@@ -9,8 +9,8 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/engine/redisengine"
+	"centrifugo/internal/nettest"
 	"centrifugo/internal/redistest"
-	"centrifugo/internal/tcpproxy"
 )
 
 // streams is a configuration with bus streams.
@@ -23,7 +23,7 @@ func streams(address string) redisengine.Config {
 func TestTailLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	p := tcpproxy.Start(t, s.Address())
+	p := nettest.StartProxy(t, s.Address())
 	b := startBroker(t, streams(p.Address()), redisengine.BrokerConfig{})
 	publisher := startBroker(t, streams(s.Address()), redisengine.BrokerConfig{})
 	b.subscribe("x")
@@ -64,7 +64,7 @@ func TestTailLosesNothing(t *testing.T) {
 func TestTailGap(t *testing.T) {
 	t.Parallel()
 	s := redistest.Start(t)
-	p := tcpproxy.Start(t, s.Address())
+	p := nettest.StartProxy(t, s.Address())
 	config := streams(p.Address())
 	config.StreamSize = 100
 	b := startBroker(t, config, redisengine.BrokerConfig{})

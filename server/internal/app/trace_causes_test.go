@@ -7,8 +7,8 @@ import (
 
 	"centrifugo/apipb"
 	"centrifugo/internal/await"
+	"centrifugo/internal/nettest"
 	"centrifugo/internal/redistest"
-	"centrifugo/internal/tcpproxy"
 	"centrifugo/server/internal/api"
 	"centrifugo/server/internal/app/apptest"
 )
@@ -159,7 +159,7 @@ func TestTraceOfAGap(t *testing.T) {
 // connections to Redis work.
 func TestTraceOfALateMessage(t *testing.T) {
 	server := redistest.Start(t)
-	link := tcpproxy.Start(t, server.Address())
+	link := nettest.StartProxy(t, server.Address())
 	named := func(name string) string {
 		return `"node": {"name": "` + name + `"}, "health": {"enabled": true}, ` + tracedServer
 	}

@@ -28,6 +28,9 @@ const (
 	// maxDrained is how much of an answer that is not used is read, so that its connection
 	// can be used again.
 	maxDrained = 64 << 10
+	// silence is after how long an HTTP/2 connection on which nothing arrives is pinged, and then
+	// how long the answer may take. Connections of HTTP/1.1 end with a call that takes too long.
+	silence = 5 * time.Second
 )
 
 func isHTTP(endpoint string) bool {
@@ -60,6 +63,7 @@ func (o *Options) http(c config.Proxy) (Carrier, error) {
 			TLSClientConfig: t, TLSHandshakeTimeout: c.Timeout, ForceAttemptHTTP2: true,
 			MaxIdleConnsPerHost: c.Limit.MaxInFlight, MaxConnsPerHost: c.Limit.MaxInFlight, IdleConnTimeout: idleConnection,
 			MaxResponseHeaderBytes: maxResponseHeaders,
+			HTTP2:                  &http.HTTP2Config{SendPingTimeout: silence, PingTimeout: silence},
 		},
 	}, nil
 }

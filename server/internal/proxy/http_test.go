@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/internal/await"
+	"centrifugo/internal/nettest"
 	"centrifugo/internal/testprocess"
 	"centrifugo/server/internal/config"
 )
@@ -415,6 +417,34 @@ func TestConnectionsAreReused(t *testing.T) {
 	if n := connections.Load(); n > 8 {
 		t.Errorf("%d connections for 1000 calls; want at most 8", n)
 	}
+}
+
+// TestSilentConnection: an HTTP/2 connection on which nothing arrives any more, as behind a firewall
+// that has dropped its state, is replaced.
+func TestSilentConnection(t *testing.T) {
+	var proto atomic.Value
+	b := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		proto.Store(r.Proto)
+		_, _ = io.WriteString(w, `{"result": {}}`)
+	}))
+	b.EnableHTTP2 = true
+	b.StartTLS()
+	defer b.Close()
+	link := nettest.StartProxy(t, b.Listener.Addr().String())
+	p := newTester(t, "https://"+link.Address(), func(c *config.Proxy) {
+		c.HTTP.TLS = config.TLS{Enabled: true, ServerCAPEM: config.PEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: b.Certificate().Raw}))}
+	})
+	call := func(limit time.Duration) error {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		_, err := p.Call(ctx, Connect, caller(), Request{})
+		return err
+	}
+	if err := call(time.Minute); err != nil || proto.Load() != "HTTP/2.0" {
+		t.Fatalf("error %v over %v; want none over HTTP/2.0", err, proto.Load())
+	}
+	link.SilenceOpen()
+	await.Until(t, "a call that succeeds", func() bool { return call(100*time.Millisecond) == nil })
 }
 
 // TestRefusedCalls: what the protection of the backend does not let through.

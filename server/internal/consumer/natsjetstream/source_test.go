@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"centrifugo/internal/await"
-	"centrifugo/internal/tcpproxy"
+	"centrifugo/internal/nettest"
 	"centrifugo/server/internal/api/apitest"
 	"centrifugo/server/internal/config"
 	"centrifugo/server/internal/consumer"
@@ -160,7 +160,7 @@ func TestMessagesInWorkAreKept(t *testing.T) {
 // is replaced.
 func TestSilentConnection(t *testing.T) {
 	b := startBroker(t, nil)
-	link := tcpproxy.Start(t, strings.TrimPrefix(b.url(), "nats://"))
+	link := nettest.StartProxy(t, strings.TrimPrefix(b.url(), "nats://"))
 	o := b.config(func(c *config.NATSJetStreamConsumer) { c.URL = "nats://" + link.Address() })
 	o.AckWait = 2 * time.Second
 	s, err := natsjetstream.New(o)

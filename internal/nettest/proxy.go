@@ -1,5 +1,5 @@
-// Package tcpproxy is a proxy of TCP connections for tests of networks that fail.
-package tcpproxy
+// Package nettest has what tests of networks that fail need.
+package nettest
 
 import (
 	"net"
@@ -26,8 +26,8 @@ type Proxy struct {
 	dead   int // the first ones, which forward nothing
 }
 
-// Start starts a proxy, which ends with the test.
-func Start(t testing.TB, target string) *Proxy {
+// StartProxy starts a proxy, which ends with the test.
+func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
