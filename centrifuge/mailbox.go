@@ -13,10 +13,9 @@ const maxMail = 128 << 10
 // message above maxMail is the last one that is taken.
 const maxCounted = 1 << 30
 
-// mailbox keeps a connection's messages until its commands are handled, by
-// a goroutine that exists only while there is work: a handler may wait for a
-// backend, and whoever reads the socket must not. Its client is a parameter, for
-// every byte of a connection counts.
+// mailbox queues a connection's incoming messages. Handlers may block, so messages are handled on a
+// goroutine that starts with the first one and stops when the queue is empty; the socket reader
+// never waits. The client is a parameter of the methods, because every byte of a connection counts.
 type mailbox struct {
 	// Owned by work: nil unless several commands may be under way.
 	concurrency *concurrency

@@ -70,7 +70,7 @@ func (s *setbacks) makeSpaceLocked(now time.Time) {
 	}
 }
 
-// exhausted reports whether a has failed too often. It then may be tried anew.
+// exhausted reports whether a has failed too often. It may then be tried again.
 func (s *setbacks) exhausted(a attempt) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

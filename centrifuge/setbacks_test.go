@@ -91,7 +91,7 @@ func TestRecoveryThatNeverArrives(t *testing.T) {
 				if test.recovered {
 					return
 				}
-				// It was told once, and may try anew.
+				// It was told once, and may try again.
 				if got := recover(3, `"offset":1`); !strings.Contains(got, `"recovered":true`) {
 					t.Errorf("%.300s; want %q in it", got, `"recovered":true`)
 				}

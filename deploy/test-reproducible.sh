@@ -1,7 +1,7 @@
 #!/bin/sh
 # test-reproducible.sh: makes the release of the present commit twice, as make release-snapshot does, in
 # clones whose path, time zone and umask differ, and compares the bytes of every file.
-# GOCACHE=$(mktemp -d) compiles everything anew. Needs goreleaser and cyclonedx-gomod in the PATH.
+# GOCACHE=$(mktemp -d) compiles everything again. Needs goreleaser and cyclonedx-gomod in the PATH.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

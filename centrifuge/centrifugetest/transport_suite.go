@@ -237,8 +237,11 @@ func (p *suitePeer) wantNumbers(from, to, size int) {
 	for number := from; number < to; number++ {
 		line, ok := p.next()
 		want := p.wrapped(fmt.Sprintf(`{"channel":"%s","pub":{"data":[%d,"%s"]}}`, channelUnderTest, number, strings.Repeat("x", size)))
-		if !ok || line != want {
-			p.t.Fatalf("received %.100q of %d bytes, %v; want %.100q of %d bytes", line, len(line), ok, want, len(want))
+		if !ok {
+			p.t.Fatalf("the connection ended before message %d, with %v", number, p.Reason())
+		}
+		if line != want {
+			p.t.Fatalf("received %.100q of %d bytes; want %.100q of %d bytes", line, len(line), want, len(want))
 		}
 	}
 }

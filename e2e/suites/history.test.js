@@ -239,7 +239,7 @@ suite('streams', base, (scenario) => {
     assert.deepEqual(await flags(fresh('plain'), { recoverable: true, positioned: true }), [false, false, undefined]);
   }, ['v2']);
 
-  scenario('a stream that began anew is insufficient state', async ({ party, api, variant }) => {
+  scenario('a stream that was started again is insufficient state', async ({ party, api, variant }) => {
     const session = await party.join();
     const channel = session.open(fresh('fleeting'));
     await channel.subscribe();

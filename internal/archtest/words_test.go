@@ -38,6 +38,7 @@ var words = []word{
 	{`for ever`, "until it is closed, without a limit"},
 	{`somebody|nobody`, "a client, no subscriber"},
 	{`see off|sees off|seeing off|saw off`, "close, refuse"},
+	{`anew`, "again, from the beginning"},
 	{`carry out|carries out|carried out|carrying out|carryOut`, "process, handle, execute, apply"},
 }
 

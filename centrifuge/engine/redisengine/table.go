@@ -15,7 +15,7 @@ const (
 	// tablePage is how many changes one call returns at most.
 	tablePage = 1000
 	// TableMemory is how long the log of a table remembers that an entry was deleted. A copy
-	// that has not been brought up to date for longer must be made anew.
+	// that has not been brought up to date for longer must be made again.
 	TableMemory = time.Hour
 )
 

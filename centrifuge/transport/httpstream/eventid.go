@@ -173,7 +173,7 @@ type lastEventID struct {
 }
 
 // requestedID returns the id in a request, or an empty string. A page that opens an
-// EventSource anew cannot set the header: it puts the id into the URL.
+// EventSource again cannot set the header: it puts the id into the URL.
 func requestedID(r *http.Request) string {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return id

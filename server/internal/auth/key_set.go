@@ -26,7 +26,7 @@ type keySet struct {
 	tried   time.Time // when the last fetch was started; zero: never
 	err     error     // of the last fetch that has ended
 	// absent holds the kids that were looked for and not in the set when it was fetched
-	// last. A fetch starts it anew.
+	// last. A fetch starts it again.
 	absent map[string]struct{}
 	flight *flight // nil: none
 }

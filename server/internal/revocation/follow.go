@@ -46,8 +46,8 @@ type changeSet map[string]struct {
 func (r *Registry) followLocked(ctx context.Context) error {
 	now := r.now()
 	since := r.position
-	anew := since.Epoch == "" || now.Sub(r.synced) > maxCopyAge
-	if anew {
+	reset := since.Epoch == "" || now.Sub(r.synced) > maxCopyAge
+	if reset {
 		since = Position{}
 	}
 	changed := changeSet{}
@@ -57,7 +57,7 @@ func (r *Registry) followLocked(ctx context.Context) error {
 			return fmt.Errorf("reading revocations: %w", err)
 		}
 		if next.Epoch != since.Epoch { // from the beginning
-			anew = true
+			reset = true
 			clear(changed)
 		}
 		for _, c := range changes {
@@ -73,11 +73,11 @@ func (r *Registry) followLocked(ctx context.Context) error {
 			set = append(set, c.Entry)
 		}
 	}
-	if anew && r.position.Epoch != "" && since.Epoch != r.position.Epoch {
+	if reset && r.position.Epoch != "" && since.Epoch != r.position.Epoch {
 		set = append(set, r.restore(ctx, changed)...)
 	}
-	if anew || len(changed) > 0 {
-		r.apply(set, removed, anew)
+	if reset || len(changed) > 0 {
+		r.apply(set, removed, reset)
 	}
 	r.position, r.synced = since, now
 	select {

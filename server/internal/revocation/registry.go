@@ -16,7 +16,7 @@ const (
 	followInterval = 500 * time.Millisecond
 	// syncTimeout bounds one look.
 	syncTimeout = 5 * time.Second
-	// maxCopyAge is the time without a successful look after which the copy is made anew: the
+	// maxCopyAge is the time without a successful look after which the copy is made again: the
 	// table remembers for an hour what was deleted.
 	maxCopyAge = 30 * time.Minute
 	// purgeInterval is the time between removals of entries that have expired.
@@ -258,10 +258,10 @@ func (r *Registry) Poke() {
 	}
 }
 
-// apply changes entries. With anew they replace all others.
-func (r *Registry) apply(set, removed []Entry, anew bool) {
+// apply changes entries. With reset they replace all others.
+func (r *Registry) apply(set, removed []Entry, reset bool) {
 	r.mu.Lock()
-	if anew {
+	if reset {
 		for kind := range r.entries {
 			r.entries[kind] = map[string]Entry{}
 		}

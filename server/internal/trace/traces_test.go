@@ -108,7 +108,7 @@ func TestLifetime(t *testing.T) {
 	})
 }
 
-// TestStop: what was recorded is kept. A trace that is started again begins anew.
+// TestStop: what was recorded is kept. A trace that is started again is empty at first.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		traces, node := newTraces(t)

@@ -141,7 +141,7 @@ export class Live {
     if (push.join) this.events.join(push.join.info);
     if (push.leave) this.events.leave(push.leave.info);
     if (push.unsubscribe) {
-      this.positioned &&= push.unsubscribe.code !== 2501; // insufficient state: start anew
+      this.positioned &&= push.unsubscribe.code !== 2501; // insufficient state: start again
       this.socket?.close(4000, 'unsubscribed');
     }
   }
