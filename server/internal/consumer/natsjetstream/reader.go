@@ -20,8 +20,8 @@ type reader struct {
 	processor *consumer.Processor
 	ackWait   time.Duration
 	batch     int
-	// lost is closed when the connection is interrupted. The answer to a fetch that is under way
-	// does not come then, and the library waits half a minute for it.
+	// lost is closed when the connection is interrupted: the answer to a fetch that is under way
+	// does not come then.
 	lost <-chan struct{}
 }
 
