@@ -18,10 +18,10 @@ func TestFaults(t *testing.T) {
 		t.Run(fmt.Sprintf("sessions %v", sessions), func(t *testing.T) {
 			consumertest.Faults(t, func(t *testing.T) consumertest.Subject {
 				// Locks last longer than a loaded machine may stand still. Those of a killed node are waited
-				// for without sessions; with them they end with the connection.
+				// for without sessions; with them they end with the connection, as a rule.
 				lock, queue, partitions := 10*time.Second, "a", 1
 				if sessions {
-					lock, queue, partitions = longLock, "sessions", 2
+					lock, queue, partitions = 20*time.Second, "sessions", 2
 				}
 				s := start(t, lock)
 				return consumertest.Subject{
