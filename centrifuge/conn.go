@@ -31,7 +31,8 @@ func (c *Conn) Connect(request *protocol.ConnectRequest) bool { return c.Connect
 // ConnectSince is Connect for a client whose positions the transport knows: of each
 // server-side subscription that can be recovered, what was published since the position
 // that since returns is recovered (protocol.md 6.4). It takes precedence over a position in
-// request. A channel for which since returns nil starts from the beginning, unless request says otherwise.
+// request. Nothing is recovered of a channel for which since returns nil, unless request has
+// a position of it.
 // The node calls since while it handles the request, from one goroutine. It must not
 // block; it may be nil.
 func (c *Conn) ConnectSince(request *protocol.ConnectRequest, since func(channel string) *StreamPosition) bool {

@@ -80,7 +80,7 @@ export async function servePages() {
     pages.set(name, await pageWith(file));
   }
   const controls = [];
-  // Connections stay until stop: one that ends by its idle time could end while a browser sends on it.
+  // As in gateway.js, connections stay until stop.
   const server = createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const url = new URL(request.url, 'http://localhost');
     const page = pages.get(url.searchParams.get('sdk'));

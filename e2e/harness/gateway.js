@@ -19,7 +19,8 @@ export class Gateway {
     this.blocked = new Set(); // names of transports
     this.passed = []; // names of the transports that were let through, in order
     this.sockets = new Set();
-    this.server = createServer((request, response) => this.#pass(request, response));
+    // Connections stay until stop: one that ends by its idle time could end while a client sends on it.
+    this.server = createServer({ keepAliveTimeout: 0 }, (request, response) => this.#pass(request, response));
     this.server.on('upgrade', (request, socket) => this.#upgrade(request, socket));
     this.server.on('connection', (socket) => {
       this.sockets.add(socket);

@@ -98,7 +98,7 @@ func TestTable(t *testing.T) {
 			a.expect(t, "x=3 y=7 z=5")
 			newCopy(t, config).expect(t, "x=3 y=7 z=5")
 			if a.resets != 1 || b.resets != 1 {
-				t.Errorf("copies were made again %d and %d times; want once, at the start", a.resets, b.resets)
+				t.Errorf("copies were made %d and %d times; want once, at the start", a.resets, b.resets)
 			}
 		})
 	}
@@ -160,7 +160,7 @@ func TestTableIsLost(t *testing.T) {
 	a.expect(t, "z=3")
 	b.expect(t, "z=3")
 	if a.resets != 2 || b.resets != 2 {
-		t.Errorf("copies were made again %d and %d times; want twice", a.resets, b.resets)
+		t.Errorf("copies were made %d and %d times; want twice", a.resets, b.resets)
 	}
 	ahead := a.position
 	ahead.Version += 5
@@ -170,7 +170,7 @@ func TestTableIsLost(t *testing.T) {
 	}
 	b.expect(t, "z=3")
 	if b.resets != 3 {
-		t.Errorf("a copy was made again %d times; want three times", b.resets)
+		t.Errorf("a copy was made %d times; want three times", b.resets)
 	}
 }
 

@@ -102,44 +102,28 @@ func TestMetricsCount(t *testing.T) {
 	if code := i.refusedWith("rubbish"); code != 3501 {
 		t.Fatalf("closed with %d; want 3501", code)
 	}
-	want := map[string]float64{
-		"centrifugo_node_num_clients":       1,
-		"centrifugo_node_num_users":         1,
-		"centrifugo_node_num_subscriptions": 1,
-		"centrifugo_node_num_channels":      1,
-		`centrifugo_client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
-		`centrifugo_client_subscriptions_inflight{channel_namespace="",client_name="unnamed"}`:                                                1,
-		`centrifugo_node_messages_sent_count{channel_namespace="",type="publication"}`:                                                        1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="publication"}`:                                                    1,
-		`centrifugo_node_messages_received_count{channel_namespace="",type="join"}`:                                                           1,
-		`centrifugo_client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                                           1,
-		`centrifugo_client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:                                   1,
-		`centrifugo_client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                                               1,
-		`centrifugo_client_num_server_disconnects{code="3501"}`:                                                                               1,
-		`centrifugo_client_subscriptions_accepted{channel_namespace="",client_name="unnamed"}`:                                                1,
-		`centrifugo_client_connections_accepted{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
-		`centrifugo_transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="websocket"}`:                        1,
-		`centrifugo_transport_messages_received{channel_namespace="",frame_type="connect",transport="websocket"}`:                             1,
-		`centrifugo_api_command_duration_seconds_count{method="publish",protocol="http"}`:                                                     2,
-		`centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                                           2,
-		`centrifugo_api_command_errors_total{error="107",method="publish",protocol="http"}`:                                                   1,
-	}
-	var m apptest.Metrics
-	if !await.Reached(func() bool {
-		m = i.metrics()
-		for name, value := range want {
-			if m[name] != value {
-				return false
-			}
-		}
-		return true
-	}) {
-		for name, value := range want {
-			if m[name] != value {
-				t.Errorf("%s: %v, want %v", name, m[name], value)
-			}
-		}
-	}
+	i.awaitMetrics(map[string]float64{
+		"node_num_clients":       1,
+		"node_num_users":         1,
+		"node_num_subscriptions": 1,
+		"node_num_channels":      1,
+		`client_connections_inflight{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
+		`client_subscriptions_inflight{channel_namespace="",client_name="unnamed"}`:                                                1,
+		`node_messages_sent_count{channel_namespace="",type="publication"}`:                                                        1,
+		`node_messages_received_count{channel_namespace="",type="publication"}`:                                                    1,
+		`node_messages_received_count{channel_namespace="",type="join"}`:                                                           1,
+		`client_command_duration_seconds_count{channel_namespace="",method="subscribe"}`:                                           1,
+		`client_command_duration_seconds_histogram_count{channel_namespace="",method="connect"}`:                                   1,
+		`client_num_reply_errors{channel_namespace="",code="108",method="presence"}`:                                               1,
+		`client_num_server_disconnects{code="3501"}`:                                                                               1,
+		`client_subscriptions_accepted{channel_namespace="",client_name="unnamed"}`:                                                1,
+		`client_connections_accepted{accept_protocol="",client_name="unnamed",client_version="unversioned",transport="websocket"}`: 1,
+		`transport_messages_sent{channel_namespace="",frame_type="push_publication",transport="websocket"}`:                        1,
+		`transport_messages_received{channel_namespace="",frame_type="connect",transport="websocket"}`:                             1,
+		`api_command_duration_seconds_count{method="publish",protocol="http"}`:                                                     2,
+		`api_command_duration_seconds_histogram_count{method="publish",protocol="http"}`:                                           2,
+		`api_command_errors_total{error="107",method="publish",protocol="http"}`:                                                   1,
+	})
 }
 
 // TestClientNames checks client_names and recovered_publications_histogram: connections by the
