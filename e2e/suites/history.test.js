@@ -8,8 +8,8 @@ import { suite } from '../harness/suite.js';
 const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 const offsets = (page) => page.publications.map((pub) => pub.offset);
 
-// "fleeting" forgets a stream, its epoch included, a second after the last publication.
-const fleeting = { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, force_positioning: true, history_size: 10, history_ttl: '1s', history_meta_ttl: '1s' };
+// "fleeting" forgets a stream, its epoch included, three seconds after the last publication.
+const fleeting = { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, force_positioning: true, history_size: 10, history_ttl: '3s', history_meta_ttl: '3s' };
 const base = config({ client: { ...config().client, recovery_max_publication_limit: 10_000 } });
 base.channel.namespaces.push({ name: 'fleeting', ...fleeting });
 const large = { allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, allow_history_for_subscriber: true, allow_history_for_client: true, allow_history_for_anonymous: true, history_size: 300, history_ttl: '5m', force_recovery: true };
@@ -248,7 +248,7 @@ suite('streams', base, (scenario) => {
     const before = await api.call('history', { channel: channel.name });
     // Time itself is the subject here: the stream must be forgotten, and looking would keep it alive.
     for (let after = before; after.epoch === before.epoch;) {
-      await pass(3000);
+      await pass(5000);
       after = await api.publish(channel.name, 'new epoch').then(() => api.call('history', { channel: channel.name }));
     }
     if (variant.generation === 'v2') {
