@@ -54,7 +54,7 @@ func transportWorks(m *measurement) []work {
 				{work: "idle HTTP stream, one subscription: memory per connection", limit: 12 << 10, unit: " B", value: just("http_stream", clientMemory)},
 				{work: "idle SSE, one subscription: memory per connection", limit: 12 << 10, unit: " B", value: just("sse", clientMemory)},
 				{work: "idle SSE over HTTP/2, 100 clients a connection: memory per client", limit: 25 << 10, unit: " B", value: just("sse, HTTP/2", clientMemory)},
-				{work: "idle SSE over HTTP/2, a connection each: memory per client", limit: shown, unit: " B", value: just("sse, HTTP/2 of its own", clientMemory)},
+				{work: "idle SSE over HTTP/2, a connection each: memory per client", limit: 25 << 10, unit: " B", value: just("sse, HTTP/2 of its own", clientMemory)},
 				{work: "idle gRPC stream, one subscription: memory per connection", limit: shown, unit: " B", value: just("grpc", clientMemory)},
 			},
 		},

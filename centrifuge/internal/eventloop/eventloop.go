@@ -97,6 +97,16 @@ type Socket interface {
 	Blocking() bool
 }
 
+// Taker is implemented by responses whose connection stays with its server, as that of an
+// HTTP/2 stream does.
+type Taker interface {
+	// Take makes the rest of the body of a response the socket of h. Its header was sent and
+	// flushed; the handler of the request then returns without using request and response
+	// again. What the client sends is discarded. It returns http.ErrNotSupported for a
+	// response that cannot be taken over, and net.ErrClosed when the client has ended it.
+	Take(h Handler) (Socket, error)
+}
+
 // Config of a Loop. The zero value is ready to use.
 type Config struct {
 	// Pollers is how many goroutines wait for sockets; zero for one per
@@ -162,6 +172,11 @@ func (l *Loop) Add(c net.Conn, h Handler) (Socket, error) {
 		return s, err
 	}
 	return l.AddThreaded(c, h)
+}
+
+// AddPolled takes c over as Add does if it can be polled, and otherwise reports false.
+func (l *Loop) AddPolled(c net.Conn, h Handler) (_ Socket, polled bool, _ error) {
+	return l.addPolled(c, h)
 }
 
 // AddThreaded takes c over as Add does, but gives it a goroutine whatever it is.

@@ -85,12 +85,12 @@ func (c *conn) Info() centrifuge.TransportInfo {
 // sends is discarded.
 func (c *conn) Resume() {}
 
-// join adds the connection to the loop. It holds mu, because a loop that closes at this
-// moment calls Closed.
-func (c *conn) join(loop *eventloop.Loop, tcp net.Conn) (err error) {
+// join gives the connection its socket. It holds mu, because a loop that closes at this moment
+// calls Closed.
+func (c *conn) join(add func(eventloop.Handler) (eventloop.Socket, error)) (err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.writer.Socket, err = loop.Add(tcp, c); err == nil {
+	if c.writer.Socket, err = add(c); err == nil {
 		c.handler.group.Begin()
 	}
 	return err

@@ -4,8 +4,8 @@
 //
 // A connection over HTTP/1 is taken over from net/http after its request was read. Its
 // socket is then watched by an event loop: an idle connection has no goroutine and no
-// buffer. A connection over HTTP/2 or HTTP/3 cannot be taken over; its handler waits for
-// the end of the connection.
+// buffer. So it is with a stream over HTTP/2 of package http2. Over HTTP/2 of net/http and
+// HTTP/3 the handler waits for the end of the connection.
 //
 //	config.go     options
 //	handler.go    from a request to a connection

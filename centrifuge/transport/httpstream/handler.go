@@ -69,21 +69,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return // the client has gone
 		}
 	}
-	tcp, first, err := h.takeOver(w)
+	c := &conn{handler: h, framing: framing{wire: h.config.Wire, protobuf: asked.protobuf}}
+	join, first, err := h.takeOver(w, r, c, judged)
 	switch {
 	case errors.Is(err, http.ErrNotSupported):
-		h.serve(&served{
-			handler: h, framing: framing{wire: h.config.Wire, protobuf: asked.protobuf},
-			writer: w, control: control, judged: judged,
-		}, r, asked)
+		h.serve(&served{handler: h, framing: c.framing, writer: w, control: control, judged: judged}, r, asked)
 	case err != nil:
 		h.config.OnError(fmt.Errorf("taking a connection over: %w", err))
 	default:
-		c := &conn{handler: h, framing: framing{wire: h.config.Wire, protobuf: asked.protobuf, chunked: r.ProtoAtLeast(1, 1)}}
-		if judged {
-			c.answer = newAnswer(w, r)
-		}
-		h.hold(c, r, asked, tcp, first)
+		h.hold(c, r, asked, join, first)
 	}
 }
 
@@ -122,18 +116,54 @@ func (h *Handler) setHeader(header http.Header, r *http.Request, asked *opened) 
 	}
 }
 
-// takeOver takes the connection of a request over from net/http. first holds what was
-// received behind the request. It returns http.ErrNotSupported for a connection that
-// net/http must serve.
-func (h *Handler) takeOver(w http.ResponseWriter) (tcp net.Conn, first []byte, err error) {
+// takeOver takes the connection of a request over from its server. join gives c its socket;
+// first holds what was received behind the request. It returns http.ErrNotSupported for
+// a connection that the server must serve.
+func (h *Handler) takeOver(w http.ResponseWriter, r *http.Request, c *conn, judged bool) (join func() error, first []byte, err error) {
 	if w.Header().Get("Content-Encoding") != "" {
 		return nil, nil, http.ErrNotSupported // middleware encodes the body
+	}
+	if taker := takerOf(w); taker != nil && !judged {
+		return func() error { return c.join(taker.Take) }, nil, nil
 	}
 	tcp, buffers, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, nil, err
 	}
-	return tcp, buffered(buffers.Reader), nil
+	c.framing.chunked = r.ProtoAtLeast(1, 1)
+	if judged {
+		c.answer = newAnswer(w, r)
+	}
+	return func() error { return h.joinLoop(c, tcp) }, buffered(buffers.Reader), nil
+}
+
+// takerOf finds the Taker of a response beneath its middlewares, as http.ResponseController
+// does. It returns nil if there is none.
+func takerOf(w http.ResponseWriter) eventloop.Taker {
+	for {
+		switch t := w.(type) {
+		case eventloop.Taker:
+			return t
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
+
+// joinLoop puts a connection that was taken over from net/http on the event loop, or closes
+// it.
+func (h *Handler) joinLoop(c *conn, tcp net.Conn) error {
+	_ = tcp.SetDeadline(time.Time{}) // an error means that it is closed, which reading finds
+	loop, err := h.group.Loop()
+	if err == nil {
+		err = c.join(func(c eventloop.Handler) (eventloop.Socket, error) { return loop.Add(tcp, c) })
+	}
+	if err != nil {
+		_ = tcp.Close()
+	}
+	return err //nolint:wrapcheck // the caller says what failed
 }
 
 // buffered copies what r has read ahead.
@@ -142,19 +172,12 @@ func buffered(r *bufio.Reader) []byte {
 	return bytes.Clone(ahead)
 }
 
-// hold puts a connection that was taken over on the event loop.
-func (h *Handler) hold(c *conn, r *http.Request, asked *opened, tcp net.Conn, first []byte) {
-	_ = tcp.SetDeadline(time.Time{}) // an error means that it is closed, which reading finds
-	loop, err := h.group.Loop()
-	if err != nil {
-		_ = tcp.Close()
-		if !errors.Is(err, eventloop.ErrClosed) {
-			h.config.OnError(fmt.Errorf("starting event loop: %w", err))
+// hold gives a connection that was taken over to the node.
+func (h *Handler) hold(c *conn, r *http.Request, asked *opened, join func() error, first []byte) {
+	if err := join(); err != nil {
+		if !errors.Is(err, eventloop.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+			h.config.OnError(fmt.Errorf("taking a connection over: %w", err))
 		}
-		return
-	}
-	if err := c.join(loop, tcp); err != nil {
-		_ = tcp.Close() // the loop was closed meanwhile
 		return
 	}
 	session, err := h.node.Accept(r.Context(), c)

@@ -17,6 +17,7 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/centrifuge/transport/http2"
 	"centrifugo/centrifuge/transport/internal/transporttest"
 
 	"github.com/quic-go/quic-go/http3"
@@ -31,13 +32,25 @@ type route int
 const (
 	routeTCP route = iota
 	routeTLS
-	routeForeignTLS // of a listener that the event loop does not know
-	routeHTTP2
+	routeForeignTLS  // of a listener that the event loop does not know
+	routeHTTP2       // of package http2
+	routeServedHTTP2 // of net/http
 	routeHTTP3
 )
 
 func (r route) String() string {
-	return [...]string{"tcp", "tls", "foreign tls", "http2", "http3"}[r]
+	return [...]string{"tcp", "tls", "foreign tls", "http2", "http2 of net/http", "http3"}[r]
+}
+
+// protocol is the major version of HTTP.
+func (r route) protocol() int {
+	switch {
+	case r < routeHTTP2:
+		return 1
+	case r < routeHTTP3:
+		return 2
+	}
+	return 3
 }
 
 // pollable prepares TLS for the event loop.
@@ -86,13 +99,16 @@ func serve(t testing.TB, n *centrifuge.Node, config Config, route route) *server
 		s.http.StartTLS()
 	case routeForeignTLS:
 		s.http.StartTLS()
-	case routeHTTP2, routeHTTP3:
+	case routeHTTP2, routeServedHTTP2, routeHTTP3:
 		s.http.EnableHTTP2 = true
 		s.http.StartTLS()
 	}
 	s.client, s.url = s.http.Client(), s.http.URL
 	stop := func() {}
-	if route == routeHTTP3 {
+	switch route {
+	case routeHTTP2:
+		stop = s.serveHTTP2()
+	case routeHTTP3:
 		stop = s.serveHTTP3()
 	}
 	t.Cleanup(func() {
@@ -103,6 +119,32 @@ func serve(t testing.TB, n *centrifuge.Node, config Config, route route) *server
 		s.http.Close()
 	})
 	return s
+}
+
+// serveHTTP2 serves the same over HTTP/2 on an event loop, and makes the client use that.
+func (s *server) serveHTTP2() (stop func()) {
+	s.t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	streams := http2.NewServer(http2.Config{
+		Handler:   s.http.Config.Handler,
+		OnError:   func(err error) { s.t.Errorf("http2: OnError(%v)", err) },
+		OnRefused: func(_ string, err error) { s.t.Errorf("http2: OnRefused(%v)", err) },
+	})
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.t.Errorf("%s is served by net/http; want package http2", r.Proto)
+	})}
+	listener := streams.Listener(tls.NewListener(pollable{tcp}, s.http.TLS))
+	s.url = "https://" + tcp.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	return func() {
+		streams.Close()
+		_ = server.Close()
+		<-served
+	}
 }
 
 // serveHTTP3 serves the same over HTTP/3, and makes the client use that.
@@ -218,7 +260,7 @@ func (p *stream) openHTTP(body string) (*http.Response, error) {
 		return nil, err
 	}
 	response, err := p.server.client.Do(request) //nolint:bodyclose // cancel ends it
-	if want := 2 + int(p.server.route-routeHTTP2); err == nil && response.ProtoMajor != want {
+	if want := p.server.route.protocol(); err == nil && response.ProtoMajor != want {
 		err = fmt.Errorf("the protocol is %s; want HTTP/%d", response.Proto, want)
 	}
 	return response, err

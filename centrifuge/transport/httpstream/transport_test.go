@@ -22,8 +22,10 @@ func TestTransport(t *testing.T) {
 		{"stream over tls", Stream, routeTLS, false},
 		{"stream over foreign tls", Stream, routeForeignTLS, false},
 		{"stream over http2", Stream, routeHTTP2, false},
+		{"stream over http2 of net/http", Stream, routeServedHTTP2, false},
 		{"events over tcp", Events, routeTCP, false},
 		{"events over http2", Events, routeHTTP2, false},
+		{"events over http2 of net/http", Events, routeServedHTTP2, false},
 		{"stream over http3", Stream, routeHTTP3, false},
 		{"events over http3", Events, routeHTTP3, false},
 		{"unidirectional stream over tcp", Stream, routeTCP, true},
@@ -31,6 +33,7 @@ func TestTransport(t *testing.T) {
 		{"unidirectional events over foreign tls", Events, routeForeignTLS, true},
 		{"unidirectional events over tcp", Events, routeTCP, true},
 		{"unidirectional events over http2", Events, routeHTTP2, true},
+		{"unidirectional events over http2 of net/http", Events, routeServedHTTP2, true},
 		{"unidirectional events over http3", Events, routeHTTP3, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -116,6 +116,8 @@ type plan struct {
 	acme bool
 	// tlsBy is set if the service, not the listener, does the TLS handshake.
 	tlsBy bool
+	// http2 is set if HTTP/2 with TLS is served on the event loop, where clients stay.
+	http2 bool
 	// http3 is set if HTTP/3 is served on the UDP port of the same number.
 	http3 bool
 	// balancers are the networks whose connections begin with a PROXY protocol header.
@@ -153,6 +155,7 @@ func (a *App) plan() ([]plan, error) {
 	if len(outer.patterns) > 0 {
 		p := a.planHTTP("external", external, outer, externalTLS, c.H2CExternal)
 		p.acme = c.TLSAutocert.Enabled
+		p.http2 = !c.TLSThreaded
 		p.http3 = c.HTTP3.Enabled
 		if p.balancers, err = config.Networks(c.ProxyProtocolFrom); err != nil {
 			return nil, fmt.Errorf("http_server.proxy_protocol_from: %w", err)
@@ -257,13 +260,16 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 		listener = tls.NewListener(a.pollable(listener), tlsConfig)
 	}
 	s := &server{plan: p, listener: listener, service: p.service(tlsConfig), certificates: certificates}
+	tcp, _ := s.service.(*http.Server) // planHTTP makes it
 	if p.http3 {
-		tcp := s.service.(*http.Server) // planHTTP makes it
 		if s.service, err = a.newHTTP3(tcp, tlsConfig, packets); err != nil {
 			_ = listener.Close()
 			return nil, err
 		}
 		a.log.Info("serving HTTP/3", "address", packets.LocalAddr().String())
+	}
+	if p.http2 && tlsConfig != nil {
+		a.serveHTTP2(s, tcp)
 	}
 	return s, nil
 }
