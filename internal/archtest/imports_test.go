@@ -96,9 +96,10 @@ var allowed = []struct {
 }{
 	{"protocol/clientcodec", []string{"protocol", "internal/jsonscan"}},
 	{"protocol", []string{"protocol/internal", "internal/jsonscan"}},
+	{"internal/handshake", nil},
 	{"centrifuge/internal/fanout", []string{"protocol", "internal/fossil", "centrifuge/internal/nametable"}}, // ADR 3: deltas are a form of the message
 	{"centrifuge/internal", []string{"protocol"}},
-	{"centrifuge/transport", []string{"protocol", "centrifuge", "centrifuge/internal/eventloop", "centrifuge/transport/internal", "own"}},
+	{"centrifuge/transport", []string{"protocol", "centrifuge", "centrifuge/internal/eventloop", "centrifuge/transport/internal", "internal/handshake", "own"}},
 	{"centrifuge/engine", []string{"protocol", "centrifuge", "own"}},
 	{"centrifuge/prommetrics", []string{"centrifuge"}},
 	{"centrifuge/centrifugetest", []string{"protocol", "internal/await", "internal/fossil", "centrifuge"}},
@@ -128,7 +129,7 @@ var allowed = []struct {
 	{"server/internal/consumer/consumertest", []string{"centrifuge", "internal/await", "internal/testprocess", "server/internal/api", "server/internal/channels", "server/internal/config", "server/internal/consumer"}},
 	{"server/internal/consumer", []string{"internal/logsample", "server/internal/api", "server/internal/config", "own"}},
 	{"server/internal/acme", []string{"internal/logsample", "server/internal/config"}},
-	{"server/internal/listener", []string{"internal/logsample"}},
+	{"server/internal/listener", []string{"internal/logsample", "internal/handshake"}},
 	{"server/internal/playground", []string{"server/internal/static"}},
 	{"server/internal/swagger", []string{"docs", "server/internal/static"}},
 	{"server/internal/loadtest", []string{"apipb", "protocol", "internal/fossil", "internal/wsframe", "own"}},

@@ -13,6 +13,7 @@
 //	secure_linux.go   TLS on top of it
 //	conn_linux.go     what TLS runs over, before and after a poller has it
 //	leftover_linux.go memory that TLS would keep
+//	prefix_linux.go   how a connection begins
 //	threaded.go       a socket that has a goroutine
 //	loop_other.go     systems without epoll: every socket is threaded
 package eventloop

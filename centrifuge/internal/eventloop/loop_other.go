@@ -19,5 +19,8 @@ func (l *Loop) addPolled(net.Conn, Handler) (_ Socket, polled bool, _ error) { r
 // Beneath returns c: nothing is polled here.
 func Beneath(c net.Conn) net.Conn { return c }
 
+// HasPrefix returns false: nothing is polled here.
+func HasPrefix(net.Conn, string) (bool, error) { return false, nil }
+
 // KeepsTLSBuffers returns false: a TLS connection has a goroutine here.
 func KeepsTLSBuffers() bool { return false }

@@ -26,6 +26,8 @@ type Config struct {
 	// MaxStreams is how many streams a connection may have, and how many handlers may run for
 	// it, zero for 250.
 	MaxStreams int
+	// Cleartext lets connections without TLS begin with HTTP/2 (RFC 9113 3.3), in place of HTTP/1.
+	Cleartext bool
 	// ExtendedConnect announces extended CONNECT (RFC 8441). A handler finds the protocol in the
 	// header ":protocol".
 	ExtendedConnect bool

@@ -24,7 +24,7 @@ var (
 type conn struct {
 	// Static after construction.
 	server *Server
-	tls    *tls.Conn // nil in tests
+	tls    *tls.Conn // nil for none
 	remote string
 	local  net.Addr
 
@@ -65,9 +65,9 @@ var _ eventloop.Handler = (*conn)(nil)
 
 // start joins the loop and sends the first frames. It reports false if the connection
 // cannot be polled.
-func (c *conn) start(loop *eventloop.Loop) (polled bool, err error) {
+func (c *conn) start(loop *eventloop.Loop, t net.Conn) (polled bool, err error) {
 	c.mu.Lock()
-	socket, polled, err := loop.AddPolled(c.tls, c)
+	socket, polled, err := loop.AddPolled(t, c)
 	if err != nil || !polled {
 		c.mu.Unlock()
 		return false, err //nolint:wrapcheck // the caller says what failed

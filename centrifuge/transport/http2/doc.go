@@ -1,4 +1,4 @@
-// Package http2 serves connections over HTTP/2 with TLS (RFC 9113) on an event loop. A
+// Package http2 serves connections over HTTP/2 (RFC 9113) on an event loop. A
 // connection without a running request has no goroutine and no buffer: with one idle stream
 // of package httpstream it takes a fifth of the memory that net/http needs for it.
 //

@@ -46,7 +46,8 @@ type server struct {
 	refused []error // OnRefused
 }
 
-// serve serves config.Handler; prepare is done to each connection before TLS.
+// serve serves config.Handler; prepare is done to each connection before TLS, and nil is for no
+// TLS.
 func serve(t testing.TB, config Config, prepare func(net.Listener) net.Listener) *server {
 	t.Helper()
 	certificates := httptest.NewUnstartedServer(nil)
@@ -65,7 +66,11 @@ func serve(t testing.TB, config Config, prepare func(net.Listener) net.Listener)
 	other := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte("net/http, " + r.Proto))
 	})}
-	listener := s.Listener(tls.NewListener(prepare(tcp), certificates.TLS))
+	listener := tcp
+	if prepare != nil {
+		listener = tls.NewListener(prepare(tcp), certificates.TLS)
+	}
+	listener = s.Listener(listener)
 	served := make(chan error, 1)
 	go func() { served <- other.Serve(listener) }()
 	s.client = s.newClient()

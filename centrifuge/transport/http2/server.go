@@ -36,9 +36,9 @@ func NewServer(config Config) *Server {
 	return s
 }
 
-// serve takes over a connection whose handshake has chosen HTTP/2. It reports false for
-// one that cannot be polled.
-func (s *Server) serve(t *tls.Conn) bool {
+// serve takes over a connection that speaks HTTP/2. It reports false for one that cannot be
+// polled.
+func (s *Server) serve(t net.Conn) bool {
 	loop, err := s.group.Loop()
 	if err != nil {
 		s.config.OnError(fmt.Errorf("starting event loop: %w", err))
@@ -55,7 +55,7 @@ func (s *Server) serve(t *tls.Conn) bool {
 		_ = t.Close() // the client has to go elsewhere
 		return true
 	}
-	polled, err := c.start(loop)
+	polled, err := c.start(loop, t)
 	if err != nil || !polled {
 		s.forget(c)
 		return false
@@ -63,11 +63,12 @@ func (s *Server) serve(t *tls.Conn) bool {
 	return true
 }
 
-func (s *Server) newConn(t *tls.Conn, remote string, local net.Addr) *conn {
+func (s *Server) newConn(t net.Conn, remote string, local net.Addr) *conn {
 	c := &conn{
-		server: s, tls: t, remote: remote, local: local,
+		server: s, remote: remote, local: local,
 		streams: make(map[uint32]*stream, 1), window: windowStream, initialWindow: windowStream, received: windowConn,
 	}
+	c.tls, _ = t.(*tls.Conn)
 	c.decoder = hpack.NewDecoder(tableSize, c.emit)
 	c.decoder.SetMaxStringLength(s.config.MaxHeaderBytes)
 	return c

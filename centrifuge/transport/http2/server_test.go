@@ -185,3 +185,51 @@ func TestHeaderTimeout(t *testing.T) {
 		return len(refused) == 1 && strings.Contains(refused[0].Error(), "header that does not end")
 	})
 }
+
+// Without TLS, connections that begin with the preface are served here, whatever parts it comes
+// in, and all others by net/http.
+func TestCleartext(t *testing.T) {
+	s := serve(t, Config{Cleartext: true, HeaderTimeout: 200 * time.Millisecond, Handler: http.HandlerFunc(echo)}, nil)
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: protocols}}
+	defer client.CloseIdleConnections()
+	response, body := do(t, client, http.MethodPost, "http://"+s.address, strings.NewReader("body"))
+	if string(body) != "body" || response.ProtoMajor != 2 || s.connections() != 1 {
+		t.Errorf("%s: %q, %d connections; want the body over HTTP/2, by the server", response.Proto, body, s.connections())
+	}
+	for _, test := range []struct {
+		name  string
+		parts []string
+		want  string // what the answer begins with
+	}{
+		{"http/1.1", []string{"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"}, "HTTP/1.1 200 OK"},
+		{"http/1.1 that begins alike", []string{"P", "RI / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"}, "HTTP/1.1 200 OK"},
+		{"a preface in parts", []string{"PRI * HT", "TP/2.0\r\n\r\nSM\r", "\n\r\n"}, string(s.opening())},
+		{"nothing", nil, ""},
+		{"a part of the preface", []string{"PRI"}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c, err := net.Dial("tcp", s.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Close() }()
+			_ = c.SetDeadline(time.Now().Add(waitLimit))
+			for _, part := range test.parts {
+				if _, err := io.WriteString(c, part); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := make([]byte, len(test.want))
+			if _, err := io.ReadFull(c, got); string(got) != test.want || err != nil {
+				t.Fatalf("answer %q, %v; want %q", got, err, test.want)
+			}
+			if test.want == "" {
+				if n, err := c.Read(make([]byte, 1)); n > 0 || errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("Read() = %d, %v; want the connection closed", n, err)
+				}
+			}
+		})
+	}
+}

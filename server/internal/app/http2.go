@@ -18,15 +18,15 @@ import (
 // frames.
 const connectionsEndedLinesASecond = 10
 
-// http2Service serves the connections of a listener that chose HTTP/2 in their TLS handshake
-// on the event loop, and the others by another service.
+// http2Service serves the connections of a listener that choose HTTP/2 on the event loop, and
+// the others by another service.
 type http2Service struct {
 	service
 
 	http2 *http2.Server
 }
 
-// serveHTTP2 makes s serve HTTP/2 with TLS on the event loop. tcp serves HTTP/1.1, and has the
+// serveHTTP2 makes s serve HTTP/2 on the event loop. tcp serves HTTP/1.1, and has the
 // handler.
 func (a *App) serveHTTP2(s *server, tcp *http.Server) {
 	sampler := logsample.New(connectionsEndedLinesASecond, time.Second)
@@ -35,6 +35,7 @@ func (a *App) serveHTTP2(s *server, tcp *http.Server) {
 		// Handlers of profiles look for the timeouts of the server.
 		BaseContext:      context.WithValue(context.Background(), http.ServerContextKey, tcp),
 		HandshakeTimeout: a.timeouts.readHeader, HeaderTimeout: a.timeouts.readHeader, IdleTimeout: a.timeouts.idle,
+		Cleartext:       a.config.HTTPServer.H2CExternal,
 		ExtendedConnect: extendedConnect(os.Getenv("GODEBUG")),
 		ScheduledWrites: a.config.HTTPServer.ScheduledWrites,
 		OnError:         func(err error) { a.log.Error("http2", "error", err) },

@@ -116,7 +116,7 @@ type plan struct {
 	acme bool
 	// tlsBy is set if the service, not the listener, does the TLS handshake.
 	tlsBy bool
-	// http2 is set if HTTP/2 with TLS is served on the event loop, where clients stay.
+	// http2 is set if HTTP/2 is served on the event loop: where clients stay.
 	http2 bool
 	// http3 is set if HTTP/3 is served on the UDP port of the same number.
 	http3 bool
@@ -268,7 +268,7 @@ func (a *App) open(ctx context.Context, p plan) (*server, error) {
 		}
 		a.log.Info("serving HTTP/3", "address", packets.LocalAddr().String())
 	}
-	if p.http2 && tlsConfig != nil {
+	if p.http2 && (tlsConfig != nil || a.config.HTTPServer.H2CExternal) {
 		a.serveHTTP2(s, tcp)
 	}
 	return s, nil

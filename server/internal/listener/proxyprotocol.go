@@ -10,12 +10,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
-	"github.com/pires/go-proxyproto"
-
+	"centrifugo/internal/handshake"
 	"centrifugo/internal/logsample"
+
+	"github.com/pires/go-proxyproto"
 )
 
 // Bounds of the PROXY protocol. A balancer sends the header at once and in one packet. A
@@ -46,83 +46,33 @@ func ProxyProtocol(l net.Listener, trusted []netip.Prefix, log *slog.Logger) net
 }
 
 func proxyProtocol(l net.Listener, trusted []netip.Prefix, timeout time.Duration, log *slog.Logger) net.Listener {
-	p := &proxyListener{
-		Listener: l, trusted: trusted, log: log, timeout: timeout, faults: logsample.New(headerFaultRate, time.Second),
-		accepted: make(chan accepted), slots: make(chan struct{}, pendingHeaders), done: make(chan struct{}),
-		pending: make(map[net.Conn]struct{}),
-	}
-	p.running.Go(p.run)
-	return p
+	p := &proxyHeaders{log: log, timeout: timeout, faults: logsample.New(headerFaultRate, time.Second)}
+	return handshake.Listener(l, handshake.Config{
+		AtOnce: pendingHeaders,
+		Needed: func(c net.Conn) bool {
+			tcp, ok := c.(*net.TCPConn)
+			return ok && contains(trusted, tcp.RemoteAddr())
+		},
+		Do: func(c net.Conn) net.Conn { return p.read(c.(*net.TCPConn)) }, // as Needed says
+	})
 }
 
-// accepted is what Accept returns.
-type accepted struct {
-	conn net.Conn
-	err  error
+// proxyHeaders reads the headers of connections. It is static.
+type proxyHeaders struct {
+	log     *slog.Logger
+	timeout time.Duration // for a header
+	faults  *logsample.Sampler
 }
 
-type proxyListener struct {
-	net.Listener
-
-	// Static after construction.
-	trusted  []netip.Prefix
-	log      *slog.Logger
-	timeout  time.Duration // for a header
-	faults   *logsample.Sampler
-	accepted chan accepted // to Accept; never closed
-	slots    chan struct{} // one for each header that is being read; never closed
-	done     chan struct{} // closed by Close
-	running  sync.WaitGroup
-
-	// Guarded by mu.
-	mu      sync.Mutex
-	pending map[net.Conn]struct{} // connections whose header is being read
-	closed  bool
-}
-
-// Accept implements net.Listener.
-func (l *proxyListener) Accept() (net.Conn, error) {
-	select {
-	case a := <-l.accepted:
-		return a.conn, a.err
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
-}
-
-// Close implements net.Listener. It closes connections that Accept has not returned.
-func (l *proxyListener) Close() error {
-	err := l.Listener.Close()
-	l.mu.Lock()
-	if !l.closed {
-		l.closed = true
-		close(l.done)
-	}
-	for conn := range l.pending {
+// read returns a connection behind its header, or closes it and returns nil.
+func (p *proxyHeaders) read(conn *net.TCPConn) net.Conn {
+	proxied, err := p.introduce(conn)
+	if err != nil {
 		_ = conn.Close()
+		p.fault(conn, err)
+		return nil
 	}
-	l.mu.Unlock()
-	l.running.Wait()
-	return err //nolint:wrapcheck // a listener's errors are looked at by type
-}
-
-// run accepts connections until the listener is closed.
-func (l *proxyListener) run() {
-	for {
-		conn, err := l.Listener.Accept()
-		tcp, ok := conn.(*net.TCPConn)
-		switch {
-		case err != nil:
-			l.deliver(nil, err)
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-		case !ok || !contains(l.trusted, tcp.RemoteAddr()):
-			l.deliver(conn, nil)
-		default:
-			l.begin(tcp)
-		}
-	}
+	return proxied
 }
 
 // contains reports whether an address of TCP is in a network.
@@ -140,59 +90,19 @@ func contains(networks []netip.Prefix, a net.Addr) bool {
 	return false
 }
 
-// deliver gives a connection or an error to Accept.
-func (l *proxyListener) deliver(conn net.Conn, err error) {
-	select {
-	case l.accepted <- accepted{conn, err}:
-	case <-l.done:
-		if conn != nil {
-			_ = conn.Close()
-		}
-	}
-}
-
-// begin reads the header of a connection on a goroutine, when there is a slot.
-func (l *proxyListener) begin(conn *net.TCPConn) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.done:
-		_ = conn.Close()
-		return
-	}
-	l.mu.Lock()
-	l.pending[conn] = struct{}{}
-	if l.closed {
-		_ = conn.Close()
-	}
-	l.mu.Unlock()
-	l.running.Go(func() {
-		proxied, err := l.introduce(conn)
-		l.mu.Lock()
-		delete(l.pending, conn)
-		l.mu.Unlock()
-		<-l.slots
-		if err != nil {
-			_ = conn.Close()
-			l.fault(conn, err)
-			return
-		}
-		l.deliver(proxied, nil)
-	})
-}
-
 // fault logs a connection whose header cannot be used.
-func (l *proxyListener) fault(conn net.Conn, err error) {
+func (p *proxyHeaders) fault(conn net.Conn, err error) {
 	if errors.Is(err, net.ErrClosed) {
 		return
 	}
-	if ok, suppressed := l.faults.Take(logsample.Key{}); ok {
-		l.log.Warn("connection without a PROXY protocol header closed", "remote", conn.RemoteAddr().String(), "error", err, "suppressed", suppressed)
+	if ok, suppressed := p.faults.Take(logsample.Key{}); ok {
+		p.log.Warn("connection without a PROXY protocol header closed", "remote", conn.RemoteAddr().String(), "error", err, "suppressed", suppressed)
 	}
 }
 
 // introduce reads the header of a connection.
-func (l *proxyListener) introduce(conn *net.TCPConn) (net.Conn, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(l.timeout)); err != nil {
+func (p *proxyHeaders) introduce(conn *net.TCPConn) (net.Conn, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(p.timeout)); err != nil {
 		return nil, err //nolint:wrapcheck // it is logged
 	}
 	raw, err := readHeader(conn)
