@@ -1,4 +1,4 @@
-// WebTransport and HTTP/3 in a real browser: the SDK in both formats, and its fallback where UDP is blocked. The page
+// WebTransport, HTTP/2 and HTTP/3 in a real browser: the SDK in both formats, and its fallback where UDP is blocked. The page
 // names the hash of the certificate, as a page of a server without a signed one does.
 
 import assert from 'node:assert/strict';
@@ -111,9 +111,9 @@ describe('WebTransport in Chromium', { concurrency: 2 }, () => {
     assert.equal(used, 'websocket');
   });
 
-  for (const transport of ['http_stream', 'sse']) {
-    test(`${transport} over HTTP/3`, TIMEOUT, async (t) => {
-      const own = await Browser.start({ certificate, quic: `127.0.0.1:${server.port}` });
+  for (const [transport, version] of ['http_stream', 'sse'].flatMap((name) => [[name, 2], [name, 3]])) {
+    test(`${transport} over HTTP/${version}`, TIMEOUT, async (t) => {
+      const own = await Browser.start({ certificate, quic: version === 3 && `127.0.0.1:${server.port}` });
       t.after(() => own.close());
       const { page } = await own.tab(`${pages.url}/?sdk=v2-json`);
       const name = fresh('open');
@@ -130,7 +130,7 @@ describe('WebTransport in Chromium', { concurrency: 2 }, () => {
       assert.deepEqual(seen, ['hello']);
       // Pages learn the protocol of their own origin only.
       const { page: init } = await own.tab(`${server.secure}/connection/init`);
-      assert.equal(await init.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol), 'h3');
+      assert.equal(await init.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol), `h${version}`);
     });
   }
 });

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"centrifugo/centrifuge/internal/eventloop"
+	"centrifugo/centrifuge/transport/websocket"
 
 	"go.uber.org/goleak"
 )
@@ -19,17 +19,6 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // waitLimit bounds what a test waits for in one step; it only keeps a test from hanging.
 const waitLimit = time.Minute
-
-// pollable prepares TLS for the event loop.
-type pollable struct{ net.Listener }
-
-func (l pollable) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return eventloop.Beneath(c), nil
-}
 
 // server is a Server beside one of net/http, on the same listener.
 type server struct {
@@ -117,7 +106,7 @@ func (s *server) connections() int {
 	return len(s.conns)
 }
 
-func pollableListener(l net.Listener) net.Listener { return pollable{l} }
+func pollableListener(l net.Listener) net.Listener { return websocket.Listener(l) }
 
 // handlers returns how many handlers run.
 func (s *server) handlers() (n int) {

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"centrifugo/centrifuge"
-	"centrifugo/centrifuge/internal/eventloop"
 	"centrifugo/centrifuge/transport/http2"
 	"centrifugo/centrifuge/transport/internal/transporttest"
+	"centrifugo/centrifuge/transport/websocket"
 
 	"github.com/quic-go/quic-go/http3"
 	"go.uber.org/goleak"
@@ -53,17 +53,6 @@ func (r route) protocol() int {
 	return 3
 }
 
-// pollable prepares TLS for the event loop.
-type pollable struct{ net.Listener }
-
-func (l pollable) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return eventloop.Beneath(c), nil
-}
-
 // server serves the transports of a node.
 type server struct {
 	t       testing.TB
@@ -95,7 +84,7 @@ func serve(t testing.TB, n *centrifuge.Node, config Config, route route) *server
 	case routeTCP:
 		s.http.Start()
 	case routeTLS:
-		s.http.Listener = pollable{s.http.Listener}
+		s.http.Listener = websocket.Listener(s.http.Listener)
 		s.http.StartTLS()
 	case routeForeignTLS:
 		s.http.StartTLS()
@@ -136,7 +125,7 @@ func (s *server) serveHTTP2() (stop func()) {
 	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s.t.Errorf("%s is served by net/http; want package http2", r.Proto)
 	})}
-	listener := streams.Listener(tls.NewListener(pollable{tcp}, s.http.TLS))
+	listener := streams.Listener(tls.NewListener(websocket.Listener(tcp), s.http.TLS))
 	s.url = "https://" + tcp.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
