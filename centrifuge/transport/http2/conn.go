@@ -43,6 +43,8 @@ type conn struct {
 	writer        eventloop.Writer
 	streams       map[uint32]*stream
 	waiting       []*stream // those that cannot send, the first is next
+	waking        bool      // a call of wake tells them
+	wakeAgain     bool      // it has to look again
 	last          uint32    // the last stream of the client
 	abandoned     []uint32  // streams that have ended here before the client had ended them
 	window        int64     // bytes that the client accepts

@@ -125,11 +125,25 @@ func (c *conn) dismissLocked(s *stream) {
 	}
 }
 
-// wake lets streams go on that wait and can send now, each once at most. A stream of a
-// transport remains in turn until it is dismissed.
+// wake lets streams go on that wait and can send now. Calls of a transport do not overlap:
+// one that comes meanwhile makes the first go on.
 func (c *conn) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.wakeAgain = true; c.waking {
+		return
+	}
+	c.waking = true
+	for c.wakeAgain {
+		c.wakeAgain = false
+		c.wakeLocked()
+	}
+	c.waking = false
+}
+
+// wakeLocked does so, for each stream once at most. A stream of a transport remains in turn
+// until it is dismissed.
+func (c *conn) wakeLocked() {
 	for range len(c.waiting) {
 		i := slices.IndexFunc(c.waiting, func(s *stream) bool { return c.admittedLocked(s, 1) > 0 })
 		if i < 0 {

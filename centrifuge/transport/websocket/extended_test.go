@@ -18,10 +18,20 @@ import (
 
 	"centrifugo/centrifuge"
 	"centrifugo/centrifuge/centrifugetest"
+	eventhttp2 "centrifugo/centrifuge/transport/http2"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	"golang.org/x/net/http2"
+)
+
+// carrier is what serves extended CONNECT requests.
+type carrier int
+
+const (
+	carrierHTTP2    carrier = iota // package http2
+	carrierNetHTTP2                // net/http, with its setting
+	carrierHTTP3
 )
 
 // extendedServer serves WebSockets over HTTP/2 or HTTP/3.
@@ -32,7 +42,7 @@ type extendedServer struct {
 	open    opener
 }
 
-func newExtendedServer(t testing.TB, n *centrifuge.Node, config Config, version int) *extendedServer {
+func newExtendedServer(t testing.TB, n *centrifuge.Node, config Config, by carrier) *extendedServer {
 	t.Helper()
 	config.OnError = func(err error) { t.Errorf("OnError(%v)", err) }
 	s := &extendedServer{t: t, handler: NewHandler(n, config)}
@@ -43,20 +53,41 @@ func newExtendedServer(t testing.TB, n *centrifuge.Node, config Config, version 
 	s.address = server.Listener.Addr().String()
 	trust := server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 	trust.NextProtos = nil
-	stop := func() {}
-	if version == 2 {
-		s.open, stop = openHTTP2(trust)
-	} else {
+	stop, leave := func() {}, func() {}
+	switch by {
+	case carrierHTTP2:
+		s.address, stop = s.serveHTTP2(server.TLS)
+		s.open, leave = openHTTP2(trust)
+	case carrierNetHTTP2:
+		s.open, leave = openHTTP2(trust)
+	case carrierHTTP3:
 		s.address, stop = s.serveHTTP3(server.TLS)
 		s.open = s.openHTTP3(trust)
 	}
 	t.Cleanup(func() {
 		s.handler.Close()
+		leave()
 		stop()
 		server.CloseClientConnections()
 		server.Close()
 	})
 	return s
+}
+
+// serveHTTP2 serves the handler by package http2, with the certificate of c.
+func (s *extendedServer) serveHTTP2(c *tls.Config) (address string, stop func()) {
+	s.t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	onError := func(err error) { s.t.Errorf("http2: OnError(%v)", err) }
+	server := eventhttp2.NewServer(eventhttp2.Config{Handler: s.handler, ExtendedConnect: true, OnError: onError})
+	listener := server.Listener(tls.NewListener(Listener(tcp), c))
+	return tcp.Addr().String(), func() {
+		server.Close()
+		_ = listener.Close()
+	}
 }
 
 // serveHTTP3 serves the handler with the certificate of c.
@@ -201,10 +232,10 @@ func inChild(t *testing.T) bool {
 }
 
 // testExtended runs the suite of transports, and the checks of the request.
-func testExtended(t *testing.T, version int) {
+func testExtended(t *testing.T, by carrier) {
 	t.Run("suite", func(t *testing.T) {
 		centrifugetest.TestTransport(t, func(t *testing.T, n *centrifuge.Node) func(t *testing.T) centrifugetest.TransportPeer {
-			s := newExtendedServer(t, n, Config{WriteTimeout: time.Minute}, version) // the node's bound must do
+			s := newExtendedServer(t, n, Config{WriteTimeout: time.Minute}, by) // the node's bound must do
 			return func(t *testing.T) centrifugetest.TransportPeer {
 				p, response, err := s.connect(t, "websocket", http.Header{"Sec-Websocket-Version": {"13"}})
 				if err != nil || response.StatusCode != http.StatusOK {
@@ -215,7 +246,7 @@ func testExtended(t *testing.T, version int) {
 		})
 	})
 	t.Run("requests", func(t *testing.T) {
-		s := newExtendedServer(t, newEchoNode(t), Config{Compression: true}, version)
+		s := newExtendedServer(t, newEchoNode(t), Config{Compression: true}, by)
 		for _, test := range []struct {
 			name, protocol string
 			header         http.Header
@@ -269,22 +300,25 @@ func newEchoNode(t *testing.T) *centrifuge.Node {
 }
 
 // TestExtendedOverHTTP2: WebSocket by extended CONNECT (RFC 8441).
-func TestExtendedOverHTTP2(t *testing.T) {
+func TestExtendedOverHTTP2(t *testing.T) { testExtended(t, carrierHTTP2) }
+
+// TestExtendedOverNetHTTP2: the same where net/http serves HTTP/2.
+func TestExtendedOverNetHTTP2(t *testing.T) {
 	if inChild(t) {
-		testExtended(t, 2)
+		testExtended(t, carrierNetHTTP2)
 	}
 }
 
 // TestExtendedOverHTTP3: WebSocket by extended CONNECT (RFC 9220).
-func TestExtendedOverHTTP3(t *testing.T) { testExtended(t, 3) }
+func TestExtendedOverHTTP3(t *testing.T) { testExtended(t, carrierHTTP3) }
 
-// TestExtendedOverHTTP2IsOff: without the setting of net/http, clients learn that they must use
+// TestExtendedOverNetHTTP2IsOff: without the setting of net/http, clients learn that they must use
 // HTTP/1.1.
-func TestExtendedOverHTTP2IsOff(t *testing.T) {
+func TestExtendedOverNetHTTP2IsOff(t *testing.T) {
 	if strings.Contains(os.Getenv("GODEBUG"), "http2xconnect=1") {
 		t.Skip("the setting is on")
 	}
-	s := newExtendedServer(t, newEchoNode(t), Config{}, 2)
+	s := newExtendedServer(t, newEchoNode(t), Config{}, carrierNetHTTP2)
 	_, response, err := s.connect(t, "websocket", http.Header{"Sec-Websocket-Version": {"13"}})
 	if err == nil || !strings.Contains(err.Error(), "extended connect not supported") {
 		t.Errorf("got %v, %v; want the error that extended CONNECT is not announced", fmt.Sprint(response), err)
