@@ -1,14 +1,18 @@
 package http2
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"centrifugo/centrifuge/transport/internal/transporttest"
 	"centrifugo/internal/await"
 
 	xhttp2 "golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // Each of these clients would make the server work or keep memory without end. Its connection
@@ -202,18 +206,104 @@ func TestReadsNothing(t *testing.T) {
 	await.Until(t, "the connection has ended", func() bool { return s.connections() == 0 })
 }
 
-// A server whose answers a client does not read stops reading from it.
+// A server whose answers a client does not read stops reading, in the middle of what it has
+// got, and goes on when the client reads.
 func TestAnswersAreNotRead(t *testing.T) {
-	const header = 4 << 10
-	s := polled(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Long", strings.Repeat("x", header)) })
-	p := s.dial(t)
-	_ = p.tls.SetWriteDeadline(time.Now().Add(2 * time.Second))
-	sent := 0
-	for p.frame.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: uint32(2*sent + 1), BlockFragment: p.get(), EndHeaders: true, EndStream: true}) == nil {
-		sent++
+	c := newTestConn(nil)
+	defer c.drop(io.EOF)
+	socket := &transporttest.FullSocket{}
+	c.writer.Socket = socket
+	const requests = 3 * maxBacklog / 15 // which is the size of an answer
+	var in, block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for _, field := range [][2]string{{":method", "GET"}, {":scheme", "https"}, {":authority", "a"}, {":path", "without-a-slash"}} { // is answered at once
+		_ = encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true})
 	}
-	limit := maxBacklog + s.config.MaxStreams*(header+100) // requests that run when it stops are answered
-	if n := s.backlog(); n == 0 || n > limit {
-		t.Errorf("%d bytes wait for the client after %d requests; want some, and at most %d", n, sent, limit)
+	in.WriteString(preface)
+	framer := xhttp2.NewFramer(&in, nil)
+	_ = framer.WriteSettings()
+	for i := range requests {
+		_ = framer.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: block.Bytes(), EndHeaders: true, EndStream: true})
+	}
+	rest := in.Bytes()
+	for more := true; more && len(rest) > 0; {
+		var n int
+		n, more = c.Data(rest[:min(len(rest), 10_000)])
+		rest = rest[n:]
+	}
+	if n := c.writer.Len(); len(rest) == 0 || n > maxBacklog+1000 {
+		t.Errorf("%d bytes are not read, and %d wait for the client; want some, and at most %d and an answer", len(rest), n, maxBacklog)
+	}
+	socket.Accepts = true
+	c.Writable()
+	for len(rest) > 0 {
+		n, more := c.Data(rest[:min(len(rest), 10_000)])
+		if !more {
+			t.Fatalf("%d bytes are not read though the client reads", len(rest))
+		}
+		rest = rest[n:]
+	}
+	if want := uint32(2*requests - 1); c.last != want || c.writer.Len() > 0 {
+		t.Errorf("the last request is %d, and %d bytes wait; want %d and none", c.last, c.writer.Len(), want)
+	}
+}
+
+// What is left of a body when the handler has answered without it, in however small parts, is
+// no reason to end the connection.
+func TestLateBody(t *testing.T) {
+	s := polled(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) })
+	p := s.dial(t)
+	p.try(p.frame.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: p.get(), EndHeaders: true}))
+	p.until(func(f xhttp2.Frame) bool { return f.Header().Type == xhttp2.FrameRSTStream })
+	const size = 20
+	for range windowStream / size {
+		p.try(p.frame.WriteData(1, false, make([]byte, size)))
+	}
+	p.request(3)
+	if f := p.until(func(f xhttp2.Frame) bool { return f.Header().StreamID == 3 || f.Header().Type == xhttp2.FrameGoAway }); f == nil || f.Header().Type != xhttp2.FrameHeaders {
+		t.Errorf("the next request got %v; want an answer", f)
+	}
+	for range 5 * budgetBurst {
+		p.try(p.frame.WriteData(1, false, make([]byte, size)))
+	}
+	if code := p.goAway(); code != xhttp2.ErrCodeEnhanceYourCalm {
+		t.Errorf("GOAWAY with %v after more than the window; want ENHANCE_YOUR_CALM", code)
+	}
+}
+
+// Requests that are refused because of MaxStreams cannot be sent without end.
+func TestRefusedRequests(t *testing.T) {
+	release := make(chan struct{})
+	s := serve(t, Config{MaxStreams: 1, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release })}, pollableListener)
+	defer close(release)
+	p := s.dial(t)
+	for i := range 5 * budgetBurst {
+		p.request(uint32(2*i + 1))
+	}
+	if code := p.goAway(); code != xhttp2.ErrCodeEnhanceYourCalm {
+		t.Errorf("GOAWAY with %v; want ENHANCE_YOUR_CALM", code)
+	}
+}
+
+// Cookies in as many fields as the limit admits are joined once: 30 KB on the wire.
+func TestManyCookies(t *testing.T) {
+	seen := make(chan int, 1)
+	s := polled(t, func(_ http.ResponseWriter, r *http.Request) { seen <- len(r.Header.Get("Cookie")) })
+	p := s.dial(t)
+	const cookies = 25_000
+	var fields []string
+	for range cookies {
+		fields = append(fields, "cookie", "a")
+	}
+	block := p.get(fields...)
+	first, rest := block[:maxFrame], block[maxFrame:]
+	p.try(p.frame.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: first, EndStream: true}))
+	for len(rest) > maxFrame {
+		p.try(p.frame.WriteContinuation(1, false, rest[:maxFrame]))
+		rest = rest[maxFrame:]
+	}
+	p.try(p.frame.WriteContinuation(1, true, rest))
+	if n := await.Receive(t, seen, "request"); n != len("a; ")*cookies-len("; ") {
+		t.Errorf("a Cookie of %d bytes; want all %d joined", n, cookies)
 	}
 }

@@ -25,5 +25,9 @@ func (b *budget) spend(now func() time.Time) bool {
 	passed := min(t.Sub(b.since), budgetBurst*time.Second/budgetSecond)
 	b.since = t
 	b.used = max(b.used-int(passed*budgetSecond/time.Second), 0)
-	return b.used <= budgetBurst
+	if b.used <= budgetBurst {
+		return true
+	}
+	b.used = budgetBurst
+	return false
 }

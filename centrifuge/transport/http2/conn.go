@@ -47,6 +47,7 @@ type conn struct {
 	wakeAgain     bool      // it has to look again
 	last          uint32    // the last stream of the client
 	abandoned     []uint32  // streams that have ended here before the client had ended them
+	late          int       // bytes of bodies that may come for them
 	window        int64     // bytes that the client accepts
 	initialWindow int64     // of a stream
 	received      int       // bytes that the client may still send
@@ -210,7 +211,7 @@ func (c *conn) forgetLocked(s *stream, err error) {
 		s.err = err
 	}
 	if !s.remoteEnded {
-		c.abandonLocked(s.id)
+		c.abandonLocked(s.id, s.received)
 	}
 	if c.streams[s.id] != s {
 		return
@@ -235,8 +236,10 @@ func (c *conn) forgetLocked(s *stream, err error) {
 // client knew.
 const maxAbandoned = 64
 
-// abandonLocked takes note of a stream for which frames of the client may still come.
-func (c *conn) abandonLocked(id uint32) {
+// abandonLocked takes note of a stream for which frames of the client may still come, with
+// late bytes at most.
+func (c *conn) abandonLocked(id uint32, late int) {
+	c.late = min(c.late+late, maxAbandoned*maxWindowStream)
 	if len(c.abandoned) == maxAbandoned {
 		c.abandoned = append(c.abandoned[:0], c.abandoned[maxAbandoned/2:]...)
 	}

@@ -134,8 +134,8 @@ func (c *conn) decode(fragment []byte, last bool) error {
 	c.fields = nil
 	switch {
 	case b.answer != codeNone:
-		if b.answer != codeRefused && c.overspent() {
-			return connError{codeCalm, "too many headers for streams that have ended"}
+		if c.overspent() {
+			return connError{codeCalm, "too many headers for streams that have ended or are not admitted"}
 		}
 		c.resetStream(b.stream, b.answer, "header for a stream that has ended, or is not admitted")
 	case b.use == useRequest:
@@ -210,8 +210,6 @@ func (b *fields) add(f hpack.HeaderField) {
 		b.malformed = "field of HTTP/1"
 	case name == "Te" && f.Value != "trailers":
 		b.malformed = "TE of HTTP/1"
-	case name == "Cookie" && b.header[name] != nil: // RFC 9113 8.2.3
-		b.header[name][0] += "; " + f.Value
 	default:
 		b.header[name] = append(b.header[name], f.Value)
 	}

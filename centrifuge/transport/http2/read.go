@@ -168,7 +168,7 @@ func (c *conn) resetStream(id uint32, answer code, reason string) {
 	if s != nil {
 		c.forgetLocked(s, err)
 	} else {
-		c.abandonLocked(id)
+		c.abandonLocked(id, windowStream)
 	}
 	c.mu.Unlock()
 	if s != nil {
@@ -193,6 +193,11 @@ func (c *conn) data(f frame) error {
 		return connError{codeFlowControl, "DATA beyond the window of the connection"}
 	}
 	answer, reason := codeNone, ""
+	if s == nil {
+		c.late -= size
+	}
+	tooLate := c.late < 0
+	c.late = max(c.late, 0)
 	switch {
 	case s == nil && slices.Contains(c.abandoned, f.stream):
 		c.consumedLocked(size)
@@ -212,7 +217,7 @@ func (c *conn) data(f frame) error {
 	if answer != codeNone {
 		c.resetStream(f.stream, answer, reason)
 	}
-	if s == nil && c.overspent() {
+	if tooLate && c.overspent() {
 		return connError{codeCalm, "too much DATA for streams that have ended"}
 	}
 	return nil

@@ -150,6 +150,9 @@ func (b *fields) request() (_ *http.Request, malformed string) {
 	if !ok {
 		return nil, "invalid Content-Length"
 	}
+	if cookies := b.header["Cookie"]; len(cookies) > 1 { // RFC 9113 8.2.3
+		b.header["Cookie"] = []string{strings.Join(cookies, "; ")}
+	}
 	if authority == "" {
 		authority = b.header.Get("Host")
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"centrifugo/centrifuge/internal/eventloop"
 
@@ -66,6 +67,7 @@ func (s *Server) serve(t net.Conn) bool {
 func (s *Server) newConn(t net.Conn, remote string, local net.Addr) *conn {
 	c := &conn{
 		server: s, remote: remote, local: local,
+		budget:  budget{since: time.Now()},
 		streams: make(map[uint32]*stream, 1), window: windowStream, initialWindow: windowStream, received: windowConn,
 	}
 	c.tls, _ = t.(*tls.Conn)
