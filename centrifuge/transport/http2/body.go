@@ -76,7 +76,6 @@ func (b *body) Close() error {
 	c := b.stream.conn
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b.closed = true
 	b.discardLocked()
 	return nil
 }

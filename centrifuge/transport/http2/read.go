@@ -270,13 +270,14 @@ func (c *conn) reset(f frame) error {
 		c.forgetLocked(s, err)
 	}
 	c.mu.Unlock()
+	if s != nil {
+		s.over(err) // also if the connection ends now
+	}
 	switch {
 	case !known:
 		return connError{codeProtocol, "RST_STREAM for a stream that has not begun"}
 	case costs && c.overspent():
 		return connError{codeCalm, "too many requests that are reset"}
-	case s != nil:
-		s.over(err)
 	}
 	return nil
 }

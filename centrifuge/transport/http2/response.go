@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -60,7 +59,7 @@ func (r *response) WriteHeader(status int) {
 	_, typed := r.header["Content-Type"]
 	r.typed = typed || r.header.Get("Content-Encoding") != ""
 	block := outgoing.Get().(*[]byte)
-	*block = appendHeader(appendStatus(*block, status), withoutTrailers(r.header))
+	*block = appendHeader(appendStatus(*block, status), r.header) // fields with http.TrailerPrefix are no valid names
 	r.block = block
 }
 
@@ -285,19 +284,3 @@ func (r *response) setDeadline(w *waiter, t time.Time) {
 
 // EnableFullDuplex has nothing to do, for http.ResponseController.
 func (r *response) EnableFullDuplex() error { return nil }
-
-// withoutTrailers returns a header without the fields that http.TrailerPrefix marks.
-func withoutTrailers(header http.Header) http.Header {
-	for name := range header {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
-			header = header.Clone()
-			for name := range header {
-				if strings.HasPrefix(name, http.TrailerPrefix) {
-					delete(header, name)
-				}
-			}
-			return header
-		}
-	}
-	return header
-}
